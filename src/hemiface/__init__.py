@@ -1,0 +1,55 @@
+"""hemiface: how much of a face an emotion needs.
+
+Nothing heavy is imported until it is used:
+
+    import hemiface as hf
+    run = hf.study(hf.load_config("configs/quick.toml"))
+    predictions = hf.read_predictions(run / "predictions.parquet")
+    hf.metrics.summarise(predictions)
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = ("metrics", "occlusion", "statistics", "tables")
+_NAMES = {
+    "EMOTIONS": "hemiface.tables",
+    "Bundle": "hemiface.model",
+    "Condition": "hemiface.occlusion",
+    "Config": "hemiface.config",
+    "DamagedError": "hemiface.errors",
+    "HemifaceError": "hemiface.errors",
+    "Images": "hemiface.data.images",
+    "NoFaceError": "hemiface.errors",
+    "UsageError": "hemiface.errors",
+    "build_report": "hemiface.report",
+    "condition": "hemiface.occlusion",
+    "evaluate": "hemiface.evaluation",
+    "hide": "hemiface.occlusion",
+    "load_config": "hemiface.config",
+    "load_images": "hemiface.data",
+    "read_predictions": "hemiface.tables",
+    "study": "hemiface.stages",
+}
+_RENAMED = {"build_report": "build", "load_config": "load", "load_images": "load"}
+
+__all__ = [
+    "__version__",
+    *_MODULES,
+    *_NAMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"hemiface.{name}")
+    if name in _NAMES:
+        module = importlib.import_module(_NAMES[name])
+        return getattr(module, _RENAMED.get(name, name))
+    raise AttributeError(f"module 'hemiface' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

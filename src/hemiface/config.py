@@ -1,0 +1,446 @@
+"""What a run does, as frozen dataclasses read from TOML; an unknown key is an error.
+
+A file has the tables `[data]`, `[model]`, `[train]`, `[augment]`, `[evaluate]`, `[statistics]` and
+the top-level keys of `Config`. `[finetune.train]`, `[finetune.augment]`, `[generalist.train]` and
+`[generalist.augment]` inherit every key that they don't give from `[train]` and `[augment]`.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hemiface.errors import UsageError
+from hemiface.files import hash_json
+from hemiface.tables import SPLITS
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "DataConfig",
+    "EvaluateConfig",
+    "ModelConfig",
+    "Recipe",
+    "StatisticsConfig",
+    "TrainConfig",
+    "as_plain",
+    "config_hash",
+    "from_dict",
+    "load",
+    "model_config",
+    "to_toml",
+]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the faces come from."""
+
+    source: str = ""
+    """File, folder or `phantom:`; `--data` overrides it."""
+    labels: str = ""
+    """`ferplus=PATH` takes the labels from FER+ votes; empty keeps the data set's own."""
+    skip_bad: bool = False
+    """Leave out images that can't be used and count them, instead of stopping at the first."""
+    near_duplicates: bool = True
+    """Find near duplicates and make them one group (otherwise only exact copies share a group)."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network and how pixels enter it."""
+
+    architecture: str = "resnet50"
+    """`compact` (for CPUs) or the name of any timm model."""
+    stem: Literal["imagenet", "3x3", "3x3-stride2"] = "imagenet"
+    """`imagenet` is timm's own; the others are one 3x3 convolution without pooling."""
+    channels: int = 1
+    """Input channels: 1, or 3 copies of the grey image."""
+    pretrained: bool = False
+    """Start from timm's ImageNet weights for the architecture (network or cache needed)."""
+    weights: str = ""
+    """A local file of pretrained weights to use instead of downloading them."""
+    dropout: float = 0.0
+    """Probability of dropping a feature before the last layer."""
+    mean: tuple[float, ...] = (0.5,)
+    """Subtracted per channel, on the scale 0..1; one value serves all channels."""
+    std: tuple[float, ...] = (0.25,)
+    """Divided by per channel, on the scale 0..1."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation of one network."""
+
+    epochs: int = 30
+    """Passes over the training split."""
+    batch_size: int = 128
+    """Images per step, over all processes together."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Stochastic gradient descent with momentum, or AdamW."""
+    learning_rate: float = 0.1
+    """The peak learning rate."""
+    momentum: float = 0.9
+    """Momentum of SGD, or AdamW's beta 1."""
+    nesterov: bool = True
+    """Nesterov's form of momentum (SGD only)."""
+    weight_decay: float = 5e-4
+    """L2 penalty (SGD) or decoupled decay (AdamW)."""
+    decay_all: bool = False
+    """Decay biases and normalisation weights too, as plain torch optimizers do."""
+    schedule: Literal["constant", "cosine", "step", "one-cycle"] = "cosine"
+    """How the learning rate moves over the steps."""
+    warmup_epochs: float = 0.0
+    """Linear rise from 0 at the start (cosine, step, constant); for one-cycle the rising part."""
+    step_epochs: int = 5
+    """Epochs between two drops of schedule `step`."""
+    step_factor: float = 0.1
+    """Factor of each drop of schedule `step`."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that mixes pairs of images; 0 is off (Zhang et al. 2018)."""
+    ema_decay: float = 0.0
+    """Decay per step of the averaged weights that are validated and kept; 0 is off."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs each class by the inverse of its share of the training split."""
+    clip_norm: float = 0.0
+    """Largest norm of the gradient; 0 is off."""
+    select: Literal["best", "last"] = "best"
+    """Keep the epoch with the best validation accuracy, or the last one."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward and backward pass; weights stay fp32."""
+    processes: int = 1
+    """Processes (one device each) that share every batch through DDP."""
+    channels_last: bool = True
+    """Keep activations in NHWC order, which convolutions prefer."""
+    compile: bool = False
+    """Compile the network (pays on a GPU and for long trainings)."""
+    deterministic: bool = True
+    """Same seed and machine give the same weights; false lets cuDNN choose faster kernels."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of the training images, drawn for each image by itself."""
+
+    flip: bool = True
+    """Mirror half of the images; must be off where left and right are compared."""
+    translate_px: float = 0.0
+    """Largest shift in each direction."""
+    rotate_deg: float = 0.0
+    """Largest rotation in each direction."""
+    scale: float = 0.0
+    """Largest relative change of size: 0.2 draws from 0.8 to 1.2."""
+    shear_deg: float = 0.0
+    """Largest horizontal shear."""
+    interpolate: bool = True
+    """False shifts by whole pixels only and ignores rotation, scale and shear (a padded crop)."""
+    border: Literal["zeros", "border", "reflection"] = "zeros"
+    """What fills the pixels that come in from outside."""
+    geometry_probability: float = 1.0
+    """Share of the images that are moved at all."""
+    brightness: float = 0.0
+    """Largest relative change of brightness: factor drawn from 1 - b to 1 + b."""
+    contrast: float = 0.0
+    """Largest relative change of contrast around the image's mean."""
+    colour_probability: float = 1.0
+    """Share of the images whose brightness and contrast change."""
+    erase_probability: float = 0.0
+    """Share of the images of which a rectangle is replaced by noise (Zhong et al. 2020)."""
+    erase_area: tuple[float, float] = (0.02, 0.25)
+    """Smallest and largest share of the image that the rectangle covers."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one kind of network is trained."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How the finished networks are scored."""
+
+    conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
+    """What is hidden, in the order of the tables."""
+    splits: tuple[str, ...] = ("validation", "test")
+    """Both are needed for the `paper` protocol."""
+    flip: bool = False
+    """Average with the mirrored picture of the same visible pixels."""
+    batch_size: int = 256
+    """Images per forward pass."""
+
+
+@dataclass(frozen=True)
+class StatisticsConfig:
+    """Intervals."""
+
+    draws: int = 1000
+    """Bootstrap draws."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    seed: int = 0
+    """Seed of the draws."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One study: data, networks, evaluation."""
+
+    name: str = "study"
+    """Name of the run and of its folder under runs/."""
+    models: tuple[str, ...] = ("full", "upper", "lower", "right", "left")
+    """`full`, any condition (a specialist, fine-tuned from `full`), and `any` (the generalist)."""
+    seeds: tuple[int, ...] = (0,)
+    """Each model is trained once per seed."""
+    generalist_conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
+    """What `any` sees: drawn for each image and step, evenly; repeat `full` to see it more often."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    finetune: Recipe = field(default_factory=Recipe)
+    generalist: Recipe = field(default_factory=Recipe)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+
+    def recipe(self, model: str, *, fine_tuned: bool) -> Recipe:
+        """Return the recipe for `model`: the baseline's, the generalist's or the fine-tuning one."""
+        if model == "any":
+            return self.generalist
+        return self.finetune if fine_tuned else Recipe(self.train, self.augment)
+
+
+def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
+    """Read a TOML file and apply `key.path=value` settings on top.
+
+    Raises:
+        UsageError: the file is missing or not TOML, a key is unknown, a value has the wrong type
+            or is out of range.
+
+    """
+    source = Path(path)
+    try:
+        tree = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"Config {source} doesn't exist; check the path.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
+    for setting in settings:
+        _apply_setting(tree, setting)
+    return from_dict(tree, str(source))
+
+
+def from_dict(tree: dict[str, Any], where: str = "config") -> Config:
+    """Build and validate a Config from nested dicts, as TOML gives them."""
+    inherited = dict(tree)
+    for name in ("finetune", "generalist"):
+        section = _table(tree, name, "", where)
+        inherited[name] = {
+            **section,
+            **{
+                part: {**_table(tree, part, "", where), **_table(section, part, f"{name}.", where)}
+                for part in ("train", "augment")
+            },
+        }
+    config = _build(Config, inherited, "", where)
+    _validate(config, where)
+    return typing.cast(Config, config)
+
+
+def _table(tree: dict[str, Any], key: str, prefix: str, where: str) -> dict[str, Any]:
+    """Return the table under `key`, empty where there is none."""
+    section = tree.get(key, {})
+    if not isinstance(section, dict):
+        raise UsageError(f"{where}: {prefix}{key} must be a table.")
+    return section
+
+
+def as_plain(section: Any) -> dict[str, Any]:
+    """Return any of the dataclasses here as nested dicts of JSON values."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(section)))
+
+
+def config_hash(section: Any) -> str:
+    """Return a short hash of any of the dataclasses here, by value."""
+    return hash_json(as_plain(section))
+
+
+def model_config(tree: dict[str, Any], where: str) -> ModelConfig:
+    """Build a ModelConfig from a dict, as a Bundle's header holds it.
+
+    Raises:
+        UsageError: a key is unknown or a value has the wrong type.
+    """
+    return typing.cast(ModelConfig, _build(ModelConfig, tree, "model.", where))
+
+
+def to_toml(config: Config) -> str:
+    """Return the resolved config as TOML text that `load` reads back to an equal Config."""
+    lines: list[str] = []
+    _write_table(as_plain(config), "", lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _write_table(tree: dict[str, Any], prefix: str, lines: list[str]) -> None:
+    tables = {key: value for key, value in tree.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in tree.items() if key not in tables}
+    if plain and prefix:
+        lines.append(f"\n[{prefix}]")
+    lines.extend(f"{key} = {_toml_value(value)}" for key, value in plain.items())
+    for key, value in tables.items():
+        _write_table(value, f"{prefix}.{key}" if prefix else key, lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but TOML wants DEL escaped too.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    return repr(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _apply_setting(tree: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {setting!r} must look like train.epochs=10.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string: --set model.architecture=resnet18
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise UsageError(f"--set {setting!r}: {parent} is not a table.")
+    tree[last] = value
+
+
+def _build(cls: type[Any], tree: dict[str, Any], prefix: str, where: str) -> Any:
+    types_by_name = typing.get_type_hints(cls)
+    unknown = [key for key in tree if key not in types_by_name]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], types_by_name, n=1)
+        hint = (
+            f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(types_by_name)}."
+        )
+        raise UsageError(f"{where}: unknown key {prefix}{unknown[0]}; {hint}")
+    values = {
+        key: _convert(value, types_by_name[key], f"{prefix}{key}", where)
+        for key, value in tree.items()
+    }
+    return cls(**values)
+
+
+def _convert(value: Any, wanted: Any, key: str, where: str) -> Any:
+    origin = typing.get_origin(wanted)
+    if dataclasses.is_dataclass(wanted):
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {key} must be a table.")
+        return _build(typing.cast(type[Any], wanted), value, f"{key}.", where)
+    if origin is Literal:
+        choices = typing.get_args(wanted)
+        if value not in choices:
+            raise UsageError(
+                f"{where}: {key} = {value!r} is not allowed; choose from {', '.join(choices)}."
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{where}: {key} must be a list.")
+        inner = typing.get_args(wanted)
+        if inner[-1] is not Ellipsis and len(value) != len(inner):
+            raise UsageError(f"{where}: {key} must have {len(inner)} values.")
+        return tuple(_convert(item, inner[0], key, where) for item in value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(wanted, types.GenericAlias) or type(value) is not wanted:
+        raise UsageError(f"{where}: {key} = {value!r} must be of type {wanted.__name__}.")
+    return value
+
+
+def _validate(config: Config, where: str) -> None:
+    """Raise UsageError for values that have the right type and make no sense."""
+    recipes = {
+        "": Recipe(config.train, config.augment),
+        "finetune.": config.finetune,
+        "generalist.": config.generalist,
+    }
+    checks = [
+        ("models", "full" in config.models, "must contain full, the baseline"),
+        ("models", len(set(config.models)) == len(config.models), "names a model twice"),
+        (
+            "seeds",
+            bool(config.seeds) and len(set(config.seeds)) == len(config.seeds),
+            "must be distinct",
+        ),
+        ("seeds", all(seed >= 0 for seed in config.seeds), "must not be negative"),
+        ("model.channels", config.model.channels in (1, 3), "must be 1 or 3"),
+        ("model.std", all(value > 0 for value in config.model.std), "must be positive"),
+        (
+            "model.mean",
+            len(config.model.mean) == len(config.model.std),
+            "needs as many values as std",
+        ),
+        (
+            "model.mean",
+            len(config.model.mean) in (1, config.model.channels),
+            "needs one value a channel",
+        ),
+        ("model.dropout", 0 <= config.model.dropout < 1, "must lie in [0, 1)"),
+        ("evaluate.conditions", "full" in config.evaluate.conditions, "must contain full"),
+        ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
+        ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
+        ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
+    ]
+    for prefix, recipe in recipes.items():
+        train, augment = recipe.train, recipe.augment
+        checks += [
+            (f"{prefix}train.epochs", train.epochs > 0, "must be positive"),
+            (f"{prefix}train.batch_size", train.batch_size > 1, "must be at least 2"),
+            (f"{prefix}train.learning_rate", train.learning_rate > 0, "must be positive"),
+            (f"{prefix}train.momentum", 0 <= train.momentum < 1, "must lie in [0, 1)"),
+            (
+                f"{prefix}train.label_smoothing",
+                0 <= train.label_smoothing < 1,
+                "must lie in [0, 1)",
+            ),
+            (f"{prefix}train.ema_decay", 0 <= train.ema_decay < 1, "must lie in [0, 1)"),
+            (f"{prefix}train.mixup", train.mixup >= 0, "must not be negative"),
+            (f"{prefix}train.processes", train.processes > 0, "must be positive"),
+            (
+                f"{prefix}train.batch_size",
+                train.batch_size % train.processes == 0,
+                "must divide evenly among train.processes",
+            ),
+            (f"{prefix}train.step_epochs", train.step_epochs > 0, "must be positive"),
+            (f"{prefix}augment.scale", 0 <= augment.scale < 1, "must lie in [0, 1)"),
+            (
+                f"{prefix}augment.erase_area",
+                0 < augment.erase_area[0] <= augment.erase_area[1] < 1,
+                "must rise within (0, 1)",
+            ),
+        ]
+    for key, fine, what in checks:
+        if not fine:
+            raise UsageError(f"{where}: {key} {what}.")

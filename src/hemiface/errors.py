@@ -1,0 +1,33 @@
+"""The errors hemiface raises on purpose; each carries the exit code the command line ends with.
+
+HemifaceError          1  the work failed
+├── UsageError         2  wrong usage or configuration
+├── NoFaceError        3  no face found, under --strict
+└── DamagedError       4  data or weights that can't be used as they are
+"""
+
+__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError"]
+
+
+class HemifaceError(Exception):
+    """Something failed; the message is one sentence that says what, where and how to mend it."""
+
+    exit_code = 1
+
+
+class UsageError(HemifaceError):
+    """The command, an argument or the configuration is wrong."""
+
+    exit_code = 2
+
+
+class NoFaceError(HemifaceError):
+    """No face was found where one was required."""
+
+    exit_code = 3
+
+
+class DamagedError(HemifaceError):
+    """Data or weights are missing, truncated, inconsistent or not what they claim to be."""
+
+    exit_code = 4

@@ -1,0 +1,81 @@
+"""Writing files so that nothing half-written ever bears a final name, and hashing them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hemiface.errors import HemifaceError
+
+__all__ = ["atomic_path", "hash_json", "sha256_file", "write_json", "write_text"]
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+
+    The temporary name ends in the suffix of `path`, because several writers choose a format by it.
+
+    Raises:
+        HemifaceError: the folder can't be made or the file can't be written.
+
+    """
+    target = Path(path)
+    if not target.name:
+        raise HemifaceError(f"{path} is a folder; name a file to write.")
+    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        # Some writers make files that only their owner may read.
+        partial.chmod(0o666 & ~_umask())
+        # Without this a crash of the machine can leave an empty file under the final name.
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        partial.replace(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HemifaceError(
+            f"{target} can't be written ({reason}); choose another place or free some space."
+        ) from error
+    finally:
+        # Where nothing can be written nothing can be removed; the first error says more.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 under `path`, whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON with a final line break, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of the file's bytes as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of `value` as canonical JSON.
+
+    >>> hash_json({"b": 1, "a": 2}) == hash_json({"a": 2, "b": 1})
+    True
+    """
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

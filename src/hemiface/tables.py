@@ -1,0 +1,231 @@
+"""The tables that everything passes through: emotions and their order, schemas, check, read, write.
+
+Images: a row per image. Predictions: a row per image x condition x model. Both are plain
+DataFrames, checked when they are written and when they are read.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hemiface.errors import DamagedError
+from hemiface.files import atomic_path
+
+__all__ = [
+    "EMOTIONS",
+    "FER2013_SIZE_PX",
+    "IMAGE_COLUMNS",
+    "PREDICTION_COLUMNS",
+    "PROBABILITY_COLUMNS",
+    "SPLITS",
+    "check_images",
+    "check_predictions",
+    "derive",
+    "label_indices",
+    "probabilities",
+    "read_predictions",
+    "read_table",
+    "write_csv",
+    "write_predictions",
+    "write_table",
+]
+
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The seven emotions in FER2013's order; index i is class i everywhere."""
+
+SPLITS = ("train", "validation", "test")
+FER2013_SIZE_PX = 48
+IMAGE_COLUMNS = ("image", "dataset", "split", "label", "group", "sha256")
+PROBABILITY_COLUMNS = tuple(f"p_{emotion}" for emotion in EMOTIONS)
+PREDICTION_COLUMNS = (
+    "image",
+    "condition",
+    "model",
+    "dataset",
+    "split",
+    "label",
+    "group",
+    "leaked",
+    *PROBABILITY_COLUMNS,
+)
+_METADATA_KEY = b"hemiface"
+
+
+def check_images(images: pd.DataFrame, where: str = "Images table") -> None:
+    """Raise unless `images` is a valid Images table.
+
+    Required columns: `image` (unique stable ID), `dataset`, `split` (train / validation / test),
+    `label` (an emotion's name), `group` (near-duplicate or subject group), `sha256` (of the
+    image's uint8 pixels in C order).
+
+    Raises:
+        DamagedError: a column is missing, an ID occurs twice, or a value is not allowed.
+
+    """
+    _require_columns(images, IMAGE_COLUMNS, where)
+    _require_known(images, "split", SPLITS, where)
+    _require_known(images, "label", EMOTIONS, where)
+    _require_unique(images, ["image"], where)
+
+
+def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table") -> None:
+    """Raise unless `predictions` is a valid Predictions table.
+
+    Key: (`image`, `condition`, `model`), unique. Every model x condition x split cell holds the
+    same images of that split. `leaked` is True where the image's group also occurs in a split
+    used to train or to select. `p_<emotion>` are in [0, 1] and sum to 1 within 1e-4.
+
+    Raises:
+        DamagedError: what is wrong and in which row.
+
+    """
+    _require_columns(predictions, PREDICTION_COLUMNS, where)
+    _require_known(predictions, "split", SPLITS, where)
+    _require_known(predictions, "label", EMOTIONS, where)
+    _require_unique(predictions, ["image", "condition", "model"], where)
+    _require_types(predictions, where)
+    values = probabilities(predictions)
+    bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
+    bad |= np.abs(values.sum(axis=1) - 1) > 1e-4
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DamagedError(
+            f"{where}, row {row}: the seven probabilities are not a distribution "
+            f"({values[row].round(4).tolist()}); evaluate again."
+        )
+    _require_whole_cells(predictions, where)
+
+
+def probabilities(predictions: pd.DataFrame) -> np.ndarray:
+    """Return the probabilities as float64 [rows, 7] in the order of EMOTIONS."""
+    return predictions[list(PROBABILITY_COLUMNS)].to_numpy(np.float64)
+
+
+def label_indices(table: pd.DataFrame) -> np.ndarray:
+    """Return column `label` as int64 [rows] indices into EMOTIONS."""
+    return pd.Categorical(table["label"], categories=list(EMOTIONS)).codes.astype(np.int64)
+
+
+def derive(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy with `pred` (name), `correct` (bool) and `confidence` (the largest p).
+
+    These three are never stored. A tie goes to the emotion that comes first in EMOTIONS.
+    """
+    values = probabilities(predictions)
+    best = values.argmax(axis=1)
+    pred = np.asarray(EMOTIONS)[best]
+    return predictions.assign(
+        pred=pred,
+        correct=best == label_indices(predictions),
+        confidence=values[np.arange(len(values)), best],
+    )
+
+
+def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | None = None) -> None:
+    """Write `table` as Parquet under `path`, whole or not at all; `info` goes into its metadata."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    merged = {
+        **(arrow.schema.metadata or {}),
+        _METADATA_KEY: json.dumps(info or {}).encode(),
+    }
+    with atomic_path(path) as partial:
+        pq.write_table(arrow.replace_schema_metadata(merged), partial, compression="zstd")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
+
+    Raises:
+        DamagedError: the file is missing or is not Parquet.
+
+    """
+    if not Path(path).is_file():
+        raise DamagedError(f"{path} doesn't exist; check the path.")
+    try:
+        arrow = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DamagedError(f"{path} is not a readable Parquet table ({error}).") from error
+    table: pd.DataFrame = arrow.to_pandas()
+    table.attrs["hemiface"] = json.loads((arrow.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    return table
+
+
+def write_predictions(
+    predictions: pd.DataFrame, path: str | Path, info: dict[str, Any] | None = None
+) -> None:
+    """Check and write a Predictions table; `info["models"]` describes each model ID.
+
+    `info["models"]` is a list of dicts with at least `model`, `name` (what it was trained on:
+    full, upper, ..., any), `seed`; see `read_predictions`.
+    """
+    check_predictions(predictions)
+    slim = predictions[list(PREDICTION_COLUMNS)].astype(
+        dict.fromkeys(PROBABILITY_COLUMNS, "float32")
+    )
+    write_table(slim, path, info)
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """Read and check a Predictions table; `.attrs["hemiface"]` is the info it was written with."""
+    predictions = read_table(path)
+    check_predictions(predictions, str(path))
+    return predictions
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a result table as CSV (UTF-8, six significant digits, no index)."""
+    with atomic_path(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise DamagedError(f"{where}: missing column {', '.join(missing)}.")
+    empty = [column for column in columns if table[column].isna().any()]
+    if empty:
+        raise DamagedError(f"{where}: column {', '.join(empty)} has empty cells.")
+
+
+def _require_known(table: pd.DataFrame, column: str, known: tuple[str, ...], where: str) -> None:
+    wrong = ~table[column].isin(known)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.to_numpy())[0])
+        raise DamagedError(
+            f"{where}, row {row}: {column} is {table[column].iloc[row]!r}, "
+            f"expected one of {', '.join(known)}."
+        )
+
+
+def _require_types(predictions: pd.DataFrame, where: str) -> None:
+    if not pd.api.types.is_bool_dtype(predictions["leaked"]):
+        raise DamagedError(f"{where}: column leaked must hold true or false; evaluate again.")
+    for column in PROBABILITY_COLUMNS:
+        if not pd.api.types.is_float_dtype(predictions[column]):
+            raise DamagedError(f"{where}: column {column} must hold numbers; evaluate again.")
+
+
+def _require_whole_cells(predictions: pd.DataFrame, where: str) -> None:
+    """Raise unless each cell holds all images of its split, given that the key is unique."""
+    cells = predictions.groupby(["split", "model", "condition"], observed=True).size()
+    images = predictions.groupby("split", observed=True)["image"].nunique()
+    short = cells[cells < images.reindex(cells.index, level="split")]
+    if len(short):
+        split, model, one = short.index[0]
+        raise DamagedError(
+            f"{where}: split {split} has {images[split]} images, but {short.iloc[0]} of them for "
+            f"model {model} under {one}; evaluate again."
+        )
+
+
+def _require_unique(table: pd.DataFrame, key: list[str], where: str) -> None:
+    twice = table.duplicated(key)
+    if twice.any():
+        row = int(np.flatnonzero(twice.to_numpy())[0])
+        what = ", ".join(str(table[column].iloc[row]) for column in key)
+        raise DamagedError(f"{where}, row {row}: {', '.join(key)} = {what} occurs twice.")
