@@ -1,0 +1,99 @@
+"""Data made ready once: read, grouped, kept in a folder until the source changes."""
+
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from hemiface.data.class_folders import carve_validation
+from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
+from hemiface.data.readers import find, labels_file, read, source_sha256
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import hash_json, sha256_file
+from hemiface.tables import read_table
+
+__all__ = ["prepare"]
+
+_log = logging.getLogger("hemiface.data")
+
+
+def prepare(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    labels: str | None = None,
+    skip_bad: bool = False,
+    near_duplicates: bool = True,
+) -> Images:
+    """Return `load(source)` with near-duplicate groups, from `folder` if it is there already.
+
+    `folder` then holds `images.parquet` and `pixels.npy`. They are used again while the source's
+    bytes, the FER+ file, the options and the code that reads are the same; else, or if they are
+    damaged (which is logged), they are made anew, whole or not at all. With `near_duplicates`
+    the `group` of an image is the ID of the first image of its near-duplicate component (see
+    `audit.near_duplicate_groups`), else of its first exact copy; a validation split that was
+    carved out of train is dealt again by these groups. Errors are those of `load`.
+    """
+    found, target, votes = find(source), Path(folder), labels_file(labels)
+    if found.form == "images" and found.path.resolve() == target.resolve():
+        raise UsageError(f"{target} is the source itself; prepare it into another folder.")
+    if votes and not votes.is_file():
+        raise DamagedError(f"{votes} doesn't exist; check --labels.")
+    sha256 = source_sha256(found)
+    key = hash_json(
+        {
+            "form": found.form,
+            # Part of each image's `source`.
+            "name": found.path.name,
+            "sha256": sha256,
+            "labels": sha256_file(votes) if votes else None,
+            "skip_bad": skip_bad,
+            "near_duplicates": near_duplicates,
+            "code": _code_sha256(),
+        }
+    )
+    cached = _cached(target, key)
+    if cached:
+        return cached
+    images = read(found, labels=labels, skip_bad=skip_bad, sha256=sha256)
+    if near_duplicates:
+        images = _grouped(images)
+    images = dataclasses.replace(
+        images, info={**images.info, "near_duplicates": near_duplicates, "prepare_key": key}
+    )
+    images.write(target)
+    return images
+
+
+def _cached(folder: Path, key: str) -> Images | None:
+    """Return the Images in `folder` if they were made under `key`, None if not or if damaged."""
+    if not (folder / TABLE_FILE).is_file():
+        return None
+    try:
+        # The small file first: nothing of 80 MB is read only to be thrown away.
+        if read_table(folder / TABLE_FILE).attrs["hemiface"].get("prepare_key") != key:
+            return None
+        return Images.read(folder)
+    except DamagedError as error:
+        _log.warning("%s %s is made again.", error, folder / PIXELS_FILE)
+        return None
+
+
+def _grouped(images: Images) -> Images:
+    """Return `images` with near-duplicate components as groups."""
+    from hemiface.data.audit import near_duplicate_groups
+
+    first = np.asarray(near_duplicate_groups(images.pixels))
+    group = images.table["image"].iloc[first].reset_index(drop=True)
+    images = dataclasses.replace(images, table=images.table.assign(group=group))
+    return carve_validation(images) if images.info.get("validation_carved") else images
+
+
+def _code_sha256() -> str:
+    """Return the SHA-256 of the modules of this package: another reader may read otherwise."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""FER+: ten people's votes for each image of FER2013, as labels (Barsoum et al. 2016)."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.data.csv_files import USAGES
+from hemiface.data.images import Images
+from hemiface.errors import DamagedError, UsageError
+from hemiface.tables import EMOTIONS
+
+__all__ = ["FERPLUS_RULE", "VOTE_COLUMNS", "relabel"]
+
+_CLASSES = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprise",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": "contempt",
+    "unknown": "unknown",
+    "NF": "nf",
+}
+"""From the columns of fer2013new.csv, in their order (which is not FER2013's), to our names."""
+
+VOTE_COLUMNS = tuple(f"votes_{name}" for name in _CLASSES.values())
+FERPLUS_RULE = (
+    "the most voted of FER+'s ten classes (argmax); a tie goes to the class that comes first in "
+    "FER+'s order (neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, "
+    "NF); images whose winner is contempt, unknown or NF (not a face) are dropped"
+)
+
+
+def relabel(images: Images, path: Path) -> Images:
+    """Return `images` with the votes in `path` (fer2013new.csv) as labels, by FERPLUS_RULE.
+
+    Adds int64 columns VOTE_COLUMNS. Line k of FER+ belongs to row k of fer2013.csv: the join is by
+    `source_row` alone, because the number in FER+'s image names is not the row and four names
+    occur twice; each row's Usage has to agree with its split. `info["ferplus"]` counts what was
+    dropped, what changed, and the ties.
+
+    UsageError is raised where the images carry no rows of FER2013, DamagedError where the file
+    doesn't fit, naming its row.
+    """
+    rows = images.table["source_row"].to_numpy()
+    if len(rows) == 0 or rows.min() < 0:
+        raise UsageError(
+            f"FER+ votes belong to rows of fer2013.csv, which {images.info['source']} doesn't "
+            "have; take a CSV form of FER2013."
+        )
+    splits, votes = _read_votes(path)
+    n_rows = images.info.get("rows", int(rows.max()) + 1)
+    # The contest's train.csv is the first 28,709 rows of fer2013.csv: the rest must be tests.
+    if n_rows > len(votes) or "train" in splits[n_rows:]:
+        raise DamagedError(
+            f"{path.name} has {len(votes):,} rows, but {images.info['source']} has {n_rows:,}; "
+            "they must be the same pictures in the same order."
+        )
+    wrong = np.flatnonzero(splits[rows] != images.table["split"].to_numpy(dtype=str))
+    if len(wrong):
+        row = int(rows[wrong[0]])
+        raise DamagedError(
+            f"{path.name}, row {row} (line {row + 2}) is {splits[row]}, but the image is "
+            f"{images.table['split'].iloc[wrong[0]]}; they must be in the same order."
+        )
+    return _with_votes(images, votes[rows], path.name)
+
+
+def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str) -> Images:
+    """Return `images` labelled by `votes` (int64 [n, 10])."""
+    winner = votes.argmax(axis=1)
+    label = np.asarray(list(_CLASSES.values()))[winner]
+    kept = np.isin(label, EMOTIONS)
+    old = images.table["label"].to_numpy(dtype=str)
+    info = {
+        "file": name,
+        "rule": FERPLUS_RULE,
+        "dropped": {
+            other: int((label == other).sum())
+            for other in _CLASSES.values()
+            if other not in EMOTIONS
+        },
+        "changed": int((kept & (label != old)).sum()),
+        "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
+    }
+    table = images.table.assign(
+        label=np.where(kept, label, old), **dict(zip(VOTE_COLUMNS, votes.T, strict=True))
+    ).astype({"label": images.table["label"].dtype})
+    whole = dataclasses.replace(images, table=table, info={**images.info, "ferplus": info})
+    return whole.subset(kept)
+
+
+def _read_votes(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    """Return the splits (str [n]) and votes (int64 [n, 10]) of fer2013new.csv."""
+    splits, votes = [], []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [
+                name for name in ("Usage", *_CLASSES) if name not in (reader.fieldnames or ())
+            ]
+            if missing:
+                raise DamagedError(
+                    f"{path.name} has no column {', '.join(missing)}; take FER+'s fer2013new.csv."
+                )
+            for number, row in enumerate(reader):
+                where = f"{path.name}, row {number} (line {number + 2})"
+                if row["Usage"] not in USAGES:
+                    raise DamagedError(
+                        f"{where} has Usage {row['Usage']!r}, expected {', '.join(USAGES)}."
+                    )
+                cells = [row[name] or "" for name in _CLASSES]
+                if not all(cell.isascii() and cell.isdigit() for cell in cells):
+                    raise DamagedError(f"{where} has votes {cells}, expected ten whole numbers.")
+                splits.append(USAGES[row["Usage"]])
+                votes.append([int(cell) for cell in cells])
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} doesn't exist; check --labels.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{path.name} is not a readable CSV file ({error}).") from error
+    if not votes:
+        raise DamagedError(f"{path.name} has no rows; fetch it again.")
+    return np.array(splits), np.array(votes, dtype=np.int64)
