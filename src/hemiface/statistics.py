@@ -1,0 +1,520 @@
+"""Intervals: a cluster bootstrap of every metric, and the result tables that a study leaves.
+
+What is resampled is `group` (near duplicates, or one person), never the row: images of one group
+share their fate, so rows drawn one by one would pretend to more independent evidence than there is.
+A draw is a vector of integer weights, how often each group was drawn, and every metric is a
+function of weighted sums. So a draw needs no resampled table, and all metrics of all models under
+all conditions are computed on the same draws (paired).
+
+Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
+Field & Welsh 2007, Bootstrapping clustered data, JRSS B 69 (the cluster bootstrap).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from hemiface.errors import UsageError
+from hemiface.metrics import (
+    CLASSES,
+    ECE_BINS,
+    FROM_COUNTS,
+    PAPER_GRID,
+    PROTOCOLS,
+    average_auc,
+    brier_losses,
+    calibration_gaps,
+    class_scores,
+    ece_of_gaps,
+    known_metrics,
+    log_losses,
+    model_names,
+    ratio,
+    require_one_cell,
+    select_protocol,
+    why_undefined,
+)
+from hemiface.tables import EMOTIONS, label_indices, probabilities
+
+__all__ = [
+    "MATRIX_COLUMNS",
+    "Estimate",
+    "Progress",
+    "class_score_table",
+    "estimate",
+    "group_weights",
+    "matrix",
+    "scores_over_draws",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Draws = npt.NDArray[np.int16]
+Progress = Callable[[int, int], None]
+Cell = tuple[str, str]
+Scores = dict[str, Floats]
+
+MATRIX_COLUMNS = (
+    "protocol",
+    "model",
+    "seed",
+    "condition",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "drop_from_full",
+)
+CLASS_COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
+ALL_PROTOCOLS = tuple(PROTOCOLS)
+
+_BLOCK = 128
+"""Draws computed at a time: the arrays of one block (8 MB for 7,178 images) stay in the cache."""
+
+_MOST_UNDEFINED = 0.05
+"""An interval is given if at most this share of the draws is undefined (they are left out)."""
+
+
+_CLASS_AUCS = {"weighted_auc", "weighted_auc_paper", "macro_auc"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its interval; `n` counts images, `method` says how the interval was made.
+
+    What is undefined is NaN, and `reason` says why.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    reason: str = ""
+
+
+def group_weights(groups: int, draws: int, seed: int = 0) -> Draws:
+    """Return int16 [groups, draws]: how often each draw holds each group.
+
+    A draw takes `groups` groups with replacement, so each column sums to `groups` (a multinomial
+    sample). The same arguments give the same draws.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.empty((groups, draws), dtype=np.int16)
+    for draw in range(draws if groups else 0):
+        weights[:, draw] = np.bincount(rng.integers(groups, size=groups), minlength=groups)
+    return weights
+
+
+def scores_over_draws(
+    values: Floats,
+    labels: Ints,
+    groups: Ints,
+    weights: npt.NDArray[Any],
+    metrics: Sequence[str] | None = None,
+) -> Scores:
+    """Return each metric as float64 [draws], NaN in the draws where it is undefined.
+
+    values: probabilities [n, 7]; labels: int [n] in 0..6; groups: int [n], each image's row of
+    `weights` [groups, draws] (>= 0). Column d gives what the metric's function gives for the
+    weights `weights[groups, d]`, or for rows repeated that often.
+
+    Raises:
+        UsageError: a metric is unknown.
+
+    """
+    chosen = known_metrics(metrics)
+    cell = _prepare(values, labels, groups, len(weights), chosen)
+    scores = {name: np.empty(weights.shape[1]) for name in chosen}
+    for start in range(0, weights.shape[1], _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for name, found in _block_scores(cell, weights[:, block].astype(np.float64)).items():
+            scores[name][block] = found
+    return scores
+
+
+def estimate(
+    predictions: pd.DataFrame,
+    metric: str,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Return a metric of one model under one condition with its bootstrap percentile interval.
+
+    Raises:
+        UsageError: the metric is unknown, or the table holds more than one cell.
+
+    """
+    require_one_cell(predictions)
+    _check_options(draws, level)
+    codes, count = _group_codes(predictions)
+    labels = label_indices(predictions)
+    weights = _sample_and_draws(count, draws, seed)
+    scores = scores_over_draws(probabilities(predictions), labels, codes, weights, [metric])[metric]
+    low, high, reason = _interval(scores[1:], count, level)
+    method = f"{level:.0%} percentile interval, {draws} bootstrap draws of {count} groups"
+    why = why_undefined(metric, labels) or reason
+    return Estimate(float(scores[0]), low, high, len(labels), method, why)
+
+
+def matrix(
+    predictions: pd.DataFrame,
+    protocols: Sequence[str] = ALL_PROTOCOLS,
+    metrics: Sequence[str] | None = None,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Score every model under every condition by every protocol, with intervals.
+
+    Columns: MATRIX_COLUMNS. `model` is what the model was trained on, `seed` its seed as text or
+    `mean`; `n` counts images. low and high bound the central `level` of the draws: the uncertainty
+    from the choice of test images. The rows with seed `mean` are the mean over the seeds, their
+    interval that of the mean under the same draws; it is conditional on these very seeds, so it
+    doesn't include how much another training would differ (compare the seeds' rows for that).
+    `drop_from_full` is the value of the same model on condition `full` minus the value, for
+    every metric: a drop in accuracy is positive, a rise in a loss negative; NaN without `full`.
+
+    All cells of a protocol share one set of draws. A cell without images under a protocol has its
+    rows all the same, with n = 0 and NaN. `progress(done, total)` is called after every cell.
+
+    Raises:
+        UsageError: an unknown protocol or metric, a bad option, or two models with one name and
+            seed.
+
+    """
+    chosen = known_metrics(metrics)
+    _check_options(draws, level)
+    names = _unique_names(predictions)
+    cells = _present_cells(predictions)
+    rows: list[tuple[Any, ...]] = []
+    for index, protocol in enumerate(protocols):
+        selected = select_protocol(predictions, protocol)
+        _, groups = _group_codes(selected)
+        scored = _score_cells(selected, cells, chosen, draws, seed)
+        found: dict[Cell, tuple[int, Scores]] = {}
+        for done, (cell, n, scores) in enumerate(scored, start=1):
+            found[cell] = n, scores
+            if progress:
+                progress(index * len(cells) + done, len(protocols) * len(cells))
+        rows += _matrix_rows(protocol, found, names, groups, level)
+    return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
+
+
+def class_score_table(
+    predictions: pd.DataFrame, protocols: Sequence[str] = ALL_PROTOCOLS
+) -> pd.DataFrame:
+    """Score every emotion for every model under every condition by every protocol.
+
+    Columns: protocol, model, seed, condition, emotion, then CLASS_COLUMNS as in
+    `metrics.class_scores` (NaN where undefined; support 0 for an emotion without images). Models
+    and seeds as in `matrix`; with seed `mean`, scores are means over the seeds.
+
+    Raises:
+        UsageError: an unknown protocol, or two models with one name and seed.
+
+    """
+    names = _unique_names(predictions)
+    cells = _present_cells(predictions)
+    every = pd.DataFrame(cells, columns=["model", "condition"]).merge(
+        pd.DataFrame({"emotion": EMOTIONS}), how="cross"
+    )
+    columns = ["protocol", "model", "seed", "condition", "emotion", *CLASS_COLUMNS]
+    tables = [pd.DataFrame(columns=columns)] if every.empty else []
+    for protocol in protocols:
+        scores = class_scores(select_protocol(predictions, protocol)).set_index(list(every))
+        scores = scores[list(CLASS_COLUMNS)].reindex(pd.MultiIndex.from_frame(every)).astype(float)
+        scores["support"] = scores["support"].fillna(0).astype(np.int64)
+        found = dict(list(scores.groupby(level=["model", "condition"], sort=False)))
+        for name, condition, seed, members in _with_means(names, cells):
+            parts = [found[model, condition].droplevel(["model", "condition"]) for model in members]
+            # Summed, not averaged by pandas: a NaN of one seed must make the mean NaN.
+            mean = sum(parts[1:], start=parts[0]) / len(parts)
+            mean["support"] = parts[0]["support"]
+            key = {"protocol": protocol, "model": name, "seed": seed, "condition": condition}
+            tables.append(mean.reset_index().assign(**key))
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+# Draws of one cell.
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Who ranks above whom when one class's probability is the score, as sparse sums over groups.
+
+    Row k belongs to the k-th largest of the distinct scores of positives. hits: positives with that
+    score; passed: negatives that score less than row k-1 (or equal) but more than row k; their
+    running sum is the weight above row k. tied: negatives whose score equals that of row
+    `tied_rows`. negatives [groups]: all of them.
+    """
+
+    hits: sparse.csr_array
+    passed: sparse.csr_array
+    tied: sparse.csr_array
+    tied_rows: Ints
+    negatives: Floats
+
+
+@dataclass(frozen=True)
+class _CellSums:
+    """Everything about one cell's images that the chosen metrics need, ready for any weights."""
+
+    chosen: tuple[str, ...]
+    sums: sparse.csr_array
+    rankings: tuple[_Ranking, ...]
+    micro: _Ranking | None
+
+
+def _prepare(
+    values: Floats, labels: Ints, groups: Ints, count: int, chosen: tuple[str, ...]
+) -> _CellSums:
+    bins, gaps = calibration_gaps(values, labels)
+    cells = labels * CLASSES + values.argmax(axis=1)
+    one = np.ones(len(labels))
+    last = CLASSES**2 + ECE_BINS
+    rows = [cells, CLASSES**2 + bins, np.full(len(labels), last), np.full(len(labels), last + 1)]
+    data = [one, gaps, log_losses(values, labels), brier_losses(values, labels)]
+    sums = _sparse(np.concatenate(data), np.concatenate(rows), np.tile(groups, 4), last + 2, count)
+    truth = labels[:, None] == np.arange(CLASSES)
+    ranked = CLASSES if _CLASS_AUCS & set(chosen) else 0
+    rankings = tuple(
+        _ranking(values[:, index], truth[:, index], groups, count) for index in range(ranked)
+    )
+    micro = None
+    if "micro_auc" in chosen:
+        micro = _ranking(values.ravel(), truth.ravel(), np.repeat(groups, CLASSES), count)
+    return _CellSums(chosen, sums, rankings, micro)
+
+
+def _ranking(scores: Floats, positive: npt.NDArray[np.bool_], groups: Ints, count: int) -> _Ranking:
+    losses = -scores
+    levels, rows = np.unique(losses[positive], return_inverse=True)
+    others, owners = losses[~positive], groups[~positive]
+    # side="right": an equal negative is above only the rows after the one it is tied with.
+    first = np.searchsorted(levels, others, side="right")
+    equal = np.searchsorted(levels, others, side="left")
+    is_tied = first > equal
+    tied_rows, tied_index = np.unique(equal[is_tied], return_inverse=True)
+    kept = first < len(levels)
+    size = len(levels)
+    return _Ranking(
+        hits=_sparse(np.ones(len(rows)), rows, groups[positive], size, count),
+        passed=_sparse(np.ones(kept.sum()), first[kept], owners[kept], size, count),
+        tied=_sparse(np.ones(len(tied_index)), tied_index, owners[is_tied], len(tied_rows), count),
+        tied_rows=tied_rows.astype(np.int64),
+        negatives=np.bincount(owners, minlength=count).astype(np.float64),
+    )
+
+
+def _sparse(data: Floats, rows: Ints, columns: Ints, height: int, width: int) -> sparse.csr_array:
+    return sparse.csr_array((data, (rows, columns)), shape=(height, width))
+
+
+def _block_scores(cell: _CellSums, weights: Floats) -> Scores:
+    """Return the chosen metrics as [draws] for float64 weights [groups, draws]."""
+    sums = np.asarray((cell.sums @ weights).T)
+    counts = sums[:, : CLASSES**2].reshape(-1, CLASSES, CLASSES)
+    support = counts.sum(axis=-1)
+    total = support.sum(axis=-1)
+    found: Scores = {
+        "ece": ece_of_gaps(sums[:, CLASSES**2 : CLASSES**2 + ECE_BINS], total),
+        "log_loss": ratio(sums[:, -2], total),
+        "brier_score": ratio(sums[:, -1], total),
+    }
+    found |= {name: formula(counts) for name, formula in FROM_COUNTS.items() if name in cell.chosen}
+    if cell.rankings:
+        pairs = [_areas(one, weights, "weighted_auc_paper" in cell.chosen) for one in cell.rankings]
+        areas, paper_areas = (np.stack(both, axis=-1) for both in zip(*pairs, strict=True))
+        found |= {name: average_auc(name, areas, support) for name in ("weighted_auc", "macro_auc")}
+        found["weighted_auc_paper"] = average_auc("weighted_auc_paper", paper_areas, support)
+    if cell.micro:
+        found["micro_auc"] = _areas(cell.micro, weights, False)[0]
+    return {name: found[name] for name in cell.chosen}
+
+
+def _areas(ranking: _Ranking, weights: Floats, with_paper: bool) -> tuple[Floats, Floats]:
+    """Return the AUC [draws] and the area on the paper's grid [draws] (NaN unless asked for).
+
+    AUC is the share of pairs in which the positive scores more, ties counting half (Hanley &
+    McNeil 1982), so it is 1 minus the weight of the pairs lost.
+    """
+    hits = ranking.hits @ weights
+    above = np.cumsum(ranking.passed @ weights, axis=0)
+    tied = ranking.tied @ weights
+    positives, negatives = hits.sum(axis=0), ranking.negatives @ weights
+    lost = _dot(hits, above) + _dot(hits[ranking.tied_rows], tied) / 2
+    auc = 1 - ratio(lost, positives * negatives)
+    if not with_paper:
+        return auc, np.full_like(auc, np.nan)
+    rows = ranking.tied_rows
+    gained, at_zero = _on_grid(hits, above, negatives)
+    more, less = _tie_correction(hits[rows], above[rows], tied, negatives)
+    heights = ratio(gained + more, positives)
+    ends = ratio(at_zero - less, positives) + 1
+    paper = (heights - ends / 2) / (len(PAPER_GRID) - 1)
+    return auc, np.where(negatives > 0, paper, np.nan)
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    return np.asarray(np.einsum("kd,kd->d", first, second))
+
+
+def _on_grid(hits: Floats, above: Floats, negatives: Floats) -> tuple[Floats, Floats]:
+    """Return the sum over PAPER_GRID of the ROC curve's height, and its height at 0: both [draws].
+
+    Without ties the curve is a staircase: a positive lifts every grid point at or beyond the false
+    positive rate at which it is reached. Heights are in weight of positives.
+    """
+    reached = len(PAPER_GRID) - _grid_points_before(above, negatives)
+    return _dot(hits, reached), _dot(hits, (above == 0).astype(np.float64))
+
+
+def _tie_correction(
+    hits: Floats, above: Floats, tied: Floats, negatives: Floats
+) -> tuple[Floats, Floats]:
+    """Return what ties change in both results of `_on_grid`: positives tied with negatives.
+
+    There the curve climbs a slope from the rate of the negatives above to that of those above or
+    tied, instead of a step at the former. Shapes [tied rows, draws] -> [draws].
+    """
+    start = _grid_points_before(above, negatives).astype(np.int64)
+    end = _grid_points_before(above + tied, negatives).astype(np.int64)
+    until = np.concatenate([[0.0], np.cumsum(PAPER_GRID)])
+    size = np.where(negatives > 0, negatives, 1)
+    climbed = until[end] - until[start] - (end - start) * above / size
+    slope = ratio(climbed * size, tied)
+    change = np.where(tied > 0, slope - (end - start), 0.0)
+    return _dot(hits, change), _dot(hits, ((above == 0) & (tied > 0)).astype(np.float64))
+
+
+def _grid_points_before(above: Floats, negatives: Floats) -> Floats:
+    """Return how many points of PAPER_GRID lie below the rate above / negatives (0 if undefined).
+
+    Exactly `np.searchsorted(PAPER_GRID, rate)`, ten times as fast: only where the product is
+    next to a whole number can rounding tip the comparison, and those few are searched.
+    """
+    rate = above / np.where(negatives > 0, negatives, 1)
+    steps = rate * (len(PAPER_GRID) - 1)
+    before = np.ceil(steps)
+    doubtful = np.abs(steps - np.rint(steps)) < 1e-6
+    doubtful &= above > 0
+    before[doubtful] = np.searchsorted(PAPER_GRID, rate[doubtful])
+    return before
+
+
+# Tables.
+
+
+def _score_cells(
+    selected: pd.DataFrame, cells: list[Cell], chosen: tuple[str, ...], draws: int, seed: int
+) -> Iterator[tuple[Cell, int, Scores]]:
+    """Yield each cell, its number of images and its scores [1 + draws]: the sample, then draws."""
+    values, labels = probabilities(selected), label_indices(selected)
+    codes, count = _group_codes(selected)
+    weights = _sample_and_draws(count, draws, seed)
+    places = selected.groupby(["model", "condition"], observed=True).indices
+    for cell in cells:
+        rows = places.get(cell, np.empty(0, dtype=np.int64))
+        if len(rows):
+            scores = scores_over_draws(values[rows], labels[rows], codes[rows], weights, chosen)
+        else:
+            scores = {name: np.full(1 + draws, np.nan) for name in chosen}
+        yield cell, len(rows), scores
+
+
+def _matrix_rows(
+    protocol: str,
+    found: dict[Cell, tuple[int, Scores]],
+    names: pd.DataFrame,
+    groups: int,
+    level: float,
+) -> Iterator[tuple[Any, ...]]:
+    for name, condition, seed, members in _with_means(names, list(found)):
+        n = min(found[model, condition][0] for model in members)
+        for metric in found[members[0], condition][1]:
+            scores = _mean_scores(found, members, condition, metric)
+            low, high, _ = _interval(scores[1:], groups, level)
+            has_full = all((model, "full") in found for model in members)
+            full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
+            value, drop = float(scores[0]), float(full - scores[0])
+            yield protocol, name, seed, condition, metric, value, low, high, n, drop
+
+
+def _mean_scores(
+    found: dict[Cell, tuple[int, Scores]], models: list[str], condition: str, metric: str
+) -> Floats:
+    """Return [1 + draws]: draw d of the mean is the mean of the models' draw d."""
+    return np.asarray(np.mean([found[model, condition][1][metric] for model in models], axis=0))
+
+
+def _with_means(
+    names: pd.DataFrame, cells: list[Cell]
+) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Yield (name, condition, seed, model IDs) for each seed in order, then for `mean`."""
+    present = set(cells)
+    conditions = list(dict.fromkeys(condition for _, condition in cells))
+    for name, models in names.groupby("name", sort=False):
+        models = models.sort_values("seed")
+        singles = [(str(one.seed), [one.model]) for one in models.itertuples()]
+        for seed, members in [*singles, ("mean", list(models["model"]))]:
+            for condition in conditions:
+                having = [model for model in members if (model, condition) in present]
+                if having:
+                    yield str(name), condition, seed, having
+
+
+def _interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
+    """Return the central `level` of the defined draws, or NaN, NaN and the reason."""
+    if groups < 2:
+        return np.nan, np.nan, "fewer than two groups to resample"
+    defined = scores[np.isfinite(scores)]
+    undefined = len(scores) - len(defined)
+    if undefined > _MOST_UNDEFINED * len(scores):
+        return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), ""
+
+
+def _sample_and_draws(groups: int, draws: int, seed: int) -> Draws:
+    """Return int16 [groups, 1 + draws]; column 0 weighs every group once: the sample itself."""
+    sample = np.ones((groups, 1), dtype=np.int16)
+    return np.hstack([sample, group_weights(groups, draws, seed)])
+
+
+def _group_codes(table: pd.DataFrame) -> tuple[Ints, int]:
+    """Return each row's group as an index, sorted so that the rows' order doesn't matter."""
+    codes, known = pd.factorize(table["group"], sort=True)
+    return codes.astype(np.int64), len(known)
+
+
+def _present_cells(predictions: pd.DataFrame) -> list[Cell]:
+    cells = predictions[["model", "condition"]].drop_duplicates()
+    return list(cells.itertuples(index=False, name=None))
+
+
+def _unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
+    names = model_names(predictions)
+    twice = names.duplicated(["name", "seed"], keep=False)
+    if twice.any():
+        both = names[twice]
+        raise UsageError(
+            f"Models {', '.join(both['model'])} are all {both['name'].iloc[0]} with seed "
+            f"{both['seed'].iloc[0]}; give each its own seed."
+        )
+    return names
+
+
+def _check_options(draws: int, level: float) -> None:
+    if draws < 1 or not 0 < level < 1:
+        raise UsageError(f"draws must be 1 or more and level in (0, 1), got {draws} and {level}.")
