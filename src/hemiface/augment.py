@@ -1,0 +1,190 @@
+"""Batched augmentation on the device: every image of a batch gets its own draw.
+
+The order is geometry (flip included), colour, erasing, hiding: what a condition hides is always the
+named side of the picture that the network sees.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from hemiface.config import AugmentConfig
+from hemiface.occlusion import Condition, hidden_mask
+
+__all__ = ["augment", "hide_drawn", "mixup"]
+
+
+def augment(batch: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Return float32 [n, height, width] on the scale 0..255, each image changed by itself.
+
+    `batch` is uint8 [n, height, width]; `generator` lives on the same device and decides all draws.
+    """
+    images = batch.float()
+    if options.interpolate:
+        images = _affine(images, options, generator)
+    else:
+        images = _shift(images, options, generator)
+    if options.brightness or options.contrast:
+        images = _colour(images, options, generator)
+    if options.erase_probability:
+        images = _erase(images, options, generator)
+    return images
+
+
+def hide_drawn(
+    images: Tensor, conditions: Sequence[Condition], generator: torch.Generator
+) -> Tensor:
+    """Hide, in each image, what a condition drawn evenly from `conditions` names.
+
+    `images` is float32 [n, height, width] on 0..255; the fills are those of `occlusion.hide`, noise
+    being drawn from `generator`. With one condition every image is hidden under it.
+    """
+    if all(not one.hidden for one in conditions):
+        return images
+    n, height, width = images.shape
+    device = images.device
+    masks = torch.from_numpy(np.stack([hidden_mask(one, height, width) for one in conditions]))
+    drawn = torch.randint(len(conditions), (n,), generator=generator, device=device)
+    hidden = masks.to(device)[drawn]
+    result = images
+    for fill in sorted({one.fill for one in conditions if one.hidden}):
+        uses = torch.tensor([one.fill == fill for one in conditions], device=device)[drawn]
+        where = hidden & uses[:, None, None]
+        if fill == "black":
+            filling = torch.zeros((), device=device)
+        elif fill == "mean":
+            visible = (~hidden).float()
+            count = visible.sum((1, 2))
+            means = (images * visible).sum((1, 2)) / count.clamp(min=1)
+            filling = torch.where(count > 0, means.round(), 127.0)[:, None, None]
+        elif fill == "noise":
+            filling = torch.randint(
+                0, 256, images.shape, generator=generator, device=device
+            ).float()
+        else:
+            filling = _blur(images, width / 6)
+        result = torch.where(where, filling, result)
+    return result
+
+
+def mixup(
+    inputs: Tensor, targets: Tensor, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mix each input [n, ...] and its target distribution [n, classes] with another of the batch.
+
+    One weight a batch, Beta(alpha, alpha), as in Zhang et al. 2018 (mixup), section 2.
+    """
+    # torch has no Beta draw that takes a generator; numpy seeded from it does.
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
+    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
+    order = torch.randperm(len(inputs), generator=generator, device=generator.device)
+    return (
+        torch.lerp(inputs[order], inputs, weight),
+        torch.lerp(targets[order], targets, weight),
+    )
+
+
+def _uniform(n: int, largest: float, generator: torch.Generator) -> Tensor:
+    """Return n draws from [-largest, largest)."""
+    return (torch.rand(n, generator=generator, device=generator.device) * 2 - 1) * largest
+
+
+def _chosen(n: int, probability: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(n, generator=generator, device=generator.device) < probability
+
+
+def _affine(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+    n, height, width = images.shape
+    angle = torch.deg2rad(_uniform(n, options.rotate_deg, generator))
+    shear = torch.tan(torch.deg2rad(_uniform(n, options.shear_deg, generator)))
+    zoom = 1 / (1 + _uniform(n, options.scale, generator))
+    shift_x = _uniform(n, 2 * options.translate_px / width, generator)
+    shift_y = _uniform(n, 2 * options.translate_px / height, generator)
+    moved = _chosen(n, options.geometry_probability, generator)
+    flipped = _chosen(n, 0.5 if options.flip else 0.0, generator)
+    sign = torch.where(flipped, -1.0, 1.0)
+    if not (options.rotate_deg or options.shear_deg or options.scale or options.translate_px):
+        return torch.where(flipped[:, None, None], images.flip(2), images)
+    cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    # Output to input coordinates, both in [-1, 1]: rotation and zoom, sheared, flipped, moved.
+    theta = torch.stack(
+        [
+            torch.stack([cosine * sign, cosine * shear - sine, shift_x], dim=1),
+            torch.stack([sine * sign, sine * shear + cosine, shift_y], dim=1),
+        ],
+        dim=1,
+    )
+    still = torch.zeros_like(theta)
+    still[:, 0, 0], still[:, 1, 1] = sign, 1.0
+    theta = torch.where(moved[:, None, None], theta, still)
+    grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
+    sampled = F.grid_sample(
+        images[:, None], grid, mode="bilinear", padding_mode=options.border, align_corners=False
+    )
+    return sampled[:, 0]
+
+
+def _shift(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Shift by whole pixels and flip: a random crop of the padded image, without interpolation."""
+    n, height, width = images.shape
+    pad = int(options.translate_px)
+    if options.flip:
+        flipped = _chosen(n, 0.5, generator)
+        images = torch.where(flipped[:, None, None], images.flip(2), images)
+    if not pad:
+        return images
+    mode = {"zeros": "constant", "border": "replicate", "reflection": "reflect"}[options.border]
+    padded = F.pad(images[:, None], (pad, pad, pad, pad), mode=mode)[:, 0]
+    device = images.device
+    top = torch.randint(2 * pad + 1, (n,), generator=generator, device=device)
+    left = torch.randint(2 * pad + 1, (n,), generator=generator, device=device)
+    moved = _chosen(n, options.geometry_probability, generator)
+    top, left = torch.where(moved, top, pad), torch.where(moved, left, pad)
+    rows = (top[:, None] + torch.arange(height, device=device))[:, :, None]
+    columns = (left[:, None] + torch.arange(width, device=device))[:, None, :]
+    return padded[torch.arange(n, device=device)[:, None, None], rows, columns]
+
+
+def _colour(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+    n = len(images)
+    changed = _chosen(n, options.colour_probability, generator)
+    brightness = torch.where(changed, 1 + _uniform(n, options.brightness, generator), 1.0)
+    contrast = torch.where(changed, 1 + _uniform(n, options.contrast, generator), 1.0)
+    mean = images.mean((1, 2), keepdim=True)
+    changed_images = (images - mean) * contrast[:, None, None] + mean
+    return (changed_images * brightness[:, None, None]).clamp(0, 255)
+
+
+def _erase(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Replace a rectangle by uniform noise (Zhong et al. 2020, Random Erasing, algorithm 1)."""
+    n, height, width = images.shape
+    device = images.device
+    low, high = options.erase_area
+    area = low + (high - low) * torch.rand(n, generator=generator, device=device)
+    # Aspect ratios from 0.3 to 1 / 0.3, evenly on a log scale.
+    aspect = torch.exp(_uniform(n, float(-np.log(0.3)), generator))
+    rows = (torch.sqrt(area * aspect) * height).clamp(1, height)
+    columns = (torch.sqrt(area / aspect) * width).clamp(1, width)
+    top = torch.rand(n, generator=generator, device=device) * (height - rows)
+    left = torch.rand(n, generator=generator, device=device) * (width - columns)
+    y = torch.arange(height, device=device)[None, :, None]
+    x = torch.arange(width, device=device)[None, None, :]
+    inside = (y >= top[:, None, None]) & (y < (top + rows)[:, None, None])
+    inside = inside & (x >= left[:, None, None]) & (x < (left + columns)[:, None, None])
+    inside &= _chosen(n, options.erase_probability, generator)[:, None, None]
+    noise = torch.rand(images.shape, generator=generator, device=device) * 255
+    return torch.where(inside, noise, images)
+
+
+def _blur(images: Tensor, sigma_px: float) -> Tensor:
+    """Blur [n, height, width] by a Gaussian cut at 3 sigma, mirrored at the borders."""
+    radius = min(round(3 * sigma_px), images.shape[1] - 1, images.shape[2] - 1)
+    offsets = torch.arange(-radius, radius + 1, device=images.device)
+    kernel = torch.exp(-(offsets.float() ** 2) / (2 * sigma_px**2))
+    kernel = (kernel / kernel.sum())[None, None]
+    padded = F.pad(images[:, None], (radius, radius, radius, radius), mode="reflect")
+    rows = F.conv2d(padded, kernel[:, :, None, :])
+    return F.conv2d(rows, kernel[:, :, :, None])[:, 0]

@@ -1,0 +1,268 @@
+"""Networks, and the Bundle: weights with everything that is needed to use them again.
+
+A network takes grey faces as they are stored (0..255, [n, height, width]); scaling, normalising
+and copying into three channels happen inside, so that preprocessing always travels with weights.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hemiface.config import ModelConfig, as_plain, model_config
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.files import atomic_path
+from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
+
+__all__ = ["Bundle", "FaceNetwork", "build", "predict", "resolve_device"]
+
+_COMPACT = "compact"
+_METADATA_KEY = "hemiface"
+_FORMAT = 1
+
+
+class FaceNetwork(nn.Module):
+    """A timm backbone that reads faces [n, height, width] on 0..255 and returns logits [n, 7]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, backbone: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        shape = (1, -1, 1, 1)
+        self.register_buffer("mean", torch.tensor(config.mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(shape), persistent=False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return logits float [n, 7] for faces on the scale 0..255."""
+        scaled = faces.to(self.mean.dtype)[:, None] / 255
+        # With one mean and three channels the copies are equal: normalise once, then expand.
+        normalised = (scaled - self.mean) / self.std
+        if normalised.shape[1] != self.config.channels:
+            normalised = normalised.expand(-1, self.config.channels, -1, -1)
+        logits: Tensor = self.backbone(normalised)
+        return logits
+
+
+def resolve_device(device: str) -> str:
+    """Return `cpu`, `cuda` or `mps`; `auto` takes the best that is there.
+
+    Raises:
+        UsageError: the device is unknown or absent.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, present in there.items() if present)
+    if not there.get(device):
+        present = ", ".join(name for name, is_there in there.items() if is_there)
+        raise UsageError(f"Device {device!r} isn't here; choose auto or one of {present}.")
+    return device
+
+
+@torch.inference_mode()
+def predict(network: FaceNetwork, faces: Tensor, batch_size: int = 512) -> Tensor:
+    """Return probabilities float32 [n, 7] on the network's device for uint8 faces [n, 48, 48].
+
+    The network is put into evaluation mode; how faces are batched doesn't change the result beyond
+    rounding.
+    """
+    network.eval()
+    logits = [
+        network(batch.to(network.mean.device)).float() for batch in torch.split(faces, batch_size)
+    ]
+    return torch.cat(logits).softmax(1) if logits else torch.zeros(0, len(EMOTIONS))
+
+
+def build(config: ModelConfig, *, pretrained: bool | None = None) -> FaceNetwork:
+    """Return a new network; its initial weights come from torch's global random state.
+
+    `pretrained` overrides the config's: a Bundle that is loaded needs no ImageNet weights.
+
+    Raises:
+        UsageError: the architecture is unknown or can't take the stem that is asked for.
+        HemifaceError: the pretrained weights can't be had.
+    """
+    wants_weights = (config.pretrained or bool(config.weights)) and pretrained is not False
+    if config.architecture == _COMPACT:
+        if wants_weights:
+            raise UsageError(
+                "The compact network has no pretrained weights; set model.pretrained=false."
+            )
+        backbone = _compact(config)
+    else:
+        backbone = _from_timm(config, wants_weights)
+    _replace_stem(backbone, config)
+    return FaceNetwork(config, backbone)
+
+
+def _compact(config: ModelConfig) -> nn.Module:
+    """Return a ResNet of eight basic blocks, 32-64-128-256 channels, 2.8 M parameters."""
+    from timm.models.resnet import BasicBlock, ResNet
+
+    network: nn.Module = ResNet(
+        BasicBlock,  # type: ignore[arg-type]  # timm means the class
+        (2, 2, 2, 2),
+        channels=(32, 64, 128, 256),
+        stem_width=32,
+        num_classes=len(EMOTIONS),
+        in_chans=config.channels,
+        drop_rate=config.dropout,
+        zero_init_last=False,  # blocks that start as identities learn slowly in a short training
+    )
+    return network
+
+
+def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
+    import timm
+
+    if not timm.is_model(config.architecture):
+        close = timm.list_models(f"*{config.architecture}*")[:5]
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() lists them."
+        raise UsageError(f"Architecture {config.architecture!r} is not in timm; {hint}")
+    options: dict[str, Any] = {
+        "num_classes": len(EMOTIONS),
+        "in_chans": config.channels,
+        "drop_rate": config.dropout,
+    }
+    if config.weights:
+        if not Path(config.weights).is_file():
+            raise UsageError(f"model.weights {config.weights} doesn't exist; check the path.")
+        options["pretrained_cfg_overlay"] = {"file": config.weights}
+    try:
+        network: nn.Module = timm.create_model(
+            config.architecture, pretrained=wants_weights, **options
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        # huggingface_hub reports a machine without network as one of several of these.
+        if not wants_weights:
+            raise UsageError(
+                f"timm can't build {config.architecture} with {config.channels} channel(s): {error}"
+            ) from error
+        raise HemifaceError(
+            f"The pretrained weights of {config.architecture} can't be loaded "
+            f"({_first_line(error)}); connect to the network once, name a local file with "
+            "--set model.weights=PATH, or start from random weights with "
+            "--set model.pretrained=false."
+        ) from error
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
+    """Put one 3x3 convolution in place of a ResNet's 7x7 stride-2 convolution and pooling."""
+    stem = "3x3-stride2" if config.architecture == _COMPACT else config.stem
+    if stem == "imagenet":
+        return
+    old = getattr(backbone, "conv1", None)
+    if not isinstance(old, nn.Conv2d) or not hasattr(backbone, "maxpool"):
+        raise UsageError(
+            f"Stem {stem} is for ResNets of timm; {config.architecture} needs model.stem=imagenet."
+        )
+    stride = 2 if stem == "3x3-stride2" else 1
+    new = nn.Conv2d(config.channels, old.out_channels, 3, stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    backbone.conv1 = new
+    backbone.maxpool = nn.Identity()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Weights, preprocessing, class order and provenance of one finished network.
+
+    `weights` is the state dict of `FaceNetwork`; `provenance` holds what it was trained on, by
+    which config and data (hashes), with which seed, and its validation scores.
+    """
+
+    model: ModelConfig
+    weights: dict[str, Tensor]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    emotions: tuple[str, ...] = EMOTIONS
+    size_px: int = FER2013_SIZE_PX
+
+    def network(self, device: str | torch.device = "cpu") -> FaceNetwork:
+        """Return the network in evaluation mode on `device`, weights in fp32.
+
+        Raises:
+            DamagedError: the weights don't fit the architecture.
+        """
+        network = build(self.model, pretrained=False)
+        try:
+            network.load_state_dict(
+                {
+                    name: value.float() if value.is_floating_point() else value
+                    for name, value in self.weights.items()
+                }
+            )
+        except RuntimeError as error:
+            raise DamagedError(
+                f"The weights don't fit {self.model.architecture}: {_first_line(error)}."
+            ) from error
+        network.to(device)
+        network.to(memory_format=torch.channels_last)
+        return network.eval()
+
+    def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write one safetensors file, whole or not at all; floating weights are cast to `dtype`."""
+        header = {
+            "format": _FORMAT,
+            "model": as_plain(self.model),
+            "emotions": list(self.emotions),
+            "size_px": self.size_px,
+            "provenance": self.provenance,
+        }
+        weights = {
+            name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+            for name, value in self.weights.items()
+        }
+        with atomic_path(path) as partial:
+            save_file(weights, partial, {_METADATA_KEY: json.dumps(header)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Bundle":
+        """Read a Bundle.
+
+        Raises:
+            DamagedError: the file is missing, truncated, not a Bundle, or of another class order.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise DamagedError(f"Bundle {source} doesn't exist; check the path.")
+        try:
+            with safe_open(source, framework="pt") as file:
+                header = json.loads((file.metadata() or {})[_METADATA_KEY])
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header["format"] != _FORMAT:
+                raise DamagedError(
+                    f"Bundle {source} has format {header['format']}, this hemiface reads {_FORMAT}."
+                )
+            bundle = cls(
+                model=model_config(header["model"], str(source)),
+                weights=weights,
+                provenance=header["provenance"],
+                emotions=tuple(header["emotions"]),
+                size_px=header["size_px"],
+            )
+        except (SafetensorError, KeyError, OSError, json.JSONDecodeError) as error:
+            raise DamagedError(
+                f"{source} is not a whole hemiface Bundle ({_first_line(error)}); get it again."
+            ) from error
+        if bundle.emotions != EMOTIONS:
+            raise DamagedError(
+                f"Bundle {source} orders its classes {bundle.emotions}, not {EMOTIONS}."
+            )
+        return bundle
