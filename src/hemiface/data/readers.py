@@ -39,7 +39,8 @@ def _read_images(folder: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - noth
 def _read_phantom(source: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - rendered, never bad
     from hemiface.data import phantom
 
-    return phantom.make(**_phantom_options(str(source)))
+    options = _phantom_options(str(source))
+    return phantom.make(options.get("n", 3000), options.get("seed", 0))
 
 
 def _phantom_options(source: str) -> dict[str, int]:
