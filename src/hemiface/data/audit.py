@@ -1,0 +1,293 @@
+"""What is in a data set before anything is trained on it: counts, copies, leaks, contradictions.
+
+A test image with a copy in train measures memory, and a picture with two labels can't be learnt:
+both are counted here, exactly (bit-identical pixels) and nearly (see `hemiface.data.duplicates`).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.data.duplicates import near_duplicate_groups
+from hemiface.data.images import Images
+from hemiface.errors import UsageError
+from hemiface.tables import EMOTIONS, SPLITS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["audit", "format_audit", "near_duplicate_groups"]
+
+_EXAMPLES = 10
+_SOURCES = 6
+_ACROSS = (
+    ("validation", ("train",)),
+    ("test", ("train",)),
+    ("test", ("validation",)),
+    ("test", ("train", "validation")),
+)
+"""A split, and the splits that should hold no copies of its images; the last one is the leak."""
+
+
+def audit(
+    images: Images,
+    groups: npt.ArrayLike | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Return what is worth knowing about `images` as a JSON-able dict.
+
+    - `source`, `form`, `data_sha256`, `images` (how many).
+    - `counts`: split (and `all`) -> emotion (and `total`) -> images.
+    - `exact`, `near`: `distinct` groups including single images, `groups` of two or more images,
+      `images_in_groups`, `surplus` (images beyond the first of their group), `largest` group,
+      `surplus_within` (split -> surplus inside it), `across` (list of `split`, `also_in`, `images`,
+      `share`: images of `split` with a copy in any split of `also_in`), `conflicting_groups` and
+      `conflicting_images` (groups with more than one label, images in them), `conflicts` (the
+      largest ten: `images`, `labels`, and `sources` with one image per label).
+    - `leak_free`: `images` and `share` of the test split without a near duplicate in train or
+      validation.
+    - `constant`: `images` whose pixels are all equal, and their `sources`.
+    - `skipped`: one sentence for each picture that was left out while reading.
+
+    A `share` is None where the split is empty. `groups` ([n], any hashable) are near-duplicate
+    groups already known; else the `group` column is used if near duplicates are in it
+    (`info["near_duplicates"]`), or they are searched: about 40 s for FER2013, reported to
+    `progress` as (percent done, 100). UsageError is raised if `groups` has another length.
+    """
+    table = images.table
+    if groups is not None:
+        near = np.asarray(groups)
+        if near.shape != (len(images),):
+            raise UsageError(f"{near.size} groups were given for {len(images)} images.")
+    elif images.info.get("near_duplicates"):
+        near = table["group"].to_numpy()
+    else:
+        near = near_duplicate_groups(images.pixels, progress)
+    by_near = _duplicates(table, near)
+    flat = images.pixels.reshape(len(images), -1)
+    constant = (flat == flat[:, :1]).all(axis=1)
+    return {
+        "source": str(images.info.get("source", "")),
+        "form": str(images.info.get("form", "")),
+        "data_sha256": images.info["data_sha256"],
+        "images": len(images),
+        "counts": _counts(table),
+        "exact": _duplicates(table, table["sha256"].to_numpy()),
+        "near": by_near,
+        "leak_free": _leak_free(table, by_near),
+        "constant": {
+            "images": int(constant.sum()),
+            "sources": _sources(table[constant], _EXAMPLES),
+        },
+        "skipped": [str(sentence) for sentence in images.info.get("skipped", [])],
+    }
+
+
+def _counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    counts = {}
+    for split in (*SPLITS, "all"):
+        labels = table.loc[(table["split"] == split) | (split == "all"), "label"]
+        counts[split] = {emotion: int((labels == emotion).sum()) for emotion in EMOTIONS}
+        counts[split]["total"] = len(labels)
+    return counts
+
+
+def _duplicates(table: pd.DataFrame, groups: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the counts of one grouping, exact or near; see `audit`."""
+    codes, distinct = pd.factorize(groups)
+    sizes = np.bincount(codes, minlength=len(distinct))
+    # [groups, splits] and [groups, emotions]: how many images of each there are.
+    by_split = _cross(codes, len(distinct), table["split"], SPLITS)
+    by_label = _cross(codes, len(distinct), table["label"], EMOTIONS)
+    conflicting = (by_label > 0).sum(axis=1) > 1
+    return {
+        "distinct": len(distinct),
+        "groups": int((sizes > 1).sum()),
+        "images_in_groups": int(sizes[sizes > 1].sum()),
+        "surplus": len(table) - len(distinct),
+        "largest": int(sizes.max(initial=0)),
+        "surplus_within": {
+            split: int((column - 1).clip(min=0).sum())
+            for split, column in zip(SPLITS, by_split.T, strict=True)
+        },
+        "across": [_across(by_split, split, also_in) for split, also_in in _ACROSS],
+        "conflicting_groups": int(conflicting.sum()),
+        "conflicting_images": int(sizes[conflicting].sum()),
+        "conflicts": _conflicts(table, codes, np.where(conflicting, sizes, 0)),
+    }
+
+
+def _cross(
+    codes: npt.NDArray[np.intp], n_groups: int, column: pd.Series, names: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    counts = np.zeros((n_groups, len(names)), dtype=np.int64)
+    np.add.at(counts, (codes, pd.Categorical(column, categories=list(names)).codes), 1)
+    return counts
+
+
+def _across(
+    by_split: npt.NDArray[np.int64], split: str, also_in: tuple[str, ...]
+) -> dict[str, Any]:
+    own = by_split[:, SPLITS.index(split)]
+    shared = by_split[:, [SPLITS.index(other) for other in also_in]].any(axis=1)
+    copied, total = int(own[shared].sum()), int(own.sum())
+    return {
+        "split": split,
+        "also_in": list(also_in),
+        "images": copied,
+        "share": copied / total if total else None,
+    }
+
+
+def _conflicts(
+    table: pd.DataFrame, codes: npt.NDArray[np.intp], sizes: npt.NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Return the groups of the largest `sizes`; those of size 0 don't count."""
+    found = []
+    for group in np.argsort(-sizes, kind="stable")[:_EXAMPLES]:
+        if sizes[group] == 0:
+            break
+        rows = table[codes == group]
+        labels = rows["label"].value_counts()
+        found.append(
+            {
+                "images": len(rows),
+                "labels": {name: int(labels[name]) for name in EMOTIONS if name in labels},
+                "sources": _sources(rows.drop_duplicates("label"), _SOURCES),
+            }
+        )
+    return found
+
+
+def _sources(rows: pd.DataFrame, limit: int) -> list[str]:
+    return [
+        f"{source} ({split}, {label})"
+        for source, split, label in rows[["source", "split", "label"]].head(limit).to_numpy()
+    ]
+
+
+def _leak_free(table: pd.DataFrame, near: dict[str, Any]) -> dict[str, Any]:
+    total = int((table["split"] == "test").sum())
+    leaked = near["across"][-1]["images"]
+    return {"images": total - leaked, "share": (total - leaked) / total if total else None}
+
+
+def format_audit(found: dict[str, Any]) -> "list[Table]":
+    """Return `found`, what `audit` returned, as tables for a terminal.
+
+    Counts, copies and leaks, and, where there are any, examples of groups with conflicting labels
+    and images that are constant or were left out.
+    """
+    tables = [_counts_table(found), _duplicates_table(found)]
+    if found["near"]["conflicts"] or found["exact"]["conflicts"]:
+        tables.append(_conflicts_table(found))
+    if found["constant"]["images"] or found["skipped"]:
+        tables.append(_problems_table(found))
+    return tables
+
+
+def _table(title: str, *columns: str, numbers: bool = True) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index and numbers else "left")
+    return table
+
+
+def _plain(text: str) -> str:
+    """Return `text` so that rich doesn't take a bracket in a file's name for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _counts_table(found: dict[str, Any]) -> "Table":
+    title = f"Images: {found['images']:,} in {_plain(found['source'])}"
+    table = _table(title, "emotion", *SPLITS, "all", "share")
+    total = max(found["images"], 1)
+    for emotion in (*EMOTIONS, "total"):
+        counts = [found["counts"][split][emotion] for split in (*SPLITS, "all")]
+        table.add_row(
+            emotion,
+            *(f"{count:,}" for count in counts),
+            _percent(counts[-1] / total),
+            style="bold" if emotion == "total" else None,
+            end_section=emotion == EMOTIONS[-1],
+        )
+    return table
+
+
+def _duplicates_table(found: dict[str, Any]) -> "Table":
+    table = _table("Duplicates", "", "bit-identical", "near (includes identical)")
+    exact, near = found["exact"], found["near"]
+
+    def row(words: str, *path: str, last: bool = False) -> None:
+        cells = []
+        for value in (exact, near):
+            for key in path:
+                value = value[key]
+            cells.append(f"{value:,}")
+        table.add_row(words, *cells, end_section=last)
+
+    row("different pictures", "distinct")
+    row("groups of two or more images", "groups")
+    row("images in such groups", "images_in_groups")
+    row("images beyond the first of their group", "surplus")
+    row("largest group", "largest", last=True)
+    for split in SPLITS:
+        row(f"surplus within {split}", "surplus_within", split, last=split == SPLITS[-1])
+    for one, other in zip(exact["across"], near["across"], strict=True):
+        table.add_row(
+            f"{one['split']} images with a copy in {' or '.join(one['also_in'])}",
+            *(f"{item['images']:,} ({_percent(item['share'])})" for item in (one, other)),
+            end_section=one is exact["across"][-1],
+        )
+    row("groups with conflicting labels", "conflicting_groups")
+    row("images in such groups", "conflicting_images", last=True)
+    free = found["leak_free"]
+    table.add_row(
+        "leak-free test images: no copy in train or validation",
+        "",
+        f"{free['images']:,} ({_percent(free['share'])})",
+        style="bold",
+    )
+    return table
+
+
+def _conflicts_table(found: dict[str, Any]) -> "Table":
+    table = _table(
+        "Groups with conflicting labels, the largest",
+        "images",
+        "labels",
+        "for example",
+        numbers=False,
+    )
+    for kind, words in (("exact", "identical"), ("near", "near")):
+        for group in found[kind]["conflicts"][: _EXAMPLES // 2]:
+            labels = ", ".join(f"{count} {label}" for label, count in group["labels"].items())
+            sources = "\n".join(group["sources"][:2])
+            table.add_row(f"{group['images']} {words}", labels, _plain(sources))
+    return table
+
+
+def _problems_table(found: dict[str, Any]) -> "Table":
+    constant, skipped = found["constant"], found["skipped"]
+    table = _table("Images to look at", "what", "images", "which", numbers=False)
+    for words, count, which in (
+        ("constant (all pixels equal)", constant["images"], constant["sources"]),
+        ("left out while reading", len(skipped), skipped),
+    ):
+        if count:
+            shown = which[: _EXAMPLES // 2]
+            rest = [f"and {count - len(shown):,} more"] if count > len(shown) else []
+            table.add_row(words, f"{count:,}", _plain("\n".join([*shown, *rest])))
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "no images" if share is None else f"{100 * share:.1f} %"
