@@ -1,0 +1,204 @@
+"""A run folder or a prediction table -> result tables, figures and one self-contained HTML page.
+
+Nothing is trained or evaluated here and torch is not needed: whatever the page says is computed
+again from predictions.parquet, and what else lies in the run folder tells how it was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import hemiface
+from hemiface import metrics
+from hemiface.figures.style import ordered
+from hemiface.files import write_text
+from hemiface.report import texts
+from hemiface.report.figures import Figures, View, draw
+from hemiface.report.run import Results, Run, compute, read_run
+from hemiface.report.tables import (
+    Table,
+    class_table,
+    comparison_tables,
+    counts_table,
+    drop_table,
+    score_table,
+)
+from hemiface.report.words import answer, further, warnings
+from hemiface.tables import write_csv
+
+__all__ = ["HEADINGS", "REPORT_FILE", "build"]
+
+REPORT_FILE = "report.html"
+
+_MOST_PANELS = 6
+_MOST_COLUMNS = 5
+HEADINGS = {
+    "done": "What was done",
+    "scores": "Scores of every model on every condition",
+    "drop": "What hiding costs",
+    "original": "Beside the original study",
+    "classes": "Each emotion",
+    "confusions": "Confusions",
+    "curves": "ROC and precision-recall curves",
+    "calibration": "Confidence",
+    "training": "Training curves",
+    "pictures": "Examples and mistakes",
+    "methods": "Methods and limits",
+    "cite": "How to cite",
+    "rebuild": "How to rebuild this page",
+    "configuration": "The whole configuration",
+}
+
+
+def build(
+    run_or_predictions: str | Path, out: str | Path | None = None, pictures: bool = True
+) -> Path:
+    """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
+
+    `run_or_predictions` is a run folder or a Predictions table as Parquet; what lies beside the
+    table (images.parquet + pixels.npy, models/<id>/history.csv, config.toml, environment.json) is
+    shown as far as it is there, and what is missing is said. `out` is the page's path (a path
+    without `.html` is a folder), by default report.html beside the predictions; all else goes into
+    the same folder. comparisons.csv is written for FER2013 only. With `pictures` false no face is
+    put into the page. Returns the path of the page.
+
+    Raises:
+        DamagedError: the predictions are missing or not valid.
+        UsageError: config.toml can't be understood, or no image of the test split was scored.
+
+    """
+    run = read_run(run_or_predictions)
+    page = _page_path(run.folder, out)
+    results = compute(run.predictions, run.options)
+    for name in ("matrix", "class_scores", "confusions", "comparisons"):
+        table = getattr(results, name)
+        if table is not None:
+            write_csv(table, page.parent / f"{name}.csv")
+    names = ordered(results.matrix["model"])
+    conditions = ordered(results.matrix["condition"])
+    views = _views(names, conditions)
+    figures, no_pictures = draw(results, run, views, page.parent / "figures", pictures=pictures)
+    write_text(page, _render(run, results, views, figures, no_pictures))
+    return page
+
+
+def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
+    """Return what the class-wise sections show: robustness, available information, the others.
+
+    The baseline is seen on every condition (robustness) and each specialist on its own (available
+    information); the two never share a figure. A model that is neither, such as the generalist, or
+    any model where there is no baseline, is seen on every condition.
+    """
+    first = list(conditions[:_MOST_PANELS])
+    views = []
+    if "full" in names:
+        text = "Robustness: the model trained on whole faces, with parts hidden"
+        views.append(View("robustness", text, [("full", hidden) for hidden in first]))
+        own = [name for name in names if name in conditions][:_MOST_PANELS]
+        if len(own) > 1:
+            text = "Available information: each model on the condition it was trained on"
+            views.append(View("information", text, [(name, name) for name in own]))
+    for name in names:
+        if "full" not in names or (name != "full" and name not in conditions):
+            trained = "every condition" if name == "any" else name
+            text = f"The model trained on {trained}"
+            views.append(View(f"model-{name}", text, [(name, hidden) for hidden in first]))
+    return views
+
+
+def _render(
+    run: Run, results: Results, views: Sequence[View], figures: Figures, no_pictures: str
+) -> str:
+    """Return the page."""
+    matrix, primary = results.matrix, results.primary
+    compared = results.comparisons
+    if compared is not None:
+        compared = compared.dropna(subset=["ours"])
+        compared = compared if len(compared) else None
+    described = run.predictions.attrs.get("hemiface", {}).get("models", [])
+    scored = metrics.select_protocol(run.predictions, primary)
+    once = scored.drop_duplicates("image")
+    shares = once["label"].value_counts(normalize=True)
+    datasets = list(dict.fromkeys(run.predictions["dataset"]))
+    tables = {
+        "scores": [
+            table
+            for protocol in results.protocols
+            for table in _split(matrix, score_table, protocol)
+        ],
+        "drop": _split(matrix, drop_table, primary),
+        "original": [] if compared is None else comparison_tables(compared),
+        "classes": [
+            class_table(results.class_scores, view.cells, primary, view.key, f"{view.title}.")
+            for view in views
+        ],
+    }
+    absent = {"original"} if compared is None else set()
+    absent |= set() if run.recipe else {"configuration"}
+    loader = PackageLoader("hemiface")
+    template = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
+    ).get_template("report.html.j2")
+    return template.render(
+        title=texts.title(datasets),
+        subtitle=texts.subtitle(run.name, run.environment),
+        answer=answer(
+            matrix,
+            protocol=primary,
+            most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
+            rendered=datasets == ["phantom"],
+            level=run.options.level,
+        ),
+        further=further(matrix, protocol=primary, comparisons=compared),
+        warnings=warnings(described, run.predictions["model"].unique()),
+        headings={anchor: text for anchor, text in HEADINGS.items() if anchor not in absent},
+        done={
+            "data": texts.data_rows(run.predictions, run.images),
+            "partial": run.images is None,
+            "counts": _counts(run),
+            "models": texts.model_rows(run.predictions, described),
+            "recipe": texts.recipe_table(run.settings) if run.settings else None,
+            "environment": texts.environment_rows(run.environment),
+        },
+        configuration=run.recipe,
+        tables=tables,
+        figures=figures,
+        seeds=metrics.model_names(run.predictions)["seed"].nunique(),
+        no_pictures=no_pictures,
+        methods=texts.methods(results.protocols, datasets, run.options),
+        citations=texts.citations(datasets, run.images),
+        rebuild=texts.rebuild(run.name, run.environment, run.recipe),
+        version=hemiface.__version__,
+    )
+
+
+def _split(
+    matrix: pd.DataFrame, make: Callable[[pd.DataFrame, str], Table | None], protocol: str
+) -> list[Table]:
+    """Return a table, or several of `_MOST_COLUMNS` conditions each, so that they fit on paper."""
+    conditions = ordered(matrix["condition"])
+    tables = []
+    for start in range(0, len(conditions), _MOST_COLUMNS):
+        some = conditions[start : start + _MOST_COLUMNS]
+        table = make(matrix[matrix["condition"].isin(some)], protocol)
+        if table:
+            key = f"{table.key}-{start // _MOST_COLUMNS + 1}" if start else table.key
+            tables.append(replace(table, key=key))
+    return tables
+
+
+def _counts(run: Run) -> dict[str, Any]:
+    scored = run.predictions.drop_duplicates("image")
+    columns, rows = counts_table(scored if run.images is None else run.images.table)
+    return {"columns": columns, "rows": rows}
+
+
+def _page_path(folder: Path, out: str | Path | None) -> Path:
+    if out is None:
+        return folder / REPORT_FILE
+    path = Path(out)
+    return path if path.suffix.lower() in (".html", ".htm") else path / REPORT_FILE
