@@ -8,17 +8,17 @@ the top-level keys of `Config`. `[finetune.train]`, `[finetune.augment]`, `[gene
 import dataclasses
 import difflib
 import json
+import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
-from hemiface.tables import SPLITS
 
 __all__ = [
     "AugmentConfig",
@@ -172,7 +172,7 @@ class EvaluateConfig:
 
     conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
     """What is hidden, in the order of the tables."""
-    splits: tuple[str, ...] = ("validation", "test")
+    splits: tuple[Literal["train", "validation", "test"], ...] = ("validation", "test")
     """Both are needed for the `paper` protocol."""
     flip: bool = False
     """Average with the mirrored picture of the same visible pixels."""
@@ -203,7 +203,7 @@ class Config:
     seeds: tuple[int, ...] = (0,)
     """Each model is trained once per seed."""
     generalist_conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
-    """What `any` sees: drawn for each image and step, evenly; repeat `full` to see it more often."""
+    """What `any` sees: drawn evenly for each image and step; repeat `full` to see it more often."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -214,7 +214,7 @@ class Config:
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
 
     def recipe(self, model: str, *, fine_tuned: bool) -> Recipe:
-        """Return the recipe for `model`: the baseline's, the generalist's or the fine-tuning one."""
+        """Return `model`'s recipe: the baseline's, the generalist's or the fine-tuning one."""
         if model == "any":
             return self.generalist
         return self.finetune if fine_tuned else Recipe(self.train, self.augment)
@@ -381,66 +381,65 @@ def _convert(value: Any, wanted: Any, key: str, where: str) -> Any:
 
 def _validate(config: Config, where: str) -> None:
     """Raise UsageError for values that have the right type and make no sense."""
-    recipes = {
-        "": Recipe(config.train, config.augment),
-        "finetune.": config.finetune,
-        "generalist.": config.generalist,
-    }
+    model, seeds = config.model, config.seeds
     checks = [
         ("models", "full" in config.models, "must contain full, the baseline"),
         ("models", len(set(config.models)) == len(config.models), "names a model twice"),
-        (
-            "seeds",
-            bool(config.seeds) and len(set(config.seeds)) == len(config.seeds),
-            "must be distinct",
-        ),
-        ("seeds", all(seed >= 0 for seed in config.seeds), "must not be negative"),
-        ("model.channels", config.model.channels in (1, 3), "must be 1 or 3"),
-        ("model.std", all(value > 0 for value in config.model.std), "must be positive"),
-        (
-            "model.mean",
-            len(config.model.mean) == len(config.model.std),
-            "needs as many values as std",
-        ),
-        (
-            "model.mean",
-            len(config.model.mean) in (1, config.model.channels),
-            "needs one value a channel",
-        ),
-        ("model.dropout", 0 <= config.model.dropout < 1, "must lie in [0, 1)"),
+        ("seeds", bool(seeds) and len(set(seeds)) == len(seeds), "must be distinct"),
+        ("seeds", all(seed >= 0 for seed in seeds), "must not be negative"),
+        ("generalist_conditions", bool(config.generalist_conditions), "must name at least one"),
+        ("model.channels", model.channels in (1, 3), "must be 1 or 3"),
+        ("model.std", all(0 < value < math.inf for value in model.std), "must be positive"),
+        ("model.mean", len(model.mean) == len(model.std), "needs as many values as std"),
+        ("model.mean", len(model.mean) in (1, model.channels), "needs one value a channel"),
+        ("model.dropout", 0 <= model.dropout < 1, "must lie in [0, 1)"),
         ("evaluate.conditions", "full" in config.evaluate.conditions, "must contain full"),
+        ("evaluate.splits", bool(config.evaluate.splits), "must name at least one"),
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
     ]
-    for prefix, recipe in recipes.items():
-        train, augment = recipe.train, recipe.augment
-        checks += [
-            (f"{prefix}train.epochs", train.epochs > 0, "must be positive"),
-            (f"{prefix}train.batch_size", train.batch_size > 1, "must be at least 2"),
-            (f"{prefix}train.learning_rate", train.learning_rate > 0, "must be positive"),
-            (f"{prefix}train.momentum", 0 <= train.momentum < 1, "must lie in [0, 1)"),
-            (
-                f"{prefix}train.label_smoothing",
-                0 <= train.label_smoothing < 1,
-                "must lie in [0, 1)",
-            ),
-            (f"{prefix}train.ema_decay", 0 <= train.ema_decay < 1, "must lie in [0, 1)"),
-            (f"{prefix}train.mixup", train.mixup >= 0, "must not be negative"),
-            (f"{prefix}train.processes", train.processes > 0, "must be positive"),
-            (
-                f"{prefix}train.batch_size",
-                train.batch_size % train.processes == 0,
-                "must divide evenly among train.processes",
-            ),
-            (f"{prefix}train.step_epochs", train.step_epochs > 0, "must be positive"),
-            (f"{prefix}augment.scale", 0 <= augment.scale < 1, "must lie in [0, 1)"),
-            (
-                f"{prefix}augment.erase_area",
-                0 < augment.erase_area[0] <= augment.erase_area[1] < 1,
-                "must rise within (0, 1)",
-            ),
-        ]
+    checks += _recipe_checks("", config.train, config.augment)
+    checks += _recipe_checks("finetune.", config.finetune.train, config.finetune.augment)
+    checks += _recipe_checks("generalist.", config.generalist.train, config.generalist.augment)
     for key, fine, what in checks:
         if not fine:
             raise UsageError(f"{where}: {key} {what}.")
+
+
+def _recipe_checks(
+    prefix: str, train: TrainConfig, augment: AugmentConfig
+) -> list[tuple[str, bool, str]]:
+    """Return (key, whether its value is fine, what is required) for one recipe."""
+    checks: list[tuple[str, bool, str]] = []
+
+    def each(part: str, section: Any, names: str, fine: Callable[[float], bool], what: str) -> None:
+        checks.extend(
+            (f"{prefix}{part}.{name}", fine(getattr(section, name)), what) for name in names.split()
+        )
+
+    def positive(value: float) -> bool:
+        return 0 < value < math.inf
+
+    def not_negative(value: float) -> bool:
+        return 0 <= value < math.inf
+
+    positives = "epochs learning_rate processes step_epochs step_factor"
+    each("train", train, positives, positive, "must be positive")
+    sizes = "weight_decay warmup_epochs mixup clip_norm"
+    each("train", train, sizes, not_negative, "must not be negative")
+    shares = "momentum label_smoothing ema_decay"
+    each("train", train, shares, lambda value: 0 <= value < 1, "must lie in [0, 1)")
+    sizes = "translate_px rotate_deg shear_deg brightness contrast"
+    each("augment", augment, sizes, not_negative, "must not be negative")
+    each("augment", augment, "scale", lambda value: 0 <= value < 1, "must lie in [0, 1)")
+    shares = "geometry_probability colour_probability erase_probability"
+    each("augment", augment, shares, lambda value: 0 <= value <= 1, "must lie in [0, 1]")
+    low, high = augment.erase_area
+    even = train.processes > 0 and train.batch_size % train.processes == 0
+    return [
+        *checks,
+        (f"{prefix}train.batch_size", train.batch_size > 1, "must be at least 2"),
+        (f"{prefix}train.batch_size", even, "must divide evenly among train.processes"),
+        (f"{prefix}augment.erase_area", 0 < low <= high < 1, "must rise within (0, 1)"),
+    ]

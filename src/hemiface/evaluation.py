@@ -50,8 +50,13 @@ def evaluate(
         UsageError: a condition or split is unknown or empty, two Bundles have the same model ID.
         DamagedError: a Bundle can't be read.
     """
-    chosen = list(dict.fromkeys(condition(key) for key in conditions))
-    wanted = _rows(images, tuple(splits))
+    # By key, because full@mean and full hide the same: nothing.
+    chosen = list({one.key: one for one in map(condition, conditions)}.values())
+    splits = tuple(splits)
+    for what, given in (("Bundle", bundles), ("condition", chosen), ("split", splits)):
+        if not given:
+            raise UsageError(f"No {what} is named; evaluation needs at least one.")
+    wanted = _rows(images, splits)
     models = _describe([Path(path) for path in bundles])
     target = torch.device(resolve_device(device))
     seeds = image_seeds(wanted.table["image"])
@@ -157,8 +162,9 @@ def _rows(images: Images, splits: tuple[str, ...]) -> Images:
 
 def _positions(images: Images, wanted: Images) -> npt.NDArray[np.int64]:
     """Return where the rows of `wanted` stand in `images`."""
-    index = pd.Index(images.table["image"]).get_indexer(pd.Index(wanted.table["image"]))
-    return index.astype(np.int64)
+    known = pd.Index(images.table["image"])
+    index: npt.NDArray[np.int64] = known.get_indexer(pd.Index(wanted.table["image"]))
+    return index
 
 
 def _describe(paths: list[Path]) -> list[dict[str, Any]]:

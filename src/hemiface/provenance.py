@@ -60,16 +60,23 @@ def environment() -> dict[str, Any]:
 def code_hash(*modules: str) -> str:
     """Return a hash of the modules' code that comments, docstrings and layout don't change.
 
-    So a mended docstring doesn't throw away a training of hours, and a mended line does.
+    So a mended docstring doesn't throw away a training of hours, and a mended line does. A package
+    stands for all of its modules.
     """
-    return hash_json({module: _bare_source(module) for module in modules})
+    return hash_json({module: _module_source(module) for module in modules})
 
 
-def _bare_source(module: str) -> str:
+def _module_source(module: str) -> str:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    path = Path(spec.origin)
+    paths = sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
+    return "\n".join(_bare_source(one.read_text(encoding="utf-8")) for one in paths)
+
+
+def _bare_source(text: str) -> str:
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

@@ -214,13 +214,14 @@ def _require_whole_cells(predictions: pd.DataFrame, where: str) -> None:
     """Raise unless each cell holds all images of its split, given that the key is unique."""
     cells = predictions.groupby(["split", "model", "condition"], observed=True).size()
     images = predictions.groupby("split", observed=True)["image"].nunique()
-    short = cells[cells < images.reindex(cells.index, level="split")]
-    if len(short):
-        split, model, one = short.index[0]
-        raise DamagedError(
-            f"{where}: split {split} has {images[split]} images, but {short.iloc[0]} of them for "
-            f"model {model} under {one}; evaluate again."
-        )
+    for split, sizes in cells.groupby(level="split", observed=True):
+        short = sizes[sizes < images[split]]
+        if len(short):
+            _, model, one = short.index[0]
+            raise DamagedError(
+                f"{where}: split {split} has {images[split]} images, but {short.iloc[0]} of them "
+                f"for model {model} under {one}; evaluate again."
+            )
 
 
 def _require_unique(table: pd.DataFrame, key: list[str], where: str) -> None:

@@ -1,0 +1,296 @@
+"""The stages of a study: what depends on what, what is done already, what runs now.
+
+    data -> full -> upper, lower, ..., any -> predictions -> report
+
+Every stage knows the hash of all that decides its result (inputs, config, code), so a study that
+was killed goes on where it was and one that is done answers at once.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hemiface import report
+from hemiface.config import Config, as_plain, to_toml
+from hemiface.data import prepare
+from hemiface.data.images import Images
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.files import hash_json, sha256_file, write_json, write_text
+from hemiface.provenance import code_hash, environment
+
+__all__ = ["OnProgress", "study"]
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (what runs, steps done, steps in all)."""
+
+_PRODUCTS = (
+    "models",
+    "figures",
+    "images.parquet",
+    "pixels.npy",
+    "predictions.parquet",
+    "report.html",
+    "stages.json",
+)
+_REPORT_CODE = (
+    "hemiface.metrics",
+    "hemiface.statistics",
+    "hemiface.original",
+    "hemiface.figures",
+    "hemiface.report",
+    "hemiface.data.sheets",
+)
+
+
+def study(
+    config: Config,
+    *,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Path:
+    """Run the whole study and return its folder (`runs/<name>` unless `out` says otherwise).
+
+    Stages that are done and unchanged are not run again; `fresh` removes what an earlier study
+    left in the folder and starts over.
+
+    Raises:
+        UsageError: no data is named, or the folder belongs to a study that is running.
+        HemifaceError: a stage failed; those before it stay done.
+    """
+    if not config.data.source:
+        raise UsageError(
+            "No data: name it with --data PATH (or --data phantom: for rendered faces)."
+        )
+    folder = Path(out) if out else Path("runs") / config.name
+    with _locked(folder), _log_file(folder / "log.txt"):
+        if fresh:
+            _remove_products(folder)
+        book = _Book(folder, config)
+        images = book.run("data", "", lambda: _prepare(config, folder))
+        bundles = _train_all(config, images, folder, book, device, on_progress)
+        _evaluate(config, images, bundles, folder, book, device, on_progress)
+        _report(config, folder, book)
+    return folder
+
+
+def _prepare(config: Config, folder: Path) -> Images:
+    return prepare(
+        config.data.source,
+        folder,
+        labels=config.data.labels or None,
+        skip_bad=config.data.skip_bad,
+        near_duplicates=config.data.near_duplicates,
+    )
+
+
+def _train_all(
+    config: Config,
+    images: Images,
+    folder: Path,
+    book: "_Book",
+    device: str,
+    on_progress: OnProgress | None,
+) -> list[Path]:
+    """Train the baseline of each seed, then everything that starts from it."""
+    from hemiface.train import fit, task
+
+    bundles = []
+    names = ["full", *(name for name in config.models if name != "full")]
+    for seed in config.seeds:
+        baseline: Path | None = None
+        for name in names:
+            job = task(config, name, seed, init=baseline)
+            place = folder / "models" / job.model_id
+
+            def on_step(done: int, total: int, what: str = job.model_id) -> None:
+                if on_progress:
+                    on_progress(f"training {what}", done, total)
+
+            bundle = book.run(
+                job.model_id,
+                job.fingerprint(images),
+                lambda job=job, place=place, on_step=on_step: fit(  # type: ignore[misc]
+                    job, images, place, device=device, on_step=on_step
+                ),
+                keeps=place / "bundle.safetensors",
+            )
+            baseline = baseline or bundle
+            bundles.append(bundle)
+    return bundles
+
+
+def _evaluate(
+    config: Config,
+    images: Images,
+    bundles: list[Path],
+    folder: Path,
+    book: "_Book",
+    device: str,
+    on_progress: OnProgress | None,
+) -> None:
+    from hemiface.evaluation import evaluate, fingerprint
+
+    options = config.evaluate
+    present = set(images.table["split"])
+    splits = tuple(split for split in options.splits if split in present)
+    target = folder / "predictions.parquet"
+
+    def on_cell(done: int, total: int, what: str) -> None:
+        if on_progress:
+            on_progress(f"evaluating {what}", done, total)
+
+    def run() -> Path:
+        evaluate(
+            bundles,
+            images,
+            conditions=options.conditions,
+            splits=splits,
+            flip=options.flip,
+            device=device,
+            batch_size=options.batch_size,
+            out=target,
+            on_cell=on_cell,
+        )
+        return target
+
+    mark = fingerprint(bundles, images, options.conditions, splits, options.flip)
+    book.run("predictions", mark, run, keeps=target)
+
+
+def _report(config: Config, folder: Path, book: "_Book") -> None:
+    target = folder / "report.html"
+    templates = sorted((Path(__file__).parent / "templates").glob("*"))
+    mark = hash_json(
+        {
+            "predictions": sha256_file(folder / "predictions.parquet"),
+            "statistics": as_plain(config.statistics),
+            "config": (folder / "config.toml").read_text(encoding="utf-8"),
+            "code": code_hash(*_REPORT_CODE),
+            "templates": [sha256_file(path) for path in templates],
+        }
+    )
+    book.run("report", mark, lambda: report.build(folder), keeps=target)
+
+
+class _Book:
+    """Which stages of a run folder are done, with which fingerprint and in what time."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.path = folder / "stages.json"
+        self.stages: dict[str, dict[str, Any]] = {}
+        if self.path.is_file():
+            self.stages = json.loads(self.path.read_text(encoding="utf-8"))
+        write_text(folder / "config.toml", to_toml(config))
+
+    def run(self, name: str, mark: str, work: Callable[[], Any], keeps: Path | None = None) -> Any:
+        """Return `keeps` if the stage is done with the same mark, else do the work and note it.
+
+        A stage without `keeps` looks after its own cache and always runs.
+        """
+        known = self.stages.get(name, {})
+        if keeps is not None and keeps.exists() and known.get("fingerprint") == mark:
+            log.info("%s: done before (%.0f s)", name, known["seconds"])
+            return keeps
+        log.info("%s: starts", name)
+        started = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - started
+        # A resumed training took longer than its last part; the bundle knows the whole.
+        self.stages[name] = {
+            "fingerprint": mark,
+            "seconds": round(max(seconds, _trained_seconds(keeps)), 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_json(self.path, self.stages)
+        self._write_environment()
+        log.info("%s: done in %.0f s", name, seconds)
+        return result
+
+    def _write_environment(self) -> None:
+        write_json(
+            self.folder / "environment.json",
+            {
+                **environment(),
+                "command": _command(),
+                "times_s": {name: stage["seconds"] for name, stage in self.stages.items()},
+                "finished": max(stage["finished"] for stage in self.stages.values()),
+            },
+        )
+
+
+def _trained_seconds(bundle: Path | None) -> float:
+    if bundle is None or bundle.suffix != ".safetensors":
+        return 0.0
+    from hemiface.model import Bundle
+
+    return float(Bundle.load(bundle).provenance.get("training_s", 0.0))
+
+
+def _command() -> str:
+    """Return the command line without the folder that the program lies in."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _remove_products(folder: Path) -> None:
+    """Remove what a study makes, and nothing else that may lie in the folder."""
+    for name in _PRODUCTS:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second study out of the folder; the lock ends with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise HemifaceError(f"{folder} can't be written ({error.strerror}).") from error
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        fcntl = None  # type: ignore[assignment]
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"{folder} belongs to a study that is running; wait for it or use --out."
+                ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Add everything that hemiface logs to `path`, with times."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("hemiface")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

@@ -1,0 +1,285 @@
+"""The whole study on a few rendered faces, by the command a user types, and what is around it."""
+
+import json
+import logging
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("torch", reason="a study needs hemiface[train]")
+
+from hemiface import cli
+from hemiface.tables import EMOTIONS, read_predictions
+
+CONFIG = Path(__file__).parents[1] / "configs" / "quick.toml"
+SETTINGS = (
+    "train.epochs=1",
+    "finetune.train.epochs=1",
+    'models=["full","left"]',
+    'evaluate.conditions=["full","left"]',
+    "statistics.draws=20",
+    "data.source=phantom:n=140,seed=5",
+)
+
+
+def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command line in this process; return the exit code."""
+    monkeypatch.setattr("sys.argv", ["hemiface", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def study(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: object) -> int:
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    return hemiface(
+        monkeypatch, "study", CONFIG, "--out", folder, "--device", "cpu", *settings, *more
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder, which no test changes."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert study(monkeypatch, folder) == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run folder, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def stages_run(folder: Path) -> dict[str, str]:
+    """When each stage was last finished."""
+    stages = json.loads((folder / "stages.json").read_text())
+    return {name: stage["finished"] + str(stage["seconds"]) for name, stage in stages.items()}
+
+
+def test_the_run_folder_holds_what_the_interface_promises(finished: Path) -> None:
+    promised = [
+        "config.toml",
+        "environment.json",
+        "images.parquet",
+        "models/full-seed0/bundle.safetensors",
+        "models/full-seed0/history.csv",
+        "models/left-seed0/bundle.safetensors",
+        "predictions.parquet",
+        "matrix.csv",
+        "class_scores.csv",
+        "figures/heat-accuracy-standard.svg",
+        "figures/heat-accuracy-standard.png",
+        "report.html",
+        "log.txt",
+    ]
+    assert [name for name in promised if not (finished / name).is_file()] == []
+    assert not list(finished.rglob("*.partial*"))
+
+
+def test_predictions_cover_every_cell_and_the_matrix_agrees(finished: Path) -> None:
+    predictions = read_predictions(finished / "predictions.parquet")
+    images = pd.read_parquet(finished / "images.parquet")
+    scored = images["split"].isin(["validation", "test"]).sum()
+    assert len(predictions) == 2 * 2 * scored
+    cell = predictions.query("model == 'left-seed0' and condition == 'left' and split == 'test'")
+    columns = [f"p_{emotion}" for emotion in EMOTIONS]
+    by_hand = (cell[columns].idxmax(axis=1).str[2:] == cell["label"]).mean()
+    matrix = pd.read_csv(finished / "matrix.csv", dtype={"seed": "str"})
+    row = matrix.query(
+        "protocol == 'standard' and model == 'left' and condition == 'left' "
+        "and metric == 'accuracy' and seed == 'mean'"
+    )
+    assert row["value"].item() == pytest.approx(by_hand, abs=1e-6)
+    assert row["n"].item() == len(cell)
+
+
+def test_the_report_is_one_file_without_outside_help(finished: Path) -> None:
+    loads: list[str] = []
+
+    class Loads(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            for name, value in attrs:
+                if name in ("src", "srcset", "data", "poster") or (
+                    tag == "link" and name == "href"
+                ):
+                    loads.append(value or "")
+
+    Loads().feed((finished / "report.html").read_text(encoding="utf-8"))
+    assert loads
+    assert [one[:40] for one in loads if not one.startswith("data:")] == []
+
+
+def test_a_second_call_runs_nothing_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stages_run(run)
+    assert study(monkeypatch, run) == 0
+    after = stages_run(run)
+    assert {name: when for name, when in after.items() if name != "data"} == {
+        name: when for name, when in before.items() if name != "data"
+    }
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_only_what_changed_runs_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stages_run(run)
+    (run / "predictions.parquet").unlink()
+    weights = (run / "models/left-seed0/bundle.safetensors").stat().st_mtime_ns
+    assert study(monkeypatch, run, "--set", "finetune.train.epochs=2") == 0
+    after = stages_run(run)
+    changed = {name for name in after if after[name] != before[name]} - {"data"}
+    assert changed == {"left-seed0", "predictions", "report"}
+    assert (run / "models/left-seed0/bundle.safetensors").stat().st_mtime_ns != weights
+
+
+def test_fresh_starts_over_and_spares_what_is_not_its_own(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "notes.txt").write_text("mine")
+    bundle = run / "models/full-seed0/bundle.safetensors"
+    before, weights = bundle.stat().st_mtime_ns, bundle.read_bytes()
+    assert study(monkeypatch, run, "--fresh") == 0
+    assert bundle.stat().st_mtime_ns > before
+    assert len(bundle.read_bytes()) == len(weights)
+    assert (run / "notes.txt").read_text() == "mine"
+
+
+def test_json_is_one_document(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(monkeypatch, run, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in printed["accuracy"]} == {"full", "left"}
+    assert Path(printed["report"]).is_file()
+
+
+def test_evaluate_and_report_by_themselves(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = finished / "models/full-seed0/bundle.safetensors"
+    table = tmp_path / "predictions.parquet"
+    code = hemiface(
+        monkeypatch, "evaluate", bundle, "--data", finished, "--out", table,
+        "--conditions", "full,diagonal@mean", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    assert set(read_predictions(table)["condition"]) == {"full", "diagonal@mean"}
+    assert "diagonal@mean" in capsys.readouterr().out
+    assert hemiface(monkeypatch, "report", table, "--out", tmp_path / "page.html") == 0
+    assert "diagonal" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_evaluating_again_gives_the_same_numbers(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = [finished / f"models/{name}-seed0/bundle.safetensors" for name in ("full", "left")]
+    arguments = ("--data", finished, "--out", tmp_path / "p.parquet", "--conditions", "full,left")
+    assert hemiface(monkeypatch, "evaluate", *bundles, *arguments, "--device", "cpu") == 0
+    again = read_predictions(tmp_path / "p.parquet")
+    first = read_predictions(finished / "predictions.parquet").query("split == 'test'")
+    key = ["image", "condition", "model"]
+    pd.testing.assert_frame_equal(
+        again.sort_values(key).reset_index(drop=True),
+        first.sort_values(key).reset_index(drop=True),
+        atol=1e-5,
+    )
+
+
+def test_train_goes_on_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hemiface import train
+
+    arguments = (
+        "train", CONFIG, "--data", "phantom:n=140,seed=5", "--out", tmp_path / "run",
+        "--set", "train.epochs=3", "--set", "train.batch_size=32", "--device", "cpu",
+    )  # fmt: skip
+    finish, calls = train._log_epoch, []
+
+    def interrupt(*given: object) -> None:
+        finish(*given)  # type: ignore[arg-type]
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_log_epoch", interrupt)
+    assert hemiface(monkeypatch, *arguments) == 130
+    assert "goes on where it was" in capsys.readouterr().err
+    assert (tmp_path / "run/checkpoint/last.pt").is_file()
+    assert hemiface(monkeypatch, *arguments) == 0
+    assert len(pd.read_csv(tmp_path / "run/history.csv")) == 3
+    assert len(calls) == 4  # epoch 1, the interrupted 2, then 2 and 3: nothing twice but that one
+
+
+class TestBadUse:
+    """Each kind of error: the documented exit code and one sentence."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "sentence"),
+        [
+            (("study", CONFIG, "--set", "train.epoch=3"), 2, "did you mean train.epochs"),
+            (("study", CONFIG, "--set", "train.epochs"), 2, "must look like"),
+            (("study", "absent.toml"), 2, "absent.toml doesn't exist"),
+            (("evaluate", "absent.safetensors", "--data", "phantom:n=140"), 4, "doesn't exist"),
+            (("report", "absent.parquet"), 4, "absent.parquet"),
+            (("data", "check", "absent.csv"), 4, "absent.csv"),
+            (("occlude", "absent.png", "--hide", "upper", "--out", "x"), 4, "absent.png"),
+            (("occlude", "absent.png", "--hide", "nose", "--out", "x"), 2, "'nose' is unknown"),
+        ],
+    )
+    def test_one_sentence(
+        self,
+        arguments: tuple[object, ...],
+        code: int,
+        sentence: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert hemiface(monkeypatch, *arguments) == code
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert sentence in errors[-1]
+        assert errors[-1].startswith("hemiface: ")
+        assert not list(tmp_path.iterdir())
+
+    def test_a_study_without_data(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        config = tmp_path / "own.toml"
+        config.write_text('name = "own"\n')
+        assert hemiface(monkeypatch, "study", config) == 2
+        assert "--data" in capsys.readouterr().err
+
+    def test_two_studies_in_one_folder(
+        self, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from hemiface.stages import _locked
+
+        with _locked(run):
+            assert study(monkeypatch, run) == 2
+        assert "study that is running" in capsys.readouterr().err
+
+    def test_a_damaged_bundle(
+        self, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bundle = run / "models/full-seed0/bundle.safetensors"
+        bundle.write_bytes(bundle.read_bytes()[:1000])
+        assert hemiface(monkeypatch, "evaluate", bundle, "--data", run) == 4
+        assert "not a whole hemiface Bundle" in capsys.readouterr().err
+
+
+def test_nothing_is_left_on_the_logger(finished: Path) -> None:
+    assert finished.is_dir()
+    assert logging.getLogger("hemiface").handlers == []
