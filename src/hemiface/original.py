@@ -1,6 +1,9 @@
 """The original half-face study's published scores, and ours beside them.
 
-Source: the published tables of the original study: ResNet-50 from ImageNet weights, FER2013 at
+Source: the published tables of "Predicting Human Emotions: Using convolutional neural networks to
+recognize human facial emotions and determine the relative importance of the upper, lower, right,
+and left half of one's face in emotion recognition"
+(github.com/AaryaDesai1/Facial_Emotion_Recognition): ResNet-50 from ImageNet weights, FER2013 at
 48 x 48, tested on PublicTest + PrivateTest (7,178 images; protocol `paper`). Its checkpoints were
 chosen on those same images and come from one seed without intervals, so the numbers are optimistic
 by an unknown amount. Models are named by what they were trained on, conditions by what is hidden.
