@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hemiface import figures
 from hemiface.errors import UsageError
+from hemiface.figures import classes
 from hemiface.figures.style import COLOURS, ordered, save, svg_text
 from hemiface.statistics import MATRIX_COLUMNS
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS

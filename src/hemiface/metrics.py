@@ -566,6 +566,7 @@ def _cells(
 
 
 def require_one_cell(predictions: pd.DataFrame) -> None:
+    """Raise UsageError if the rows belong to more than one model or condition."""
     cells = predictions[["model", "condition"]].drop_duplicates()
     if len(cells) > 1:
         raise UsageError(

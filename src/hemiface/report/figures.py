@@ -90,6 +90,10 @@ def draw(
     return drawn, ""
 
 
+_PAGE_WIDTH_PT = 518.4
+"""A figure this wide fills the page's column."""
+
+
 def inline_svg(text: str, label: str) -> Markup:
     """Return a matplotlib SVG as an element of an HTML page, named `label` for screen readers.
 
@@ -105,7 +109,11 @@ def inline_svg(text: str, label: str) -> Markup:
     body = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\" height=\"[^\"]*\"", r"\1", body, count=1)
     body = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", body)
     body = re.sub(r"\s*\n\s*", "\n", body)
-    opening = Markup('<svg role="img" aria-label="{}"').format(label)
+    # A narrow figure keeps the size of its letters instead of filling the page.
+    width_pt = float(body.split('viewBox="', 1)[1].split()[2])
+    opening = Markup('<svg role="img" aria-label="{}" style="width: {:.1f}%"').format(
+        label, min(100.0, 100 * width_pt / _PAGE_WIDTH_PT)
+    )
     return Markup(body.replace("<svg", str(opening), 1))  # noqa: S704
 
 

@@ -143,7 +143,9 @@ def recipe_table(config: Config) -> dict[str, Any]:
     model = config.model
     start = "ImageNet weights" if model.pretrained or model.weights else "random weights"
     channels = "1 channel" if model.channels == 1 else f"{model.channels} channels"
-    network = f"{model.architecture}, {model.stem} stem, {channels}, {start}"
+    # The compact network has a stem of its own.
+    stem = "" if model.architecture == "compact" else f"{model.stem} stem, "
+    network = f"{model.architecture}, {stem}{channels}, {start}"
     lines = [_recipe_lines(recipe) for recipe in recipes]
     return {
         "pairs": [("Network", network), ("Hash of config.toml", config_hash(config))],
