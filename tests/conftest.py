@@ -1,7 +1,13 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that does other work too.
+settings.register_profile("hemiface", deadline=None)
+settings.load_profile("hemiface")
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +18,14 @@ def shared_data() -> Path:
     if not (folder / "fer2013").is_dir():
         pytest.skip(f"the real data is not at {folder} (set HEMIFACE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep torch on one thread: the networks here are too small to share."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

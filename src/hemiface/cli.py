@@ -58,6 +58,12 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+class _InterruptedError(HemifaceError):
+    """Long work was stopped with Ctrl-C."""
+
+    exit_code = 130
+
+
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and a documented exit code."""
     try:
@@ -65,9 +71,6 @@ def main() -> None:
     except HemifaceError as error:
         print(f"hemiface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("hemiface: interrupted; the same command goes on where it was.", file=sys.stderr)
-        sys.exit(130)
     except ModuleNotFoundError as error:
         extra = _extra_of(error.name or "")
         if extra is None:
@@ -365,6 +368,9 @@ def _progress() -> Iterator["OnProgress"]:
     try:
         with bar:
             yield on_progress
+    except KeyboardInterrupt as stop:
+        # typer would answer with a bare "Aborted".
+        raise _InterruptedError("interrupted; the same command goes on where it was.") from stop
     finally:
         logger.removeHandler(handler)
 

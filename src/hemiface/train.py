@@ -140,7 +140,10 @@ def fit(
         precision="bf16-mixed" if job.recipe.train.precision == "bf16" else "32-true",
     )
     on_step = on_step if processes == 1 else None
-    fabric.launch(partial(_run, job, images, folder, fingerprint, on_step))
+    try:
+        fabric.launch(partial(_run, job, images, folder, fingerprint, on_step))
+    finally:
+        torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic again
     return bundle
 
 

@@ -1,0 +1,88 @@
+"""Small real parts that several tests are made of."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hemiface.config import ModelConfig
+from hemiface.data.images import Images
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+
+
+def grey_faces(n: int, seed: int = 0, side: int = 48) -> np.ndarray:
+    """uint8 [n, side, side] of independent random pixels: no two rows or columns are alike."""
+    return np.random.default_rng(seed).integers(0, 256, (n, side, side), dtype=np.uint8)
+
+
+def smooth_faces(n: int, seed: int = 0, side: int = 48) -> np.ndarray:
+    """uint8 [n, side, side] of slow waves, 20..235: interpolating twice hardly changes them."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    waves = np.zeros((n, side, side))
+    for _ in range(4):
+        fx, fy, phase = rng.uniform(-1.5, 1.5, (3, n, 1, 1))
+        waves += np.sin(2 * np.pi * (fx * x + fy * y + phase))
+    low = waves.min((1, 2), keepdims=True)
+    high = waves.max((1, 2), keepdims=True)
+    return np.rint(20 + 215 * (waves - low) / (high - low)).astype(np.uint8)
+
+
+def tiny_images(train: int = 16, validation: int = 10, test: int = 14, seed: int = 0) -> Images:
+    """Random faces in three splits, every emotion in turn, each image its own group."""
+    n = train + validation + test
+    return Images.build(
+        grey_faces(n, seed),
+        labels=[EMOTIONS[index % 7] for index in range(n)],
+        splits=["train"] * train + ["validation"] * validation + ["test"] * test,
+        dataset="tiny",
+        sources=[f"tiny:{index}" for index in range(n)],
+        source_rows=np.arange(n),
+        info={"skipped": ["tiny:99 is not a picture."]},
+    )
+
+
+def tiny_predictions(n: int = 6, seed: int = 0) -> pd.DataFrame:
+    """A valid Predictions table: n test images, two models, conditions full and upper."""
+    rng = np.random.default_rng(seed)
+    cells = []
+    for model in ("full-seed0", "upper-seed0"):
+        for one in ("full", "upper"):
+            cell = pd.DataFrame(
+                {
+                    "image": [f"{index:016x}" for index in range(n)],
+                    "condition": one,
+                    "model": model,
+                    "dataset": "tiny",
+                    "split": "test",
+                    "label": [EMOTIONS[index % 7] for index in range(n)],
+                    "group": [f"{index // 2:016x}" for index in range(n)],
+                    "leaked": [index % 3 == 0 for index in range(n)],
+                }
+            )
+            cell[list(PROBABILITY_COLUMNS)] = rng.dirichlet(np.ones(7), n)
+            cells.append(cell)
+    return pd.concat(cells, ignore_index=True)
+
+
+def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
+    """Write a Bundle of an untrained compact network, different for each seed, and return `path`.
+
+    Its head is scaled so that random faces get logits of mean 0 and variance 1: as it is
+    initialised every face gets the same probabilities.
+    """
+    import torch
+
+    from hemiface.model import Bundle, build
+
+    torch.manual_seed(seed)
+    config = ModelConfig(architecture="compact")
+    network = build(config).eval()
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(grey_faces(32, seed=99)))
+    weights = network.state_dict()
+    weights["backbone.fc.weight"] /= logits.std(0)[:, None]
+    weights["backbone.fc.bias"] = (weights["backbone.fc.bias"] - logits.mean(0)) / logits.std(0)
+    known = {"model_id": f"full-seed{seed}", "name": "full", "seed": seed, "conditions": ["full"]}
+    Bundle(config, weights, {**known, **provenance}).save(path)
+    return path

@@ -1,0 +1,144 @@
+"""What users and scripts rely on: names, documentation, errors, and how fast it all appears."""
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hemiface as hf
+from hemiface import errors
+
+ROOT = Path(hf.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+EACH_FILE = pytest.mark.parametrize(
+    "path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES]
+)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def public_definitions(tree: ast.AST, prefix: str = ""):
+    """Yield (name, node) of public functions and classes, and of the public methods of these."""
+    for node in getattr(tree, "body", []):
+        if isinstance(node, DEFINITIONS) and not node.name.startswith("_"):
+            yield f"{prefix}{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node, f"{node.name}.")
+
+
+def in_fresh_interpreter(code: str) -> dict:
+    """Run `code`, which prints JSON, in an interpreter that has imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+class TestNames:
+    def test_every_public_name_resolves(self):
+        assert len(hf.__all__) == len(set(hf.__all__)) > 15
+        for name in hf.__all__:
+            assert getattr(hf, name) is not None, name
+        assert dir(hf) == sorted(hf.__all__)
+
+    def test_names_are_the_things_they_say(self):
+        assert hf.evaluate.__module__ == "hemiface.evaluation"
+        assert hf.study.__module__ == "hemiface.stages"
+        assert hf.load_config.__name__ == "load"
+        assert hf.load_config.__module__ == "hemiface.config"
+        assert hf.load_images.__module__.startswith("hemiface.data")
+        assert hf.metrics.__name__ == "hemiface.metrics"
+        assert hf.condition("left").name == "left"
+
+    def test_an_unknown_name_is_an_attribute_error(self):
+        with pytest.raises(AttributeError, match="module 'hemiface' has no attribute 'Predicter'"):
+            _ = hf.Predicter
+
+    def test_the_example_in_the_docstring_uses_names_that_exist(self):
+        used = {
+            node.attr
+            for line in hf.__doc__.split("\n\n")[2].splitlines()
+            for node in ast.walk(ast.parse(line.strip()))
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "hf"
+        }
+        assert used == {"study", "load_config", "read_predictions", "metrics"}
+        assert used <= set(hf.__all__)
+
+    @EACH_FILE
+    def test_every_module_says_what_is_public(self, path):
+        if path.name == "__main__.py":
+            return
+        module = importlib.import_module(module_name(path))
+        assert module.__all__, path
+        for name in module.__all__:
+            assert hasattr(module, name), f"{module.__name__}.{name}"
+
+
+class TestDocumentation:
+    @EACH_FILE
+    def test_everything_public_has_a_docstring(self, path):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree)
+        bare = [name for name, node in public_definitions(tree) if not ast.get_docstring(node)]
+        assert not bare
+
+
+class TestErrors:
+    def test_the_tree_and_its_exit_codes(self):
+        assert {name: getattr(errors, name).exit_code for name in errors.__all__} == {
+            "HemifaceError": 1,
+            "UsageError": 2,
+            "NoFaceError": 3,
+            "DamagedError": 4,
+        }
+        for name in errors.__all__:
+            error = getattr(errors, name)
+            assert issubclass(error, errors.HemifaceError)
+            assert getattr(hf, name) is error
+            assert str(error("One sentence.")) == "One sentence."
+        assert errors.HemifaceError.__base__ is Exception
+        for name in ("UsageError", "NoFaceError", "DamagedError"):
+            assert getattr(errors, name).__base__ is errors.HemifaceError
+
+    def test_the_drawing_in_the_docstring_is_the_tree(self):
+        for name in errors.__all__:
+            line = next(one for one in errors.__doc__.splitlines() if name in one)
+            assert int(line.split(name)[1].split()[0]) == getattr(errors, name).exit_code
+
+
+class TestImport:
+    HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "numpy", "cv2", "typer", "timm")
+
+    def test_is_light_and_fast(self):
+        code = (
+            "import sys, time; start = time.perf_counter(); import hemiface; "
+            "seconds = time.perf_counter() - start; import json; "
+            "print(json.dumps([seconds, sorted(sys.modules)]))"
+        )
+        runs = [in_fresh_interpreter(code) for _ in range(3)]
+        assert min(seconds for seconds, _ in runs) < 0.3
+        assert not set(self.HEAVY) & set(runs[0][1])
+
+    def test_names_bring_only_what_they_need(self):
+        code = (
+            "import json, sys, hemiface as hf; hf.load_config; hf.UsageError; hf.Config; "
+            "config = sorted(sys.modules); hf.hide; hf.condition; hide = sorted(sys.modules); "
+            "hf.read_predictions; hf.metrics; table = sorted(sys.modules); "
+            "print(json.dumps([config, hide, table]))"
+        )
+        config, hide, table = map(set, in_fresh_interpreter(code))
+        assert not {"torch", "pandas", "numpy"} & config
+        assert not {"torch", "pandas"} & hide
+        assert not {"torch", "timm", "lightning", "matplotlib"} & table

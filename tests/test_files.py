@@ -1,0 +1,140 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hemiface.errors import HemifaceError
+from hemiface.files import atomic_path, hash_json, sha256_file, write_json, write_text
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def write_half_and_raise(path: Path, error: type[BaseException]) -> None:
+    with atomic_path(path) as partial:
+        partial.write_bytes(b"half")
+        raise error("midway")
+
+
+class TestAtomicPath:
+    def test_the_folder_is_made_and_holds_only_the_result(self, tmp_path):
+        target = tmp_path / "a" / "b" / "result.csv"
+        with atomic_path(target) as partial:
+            assert partial.parent == target.parent
+            assert partial.suffix == ".csv"
+            partial.write_bytes(b"\x00\xff")
+            assert not target.exists()
+        assert target.read_bytes() == b"\x00\xff"
+        assert list(target.parent.iterdir()) == [target]
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+    def test_a_writer_that_raises_leaves_nothing_behind(self, tmp_path, error):
+        with pytest.raises(error, match="midway"):
+            write_half_and_raise(tmp_path / "x.bin", error)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_writer_that_raises_leaves_the_old_file(self, tmp_path):
+        target = tmp_path / "x.txt"
+        write_text(target, "old")
+        with pytest.raises(ValueError, match="midway"):
+            write_half_and_raise(target, ValueError)
+        assert target.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [target]
+
+    def test_an_old_file_is_replaced_not_written_into(self, tmp_path):
+        target, other_name = tmp_path / "x.txt", tmp_path / "hard link"
+        write_text(target, "old")
+        other_name.hardlink_to(target)
+        write_text(target, "new")
+        assert (target.read_text(), other_name.read_text()) == ("new", "old")
+
+    def test_a_file_in_the_place_of_a_folder_is_named(self, tmp_path):
+        (tmp_path / "file").write_text("I am no folder")
+        with pytest.raises(HemifaceError, match=r"file/x\.txt can't be written \(.+\); choose"):
+            write_text(tmp_path / "file" / "x.txt", "text")
+
+    def test_an_unwritable_folder_is_named(self, tmp_path):
+        folder = tmp_path / "closed"
+        folder.mkdir(mode=0o500)
+        if os.geteuid() == 0:
+            # root writes anywhere on a disk, but not into the kernel's own folder.
+            folder = Path("/proc/self")
+            if not folder.is_dir():
+                pytest.skip("root may write everywhere here")
+        with pytest.raises(HemifaceError, match=r"x\.txt can't be written") as caught:
+            write_text(folder / "x.txt", "text")
+        assert caught.value.exit_code == 1
+
+    def test_a_name_that_is_too_long_is_an_error_of_ours(self, tmp_path):
+        with pytest.raises(HemifaceError, match="File name too long"):
+            write_text(tmp_path / ("n" * 300), "text")
+
+    def test_a_folder_in_the_place_of_the_file_stays(self, tmp_path):
+        (tmp_path / "x.txt").mkdir()
+        with pytest.raises(HemifaceError, match="directory"):
+            write_text(tmp_path / "x.txt", "text")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+        with pytest.raises(HemifaceError, match="is a folder; name a file"):
+            write_text(".", "text")
+
+    @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+    def test_the_umask_decides_who_may_read(self, tmp_path, umask, mask, mode):
+        umask(mask)
+        with atomic_path(tmp_path / "x.txt") as partial:
+            partial.write_text("text")
+            partial.chmod(0o600)
+        assert (tmp_path / "x.txt").stat().st_mode & 0o777 == mode
+        assert umask(mask) == mask
+
+
+def test_text_is_utf_8(tmp_path):
+    write_text(tmp_path / "x.txt", "naïve – 顔\n")
+    assert (tmp_path / "x.txt").read_bytes() == "naïve – 顔\n".encode()
+
+
+@given(value=JSON)
+def test_json_reads_back(value, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "value.json"
+    write_json(path, value)
+    assert json.loads(path.read_text(encoding="utf-8")) == value
+    assert path.read_text(encoding="utf-8").endswith("\n")
+
+
+def test_sha256_is_that_of_the_printed_test_vector(tmp_path):
+    # FIPS 180-4 example: SHA-256("abc").
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_hash_of_json_is_of_the_canonical_text():
+    text = '{"a":[1,2.5,null],"ü":true}'
+    assert (
+        hash_json({"ü": True, "a": [1, 2.5, None]})
+        == (hashlib.sha256(text.encode()).hexdigest()[:16])
+    )
+
+
+@given(value=st.dictionaries(st.text(max_size=3), st.integers(), min_size=2))
+def test_hash_of_json_ignores_the_order_of_keys_and_nothing_else(value):
+    shuffled = dict(reversed(value.items()))
+    assert hash_json(shuffled) == hash_json(value)
+    key = next(iter(value))
+    assert hash_json({**value, key: value[key] + 1}) != hash_json(value)

@@ -1,0 +1,253 @@
+"""The two tables: what is refused and with which sentence, and that nothing is lost on the way."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import tiny_images, tiny_predictions
+from hemiface.errors import DamagedError
+from hemiface.tables import (
+    EMOTIONS,
+    PREDICTION_COLUMNS,
+    PROBABILITY_COLUMNS,
+    check_images,
+    check_predictions,
+    derive,
+    label_indices,
+    probabilities,
+    read_predictions,
+    read_table,
+    write_csv,
+    write_predictions,
+    write_table,
+)
+
+
+def broken(table: pd.DataFrame, row: int, column: str, value: object) -> pd.DataFrame:
+    """A copy of `table` with one cell changed."""
+    column_values = table[column].astype(object)
+    column_values.iloc[row] = value
+    return table.assign(**{column: column_values.infer_objects()})
+
+
+def test_the_order_of_emotions_is_that_of_fer2013():
+    # Kaggle's description: 0=Angry, 1=Disgust, 2=Fear, 3=Happy, 4=Sad, 5=Surprise, 6=Neutral.
+    assert EMOTIONS == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert PROBABILITY_COLUMNS[3] == "p_happy"
+
+
+class TestCheckImages:
+    def test_a_whole_table_passes(self):
+        check_images(tiny_images().table)
+
+    @pytest.mark.parametrize(
+        ("spoil", "sentence"),
+        [
+            (lambda t: t.drop(columns=["group", "label"]), "here: missing column label, group."),
+            (lambda t: broken(t, 4, "sha256", None), "here: column sha256 has empty cells."),
+            (
+                lambda t: broken(t, 3, "split", "Training"),
+                "here, row 3: split is 'Training', expected one of train, validation, test.",
+            ),
+            (
+                lambda t: broken(t, 5, "label", "contempt"),
+                "here, row 5: label is 'contempt', expected one of angry, disgust,",
+            ),
+            (lambda t: broken(t, 7, "image", "twin"), None),
+            (
+                lambda t: broken(broken(t, 2, "image", "twin"), 7, "image", "twin"),
+                "here, row 7: image = twin occurs twice.",
+            ),
+        ],
+    )
+    def test_each_fault_has_its_sentence(self, spoil, sentence):
+        table = spoil(tiny_images().table)
+        if sentence is None:
+            check_images(table)
+            return
+        with pytest.raises(DamagedError, match=re.escape(sentence)) as caught:
+            check_images(table, "here")
+        assert caught.value.exit_code == 4
+
+
+class TestCheckPredictions:
+    def test_a_whole_table_passes_in_any_order_and_with_categories(self):
+        table = tiny_predictions()
+        check_predictions(table)
+        check_predictions(table.sample(frac=1, random_state=0))
+        check_predictions(table.astype({"split": "category", "model": "category"}))
+
+    def test_two_splits_may_differ_in_size(self):
+        test, validation = tiny_predictions(6), tiny_predictions(4)
+        validation = validation.assign(split="validation", image="v" + validation["image"])
+        check_predictions(pd.concat([test, validation]))
+
+    @pytest.mark.parametrize(
+        ("spoil", "sentence"),
+        [
+            (
+                lambda t: t.drop(columns=["p_fear", "leaked"]),
+                "here: missing column leaked, p_fear.",
+            ),
+            (lambda t: broken(t, 0, "model", None), "here: column model has empty cells."),
+            (lambda t: broken(t, 0, "p_sad", np.nan), "here: column p_sad has empty cells."),
+            (
+                lambda t: broken(t, 9, "split", "PrivateTest"),
+                "here, row 9: split is 'PrivateTest', expected one of train,",
+            ),
+            (lambda t: broken(t, 1, "label", "joy"), "here, row 1: label is 'joy', expected"),
+            (
+                lambda t: pd.concat([t, t.iloc[[2]]], ignore_index=True),
+                "here, row 24: image, condition, model = 0000000000000002, full, full-seed0 "
+                "occurs twice.",
+            ),
+            (
+                lambda t: t.assign(leaked=t["leaked"].astype(str)),
+                "here: column leaked must hold true or false; evaluate again.",
+            ),
+            (
+                lambda t: t.assign(p_happy=t["p_happy"].astype(str)),
+                "here: column p_happy must hold numbers; evaluate again.",
+            ),
+            (
+                lambda t: t.assign(**dict.fromkeys(PROBABILITY_COLUMNS, 0.25)),
+                "here, row 0: the seven probabilities are not a distribution ([0.25, 0.25, 0.25, "
+                "0.25, 0.25, 0.25, 0.25]); evaluate again.",
+            ),
+            (
+                lambda t: t.assign(p_angry=t["p_angry"] - 1, p_sad=t["p_sad"] + 1),
+                "here, row 0: the seven probabilities are not a distribution",
+            ),
+            (
+                lambda t: broken(t, 3, "p_fear", np.inf),
+                "here, row 3: the seven probabilities are not a distribution",
+            ),
+            (
+                lambda t: t.drop(index=7),
+                "here: split test has 6 images, but 5 of them for model full-seed0 under upper",
+            ),
+            (
+                # As many rows in each cell, but not of the same images.
+                lambda t: broken(t, 7, "image", "another"),
+                "here: split test has 7 images, but 6 of them for model full-seed0 under full",
+            ),
+        ],
+    )
+    def test_each_fault_has_its_sentence(self, spoil, sentence):
+        table = spoil(tiny_predictions())
+        with pytest.raises(DamagedError, match=re.escape(sentence)):
+            check_predictions(table, "here")
+
+    @pytest.mark.parametrize(("excess", "fine"), [(0.9e-4, True), (1.1e-4, False)])
+    def test_sums_may_be_off_by_rounding_only(self, excess, fine):
+        table = tiny_predictions()
+        table["p_angry"] += excess
+        if fine:
+            check_predictions(table)
+        else:
+            with pytest.raises(DamagedError, match="not a distribution"):
+                check_predictions(table)
+
+
+class TestDerive:
+    def test_three_columns_by_hand(self):
+        table = tiny_predictions(2).head(2)
+        table[list(PROBABILITY_COLUMNS)] = [
+            [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1],
+            [0.05, 0.3, 0.3, 0.05, 0.1, 0.1, 0.1],  # a tie: the first in order wins
+        ]
+        table["label"] = ["happy", "fear"]
+        derived = derive(table)
+        assert derived["pred"].tolist() == ["happy", "disgust"]
+        assert derived["correct"].tolist() == [True, False]
+        assert derived["confidence"].tolist() == [0.4, 0.3]
+        assert list(table.columns) == list(PREDICTION_COLUMNS)
+
+    @given(seed=st.integers(0, 2**32 - 1))
+    def test_against_a_loop_over_rows_in_any_order(self, seed):
+        table = tiny_predictions(7, seed).sample(frac=1, random_state=seed)
+        derived = derive(table)
+        for (_, row), (_, whole) in zip(table.iterrows(), derived.iterrows(), strict=True):
+            best = max(EMOTIONS, key=lambda emotion: row[f"p_{emotion}"])
+            assert whole["pred"] == best
+            assert whole["confidence"] == row[f"p_{best}"]
+            assert whole["correct"] == (best == row["label"])
+
+    def test_an_empty_table_stays_empty(self):
+        derived = derive(tiny_predictions().head(0))
+        assert len(derived) == 0
+        assert {"pred", "correct", "confidence"} < set(derived.columns)
+
+
+def test_label_indices_and_probabilities_follow_emotions():
+    table = pd.DataFrame({"label": ["neutral", "angry", "happy"]})
+    assert label_indices(table).tolist() == [6, 0, 3]
+    assert label_indices(table.astype("category")).dtype == np.int64
+    shuffled = tiny_predictions()[list(reversed(PREDICTION_COLUMNS))].astype(
+        dict.fromkeys(PROBABILITY_COLUMNS, "float32")
+    )
+    values = probabilities(shuffled)
+    assert values.dtype == np.float64
+    np.testing.assert_array_equal(values[:, 3], shuffled["p_happy"].to_numpy())
+
+
+class TestFiles:
+    def test_a_predictions_table_comes_back_with_its_info(self, tmp_path):
+        table = tiny_predictions().assign(pred="happy", correct=True)  # derived: not stored
+        info = {"models": [{"model": "full-seed0", "name": "full", "seed": 0}], "note": "für A"}
+        path = tmp_path / "folder" / "predictions.parquet"
+        write_predictions(table, path, info)
+        back = read_predictions(path)
+        assert back.attrs["hemiface"] == info
+        assert tuple(back.columns) == PREDICTION_COLUMNS
+        assert {str(back[column].dtype) for column in PROBABILITY_COLUMNS} == {"float32"}
+        keys = list(PREDICTION_COLUMNS[:8])
+        pd.testing.assert_frame_equal(back[keys], table[keys], check_dtype=False)
+        np.testing.assert_array_equal(
+            probabilities(back), probabilities(table).astype(np.float32).astype(np.float64)
+        )
+        assert [file.name for file in path.parent.iterdir()] == ["predictions.parquet"]
+
+    def test_a_folder_that_looks_like_a_partition_adds_no_column(self, tmp_path):
+        path = tmp_path / "seed=1" / "table.parquet"
+        write_table(pd.DataFrame({"a": [1.5, np.nan]}), path)
+        back = read_table(path)
+        assert list(back.columns) == ["a"]
+        assert back.attrs["hemiface"] == {}
+
+    def test_a_broken_table_is_not_written(self, tmp_path):
+        with pytest.raises(DamagedError, match="Predictions table: column model has empty cells"):
+            write_predictions(broken(tiny_predictions(), 0, "model", None), tmp_path / "p.parquet")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_broken_table_is_named_by_its_path_when_read(self, tmp_path):
+        path = tmp_path / "p.parquet"
+        write_table(tiny_predictions().drop(index=0), path)
+        with pytest.raises(DamagedError, match=re.escape(f"{path}: split test has 6 images, but")):
+            read_predictions(path)
+
+    def test_missing_and_damaged_files_are_named(self, tmp_path):
+        path = tmp_path / "p.parquet"
+        with pytest.raises(DamagedError, match=r"p\.parquet doesn't exist; check the path"):
+            read_table(path)
+        write_predictions(tiny_predictions(), path)
+        whole = path.read_bytes()
+        for damaged in (b"", b"text", whole[:200], whole[:-20], whole[:400] + whole[500:]):
+            path.write_bytes(damaged)
+            with pytest.raises(DamagedError, match=r"p\.parquet"):
+                read_predictions(path)
+
+    def test_parquet_of_others_has_no_info(self, tmp_path):
+        pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+        assert read_table(tmp_path / "other.parquet").attrs["hemiface"] == {}
+
+    def test_csv_has_six_digits_and_plain_line_ends(self, tmp_path):
+        table = pd.DataFrame({"name": ["ü, x", "b"], "value": [1 / 3, np.nan], "n": [1, 2]})
+        write_csv(table, tmp_path / "t.csv")
+        assert (tmp_path / "t.csv").read_bytes() == (
+            'name,value,n\n"ü, x",0.333333,1\nb,,2\n'.encode()
+        )
