@@ -169,6 +169,12 @@ class TestGeometry:
         assert 17 < angles.max() < 20.3
         assert abs(angles.mean()) < 4 * 20 / np.sqrt(3 * 200)
 
+    def test_about_half_of_the_moved_pictures_are_mirrored_too(self):
+        maps = measured_maps(200, 5, rotate_deg=20.0, flip=True)[:, :, :2]
+        squares = maps @ maps.transpose(0, 2, 1)
+        np.testing.assert_allclose(squares, np.eye(2)[None].repeat(200, 0), atol=0.02)
+        assert 70 < (np.linalg.det(maps) < 0).sum() < 130
+
     def test_scale_draws_from_smaller_to_larger(self):
         maps = measured_maps(200, 2, scale=0.2)
         factors = magnification(maps)
@@ -320,11 +326,15 @@ class TestHideDrawn:
         hidden = hide_drawn(torch.from_numpy(faces).float(), chosen, draws).numpy()
         masks = {name: hidden_mask(condition(name), 48, 48) for name in names}
         counts = dict.fromkeys(names, 0)
-        for touched in hidden != faces:
+        for face, result in zip(faces, hidden, strict=True):
+            touched = result != face
             # A filling may equal a pixel by chance, so a few hidden pixels look untouched.
             [shown] = [name for name in masks if (touched != masks[name]).mean() < 0.05]
             assert not touched[~masks[shown]].any()
             counts[shown] += 1
+            if "noise" not in shown:
+                error = np.abs(result - hide(face[None], condition(shown))[0])
+                assert error.max() <= (2 if "blur" in shown else 0)
         # 200 each +- 4 standard deviations of a binomial; `full` is there twice.
         assert 320 < counts.pop("full") < 480
         assert all(147 < count < 253 for count in counts.values()), counts
@@ -362,13 +372,16 @@ class TestMixup:
         np.testing.assert_allclose(mixed, combined, atol=1e-3)
 
     def test_the_weight_follows_the_beta_distribution(self):
-        """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1))."""
+        """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
+
+        An image that is paired with itself, one of two here, keeps the weight 1.
+        """
         draws = torch.Generator().manual_seed(0)
         two = torch.eye(2)
-        for alpha in (0.2, 1.0):
+        for alpha in (0.2, 1.0, 4.0):
             weights = np.array([float(mixup(two, two, alpha, draws)[1][0, 0]) for _ in range(2000)])
             variance = np.mean((weights - 0.5) ** 2)
-            # An image paired with itself keeps weight 1, in half of the draws of two.
+            assert abs(weights.mean() - (1 + 0.5) / 2) < 0.03
             expected = (0.25 + 1 / (4 * (2 * alpha + 1))) / 2
             assert abs(variance - expected) < 0.012
 

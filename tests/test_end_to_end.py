@@ -229,6 +229,7 @@ class TestBadUse:
         [
             (("study", CONFIG, "--set", "train.epoch=3"), 2, "did you mean train.epochs"),
             (("study", CONFIG, "--set", "train.epochs"), 2, "must look like"),
+            (("study", CONFIG, "--set", 'models=["full","banana"]'), 2, "'banana' is unknown"),
             (("study", "absent.toml"), 2, "absent.toml doesn't exist"),
             (("evaluate", "absent.safetensors", "--data", "phantom:n=140"), 4, "doesn't exist"),
             (("report", "absent.parquet"), 4, "absent.parquet"),

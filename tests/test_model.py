@@ -119,6 +119,7 @@ class TestBuild:
         ("options", "sentence"),
         [
             ({"architecture": "resnet5"}, "Architecture 'resnet5' is not in timm; did you mean "),
+            ({"architecture": "resnet81"}, "is not in timm; did you mean resnet18"),
             ({"architecture": "zzz"}, "Architecture 'zzz' is not in timm; timm.list_models()"),
             ({"architecture": "resnet18.nope"}, "timm can't build resnet18.nope"),
             (
@@ -143,6 +144,10 @@ class TestBuild:
         with pytest.raises(UsageError, match=re.escape(sentence)):
             build(ModelConfig(**options))
 
+    @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mixer_s16_224"])
+    def test_backbones_of_one_size_are_built_for_48_pixels(self, name):
+        assert build(ModelConfig(architecture=name)).eval()(faces(1)).shape == (1, 7)
+
 
 class TestPretrained:
     def test_offline_the_sentence_says_what_to_do_and_nothing_is_asked(self, monkeypatch, tmp_path):
@@ -164,9 +169,15 @@ class TestPretrained:
         assert asked == []
 
     def test_a_bundle_of_pretrained_origin_needs_no_weights(self):
-        config = ModelConfig(architecture="resnet18", pretrained=True)
+        config = ModelConfig(architecture="resnet18", pretrained=True, weights="gone.pth")
         weights = build(config, pretrained=False).state_dict()
         assert Bundle(config, weights).network()(faces(1)).shape == (1, 7)
+
+    def test_a_local_file_that_holds_no_weights(self, tmp_path):
+        (tmp_path / "text.pth").write_text("no weights")
+        config = ModelConfig(architecture="resnet18", weights=str(tmp_path / "text.pth"))
+        with pytest.raises(HemifaceError, match=r"model\.weights .*text\.pth can't be loaded into"):
+            build(config)
 
     def test_weights_from_a_local_file(self, tmp_path):
         """ImageNet weights have another head and three input channels, which timm sums to one."""
@@ -242,6 +253,8 @@ class TestBundle:
         np.testing.assert_allclose(predict(loaded, faces()), predict(network, faces()), atol=1e-6)
         counters = [v for n, v in loaded.state_dict().items() if n.endswith("batches_tracked")]
         assert counters
+        stored = Bundle.load(tmp_path / "b.safetensors").weights
+        assert {str(value.dtype) for value in stored.values()} == {"torch.float32", "torch.int64"}
         assert all(int(counter) == 1 for counter in counters)
 
     def test_half_precision_halves_the_file_and_rounds_the_weights(self, bundle_path, tmp_path):
@@ -328,13 +341,29 @@ class TestDamage:
         with pytest.raises(DamagedError, match=f"not a whole hemiface Bundle .*{key}"):
             self.load(tmp_path, header)
 
+    @pytest.mark.parametrize(
+        "header",
+        [
+            [],
+            {"model": []},
+            {"model": 3},
+            {"model": {"stemm": "3x3"}},
+            {"model": {"channels": "x"}},
+            {"emotions": 3},
+        ],
+    )
+    def test_a_header_of_another_kind(self, tmp_path, header):
+        whole = self.header(**header) if header else header
+        with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
+            self.load(tmp_path, whole)
+
     def test_safetensors_of_others(self, tmp_path):
         with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
             self.load(tmp_path, None)
 
     def test_weights_of_another_network(self, tmp_path):
         bundle = self.load(tmp_path, self.header())
-        with pytest.raises(DamagedError, match="The weights don't fit compact"):
+        with pytest.raises(DamagedError, match=r"don't fit compact \(Missing key.+conv1\.weight"):
             bundle.network()
         weights = build(COMPACT).state_dict()
         weights["backbone.conv1.weight"] = torch.zeros(32, 3, 3, 3)

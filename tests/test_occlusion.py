@@ -254,6 +254,7 @@ class TestHide:
         upper = hide(batch, condition("upper", "noise"), seeds)
         both = np.s_[:, :24, :24]
         assert (left[both] != upper[both]).mean() > 0.9
+        assert (none[both] != upper[both]).mean() > 0.9
 
     def test_seeds_come_from_the_ids_alone(self):
         # SHA-256 of "abc" begins with ba7816bf8f01cfea (FIPS 180-4).

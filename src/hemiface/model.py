@@ -4,6 +4,7 @@ A network takes grey faces as they are stored (0..255, [n, height, width]); scal
 and copying into three channels happen inside, so that preprocessing always travels with weights.
 """
 
+import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,6 @@ def _compact(config: ModelConfig) -> nn.Module:
         BasicBlock,  # type: ignore[arg-type]  # timm means the class
         (2, 2, 2, 2),
         channels=(32, 64, 128, 256),
-        stem_width=32,
         num_classes=len(EMOTIONS),
         in_chans=config.channels,
         drop_rate=config.dropout,
@@ -127,7 +127,7 @@ def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
     import timm
 
     if not timm.is_model(config.architecture):
-        close = timm.list_models(f"*{config.architecture}*")[:5]
+        close = difflib.get_close_matches(config.architecture, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() lists them."
         raise UsageError(f"Architecture {config.architecture!r} is not in timm; {hint}")
     options: dict[str, Any] = {
@@ -135,20 +135,28 @@ def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
         "in_chans": config.channels,
         "drop_rate": config.dropout,
     }
-    if config.weights:
+    if config.weights and wants_weights:
         if not Path(config.weights).is_file():
             raise UsageError(f"model.weights {config.weights} doesn't exist; check the path.")
         options["pretrained_cfg_overlay"] = {"file": config.weights}
     try:
+        known = timm.get_pretrained_cfg(config.architecture)
+        if known is not None and known.fixed_input_size:
+            options["img_size"] = FER2013_SIZE_PX  # transformers are built for one size
         network: nn.Module = timm.create_model(
             config.architecture, pretrained=wants_weights, **options
         )
     except (OSError, RuntimeError, ValueError) as error:
-        # huggingface_hub reports a machine without network as one of several of these.
         if not wants_weights:
             raise UsageError(
                 f"timm can't build {config.architecture} with {config.channels} channel(s): {error}"
             ) from error
+        if config.weights:
+            raise HemifaceError(
+                f"model.weights {config.weights} can't be loaded into {config.architecture} "
+                f"({_first_line(error)}); name a state dict of this architecture."
+            ) from error
+        # huggingface_hub reports a machine without network as one of several of these.
         raise HemifaceError(
             f"The pretrained weights of {config.architecture} can't be loaded "
             f"({_first_line(error)}); connect to the network once, name a local file with "
@@ -161,6 +169,12 @@ def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _misfit(error: Exception) -> str:
+    """Return the first misfit that load_state_dict lists under its title."""
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    return lines[0].rstrip(".")[:200] if lines else _first_line(error)
 
 
 def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
@@ -180,7 +194,7 @@ def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
     backbone.maxpool = nn.Identity()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """Weights, preprocessing, class order and provenance of one finished network.
 
@@ -210,7 +224,8 @@ class Bundle:
             )
         except RuntimeError as error:
             raise DamagedError(
-                f"The weights don't fit {self.model.architecture}: {_first_line(error)}."
+                f"The weights don't fit {self.model.architecture} ({_misfit(error)}); the Bundle "
+                "is damaged or of another version of timm."
             ) from error
         network.to(device)
         network.to(memory_format=torch.channels_last)
@@ -251,13 +266,13 @@ class Bundle:
                     f"Bundle {source} has format {header['format']}, this hemiface reads {_FORMAT}."
                 )
             bundle = cls(
-                model=model_config(header["model"], str(source)),
+                model=model_config({**header["model"]}, "[model] of its header"),
                 weights=weights,
                 provenance=header["provenance"],
                 emotions=tuple(header["emotions"]),
                 size_px=header["size_px"],
             )
-        except (SafetensorError, KeyError, OSError, json.JSONDecodeError) as error:
+        except (SafetensorError, KeyError, OSError, TypeError, ValueError, UsageError) as error:
             raise DamagedError(
                 f"{source} is not a whole hemiface Bundle ({_first_line(error)}); get it again."
             ) from error

@@ -114,7 +114,8 @@ def coalition(visible: frozenset[str] | set[str], fill: Fill = "black") -> Condi
 def mirror(one: Condition) -> Condition:
     """Return the condition that hides the mirror image of what `one` hides.
 
-    Flipping a picture hidden under `one` gives the flipped picture hidden under `mirror(one)`.
+    Flipping a picture hidden under `one` gives the flipped picture hidden under `mirror(one)` if
+    its width is even; the middle column of an odd width always belongs to the right half.
 
     >>> mirror(condition("left")).name, mirror(condition("diagonal")).name
     ('right', 'antidiagonal')

@@ -24,6 +24,7 @@ from hemiface.data import prepare
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
+from hemiface.occlusion import condition
 from hemiface.provenance import code_hash, environment
 
 __all__ = ["OnProgress", "study"]
@@ -73,6 +74,10 @@ def study(
         raise UsageError(
             "No data: name it with --data PATH (or --data phantom: for rendered faces)."
         )
+    # A misspelt name would otherwise show after hours of training.
+    for key in (*config.models, *config.generalist_conditions, *config.evaluate.conditions):
+        if key != "any":
+            condition(key)
     folder = Path(out) if out else Path("runs") / config.name
     with _locked(folder), _log_file(folder / "log.txt"):
         if fresh:

@@ -1,0 +1,73 @@
+"""Documentation that fails when it is stale."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import hemiface
+from hemiface import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("results/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """Every hemiface command line that stands in a fenced block of the README."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    return [line for line in lines if line.startswith("hemiface ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_of_the_readme_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    configs = [word for word in words if word.endswith(".toml")]
+    assert all((ROOT / word).is_file() for word in configs)
+    # --help after a whole command line is answered only if everything before it is known.
+    monkeypatch.chdir(ROOT)
+    depth = 2 if words[0] == "data" else 1
+    done = CliRunner().invoke(cli.app, [*words[:depth], "--help"])
+    assert done.exit_code == 0
+    options = [word for word in words if word.startswith("--")]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.output)
+    assert [option for option in options if option not in plain] == []
+
+
+def test_every_command_is_in_the_readme() -> None:
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}  # type: ignore[union-attr]
+    assert [name for name in names if f"hemiface {name}" not in README] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_version_stands_in_one_way_everywhere() -> None:
+    version = hemiface.__version__
+    assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
+    codes = {
+        error.exit_code
+        for error in (hemiface.HemifaceError, hemiface.UsageError, hemiface.DamagedError)
+    }
+    for code in codes | {0, 130}:
+        assert re.search(rf"\b{code} \w+", README)
+
+
+def test_results_say_their_command_and_config() -> None:
+    for folder in (ROOT / "results").iterdir():
+        if folder.is_dir():
+            assert "hemiface " in (folder / "README.md").read_text(encoding="utf-8")
+            assert (folder / "config.toml").is_file()
+            assert (folder / "environment.json").is_file()
