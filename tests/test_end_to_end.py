@@ -1,8 +1,10 @@
 """The whole study on a few rendered faces, by the command a user types, and what is around it."""
 
+import importlib
 import json
 import logging
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -177,6 +179,27 @@ def test_evaluate_and_report_by_themselves(
     assert "diagonal@mean" in capsys.readouterr().out
     assert hemiface(monkeypatch, "report", table, "--out", tmp_path / "page.html") == 0
     assert "diagonal" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_report_as_pdf(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        importlib.import_module("weasyprint")
+    except (ImportError, OSError) as missing:
+        pytest.skip(f"a PDF needs hemiface[pdf] and Pango: {missing}")
+    assert hemiface(monkeypatch, "report", run, "--pdf") == 0
+    assert capsys.readouterr().out.split()[-1] == str(run / "report.pdf")
+    assert (run / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_pdf_without_weasyprint_says_what_to_install(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    assert hemiface(monkeypatch, "report", run, "--pdf") == 1
+    assert "hemiface[pdf]" in capsys.readouterr().err
+    assert not (run / "report.pdf").exists()
 
 
 def test_evaluating_again_gives_the_same_numbers(

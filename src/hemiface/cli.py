@@ -192,11 +192,17 @@ def report(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show examples of the data.")
     ] = True,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF beside it too.")] = False,
 ) -> None:
     """Make tables, figures and the report again from the prediction table alone."""
     from hemiface.report import build
 
-    print(build(source, out, pictures=pictures))
+    page = build(source, out, pictures=pictures)
+    print(page)
+    if pdf:
+        from hemiface.report.pdf import write_pdf
+
+        print(write_pdf(page))
 
 
 @app.command()
