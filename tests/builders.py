@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from hemiface import cli
 from hemiface.config import ModelConfig
 from hemiface.data.images import Images
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
@@ -86,3 +88,13 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     known = {"model_id": f"full-seed{seed}", "name": "full", "seed": seed, "conditions": ["full"]}
     Bundle(config, weights, {**known, **provenance}).save(path)
     return path
+
+
+def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command line in this process; return the exit code."""
+    monkeypatch.setattr("sys.argv", ["hemiface", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

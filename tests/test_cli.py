@@ -9,16 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemiface import cli
-
-
-def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["hemiface", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+from builders import hemiface
 
 
 def in_new_process(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from builders import hemiface
+
 pytest.importorskip("torch", reason="a study needs hemiface[train]")
 
-from hemiface import cli
 from hemiface.tables import EMOTIONS, read_predictions
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quick.toml"
@@ -25,16 +26,6 @@ SETTINGS = (
     "statistics.draws=20",
     "data.source=phantom:n=140,seed=5",
 )
-
-
-def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process; return the exit code."""
-    monkeypatch.setattr("sys.argv", ["hemiface", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def study(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: object) -> int:
