@@ -17,16 +17,19 @@ from hemiface.occlusion import Condition, hidden_mask
 __all__ = ["augment", "hide_drawn", "mixup"]
 
 
-def augment(batch: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+def augment(
+    batch: Tensor, options: AugmentConfig, generator: torch.Generator, side_px: int = 0
+) -> Tensor:
     """Return float32 [n, height, width] on the scale 0..255, each image changed by itself.
 
     `batch` is uint8 [n, height, width]; `generator` lives on the same device and decides all draws.
+    With `side_px` the result is [n, side_px, side_px], resampled in the same interpolation.
     """
     images = batch.float()
     if options.interpolate:
-        images = _affine(images, options, generator)
+        images = _affine(images, options, generator, side_px)
     else:
-        images = _shift(images, options, generator)
+        images = _resized(_shift(images, options, generator), side_px)
     if options.brightness or options.contrast:
         images = _colour(images, options, generator)
     if options.erase_probability:
@@ -35,22 +38,32 @@ def augment(batch: Tensor, options: AugmentConfig, generator: torch.Generator) -
 
 
 def hide_drawn(
-    images: Tensor, conditions: Sequence[Condition], generator: torch.Generator
+    images: Tensor,
+    conditions: Sequence[Condition],
+    generator: torch.Generator,
+    options: AugmentConfig | None = None,
 ) -> Tensor:
     """Hide, in each image, what a condition drawn evenly from `conditions` names.
 
     `images` is float32 [n, height, width] on 0..255; the fills are those of `occlusion.hide`, noise
-    being drawn from `generator`. With one condition every image is hidden under it.
+    being drawn from `generator`. With one condition every image is hidden under it. In a share
+    `options.hide_rectangle` of the images the drawn condition gives only the fill, and a rectangle
+    is hidden in place of its part.
     """
-    if all(not one.hidden for one in conditions):
+    rectangles = options is not None and options.hide_rectangle > 0
+    if all(not one.hidden for one in conditions) and not rectangles:
         return images
     n, height, width = images.shape
     device = images.device
     masks = torch.from_numpy(np.stack([hidden_mask(one, height, width) for one in conditions]))
     drawn = torch.randint(len(conditions), (n,), generator=generator, device=device)
     hidden = masks.to(device)[drawn]
+    if options is not None and rectangles:
+        chosen = _chosen(n, options.hide_rectangle, generator)[:, None, None]
+        drawn_rectangles = _rectangles(n, height, width, options.hide_area, generator)
+        hidden = torch.where(chosen, drawn_rectangles, hidden)
     result = images
-    for fill in sorted({one.fill for one in conditions if one.hidden}):
+    for fill in sorted({one.fill for one in conditions}):
         uses = torch.tensor([one.fill == fill for one in conditions], device=device)[drawn]
         where = hidden & uses[:, None, None]
         if fill == "black":
@@ -96,7 +109,16 @@ def _chosen(n: int, probability: float, generator: torch.Generator) -> Tensor:
     return torch.rand(n, generator=generator, device=generator.device) < probability
 
 
-def _affine(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _resized(images: Tensor, side_px: int) -> Tensor:
+    if not side_px or images.shape[1:] == (side_px, side_px):
+        return images
+    size = (side_px, side_px)
+    return F.interpolate(images[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _affine(
+    images: Tensor, options: AugmentConfig, generator: torch.Generator, side_px: int
+) -> Tensor:
     n, height, width = images.shape
     angle = torch.deg2rad(_uniform(n, options.rotate_deg, generator))
     shear = torch.tan(torch.deg2rad(_uniform(n, options.shear_deg, generator)))
@@ -107,7 +129,7 @@ def _affine(images: Tensor, options: AugmentConfig, generator: torch.Generator) 
     flipped = _chosen(n, 0.5 if options.flip else 0.0, generator)
     sign = torch.where(flipped, -1.0, 1.0)
     if not (options.rotate_deg or options.shear_deg or options.scale or options.translate_px):
-        return torch.where(flipped[:, None, None], images.flip(2), images)
+        return _resized(torch.where(flipped[:, None, None], images.flip(2), images), side_px)
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     # Output to input coordinates, both in [-1, 1]: rotation and zoom, sheared, flipped, moved.
     theta = torch.stack(
@@ -120,7 +142,8 @@ def _affine(images: Tensor, options: AugmentConfig, generator: torch.Generator) 
     still = torch.zeros_like(theta)
     still[:, 0, 0], still[:, 1, 1] = sign, 1.0
     theta = torch.where(moved[:, None, None], theta, still)
-    grid = F.affine_grid(theta, [n, 1, height, width], align_corners=False)
+    size = [n, 1, side_px or height, side_px or width]
+    grid = F.affine_grid(theta, size, align_corners=False)
     sampled = F.grid_sample(
         images[:, None], grid, mode="bilinear", padding_mode=options.border, align_corners=False
     )
@@ -162,7 +185,22 @@ def _erase(images: Tensor, options: AugmentConfig, generator: torch.Generator) -
     """Replace a rectangle by uniform noise (Zhong et al. 2020, Random Erasing, algorithm 1)."""
     n, height, width = images.shape
     device = images.device
-    low, high = options.erase_area
+    inside = _rectangles(n, height, width, options.erase_area, generator)
+    inside &= _chosen(n, options.erase_probability, generator)[:, None, None]
+    noise = torch.rand(images.shape, generator=generator, device=device) * 255
+    return torch.where(inside, noise, images)
+
+
+def _rectangles(
+    n: int, height: int, width: int, share: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Return bool [n, height, width], a drawn rectangle in each (Zhong et al. 2020, algorithm 1).
+
+    Its area is drawn evenly from `share` of the image; a side that the image is too short for is
+    cut, and no rectangle hides a whole image.
+    """
+    device = generator.device
+    low, high = share
     area = low + (high - low) * torch.rand(n, generator=generator, device=device)
     # Aspect ratios from 0.3 to 1 / 0.3, evenly on a log scale.
     aspect = torch.exp(_uniform(n, float(-np.log(0.3)), generator))
@@ -173,10 +211,7 @@ def _erase(images: Tensor, options: AugmentConfig, generator: torch.Generator) -
     y = torch.arange(height, device=device)[None, :, None]
     x = torch.arange(width, device=device)[None, None, :]
     inside = (y >= top[:, None, None]) & (y < (top + rows)[:, None, None])
-    inside = inside & (x >= left[:, None, None]) & (x < (left + columns)[:, None, None])
-    inside &= _chosen(n, options.erase_probability, generator)[:, None, None]
-    noise = torch.rand(images.shape, generator=generator, device=device) * 255
-    return torch.where(inside, noise, images)
+    return inside & (x >= left[:, None, None]) & (x < (left + columns)[:, None, None])
 
 
 def _blur(images: Tensor, sigma_px: float) -> Tensor:

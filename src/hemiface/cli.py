@@ -111,6 +111,9 @@ def train(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Folder of the Bundle, history and checkpoint.")],
     init: Annotated[Path | None, typer.Option(help="Bundle to start from.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Bundle of the baseline to learn from.")
+    ] = None,
     condition: Annotated[str, typer.Option(help="What is hidden, or any.")] = "full",
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
     max_steps: Annotated[int | None, typer.Option(help="Stop early, to rehearse.", min=1)] = None,
@@ -126,7 +129,7 @@ def train(
 
     chosen = _config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     images = _images(chosen, out)
-    job = task(chosen, condition, seed, init=init, max_steps=max_steps)
+    job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
     with _progress() as on_progress:
         bundle = fit(
             job,
@@ -334,6 +337,7 @@ def _images(config: "Config", folder: Path) -> "Images":
         labels=config.data.labels or None,
         skip_bad=config.data.skip_bad,
         near_duplicates=False,
+        protocol=config.data.protocol,
     )
 
 

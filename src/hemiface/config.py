@@ -2,7 +2,8 @@
 
 A file has the tables `[data]`, `[model]`, `[train]`, `[augment]`, `[evaluate]`, `[statistics]` and
 the top-level keys of `Config`. `[finetune.train]`, `[finetune.augment]`, `[generalist.train]` and
-`[generalist.augment]` inherit every key that they don't give from `[train]` and `[augment]`.
+`[generalist.augment]` inherit every key that they don't give from `[train]` and `[augment]`;
+`[finetune.distill]` and `[generalist.distill]` stand alone.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
+    "DistillConfig",
     "EvaluateConfig",
     "ModelConfig",
     "Recipe",
@@ -50,6 +52,9 @@ class DataConfig:
     """Leave out images that can't be used and count them, instead of stopping at the first."""
     near_duplicates: bool = True
     """Find near duplicates and make them one group (otherwise only exact copies share a group)."""
+    protocol: Literal["standard", "paper"] = "standard"
+    """`paper` tests on the validation and test images together, as the original study did, and
+    selects on a tenth of the training groups instead."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class TrainConfig:
     """Factor of each drop of schedule `step`."""
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all classes."""
+    soft_labels: bool = False
+    """Learn the shares of FER+'s votes instead of one label (needs data.labels = ferplus=PATH)."""
     mixup: float = 0.0
     """Alpha of the Beta distribution that mixes pairs of images; 0 is off (Zhang et al. 2018)."""
     ema_decay: float = 0.0
@@ -116,6 +123,10 @@ class TrainConfig:
     """Keep the epoch with the best validation accuracy, or the last one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights stay fp32."""
+    start_px: int = 0
+    """Side of the training images in the first epoch; it grows in steps of 8. 0 is full size."""
+    grown_by: float = 0.5
+    """Share of the epochs after which images have their full size (with start_px)."""
     processes: int = 1
     """Processes (one device each) that share every batch through DDP."""
     channels_last: bool = True
@@ -156,6 +167,52 @@ class AugmentConfig:
     """Share of the images of which a rectangle is replaced by noise (Zhong et al. 2020)."""
     erase_area: tuple[float, float] = (0.02, 0.25)
     """Smallest and largest share of the image that the rectangle covers."""
+    hide_rectangle: float = 0.0
+    """Share of the images in which a drawn rectangle is hidden in place of the condition's part."""
+    hide_area: tuple[float, float] = (0.1, 0.5)
+    """Smallest and largest share of the image that such a rectangle covers."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """A whole view beside every hidden one, and what the hidden view learns from it.
+
+    The loss is CE(hidden) + clean CE(whole) + ramp (logits KL(hidden) + clean_logits KL(whole)
+    + features MSE(hidden)), the last three against a teacher that sees the whole view. With every
+    weight 0 there is one view and no teacher.
+    """
+
+    clean: float = 0.0
+    """Weight of the cross entropy on the whole view."""
+    logits: float = 0.0
+    """Weight of the hidden view's divergence from the teacher's probabilities."""
+    clean_logits: float = 0.0
+    """Weight of the whole view's divergence from the teacher's probabilities."""
+    features: float = 0.0
+    """Weight of the squared distance between the hidden view's features and the teacher's."""
+    temperature: float = 2.0
+    """Softens both sides of the divergences (Hinton et al. 2015)."""
+    ramp_epochs: float = 1.0
+    """The teacher's terms rise linearly from 0 over so many epochs."""
+    teacher: str = "full"
+    """`full` is the baseline of the same seed, `self` the network's own whole view, else a Bundle's
+    path."""
+
+    @property
+    def two_views(self) -> bool:
+        """Is there a whole view beside the hidden one?"""
+        return self.clean > 0 or self.taught
+
+    @property
+    def shows_whole(self) -> bool:
+        """Does the network itself see the whole view?"""
+        own_teacher = self.teacher == "self" and self.taught
+        return self.clean > 0 or self.clean_logits > 0 or own_teacher
+
+    @property
+    def taught(self) -> bool:
+        """Is anything learnt from a teacher?"""
+        return self.logits > 0 or self.clean_logits > 0 or self.features > 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +221,7 @@ class Recipe:
 
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
 
 @dataclass(frozen=True)
@@ -204,6 +262,10 @@ class Config:
     """Each model is trained once per seed."""
     generalist_conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
     """What `any` sees: drawn evenly for each image and step; repeat `full` to see it more often."""
+    selection_conditions: tuple[str, ...] = ()
+    """What validation hides to select the epoch of `any`; empty takes generalist_conditions."""
+    finetune_from: Literal["full", "any"] = "full"
+    """The network that specialists start from."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -388,6 +450,11 @@ def _validate(config: Config, where: str) -> None:
         ("seeds", bool(seeds) and len(set(seeds)) == len(seeds), "must be distinct"),
         ("seeds", all(seed >= 0 for seed in seeds), "must not be negative"),
         ("generalist_conditions", bool(config.generalist_conditions), "must name at least one"),
+        (
+            "finetune_from",
+            config.finetune_from in config.models,
+            "must be one of models",
+        ),
         ("model.channels", model.channels in (1, 3), "must be 1 or 3"),
         ("model.std", all(0 < value < math.inf for value in model.std), "must be positive"),
         ("model.mean", len(model.mean) == len(model.std), "needs as many values as std"),
@@ -399,18 +466,17 @@ def _validate(config: Config, where: str) -> None:
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
     ]
-    checks += _recipe_checks("", config.train, config.augment)
-    checks += _recipe_checks("finetune.", config.finetune.train, config.finetune.augment)
-    checks += _recipe_checks("generalist.", config.generalist.train, config.generalist.augment)
+    checks += _recipe_checks("", config.recipe("full", fine_tuned=False))
+    checks += _recipe_checks("finetune.", config.finetune)
+    checks += _recipe_checks("generalist.", config.generalist)
     for key, fine, what in checks:
         if not fine:
             raise UsageError(f"{where}: {key} {what}.")
 
 
-def _recipe_checks(
-    prefix: str, train: TrainConfig, augment: AugmentConfig
-) -> list[tuple[str, bool, str]]:
+def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     """Return (key, whether its value is fine, what is required) for one recipe."""
+    train, augment, distill = recipe.train, recipe.augment, recipe.distill
     checks: list[tuple[str, bool, str]] = []
 
     def each(part: str, section: Any, names: str, fine: Callable[[float], bool], what: str) -> None:
@@ -433,13 +499,25 @@ def _recipe_checks(
     sizes = "translate_px rotate_deg shear_deg brightness contrast"
     each("augment", augment, sizes, not_negative, "must not be negative")
     each("augment", augment, "scale", lambda value: 0 <= value < 1, "must lie in [0, 1)")
-    shares = "geometry_probability colour_probability erase_probability"
+    shares = "geometry_probability colour_probability erase_probability hide_rectangle"
     each("augment", augment, shares, lambda value: 0 <= value <= 1, "must lie in [0, 1]")
+    weights = "clean logits clean_logits features ramp_epochs"
+    each("distill", distill, weights, not_negative, "must not be negative")
+    each("distill", distill, "temperature", positive, "must be positive")
     low, high = augment.erase_area
+    hide_low, hide_high = augment.hide_area
+    growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
+    lone = train.mixup == 0 or not distill.two_views
+    told = distill.clean_logits == 0 or distill.teacher != "self"
     even = train.processes > 0 and train.batch_size % train.processes == 0
     return [
         *checks,
         (f"{prefix}train.batch_size", train.batch_size > 1, "must be at least 2"),
         (f"{prefix}train.batch_size", even, "must divide evenly among train.processes"),
         (f"{prefix}augment.erase_area", 0 < low <= high < 1, "must rise within (0, 1)"),
+        (f"{prefix}augment.hide_area", 0 < hide_low <= hide_high < 1, "must rise within (0, 1)"),
+        (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),
+        (f"{prefix}train.grown_by", 0 < train.grown_by <= 1, "must lie in (0, 1]"),
+        (f"{prefix}train.mixup", lone, "must be 0 where there are two views"),
+        (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
     ]

@@ -36,20 +36,41 @@ class FaceNetwork(nn.Module):
     def __init__(self, config: ModelConfig, backbone: nn.Module) -> None:
         super().__init__()
         self.config = config
-        self.backbone = backbone
+        self.backbone: Any = backbone  # timm's interface is not nn.Module's
         shape = (1, -1, 1, 1)
         self.register_buffer("mean", torch.tensor(config.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(shape), persistent=False)
 
+    @property
+    def width(self) -> int:
+        """How many features the last layer reads."""
+        return int(self.backbone.num_features)
+
     def forward(self, faces: Tensor) -> Tensor:
         """Return logits float [n, 7] for faces on the scale 0..255."""
+        logits: Tensor = self.backbone(self._normalised(faces))
+        return logits
+
+    def features(self, faces: Tensor) -> Tensor:
+        """Return what the last layer reads, float [n, width]; `classify` makes logits of it."""
+        backbone = self.backbone
+        found: Tensor = backbone.forward_head(
+            backbone.forward_features(self._normalised(faces)), pre_logits=True
+        )
+        return found
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits float [n, 7] for features [n, width]."""
+        logits: Tensor = self.backbone.get_classifier()(features)
+        return logits
+
+    def _normalised(self, faces: Tensor) -> Tensor:
         scaled = faces.to(self.mean.dtype)[:, None] / 255
         # With one mean and three channels the copies are equal: normalise once, then expand.
         normalised = (scaled - self.mean) / self.std
         if normalised.shape[1] != self.config.channels:
             normalised = normalised.expand(-1, self.config.channels, -1, -1)
-        logits: Tensor = self.backbone(normalised)
-        return logits
+        return normalised
 
 
 def resolve_device(device: str) -> str:

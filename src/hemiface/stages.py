@@ -75,7 +75,8 @@ def study(
             "No data: name it with --data PATH (or --data phantom: for rendered faces)."
         )
     # A misspelt name would otherwise show after hours of training.
-    for key in (*config.models, *config.generalist_conditions, *config.evaluate.conditions):
+    hidden = (*config.generalist_conditions, *config.selection_conditions)
+    for key in (*config.models, *hidden, *config.evaluate.conditions):
         if key != "any":
             condition(key)
     folder = Path(out) if out else Path("runs") / config.name
@@ -97,6 +98,7 @@ def _prepare(config: Config, folder: Path) -> Images:
         labels=config.data.labels or None,
         skip_bad=config.data.skip_bad,
         near_duplicates=config.data.near_duplicates,
+        protocol=config.data.protocol,
     )
 
 
@@ -108,15 +110,17 @@ def _train_all(
     device: str,
     on_progress: OnProgress | None,
 ) -> list[Path]:
-    """Train the baseline of each seed, then everything that starts from it."""
+    """Train the baseline of each seed, then everything that starts or learns from it."""
     from hemiface.train import fit, task
 
     bundles = []
-    names = ["full", *(name for name in config.models if name != "full")]
+    # The generalist before the specialists, which may start from it.
+    names = sorted(config.models, key=lambda name: (name != "full", name != "any"))
     for seed in config.seeds:
-        baseline: Path | None = None
+        done: dict[str, Path] = {}
         for name in names:
-            job = task(config, name, seed, init=baseline)
+            start = "full" if name == "any" else config.finetune_from
+            job = task(config, name, seed, init=done.get(start), baseline=done.get("full"))
             place = folder / "models" / job.model_id
 
             def on_step(done: int, total: int, what: str = job.model_id) -> None:
@@ -131,7 +135,7 @@ def _train_all(
                 ),
                 keeps=place / "bundle.safetensors",
             )
-            baseline = baseline or bundle
+            done[name] = bundle
             bundles.append(bundle)
     return bundles
 

@@ -25,18 +25,25 @@ from torch import Tensor, nn
 from hemiface.augment import augment, hide_drawn, mixup
 from hemiface.config import Config, ModelConfig, Recipe, TrainConfig, as_plain
 from hemiface.data.images import Images
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.distillation import Lesson, TwoViews, distillation_loss, teach
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, hash_json, sha256_file
 from hemiface.model import Bundle, FaceNetwork, build, predict, resolve_device
 from hemiface.occlusion import Condition, condition, hide, image_seeds
 from hemiface.provenance import code_hash
-from hemiface.tables import EMOTIONS, label_indices, write_csv
+from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices, write_csv
 
-__all__ = ["Task", "fit", "learning_rate", "task"]
+__all__ = ["Task", "fit", "learning_rate", "side_px", "task"]
 
 log = logging.getLogger(__name__)
 
-_MODULES = ("hemiface.train", "hemiface.augment", "hemiface.model", "hemiface.occlusion")
+_MODULES = (
+    "hemiface.train",
+    "hemiface.augment",
+    "hemiface.distillation",
+    "hemiface.model",
+    "hemiface.occlusion",
+)
 OnStep = Callable[[int, int], None]
 
 
@@ -44,8 +51,9 @@ OnStep = Callable[[int, int], None]
 class Task:
     """One training: which network, on what, how.
 
-    `conditions` are hidden during training, one drawn evenly for each image and step; `init` is a
-    Bundle to start from.
+    `conditions` are hidden during training, one drawn evenly for each image and step;
+    `selection` is what validation hides, as a rule the same; `init` is a Bundle to start from,
+    `teacher` one to learn from.
     """
 
     name: str
@@ -53,7 +61,9 @@ class Task:
     model: ModelConfig
     recipe: Recipe
     conditions: tuple[Condition, ...]
+    selection: tuple[Condition, ...]
     init: Path | None = None
+    teacher: Path | None = None
     max_steps: int | None = None
 
     @property
@@ -68,9 +78,11 @@ class Task:
                 "model": as_plain(self.model),
                 "recipe": as_plain(self.recipe),
                 "conditions": [one.key for one in self.conditions],
+                "selection": [one.key for one in self.selection],
                 "name": self.name,
                 "seed": self.seed,
-                "init": sha256_file(self.init) if self.init else None,
+                "init": _hash_of(self.init),
+                "teacher": _hash_of(self.teacher),
                 "max_steps": self.max_steps,
                 "data": images.info.get("data_sha256"),
                 "code": code_hash(*_MODULES),
@@ -84,23 +96,55 @@ def task(
     seed: int = 0,
     *,
     init: Path | None = None,
+    baseline: Path | None = None,
     max_steps: int | None = None,
 ) -> Task:
     """Return the training of model `name` (full, a condition, or any) that `config` describes.
 
+    `baseline` is the Bundle that a recipe with `distill.teacher = "full"` learns from; other
+    recipes don't need it.
+
     Raises:
-        UsageError: `name` is neither `any` nor a condition.
+        UsageError: `name` is neither `any` nor a condition, or a teacher is needed and missing.
+        DamagedError: the Bundle of the teacher or to start from doesn't exist.
     """
     keys = config.generalist_conditions if name == "any" else (name,)
+    selection = (config.selection_conditions if name == "any" else ()) or keys
+    recipe = config.recipe(name, fine_tuned=init is not None)
     return Task(
         name=name,
         seed=seed,
         model=config.model,
-        recipe=config.recipe(name, fine_tuned=init is not None),
+        recipe=recipe,
         conditions=tuple(condition(key) for key in keys),
+        selection=tuple(condition(key) for key in selection),
         init=init,
+        teacher=_teacher_of(recipe, baseline),
         max_steps=max_steps,
     )
+
+
+def _teacher_of(recipe: Recipe, baseline: Path | None) -> Path | None:
+    """Return the Bundle that `recipe` learns from; None where there is none or it is itself."""
+    known = recipe.distill.teacher
+    if not recipe.distill.taught or known == "self":
+        return None
+    if known != "full":
+        return Path(known)
+    if baseline is None:
+        raise UsageError(
+            "The recipe learns from a teacher (distill.teacher = full); name the baseline's "
+            "Bundle with --teacher, or set distill.teacher=self."
+        )
+    return baseline
+
+
+def _hash_of(bundle: Path | None) -> str | None:
+    if bundle is None:
+        return None
+    if not bundle.is_file():
+        raise DamagedError(f"Bundle {bundle} doesn't exist; check the path.")
+    return sha256_file(bundle)
 
 
 def fit(
@@ -170,25 +214,49 @@ def learning_rate(options: TrainConfig, step: int, steps_per_epoch: int) -> floa
     return options.learning_rate * rise * shape
 
 
+def side_px(options: TrainConfig, epoch: int) -> int:
+    """Return the side of the training images in an epoch (counted from 1).
+
+    Small images first, as in Tan & Le 2021 (EfficientNetV2, section 4.2): they cost less and what
+    is learnt from them carries over.
+
+    >>> [side_px(TrainConfig(epochs=6, start_px=32, grown_by=0.5), epoch) for epoch in range(1, 7)]
+    [32, 32, 40, 48, 48, 48]
+    """
+    if not options.start_px:
+        return FER2013_SIZE_PX
+    smaller = (FER2013_SIZE_PX - options.start_px) // 8
+    grown = (epoch - 1) / (options.grown_by * options.epochs)
+    return min(FER2013_SIZE_PX, options.start_px + 8 * int(grown * smaller))
+
+
 class _Run:
     """The moving parts of one training in one process."""
 
     def __init__(self, fabric: Fabric, job: Task, images: Images) -> None:
         self.fabric, self.job, self.options = fabric, job, job.recipe.train
+        self.distill = job.recipe.distill
         torch.manual_seed(_mix(job.seed, 0, 0))
         self.network = _start_from(job.init, job.model) if job.init else build(job.model)
         if self.options.channels_last:
             self.network.to(memory_format=torch.channels_last)
-        optimizer = _optimizer(self.network, self.options)
-        forward: Any = torch.compile(self.network) if self.options.compile else self.network
+        self.teacher = _teacher(job.teacher, fabric.device)
+        # What is optimised: the network, with the map to the teacher's features where they differ.
+        self.module: nn.Module = self.network
+        if self.distill.two_views:
+            width = self.teacher.width if self.teacher else self.network.width
+            self.module = TwoViews(self.network, width)
+        optimizer = _optimizer(self.module, self.options)
+        forward: Any = torch.compile(self.module) if self.options.compile else self.module
         self.forward, self.optimizer = fabric.setup(forward, optimizer)
         self.network.to(fabric.device)
         self.averaged = _copy(self.network.state_dict()) if self.options.ema_decay else None
         train = images.split("train")
         self.pixels = torch.from_numpy(np.array(train.pixels)).to(fabric.device)
         self.labels = torch.from_numpy(label_indices(train.table)).to(fabric.device)
+        self.targets = _targets(train, self.options).to(fabric.device)
         self.weights = _class_weights(self.labels, self.options)
-        self.validation = _Validation(images.split("validation"), job.conditions, fabric.device)
+        self.validation = _Validation(images.split("validation"), job.selection, fabric.device)
         self.local_batch = min(self.options.batch_size, len(train)) // fabric.world_size
         self.steps_per_epoch = max(1, len(train) // (self.local_batch * fabric.world_size))
         self.total_steps = min(self.options.epochs * self.steps_per_epoch, job.max_steps or 10**12)
@@ -204,44 +272,80 @@ class _Run:
         draws = torch.Generator(device).manual_seed(_mix(self.job.seed, epoch, 1 + rank))
         torch.manual_seed(_mix(self.job.seed, epoch, 1 + rank))  # dropout
         self.network.train()
-        first = (epoch - 1) * self.steps_per_epoch
+        first, side = (epoch - 1) * self.steps_per_epoch, side_px(self.options, epoch)
         steps = min(self.steps_per_epoch, self.total_steps - first)
         total = torch.zeros((), device=device)
         for index in range(steps):
             start = (index * world + rank) * self.local_batch
             chosen = order[start : start + self.local_batch]
-            total += self.step(self.pixels[chosen], self.labels[chosen], first + index, draws)
+            total += self.step(
+                self.pixels[chosen], self.targets[chosen], first + index, draws, side
+            )
             if (index + 1) % self.check_every == 0 or index + 1 == steps:
                 self._require_finite(total, epoch, index + 1)
                 if on_step:
                     on_step(first + index + 1, self.total_steps)
         return float(total) / steps, steps
 
-    def step(self, pixels: Tensor, labels: Tensor, step: int, draws: torch.Generator) -> Tensor:
-        """Do one optimisation step on uint8 `pixels` [n, 48, 48]; return the loss, detached."""
-        inputs = augment(pixels, self.job.recipe.augment, draws)
-        inputs = hide_drawn(inputs, self.job.conditions, draws)
-        targets = F.one_hot(labels, len(EMOTIONS)).float()
-        if self.options.mixup:
-            inputs, targets = mixup(inputs, targets, self.options.mixup, draws)
+    def step(
+        self, pixels: Tensor, targets: Tensor, step: int, draws: torch.Generator, side: int
+    ) -> Tensor:
+        """Do one optimisation step and return the loss, detached.
+
+        `pixels` is uint8 [n, 48, 48], `targets` float32 [n, 7]; the network sees [n, side, side].
+        """
+        whole = augment(pixels, self.job.recipe.augment, draws, side)
+        hidden = hide_drawn(whole, self.job.conditions, draws, self.job.recipe.augment)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.options, step, self.steps_per_epoch)
-        loss = F.cross_entropy(
-            self.forward(inputs).float(),
-            targets,
-            weight=self.weights,
-            label_smoothing=self.options.label_smoothing,
-        )
+        if self.distill.two_views:
+            loss = self._two_view_loss(whole, hidden, targets, step)
+        else:
+            if self.options.mixup:
+                hidden, targets = mixup(hidden, targets, self.options.mixup, draws)
+            loss = self._cross_entropy(self.forward(hidden), targets)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         if self.options.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
         self.optimizer.step()
         if self.averaged is not None:
             _average(
                 self.averaged, self.network, min(self.options.ema_decay, (1 + step) / (10 + step))
             )
         return loss.detach()
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits.float(),
+            targets,
+            weight=self.weights,
+            label_smoothing=self.options.label_smoothing,
+        )
+
+    def _two_view_loss(self, whole: Tensor, hidden: Tensor, targets: Tensor, step: int) -> Tensor:
+        """Return the loss of DistillConfig; both views pass through the network as one batch."""
+        n, options = len(targets), self.distill
+        views = torch.cat([hidden, whole]) if options.shows_whole else hidden
+        logits, features = self.forward(views)
+        seen = Lesson(logits[:n], features[:n])
+        own = Lesson(logits[n:], features[n:])
+        loss = self._cross_entropy(seen.logits, targets)
+        if options.clean:
+            loss = loss + options.clean * self._cross_entropy(own.logits, targets)
+        if options.taught:
+            ramp_steps = options.ramp_epochs * self.steps_per_epoch
+            ramp = min(1.0, (step + 1) / ramp_steps) if ramp_steps else 1.0
+            teacher = self._lesson(whole, own)
+            loss = loss + ramp * distillation_loss(seen, own, teacher, options)
+        return loss
+
+    def _lesson(self, whole: Tensor, own: Lesson) -> Lesson:
+        """Return what the teacher, or the network itself, makes of the whole view."""
+        if self.teacher is None:
+            return Lesson(own.logits.detach().float(), own.features.detach().float())
+        with self.fabric.autocast():
+            return teach(self.teacher, whole)
 
     def kept_weights(self) -> dict[str, Tensor]:
         """Return what is validated and shipped: the averaged weights, if there are any."""
@@ -260,14 +364,14 @@ class _Run:
     def state(self) -> dict[str, Any]:
         """Return what the next epoch starts from."""
         return {
-            "network": self.network.state_dict(),
+            "module": self.module.state_dict(),
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self.network.load_state_dict(state["network"])
+        self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged is not None:
             for name, value in self.averaged.items():
@@ -299,8 +403,32 @@ def _start_from(init: Path, config: ModelConfig) -> FaceNetwork:
     return replace(bundle, model=config).network("cpu")
 
 
+def _teacher(bundle: Path | None, device: torch.device) -> FaceNetwork | None:
+    """Return the teacher in evaluation mode; it never learns."""
+    return Bundle.load(bundle).network(device).requires_grad_(False) if bundle else None
+
+
+def _targets(images: Images, options: TrainConfig) -> Tensor:
+    """Return float32 [n, 7]: one-hot labels, or the shares of FER+'s votes.
+
+    Raises:
+        UsageError: votes are asked for and the data has none.
+    """
+    if not options.soft_labels:
+        return F.one_hot(torch.from_numpy(label_indices(images.table)), len(EMOTIONS)).float()
+    columns = [f"votes_{emotion}" for emotion in EMOTIONS]
+    missing = [column for column in columns if column not in images.table]
+    if missing:
+        raise UsageError(
+            "train.soft_labels learns FER+'s votes, which the data doesn't have; name them with "
+            "--labels ferplus=PATH."
+        )
+    votes = torch.from_numpy(images.table[columns].to_numpy(np.float32))
+    return votes / votes.sum(1, keepdim=True)
+
+
 class _Validation:
-    """The validation split under each condition of a task, hidden once and kept on the device."""
+    """The validation split under some conditions, hidden once and kept on the device."""
 
     def __init__(
         self, images: Images, conditions: tuple[Condition, ...], device: torch.device
@@ -409,6 +537,9 @@ def _finish(
             "name": job.name,
             "seed": job.seed,
             "conditions": [one.key for one in job.conditions],
+            "selection": [one.key for one in job.selection],
+            "init_sha256": _hash_of(job.init),
+            "teacher_sha256": _hash_of(job.teacher),
             "recipe": as_plain(job.recipe),
             "flips": job.recipe.augment.flip,
             "epoch": best["epoch"],

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def prepare(
     labels: str | None = None,
     skip_bad: bool = False,
     near_duplicates: bool = True,
+    protocol: Literal["standard", "paper"] = "standard",
 ) -> Images:
     """Return `load(source)` with near-duplicate groups, from `folder` if it is there already.
 
@@ -34,7 +36,9 @@ def prepare(
     damaged (which is logged), they are made anew, whole or not at all. With `near_duplicates`
     the `group` of an image is the ID of the first image of its near-duplicate component (see
     `audit.near_duplicate_groups`), else of its first exact copy; a validation split that was
-    carved out of train is dealt again by these groups. Errors are those of `load`.
+    carved out of train is dealt again by these groups. With protocol `paper` the validation images
+    join the test images, as in the original study, and a tenth of the train groups is the new
+    validation split. Errors are those of `load`.
     """
     found, target, votes = find(source), Path(folder), labels_file(labels)
     if found.form == "images" and found.path.resolve() == target.resolve():
@@ -51,6 +55,7 @@ def prepare(
             "labels": sha256_file(votes) if votes else None,
             "skip_bad": skip_bad,
             "near_duplicates": near_duplicates,
+            "protocol": protocol,
             "code": _code_sha256(),
         }
     )
@@ -60,6 +65,10 @@ def prepare(
     images = read(found, labels=labels, skip_bad=skip_bad, sha256=sha256)
     if near_duplicates:
         images = _grouped(images)
+    if protocol == "paper" and not images.info.get("validation_carved"):
+        split = images.table["split"].replace({"validation": "test"})
+        images = dataclasses.replace(images, table=images.table.assign(split=split))
+        images = carve_validation(images)
     images = dataclasses.replace(
         images, info={**images.info, "near_duplicates": near_duplicates, "prepare_key": key}
     )

@@ -17,9 +17,7 @@ from hemiface.tables import EMOTIONS
 
 __all__ = ["carve_validation", "class_files", "is_class_folder", "read_class_folders"]
 
-CARVED_NOTE = (
-    "There is no validation split: a tenth of the groups of train, chosen by hash, was made one."
-)
+CARVED_NOTE = "The validation split is a tenth of the groups of train, chosen by hash."
 _SPLIT_NAMES = {
     "train": "train",
     "training": "train",
