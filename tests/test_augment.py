@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -354,6 +355,66 @@ class TestHideDrawn:
         hidden = hide_drawn(flipped, [condition("left")], draws).numpy()
         assert (hidden[:, :, :24] == 0).all()
         np.testing.assert_array_equal(hidden[:, :, 24:], flipped[:, :, 24:])
+
+
+class TestHiddenRectangles:
+    SHARE = (0.2, 0.4)
+
+    def hidden(self, share: float, *keys: str, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+        """bool [n, 48, 48]: what changed, and the faces it changed in."""
+        faces = torch.from_numpy(grey_faces(n).clip(1, 254)).float()
+        options = AugmentConfig(hide_rectangle=share, hide_area=self.SHARE)
+        draws = torch.Generator().manual_seed(3)
+        result = hide_drawn(faces, [condition(key) for key in keys], draws, options)
+        return (result != faces).numpy(), result.numpy()
+
+    def test_one_rectangle_of_the_asked_size_and_fill_in_each_image(self):
+        changed, result = self.hidden(1.0, "upper")
+        assert (result[changed] == 0).all()
+        rows, columns = changed.any(2), changed.any(1)
+        # The hull of what changed is filled: it is one rectangle.
+        assert (changed == (rows[:, :, None] & columns[:, None, :])).all()
+        area = changed.mean((1, 2))
+        # Whole pixels, and sides cut where a long rectangle doesn't fit.
+        assert area.max() < self.SHARE[1] + 0.05
+        assert np.quantile(area, 0.1) > self.SHARE[0] - 0.05
+        assert area.std() > 0.03
+        halves = hidden_mask(condition("upper"), 48, 48)
+        assert (changed & ~halves).any((1, 2)).mean() > 0.9
+
+    def test_a_share_of_the_images(self):
+        changed, _ = self.hidden(0.25, "left", n=1000)
+        halves = (changed == hidden_mask(condition("left"), 48, 48)).all((1, 2))
+        assert halves.mean() == pytest.approx(0.75, abs=0.05)
+
+    def test_fills_are_those_of_the_conditions(self):
+        _, result = self.hidden(1.0, "full", "upper@mean")
+        black = (result == 0).any((1, 2))
+        assert black.mean() == pytest.approx(0.5, abs=0.1)
+
+    def test_zero_draws_nothing_more(self):
+        faces = torch.from_numpy(grey_faces(8)).float()
+        conditions = [condition("upper"), condition("left@noise")]
+        first, second = (torch.Generator().manual_seed(1) for _ in range(2))
+        plain = hide_drawn(faces, conditions, first)
+        assert torch.equal(plain, hide_drawn(faces, conditions, second, AugmentConfig()))
+
+
+class TestSmallImages:
+    @pytest.mark.parametrize("side", [32, 40])
+    @pytest.mark.parametrize("options", [{}, {"scale": 1e-6}], ids=["resized", "moved"])
+    def test_smaller_pictures_equal_opencvs(self, side, options):
+        pixels = smooth_faces(4)
+        draws = torch.Generator().manual_seed(0)
+        config = AugmentConfig(flip=False, border="border", **options)
+        result = augment(torch.from_numpy(pixels), config, draws, side).numpy()
+        expected = np.stack([cv2.resize(face.astype(np.float32), (side, side)) for face in pixels])
+        np.testing.assert_allclose(result, expected, atol=0.05)
+
+    def test_whole_pixel_crops_are_resized_too(self):
+        draws = torch.Generator().manual_seed(0)
+        config = AugmentConfig(interpolate=False, translate_px=2.0)
+        assert augment(torch.from_numpy(grey_faces(3)), config, draws, 32).shape == (3, 32, 32)
 
 
 class TestMixup:

@@ -500,6 +500,27 @@ def test_ferplus_majority_by_hand(tmp_path: Path) -> None:
     assert skipped.table["label"].tolist() == images.table["label"].tolist()[1:]
 
 
+def test_ferplus_by_more_than_half_of_the_votes(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(GOOD)
+    votes = [[0, 10, 0, 0, 0, 0, 0, 0, 0, 0] for _ in range(21)]
+    votes[0] = [4, 0, 0, 2, 3, 1, 0, 0, 0, 0]  # 4 of 9: no majority
+    votes[1] = [5, 1, 1, 1, 1, 1, 0, 0, 0, 0]  # single votes don't count: 5 of 5, neutral
+    votes[2] = [5, 0, 0, 5, 0, 0, 0, 0, 0, 0]  # half is not more than half
+    votes[3] = [0, 0, 0, 0, 0, 0, 2, 7, 1, 0]  # contempt
+    votes[4] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]  # nothing counts
+    ferplus = write_ferplus(tmp_path / "fer2013new.csv", votes)
+    images = load(tmp_path / "fer2013.csv", labels=f"ferplus-majority={ferplus}")
+    assert images.table["source_row"].tolist() == [1, *range(5, 21)]
+    assert images.table["label"].tolist() == ["neutral"] + ["happy"] * 16
+    assert images.info["ferplus"]["dropped"] == {
+        "contempt": 1,
+        "unknown": 0,
+        "nf": 0,
+        "no majority": 3,
+    }
+    assert "more than half" in images.info["ferplus"]["rule"]
+
+
 def test_ferplus_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(GOOD)
     votes = [[10] + [0] * 9 for _ in range(28)]
@@ -530,6 +551,21 @@ def test_ferplus_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 # prepare
+
+
+def test_prepare_for_the_original_protocol(tmp_path: Path) -> None:
+    standard = prepare("phantom:n=300", tmp_path / "a", near_duplicates=False)
+    paper = prepare("phantom:n=300", tmp_path / "b", near_duplicates=False, protocol="paper")
+    before = standard.table.set_index("image")["split"]
+    after = paper.table.set_index("image")["split"]
+    assert (after[before != "train"] == "test").all()
+    assert set(after[before == "train"]) == {"train", "validation"}
+    selected = paper.table[paper.table["split"] == "validation"]
+    assert len(selected) == pytest.approx((before == "train").sum() / 10, abs=1)
+    assert not set(selected["group"]) & set(paper.table.loc[after.to_numpy() == "train", "group"])
+    assert prepare(
+        "phantom:n=300", tmp_path / "b", near_duplicates=False, protocol="paper"
+    ).table.equals(paper.table)
 
 
 def test_prepare_reads_once_until_source_or_options_change(
@@ -690,6 +726,14 @@ def test_real_ferplus_by_pandas(shared_data: Path) -> None:
     names = dict(zip(FERPLUS[:7], ours, strict=True))
     assert images.table["label"].tolist() == winner[kept].map(names).tolist()
     assert sum(images.info["ferplus"]["dropped"].values()) == 35887 - len(images)
+
+
+@pytest.mark.data
+def test_real_ferplus_majority(shared_data: Path) -> None:
+    """3,153 PrivateTest images with a majority for one of eight emotions, 16 of them contempt."""
+    path = shared_data / "fer2013" / "fer2013new.csv"
+    images = load(shared_data / "fer2013", labels=f"ferplus-majority={path}")
+    assert len(images.split("test")) == 3153 - 16
 
 
 def test_damaged_strips_are_named(tmp_path: Path) -> None:

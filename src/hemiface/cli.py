@@ -45,7 +45,12 @@ DataOption = Annotated[
     ),
 ]
 LabelsOption = Annotated[
-    str, typer.Option("--labels", help="ferplus=PATH takes the labels from FER+ votes.")
+    str,
+    typer.Option(
+        "--labels",
+        help="ferplus=PATH takes the labels from FER+ votes, ferplus-majority=PATH only those "
+        "with more than half of them.",
+    ),
 ]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out what can't be read, and count it.")

@@ -44,7 +44,8 @@ class FaceNetwork(nn.Module):
     @property
     def width(self) -> int:
         """How many features the last layer reads."""
-        return int(self.backbone.num_features)
+        # timm's num_features is the width before a head's own layers, where it has some.
+        return int(self.backbone.get_classifier().in_features)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return logits float [n, 7] for faces on the scale 0..255."""

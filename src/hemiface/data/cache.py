@@ -15,7 +15,12 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json, sha256_file
 from hemiface.tables import read_table
 
-__all__ = ["prepare"]
+__all__ = ["PAPER_NOTE", "prepare"]
+
+PAPER_NOTE = (
+    "As in the original study, validation and test images are tested on together; a tenth of the "
+    "groups of train, chosen by hash, is the validation split."
+)
 
 _log = logging.getLogger("hemiface.data")
 
@@ -52,7 +57,7 @@ def prepare(
             # Part of each image's `source`.
             "name": found.path.name,
             "sha256": sha256,
-            "labels": sha256_file(votes) if votes else None,
+            "labels": [str(labels).partition("=")[0], sha256_file(votes)] if votes else None,
             "skip_bad": skip_bad,
             "near_duplicates": near_duplicates,
             "protocol": protocol,
@@ -68,7 +73,7 @@ def prepare(
     if protocol == "paper" and not images.info.get("validation_carved"):
         split = images.table["split"].replace({"validation": "test"})
         images = dataclasses.replace(images, table=images.table.assign(split=split))
-        images = carve_validation(images)
+        images = carve_validation(images, PAPER_NOTE)
     images = dataclasses.replace(
         images, info={**images.info, "near_duplicates": near_duplicates, "prepare_key": key}
     )

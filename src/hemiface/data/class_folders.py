@@ -17,7 +17,9 @@ from hemiface.tables import EMOTIONS
 
 __all__ = ["carve_validation", "class_files", "is_class_folder", "read_class_folders"]
 
-CARVED_NOTE = "The validation split is a tenth of the groups of train, chosen by hash."
+CARVED_NOTE = (
+    "There is no validation split: a tenth of the groups of train, chosen by hash, was made one."
+)
 _SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -177,13 +179,13 @@ def _require_splits(folder: Path, pictures: list[_Picture]) -> None:
             )
 
 
-def carve_validation(images: Images) -> Images:
+def carve_validation(images: Images, note: str = CARVED_NOTE) -> Images:
     """Return `images` with a tenth of the train groups, at least one, as the validation split.
 
     Which ones: those with the smallest `group`. A group is named after the SHA-256 of its first
     image, so the choice is random in what it looks like, the same on every machine, independent
     of file names, and copies stay together. Images that were carved before are dealt again, so
-    that better groups can be put in. The info says so: `validation_carved` and CARVED_NOTE.
+    that better groups can be put in. The info says so: `validation_carved` and `note`.
     """
     table = images.table.copy()
     ours = table["split"].isin(["train", "validation"])
@@ -193,6 +195,6 @@ def carve_validation(images: Images) -> Images:
     chosen = groups[: math.ceil(len(groups) / 10)]
     carved = ours & table["group"].isin(chosen)
     table["split"] = table["split"].where(~ours, "train").where(~carved, "validation")
-    notes = [note for note in images.info.get("notes", []) if note != CARVED_NOTE]
-    info = {**images.info, "validation_carved": True, "notes": [*notes, CARVED_NOTE]}
+    notes = [known for known in images.info.get("notes", []) if known != note]
+    info = {**images.info, "validation_carved": True, "notes": [*notes, note]}
     return dataclasses.replace(images, table=table, info=info)

@@ -12,7 +12,7 @@ from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS
 
-__all__ = ["FERPLUS_RULE", "VOTE_COLUMNS", "relabel"]
+__all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "VOTE_COLUMNS", "relabel"]
 
 _CLASSES = {
     "neutral": "neutral",
@@ -34,10 +34,17 @@ FERPLUS_RULE = (
     "FER+'s order (neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, "
     "NF); images whose winner is contempt, unknown or NF (not a face) are dropped"
 )
+MAJORITY_RULE = (
+    "the class with more than half of FER+'s votes, classes with a single vote left out first (the "
+    "majority mode of FER+'s own code); images without such a class, or where it is contempt, "
+    "unknown or NF (not a face), are dropped"
+)
 
 
-def relabel(images: Images, path: Path) -> Images:
-    """Return `images` with the votes in `path` (fer2013new.csv) as labels, by FERPLUS_RULE.
+def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
+    """Return `images` with the votes in `path` (fer2013new.csv) as labels.
+
+    The label follows FERPLUS_RULE, or with `majority` MAJORITY_RULE.
 
     Adds int64 columns VOTE_COLUMNS. Line k of FER+ belongs to row k of fer2013.csv: the join is by
     `source_row` alone, because the number in FER+'s image names is not the row and four names
@@ -68,23 +75,25 @@ def relabel(images: Images, path: Path) -> Images:
             f"{path.name}, row {row} (line {row + 2}) is {splits[row]}, but the image is "
             f"{images.table['split'].iloc[wrong[0]]}; they must be in the same order."
         )
-    return _with_votes(images, votes[rows], path.name)
+    return _with_votes(images, votes[rows], path.name, majority)
 
 
-def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str) -> Images:
+def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majority: bool) -> Images:
     """Return `images` labelled by `votes` (int64 [n, 10])."""
-    winner = votes.argmax(axis=1)
-    label = np.asarray(list(_CLASSES.values()))[winner]
-    kept = np.isin(label, EMOTIONS)
+    counted = np.where(votes > 1, votes, 0) if majority else votes
+    label = np.asarray(list(_CLASSES.values()))[counted.argmax(axis=1)]
+    agreed = 2 * counted.max(axis=1) > counted.sum(axis=1) if majority else np.True_
+    kept = np.isin(label, EMOTIONS) & agreed
     old = images.table["label"].to_numpy(dtype=str)
     info = {
         "file": name,
-        "rule": FERPLUS_RULE,
+        "rule": MAJORITY_RULE if majority else FERPLUS_RULE,
         "dropped": {
-            other: int((label == other).sum())
+            other: int((agreed & (label == other)).sum())
             for other in _CLASSES.values()
             if other not in EMOTIONS
-        },
+        }
+        | ({"no majority": int((~agreed).sum())} if majority else {}),
         "changed": int((kept & (label != old)).sum()),
         "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
     }

@@ -19,6 +19,7 @@ __all__ = ["READERS", "Found", "Reader", "find", "labels_file", "load", "read", 
 
 _log = logging.getLogger("hemiface.data")
 _PHANTOM = "phantom:"
+_MAJORITY = "ferplus-majority"
 
 
 @dataclass(frozen=True)
@@ -159,12 +160,19 @@ def source_sha256(found: Found) -> str:
 
 
 def labels_file(labels: str | None) -> Path | None:
-    """Return the path in `ferplus=PATH`; UsageError if it is anything else but None."""
+    """Return the path in `ferplus=PATH` or `ferplus-majority=PATH`, None for None.
+
+    Raises:
+        UsageError: `labels` is anything else.
+    """
     if labels is None:
         return None
     kind, _, path = labels.partition("=")
-    if kind != "ferplus" or not path:
-        raise UsageError(f"Labels {labels!r} are unknown; write ferplus=fer2013new.csv.")
+    if kind not in ("ferplus", _MAJORITY) or not path:
+        raise UsageError(
+            f"Labels {labels!r} are unknown; write ferplus=fer2013new.csv or "
+            f"{_MAJORITY}=fer2013new.csv."
+        )
     return Path(path)
 
 
@@ -174,8 +182,9 @@ def load(source: str | Path, *, labels: str | None = None, skip_bad: bool = Fals
     `source` is a CSV file of FER2013 (plain, .gz, .bz2 or .zip) or a folder that holds one, class
     folders of pictures, FER2013 as strips, a folder written by `Images.write`, or `phantom:` /
     `phantom:n=3000,seed=1` for rendered faces. `labels="ferplus=fer2013new.csv"` replaces the
-    labels by FER+ votes (see `ferplus.relabel`). What else a user should know (no validation
-    split, no test rows, converted pictures) is in `info["notes"]` and is logged as a warning.
+    labels by FER+ votes, `ferplus-majority=` by those of a majority (see `ferplus.relabel`). What
+    else a user should know (no validation split, no test rows, converted pictures) is in
+    `info["notes"]` and is logged as a warning.
 
     A bad row or picture raises DamagedError, naming it; under `skip_bad` it is left out, logged
     and listed in `info["skipped"]`. A missing or unusable source raises DamagedError, a wrong
@@ -198,7 +207,9 @@ def read(
         info["notes"] = [*info.get("notes", []), *found.notes]
         _say(info["notes"], info["skipped"])
     images = dataclasses.replace(images, info=info)
-    return relabel(images, votes) if votes else images
+    if votes is None:
+        return images
+    return relabel(images, votes, majority=str(labels).startswith(_MAJORITY))
 
 
 def _say(notes: list[str], skipped: list[str]) -> None:
