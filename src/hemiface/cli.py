@@ -178,7 +178,7 @@ def evaluate(
         predictions = run(
             bundles,
             images,
-            conditions=[key.strip() for key in conditions.split(",") if key.strip()],
+            conditions=_words(conditions),
             splits=split or ["test"],
             flip=flip,
             device=device,
@@ -191,6 +191,38 @@ def evaluate(
     else:
         _print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
         print(f"{out}: {len(predictions):,} rows")
+
+
+@app.command()
+def ensemble(
+    tables: Annotated[list[Path], typer.Argument(help="Prediction tables, *.parquet.")],
+    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("ensemble.parquet"),
+    size: Annotated[int, typer.Option(help="Most members.", min=1)] = 5,
+    members: Annotated[
+        str, typer.Option(help="Comma-separated model IDs, instead of choosing them.")
+    ] = "",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated: what members are chosen by.")
+    ] = "full",
+    name: Annotated[str, typer.Option(help="Name of the new model.")] = "ensemble",
+    as_json: JsonOption = False,
+) -> None:
+    """Average networks; the members are chosen on the validation split."""
+    from hemiface import ensembles, metrics
+    from hemiface.tables import read_predictions, write_predictions
+
+    joined = ensembles.join([read_predictions(path) for path in tables])
+    chosen = _words(members) or ensembles.select(joined, size=size, conditions=_words(conditions))
+    combined = ensembles.combine(joined, chosen, name)
+    write_predictions(combined, out, combined.attrs["hemiface"])
+    scores = metrics.summarise(combined, by=("model", "split", "condition"))
+    if as_json:
+        found = {"predictions": str(out), "members": list(chosen), "scores": _records(scores)}
+        _print_json(found)
+        return
+    for split, rows in scores[scores["metric"] == "accuracy"].groupby("split", sort=False):
+        _print_cells(rows, f"Accuracy on the {split} split, %")
+    print(f"{out}: the mean of {', '.join(chosen)}")
 
 
 @app.command()
@@ -293,7 +325,7 @@ def data_show(
     from hemiface.data.sheets import write_sheets
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)
-    keys = [key.strip() for key in conditions.split(",") if key.strip()]
+    keys = _words(conditions)
     beside = Path(path) / "predictions.parquet"
     table = predictions or (beside if beside.is_file() else None)
     written = write_sheets(images, out, conditions=keys, predictions=table, seed=seed)
@@ -330,6 +362,11 @@ def _config(
     if skip_bad:
         extra.append("data.skip_bad=true")
     return load(path, [*(settings or []), *extra])
+
+
+def _words(text: str) -> list[str]:
+    """Return the words between commas, without blanks."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _images(config: "Config", folder: Path) -> "Images":

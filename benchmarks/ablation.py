@@ -1,0 +1,206 @@
+"""What every ingredient of a recipe brings, measured on validation images.
+
+    python benchmarks/ablation.py configs/small.toml --data PATH --baseline FULL.safetensors \
+        --set generalist.train.epochs=2 --out results/small/ablation
+
+trains the generalist `any` of a config once for each seed with the whole recipe and with one
+ingredient left out at a time, all from the same baseline, and compares them under full and the
+four halves. With `--model full` it is the baseline's recipe, which needs no --baseline. Test images
+are neither trained on, nor selected by, nor scored. Every training resumes; the folder --runs keeps
+them. Differences are paired: the same validation images, resampled by near-duplicate group.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from hemiface.config import Config, load, to_toml
+from hemiface.data import Images, prepare
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.evaluation import evaluate
+from hemiface.files import write_json, write_text
+from hemiface.provenance import environment
+from hemiface.statistics import group_weights
+from hemiface.tables import derive, write_csv
+from hemiface.train import fit, task
+
+CONDITIONS = ("full", "upper", "lower", "left", "right")
+WHOLE = "whole recipe"
+DRAWS = 2000
+
+GENERALIST: dict[str, tuple[str, ...]] = {
+    WHOLE: (),
+    "no teacher": (
+        "generalist.distill.logits=0",
+        "generalist.distill.clean_logits=0",
+        "generalist.distill.features=0",
+    ),
+    "no features": ("generalist.distill.features=0",),
+    "itself as teacher": ("generalist.distill.teacher=self", "generalist.distill.clean_logits=0"),
+    "no whole view": ("generalist.distill.clean=0", "generalist.distill.clean_logits=0"),
+    "black halves only": (
+        'generalist_conditions=["upper", "lower", "left", "right"]',
+        "generalist.augment.hide_rectangle=0",
+    ),
+}
+BASELINE: dict[str, tuple[str, ...]] = {
+    WHOLE: (),
+    "no flips": ("augment.flip=false",),
+    "no geometry": ("augment.translate_px=0", "augment.rotate_deg=0", "augment.scale=0"),
+    "no colour": ("augment.brightness=0", "augment.contrast=0"),
+    "no label smoothing": ("train.label_smoothing=0",),
+    "no averaged weights": ("train.ema_decay=0",),
+    "no dropout": ("model.dropout=0",),
+    "full size throughout": ("train.start_px=0",),
+    "with random erasing": ("augment.erase_probability=0.5",),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what is missing, score it, write ablation.csv and runs.csv."""
+    options = _options(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        scored, times = _run_all(options)
+    except HemifaceError as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return error.exit_code
+    differences = compare(scored)
+    write_csv(_per_run(scored).merge(times), options.out / "runs.csv")
+    write_csv(differences, options.out / "ablation.csv")
+    write_json(options.out / "environment.json", environment())
+    # The resolved recipe: what --set changed is in it, but for the data's place.
+    write_text(options.out / "config.toml", to_toml(load(options.config, options.settings)))
+    _print(differences)
+    return 0
+
+
+def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Return each variant's accuracy and how far it is from the whole recipe's.
+
+    `scored` has a row per image, condition, variant and seed with `group` and `correct`. Columns:
+    variant, condition (`mean` is over all), accuracy (over the seeds), difference (variant minus
+    whole recipe), low, high (95 % percentile interval of it over groups), seeds, n (images).
+    """
+    conditions = list(dict.fromkeys(scored["condition"]))
+    # Seeds are averaged first: what is resampled are images, with the seeds that were run.
+    hits = scored.pivot_table(
+        index=["group", "image"], columns=["variant", "condition"], values="correct", sort=False
+    )
+    codes, known = pd.factorize(hits.index.get_level_values("group"), sort=True)
+    weights = group_weights(len(known), draws, seed)[codes].astype(np.float64)
+    rows = []
+    for variant in dict.fromkeys(scored["variant"]):
+        for one in [*conditions, "mean"]:
+            chosen = conditions if one == "mean" else [one]
+            ours = hits[[(variant, key) for key in chosen]].to_numpy().mean(axis=1)
+            whole = hits[[(WHOLE, key) for key in chosen]].to_numpy().mean(axis=1)
+            drawn = ((ours - whole) @ weights) / weights.sum(axis=0)
+            low, high = np.quantile(drawn, [0.025, 0.975])
+            rows.append(
+                {
+                    "variant": variant,
+                    "condition": one,
+                    "accuracy": ours.mean(),
+                    "difference": (ours - whole).mean(),
+                    "low": low,
+                    "high": high,
+                    "seeds": scored.loc[scored["variant"] == variant, "seed"].nunique(),
+                    "n": len(hits),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _run_all(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return every variant's decisions on validation images, and the trainings' times."""
+    variants = BASELINE if options.model == "full" else GENERALIST
+    if options.model == "any" and options.baseline is None:
+        raise UsageError("The generalist starts from a baseline: name it with --baseline.")
+    images = prepare(options.data, options.runs / "data")
+    tables, times = [], []
+    # Seeds outside, so that an unfinished run has every variant as often as it can.
+    for seed in options.seeds:
+        for name, settings in variants.items():
+            config = load(options.config, [*options.settings, *settings])
+            table, seconds = _score(config, name, seed, images, options)
+            tables.append(table)
+            times.append({"variant": name, "seed": seed, "training_s": seconds})
+    return pd.concat(tables, ignore_index=True), pd.DataFrame(times)
+
+
+def _score(
+    config: Config, name: str, seed: int, images: Images, options: argparse.Namespace
+) -> tuple[pd.DataFrame, float]:
+    start = options.baseline if options.model == "any" else None
+    job = task(config, options.model, seed, init=start, baseline=start)
+    place = options.runs / f"{name.replace(' ', '-')}-seed{seed}"
+    logging.info("%s, seed %d", name, seed)
+    bundle = fit(job, images, place, device=options.device)
+    predictions = evaluate(
+        [bundle], images, conditions=CONDITIONS, splits=["validation"], device=options.device
+    )
+    described: dict[str, Any] = predictions.attrs["hemiface"]["models"][0]
+    kept = derive(predictions)[["image", "group", "condition", "correct"]]
+    return kept.assign(variant=name, seed=seed), float(described["training_s"])
+
+
+def _per_run(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return variant, seed, condition, accuracy: every training that was run."""
+    cells = scored.groupby(["variant", "seed", "condition"], sort=False)["correct"].mean()
+    return cells.rename("accuracy").reset_index()
+
+
+def _print(differences: pd.DataFrame) -> None:
+    table = Table(
+        title="Accuracy on validation images, %: the whole recipe, then the change by each variant",
+        title_justify="left",
+    )
+    table.add_column("variant")
+    conditions = list(dict.fromkeys(differences["condition"]))
+    for one in conditions:
+        table.add_column(one, justify="right")
+    for variant, rows in differences.groupby("variant", sort=False):
+        cells = rows.set_index("condition").loc[conditions]
+        table.add_row(str(variant), *(_cell(variant == WHOLE, row) for _, row in cells.iterrows()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _cell(whole: bool, row: pd.Series) -> str:
+    if whole:
+        return f"{100 * row['accuracy']:.1f}"
+    return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", required=True, help="whatever hemiface study takes")
+    parser.add_argument("--model", choices=["any", "full"], default="any")
+    parser.add_argument("--baseline", type=Path, help="Bundle that every generalist starts from")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "hemiface-ablation",
+        help="folder of the trainings, so that an interrupted ablation goes on",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
