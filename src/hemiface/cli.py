@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hemiface.errors import HemifaceError
+from hemiface.errors import HemifaceError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,7 @@ def train(
 
 @app.command()
 def evaluate(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors, or *.onnx.")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
@@ -183,6 +183,66 @@ def evaluate(
     else:
         _print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
         print(f"{out}: {len(predictions):,} rows")
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Bundle, *.safetensors.")],
+    to: Annotated[str, typer.Option("--to", help="The format: onnx.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; default <bundle>-<precision>.onnx beside it.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or fp16: weights stored in half precision.")
+    ] = "fp32",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to eight bits.")] = False,
+    calibrate: Annotated[
+        str, typer.Option(help="Data whose training images set the ranges of int8.")
+    ] = "",
+    calibration: Annotated[
+        str, typer.Option(help="What int8 does with outliers: percentile, minmax or entropy.")
+    ] = "percentile",
+    parity: Annotated[
+        str, typer.Option(help="Data to compare file and Bundle on; default rendered faces.")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Split of the parity data.")] = "test",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated, for the parity report.")
+    ] = "full,upper,lower,left,right",
+    scores: Annotated[
+        Path | None, typer.Option(help="matrix.csv of the run, to store this Bundle's scores.")
+    ] = None,
+    most_loss: Annotated[
+        float, typer.Option(help="Points of accuracy that int8 may lose under a condition.")
+    ] = 0.5,
+    opset: Annotated[int, typer.Option(help="ONNX operator set.")] = 18,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
+    from hemiface import export as exports
+    from hemiface.data import load
+
+    if to != "onnx":
+        raise UsageError(f"Format {to!r} is unknown; choose onnx.")
+    with _progress():
+        model = exports.export(
+            bundle,
+            out,
+            precision=precision,
+            int8=int8,
+            calibrate=load(calibrate).split("train") if calibrate else None,
+            calibration=calibration,
+            parity=load(parity).split(split) if parity else None,
+            conditions=[key.strip() for key in conditions.split(",") if key.strip()],
+            scores=exports.scores_of(scores, bundle) if scores else None,
+            opset=opset,
+            most_loss_points=most_loss,
+        )
+    if as_json:
+        _print_json(exports.described(model))
+    else:
+        _print_tables([exports.format_export(model)])
+        print(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()
@@ -439,4 +499,6 @@ def _extra_of(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
         return "train"
+    if top in {"onnx", "onnxscript"}:
+        return "export"
     return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None
