@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data: audit, sheets, rendered faces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+models_app = typer.Typer(help="The models that come with hemiface.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 ConfigPath = Annotated[Path, typer.Argument(help="TOML file, such as configs/quick.toml.")]
 DataOption = Annotated[
@@ -56,6 +58,9 @@ SetOption = Annotated[
     typer.Option("--set", help="Override one key: --set train.epochs=10. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
+]
 
 
 class _InterruptedError(HemifaceError):
@@ -367,6 +372,56 @@ def data_phantom(
 
     phantom.write_folder(phantom.make(n, seed), out)
     print(out)
+
+
+@models_app.command("list")
+def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """List models with precision, size, licence, accuracy and SHA-256."""
+    from hemiface import shipped
+
+    rows = shipped.describe(folder)
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        _print_tables([shipped.format_models(rows)])
+    else:
+        print("No models are shipped with this version.")
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; default all.")] = None,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check each model's size and SHA-256, open it and let it look at one rendered face."""
+    from hemiface import shipped
+
+    found = shipped.verify(names or (), folder)
+    if as_json:
+        _print_json(found)
+    else:
+        for name, problem in found.items():
+            print(f"{name}: {problem or 'whole'}")
+        if not found:
+            print("No models are shipped with this version.")
+    problems = [problem for problem in found.values() if problem]
+    if problems:
+        raise DamagedError(f"{len(problems)} of {len(found)} models can't be used. {problems[0]}")
+
+
+@models_app.command("add")
+def models_add(
+    file: Annotated[Path, typer.Argument(help="What hemiface export wrote.")],
+    name: Annotated[str, typer.Option(help="What users will call it.")],
+    summary: Annotated[str, typer.Option(help="One sentence: what it is for.")],
+    folder: FolderOption = None,
+) -> None:
+    """Put an exported model into the package's folder (for maintainers) or one of your own."""
+    from hemiface import shipped
+
+    shipped.add(file, name, summary, folder)
+    print(shipped.path_of(name, folder))
 
 
 def _config(
