@@ -1,5 +1,6 @@
 """Small real parts that several tests are made of."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,45 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     known = {"model_id": f"full-seed{seed}", "name": "full", "seed": seed, "conditions": ["full"]}
     Bundle(config, weights, {**known, **provenance}).save(path)
     return path
+
+
+SCORES = {
+    "standard": {
+        "full": {"accuracy": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 14}},
+        "left": {"accuracy": {"value": 0.125, "low": 0.1, "high": 0.2, "n": 14}},
+    }
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A Bundle and the files that it was exported to."""
+
+    bundle: Path
+    fp32: Path
+    fp16: Path
+    int8: Path
+
+
+def export_tiny(folder: Path) -> Exported:
+    """Export one tiny Bundle as fp32 (with SCORES), fp16 (opset 20) and int8 (on test images)."""
+    from hemiface.export import export
+    from hemiface.model import Bundle
+
+    bundle = tiny_bundle(folder / "tiny.safetensors", 3, validation_accuracy=0.5, config_hash="c")
+    loaded = Bundle.load(bundle)
+    replace(loaded, model=replace(loaded.model, weights="/home/me/resnet.pth")).save(bundle)
+    images = tiny_images()
+    int8 = export(
+        bundle, int8=True, calibrate=images.split("train"), parity=images.split("test"),
+        most_loss_points=None,
+    )  # fmt: skip
+    return Exported(
+        bundle,
+        export(bundle, scores=SCORES).path,
+        export(bundle, precision="fp16", opset=20).path,
+        int8.path,
+    )
 
 
 def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from builders import Exported, export_tiny
+
 # How long an example takes says nothing on a machine that does other work too.
 settings.register_profile("hemiface", deadline=None)
 settings.load_profile("hemiface")
@@ -29,3 +31,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One tiny Bundle and its three exports; files that no test may change."""
+    return export_tiny(tmp_path_factory.mktemp("exported"))

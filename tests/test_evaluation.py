@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from builders import tiny_bundle, tiny_images
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
-from hemiface.evaluation import evaluate, fingerprint, leaked, predict_hidden
+from hemiface.evaluation import (
+    NetworkPredictor,
+    evaluate,
+    fingerprint,
+    leaked,
+    predict_hidden,
+)
+from hemiface.files import sha256_file
 from hemiface.model import Bundle
 from hemiface.occlusion import condition, hide, image_seeds
 from hemiface.tables import (
@@ -166,6 +173,41 @@ class TestTable:
         assert set(result["model"]) == {"mine-seed0"}
 
 
+class TestExportedModels:
+    def test_they_are_evaluated_beside_their_bundle(self, exported):
+        files = [exported.bundle, exported.fp32, exported.int8]
+        result = evaluate(files, IMAGES, conditions=("full", "left"), flip=True)
+        models = result.attrs["hemiface"]["models"]
+        assert [row["model"] for row in models] == [
+            "full-seed3", "full-fp32-seed3", "full-int8-seed3",
+        ]  # fmt: skip
+        assert [row["name"] for row in models] == ["full", "full-fp32", "full-int8"]
+        assert [row["sha256"] for row in models] == [sha256_file(path) for path in files]
+        for row in models[1:]:
+            for key in ("seed", "trained_on", "config_hash", "validation_accuracy"):
+                assert row[key] == models[0][key]
+        for key in ("full", "left"):
+            bundle, fp32, int8 = (probabilities(cell(result, row["model"], key)) for row in models)
+            np.testing.assert_allclose(fp32, bundle, atol=ROUNDING)
+            assert 0 < np.abs(int8 - bundle).mean() < 0.03
+
+    def test_the_fingerprint_knows_the_very_file(self, exported, tmp_path):
+        rest = (IMAGES, ("full",), ("test",), False)
+        copy = tmp_path / "copy.onnx"
+        copy.write_bytes(exported.fp32.read_bytes())
+        marks = [fingerprint([path], *rest) for path in (exported.fp32, exported.fp16, copy)]
+        assert marks[0] != marks[1]
+        assert marks[0] == marks[2]
+
+    def test_a_damaged_file_is_named_before_anything_is_computed(self, exported, tmp_path):
+        damaged = tmp_path / "b.onnx"
+        damaged.write_bytes(exported.fp32.read_bytes()[:-1])
+        told = []
+        with pytest.raises(DamagedError, match=r"b\.onnx is not a whole ONNX model"):
+            evaluate([exported.bundle, damaged], IMAGES, on_cell=lambda *cell: told.append(cell))
+        assert told == []
+
+
 class TestFlip:
     def test_the_view_and_its_mirror_image_are_averaged(self, bundles):
         flipped = evaluate(bundles[2:], IMAGES, conditions=KEYS, flip=True)
@@ -178,7 +220,7 @@ class TestFlip:
             np.testing.assert_allclose(probabilities(rows), np.mean(views, axis=0), atol=ROUNDING)
 
     def test_a_mirrored_left_masked_face_is_a_right_masked_one(self, bundles):
-        network = Bundle.load(bundles[0]).network()
+        network = NetworkPredictor(Bundle.load(bundles[0]).network())
         pixels = IMAGES.pixels[:6]
         mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
         for one, other in (("left", "right"), ("upper", "upper"), ("diagonal", "antidiagonal")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hemiface.errors import HemifaceError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data: audit, sheets, rendered faces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+models_app = typer.Typer(help="The models that come with hemiface.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
 
 ConfigPath = Annotated[Path, typer.Argument(help="TOML file, such as configs/quick.toml.")]
 DataOption = Annotated[
@@ -61,6 +63,9 @@ SetOption = Annotated[
     typer.Option("--set", help="Override one key: --set train.epochs=10. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
+]
 
 
 class _InterruptedError(HemifaceError):
@@ -155,7 +160,7 @@ def train(
 
 @app.command()
 def evaluate(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors, or *.onnx.")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
@@ -223,6 +228,66 @@ def ensemble(
     for split, rows in scores[scores["metric"] == "accuracy"].groupby("split", sort=False):
         _print_cells(rows, f"Accuracy on the {split} split, %")
     print(f"{out}: the mean of {', '.join(chosen)}")
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Bundle, *.safetensors.")],
+    to: Annotated[str, typer.Option("--to", help="The format: onnx.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; default <bundle>-<precision>.onnx beside it.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or fp16: weights stored in half precision.")
+    ] = "fp32",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to eight bits.")] = False,
+    calibrate: Annotated[
+        str, typer.Option(help="Data whose training images set the ranges of int8.")
+    ] = "",
+    calibration: Annotated[
+        str, typer.Option(help="What int8 does with outliers: percentile, minmax or entropy.")
+    ] = "percentile",
+    parity: Annotated[
+        str, typer.Option(help="Data to compare file and Bundle on; default rendered faces.")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Split of the parity data.")] = "test",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated, for the parity report.")
+    ] = "full,upper,lower,left,right",
+    scores: Annotated[
+        Path | None, typer.Option(help="matrix.csv of the run, to store this Bundle's scores.")
+    ] = None,
+    most_loss: Annotated[
+        float, typer.Option(help="Points of accuracy that int8 may lose under a condition.")
+    ] = 0.5,
+    opset: Annotated[int, typer.Option(help="ONNX operator set.")] = 18,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
+    from hemiface import export as exports
+    from hemiface.data import load
+
+    if to != "onnx":
+        raise UsageError(f"Format {to!r} is unknown; choose onnx.")
+    with _progress():
+        model = exports.export(
+            bundle,
+            out,
+            precision=precision,
+            int8=int8,
+            calibrate=load(calibrate).split("train") if calibrate else None,
+            calibration=calibration,
+            parity=load(parity).split(split) if parity else None,
+            conditions=_words(conditions),
+            scores=exports.scores_of(scores, bundle) if scores else None,
+            opset=opset,
+            most_loss_points=most_loss,
+        )
+    if as_json:
+        _print_json(exports.described(model))
+    else:
+        _print_tables([exports.format_export(model)])
+        print(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()
@@ -347,6 +412,56 @@ def data_phantom(
 
     phantom.write_folder(phantom.make(n, seed), out)
     print(out)
+
+
+@models_app.command("list")
+def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """List models with precision, size, licence, accuracy and SHA-256."""
+    from hemiface import shipped
+
+    rows = shipped.describe(folder)
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        _print_tables([shipped.format_models(rows)])
+    else:
+        print("No models are shipped with this version.")
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; default all.")] = None,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check each model's size and SHA-256, open it and let it look at one rendered face."""
+    from hemiface import shipped
+
+    found = shipped.verify(names or (), folder)
+    if as_json:
+        _print_json(found)
+    else:
+        for name, problem in found.items():
+            print(f"{name}: {problem or 'whole'}")
+        if not found:
+            print("No models are shipped with this version.")
+    problems = [problem for problem in found.values() if problem]
+    if problems:
+        raise DamagedError(f"{len(problems)} of {len(found)} models can't be used. {problems[0]}")
+
+
+@models_app.command("add")
+def models_add(
+    file: Annotated[Path, typer.Argument(help="What hemiface export wrote.")],
+    name: Annotated[str, typer.Option(help="What users will call it.")],
+    summary: Annotated[str, typer.Option(help="One sentence: what it is for.")],
+    folder: FolderOption = None,
+) -> None:
+    """Put an exported model into the package's folder (for maintainers) or one of your own."""
+    from hemiface import shipped
+
+    shipped.add(file, name, summary, folder)
+    print(shipped.path_of(name, folder))
 
 
 def _config(
@@ -485,4 +600,6 @@ def _extra_of(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
         return "train"
+    if top in {"onnx", "onnxscript"}:
+        return "export"
     return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None

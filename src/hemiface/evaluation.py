@@ -1,9 +1,10 @@
 """Models x conditions -> the Predictions table; nothing else writes one."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,47 @@ from hemiface.errors import UsageError
 from hemiface.files import hash_json, sha256_file
 from hemiface.model import Bundle, FaceNetwork, predict, resolve_device
 from hemiface.occlusion import Condition, condition, hide, image_seeds, mirror
+from hemiface.onnx_model import OnnxModel
 from hemiface.provenance import code_hash
 from hemiface.tables import PROBABILITY_COLUMNS, SPLITS, check_predictions, write_predictions
 
-__all__ = ["evaluate", "fingerprint", "leaked", "predict_hidden"]
+__all__ = [
+    "NetworkPredictor",
+    "Predictor",
+    "evaluate",
+    "fingerprint",
+    "leaked",
+    "predict_hidden",
+]
 
 log = logging.getLogger(__name__)
 
-_MODULES = ("hemiface.evaluation", "hemiface.model", "hemiface.occlusion")
+_MODULES = ("hemiface.evaluation", "hemiface.model", "hemiface.occlusion", "hemiface.onnx_model")
 OnCell = Callable[[int, int, str], None]
+
+
+class Predictor(Protocol):
+    """Whatever names emotions in faces as they are stored."""
+
+    def predict(
+        self, faces: npt.NDArray[np.uint8], batch_size: int = 256
+    ) -> npt.NDArray[np.float32]:
+        """Return probabilities float32 [n, 7] for uint8 faces [n, 48, 48]."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPredictor:
+    """A torch network as a Predictor, on the device that it lies on."""
+
+    network: FaceNetwork
+
+    def predict(
+        self, faces: npt.NDArray[np.uint8], batch_size: int = 256
+    ) -> npt.NDArray[np.float32]:
+        """Return probabilities float32 [n, 7] for uint8 faces [n, 48, 48]."""
+        tensor = torch.from_numpy(np.ascontiguousarray(faces))
+        result: npt.NDArray[np.float32] = predict(self.network, tensor, batch_size).cpu().numpy()
+        return result
 
 
 def evaluate(
@@ -39,6 +72,9 @@ def evaluate(
     on_cell: OnCell | None = None,
 ) -> pd.DataFrame:
     """Return the Predictions table of every Bundle under every condition; write it to `out`.
+
+    `bundles` may also name ONNX files that `hemiface.export` wrote (`*.onnx`, always run on the
+    CPU); their model IDs name the precision too, as in `full-int8-seed0`.
 
     A row per image of `splits`, condition and model. `.attrs["hemiface"]` describes the models and
     holds the hash of all that decides the table. `flip` averages with the mirrored picture of the
@@ -65,13 +101,13 @@ def evaluate(
     )
     cells = []
     for row, path in zip(models, bundles, strict=True):
-        network = Bundle.load(path).network(target)
+        predictor = _load(path, target)
         flips = flip and _mirrors_itself(row["conditions"])
         if flip and not flips:
             log.info("%s is a specialist of one side: no flipped view", row["model"])
         for one in chosen:
             values = predict_hidden(
-                network, wanted.pixels, one, seeds, flip=flips, batch_size=batch_size
+                predictor, wanted.pixels, one, seeds, flip=flips, batch_size=batch_size
             )
             cell = base.assign(condition=one.key, model=row["model"])
             cell[list(PROBABILITY_COLUMNS)] = values
@@ -95,7 +131,7 @@ def evaluate(
 
 
 def predict_hidden(
-    network: FaceNetwork,
+    predictor: Predictor,
     pixels: npt.NDArray[np.uint8],
     one: Condition,
     seeds: npt.ArrayLike,
@@ -109,12 +145,11 @@ def predict_hidden(
     visible, so the mirrored view of a left-masked face is a right-masked one.
     """
     hidden = hide(np.ascontiguousarray(pixels), one, seeds)
-    values = predict(network, torch.from_numpy(hidden), batch_size)
-    if flip:
-        mirrored = torch.from_numpy(np.ascontiguousarray(hidden[:, :, ::-1]))
-        values = (values + predict(network, mirrored, batch_size)) / 2
-    result: npt.NDArray[np.float32] = values.cpu().numpy()
-    return result
+    values = predictor.predict(hidden, batch_size)
+    if not flip:
+        return values
+    mirrored = predictor.predict(hidden[:, :, ::-1], batch_size)
+    return (values + mirrored) * np.float32(0.5)
 
 
 def leaked(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -167,17 +202,41 @@ def _positions(images: Images, wanted: Images) -> npt.NDArray[np.int64]:
     return index
 
 
+def _load(path: str | Path, device: torch.device) -> Predictor:
+    if _is_onnx(path):
+        return OnnxModel.load(path, threads=torch.get_num_threads())
+    return NetworkPredictor(Bundle.load(path).network(device))
+
+
+def _is_onnx(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == ".onnx"
+
+
+def _identify(path: Path) -> tuple[str, str, Mapping[str, Any]]:
+    """Return a model's ID, its name (what it was trained on) and its provenance.
+
+    Those of an ONNX file carry its precision, so that it can be compared with its Bundle.
+    """
+    if not _is_onnx(path):
+        known: Mapping[str, Any] = Bundle.load(path).provenance
+        name = known.get("name", path.parent.name)
+        return known.get("model_id", f"{name}-seed{known.get('seed', 0)}"), name, known
+    header = OnnxModel.load(path).header
+    known = header["provenance"]
+    name = f"{known.get('name', path.stem)}-{header['precision']}"
+    return f"{name}-seed{known.get('seed', 0)}", name, known
+
+
 def _describe(paths: list[Path]) -> list[dict[str, Any]]:
-    """Return the models table: one dict for each Bundle, in order."""
+    """Return the models table: one dict for each Bundle or ONNX file, in order."""
     models = []
     for path in paths:
-        known = Bundle.load(path).provenance
-        name, seed = known.get("name", path.parent.name), known.get("seed", 0)
+        model, name, known = _identify(path)
         models.append(
             {
-                "model": known.get("model_id", f"{name}-seed{seed}"),
+                "model": model,
                 "name": name,
-                "seed": seed,
+                "seed": known.get("seed", 0),
                 "trained_on": ", ".join(known.get("conditions", [])),
                 "conditions": known.get("conditions", []),
                 "flips": known.get("flips", True),

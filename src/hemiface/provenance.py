@@ -20,6 +20,7 @@ _PACKAGES = (
     "pyarrow",
     "pillow",
     "opencv-python-headless",
+    "onnxruntime",
     "scipy",
     "scikit-learn",
     "matplotlib",
@@ -28,6 +29,8 @@ _PACKAGES = (
     "timm",
     "lightning",
     "safetensors",
+    "onnx",
+    "onnxscript",
 )
 
 

@@ -1,0 +1,250 @@
+"""The models that come with hemiface: files in the folder `shipped` and the index that names them.
+
+The index says what a file must be (size and SHA-256); what the model can do stands in the file's
+own metadata, so that the two can't drift apart. A folder of one's own with such an index works as
+well.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hemiface.data import phantom
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.onnx_model import OnnxModel
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "FOLDER",
+    "ShippedModel",
+    "accuracy",
+    "add",
+    "describe",
+    "format_models",
+    "list_models",
+    "path_of",
+    "verify",
+]
+
+FOLDER = Path(__file__).parent / "shipped"
+"""Where the package's own models lie."""
+
+_INDEX = "index.json"
+_FORMAT = 1
+_KIND = "emotion"
+_CONDITIONS = ("full", "upper", "lower", "left", "right")
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """One line of the index."""
+
+    name: str
+    """What users call it: small letters, digits, dots and hyphens."""
+    file: str
+    """Its file's name inside the folder."""
+    kind: str
+    """What it tells of a face: `emotion`."""
+    precision: str
+    """fp32, fp16 or int8."""
+    bytes: int
+    """The file's size."""
+    sha256: str
+    """Of the file."""
+    licence: str
+    """SPDX identifier."""
+    summary: str
+    """One sentence: what it is for."""
+
+
+def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
+    """Return the models that the index of `folder` names (default: the package's own).
+
+    No model is opened.
+
+    Raises:
+        DamagedError: the index is missing or isn't one.
+    """
+    path = Path(folder or FOLDER) / _INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        if index["format"] != _FORMAT:
+            raise DamagedError(
+                f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
+            )
+        models = tuple(ShippedModel(**row) for row in index["models"])
+    except OSError as error:
+        raise DamagedError(f"{path} can't be read ({error.strerror}); install again.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is not an index of models ({error}).") from error
+    for model in models:
+        for field in fields(ShippedModel):
+            if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
+                raise DamagedError(f"{path}: {field.name} of a model has the wrong type.")
+        if Path(model.file).name != model.file:
+            raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
+    return models
+
+
+def path_of(name: str, folder: str | Path | None = None) -> Path:
+    """Return where the file of model `name` lies.
+
+    Raises:
+        UsageError: there is no such model.
+        DamagedError: the index or the file is missing.
+    """
+    path = Path(folder or FOLDER) / _find(name, folder).file
+    if not path.is_file():
+        raise DamagedError(f"Model {name} is listed, but {path} is missing; install again.")
+    return path
+
+
+def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
+    """Return every model's line of the index together with the metadata of its file.
+
+    A row has the fields of ShippedModel, `accuracy` (see `accuracy`) and `header`.
+
+    Raises:
+        DamagedError: a file is missing or can't be opened.
+    """
+    rows = []
+    for model in list_models(folder):
+        header = dict(OnnxModel.load(path_of(model.name, folder)).header)
+        rows.append({**asdict(model), "accuracy": accuracy(header), "header": header})
+    return rows
+
+
+def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
+    """Return condition -> accuracy on the test split, as a model file's metadata knows it.
+
+    Measured of this very file where its parity report was made on the test split alone, else what
+    the network that it was made from scored (protocol standard).
+    """
+    scores = {
+        condition: cell["accuracy"]["value"]
+        for condition, cell in header["scores"].get("standard", {}).items()
+        if "accuracy" in cell
+    }
+    parity = header.get("parity", {})
+    if parity.get("splits") == ["test"]:
+        scores |= {row["condition"]: row["accuracy"] for row in parity["conditions"]}
+    return scores
+
+
+def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[str, str]:
+    """Check models (all if none is named): size, SHA-256, metadata, and one rendered face.
+
+    Returns name -> what is wrong, in one sentence; "" where all is well.
+
+    Raises:
+        UsageError: there is no model of that name.
+        DamagedError: the index is missing or isn't one.
+    """
+    wanted = [_find(name, folder) for name in names] or list_models(folder)
+    found = {}
+    for model in wanted:
+        try:
+            _verify(model, path_of(model.name, folder))
+        except DamagedError as error:
+            found[model.name] = str(error)
+        else:
+            found[model.name] = ""
+    return found
+
+
+def add(file: str | Path, name: str, summary: str, folder: str | Path | None = None) -> None:
+    """Copy an exported model into `folder` and write its line of the index; for maintainers.
+
+    A model of the same name is replaced. A folder without an index gets one.
+
+    Raises:
+        UsageError: the name has other characters than small letters, digits, dots and hyphens, or
+            the summary is empty.
+        DamagedError: the file is not one that `hemiface export` wrote.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise UsageError(f"Name {name!r} must consist of small letters, digits, dots and hyphens.")
+    if not summary.strip():
+        raise UsageError("A model needs a summary, one sentence on what it is for.")
+    target = Path(folder or FOLDER)
+    header = OnnxModel.load(file).header
+    place = target / f"{name}.onnx"
+    with atomic_path(place) as partial:
+        shutil.copyfile(file, partial)
+    model = ShippedModel(
+        name=name,
+        file=place.name,
+        kind=_KIND,
+        precision=header["precision"],
+        bytes=place.stat().st_size,
+        sha256=sha256_file(place),
+        licence=header["licence"],
+        summary=summary.strip(),
+    )
+    known = list_models(target) if (target / _INDEX).is_file() else ()
+    models = sorted([*(one for one in known if one.name != name), model], key=lambda one: one.name)
+    write_json(target / _INDEX, {"format": _FORMAT, "models": [asdict(one) for one in models]})
+
+
+def format_models(rows: list[dict[str, Any]]) -> "Table":
+    """Return what `describe` found as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(title="Models, accuracy in % by what is hidden", title_justify="left")
+    for heading in ("name", "precision"):
+        table.add_column(heading)
+    for heading in ("MB", *_CONDITIONS):
+        table.add_column(heading, justify="right")
+    for heading in ("licence", "sha256", "summary"):
+        table.add_column(heading)
+    for row in rows:
+        scores = row["accuracy"]
+        table.add_row(
+            row["name"],
+            row["precision"],
+            f"{row['bytes'] / 1e6:.1f}",
+            *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in _CONDITIONS),
+            row["licence"],
+            row["sha256"][:12],
+            row["summary"],
+        )
+    return table
+
+
+def _find(name: str, folder: str | Path | None) -> ShippedModel:
+    models = {model.name: model for model in list_models(folder)}
+    if name not in models:
+        known = ", ".join(models) or "none is there"
+        raise UsageError(f"Model {name!r} is unknown; choose from: {known}.")
+    return models[name]
+
+
+def _verify(model: ShippedModel, path: Path) -> None:
+    size = path.stat().st_size
+    if size != model.bytes:
+        raise DamagedError(
+            f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "
+            f"{model.bytes:,}; install again."
+        )
+    if sha256_file(path) != model.sha256:
+        raise DamagedError(
+            f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
+            "install again."
+        )
+    opened = OnnxModel.load(path)
+    if opened.header["precision"] != model.precision:
+        raise DamagedError(
+            f"Model {model.name} is {opened.header['precision']}, but listed as {model.precision}."
+        )
+    values = opened.predict(phantom.render([0], seed=0))
+    if not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
+        raise DamagedError(f"Model {model.name} gives no probabilities for a rendered face.")
