@@ -11,7 +11,6 @@ variance of so small a sample unbiased); Satterthwaite 1946, Biometrics 2 (degre
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from scipy import stats
 from hemiface.errors import UsageError
 from hemiface.metrics import select_protocol
 from hemiface.significance import difference_p, equivalence_p
-from hemiface.statistics import group_codes, unique_names
+from hemiface.statistics import MOST_UNDEFINED, group_codes
 from hemiface.tables import label_indices
 
 __all__ = ["Aligned", "Inference", "align", "infer", "paired_members", "runs_of", "select"]
@@ -30,7 +29,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Cell = tuple[str, str]
 
-_MOST_UNDEFINED = 0.05
 _ROUNDING = 1e-12
 
 
@@ -176,7 +174,7 @@ def infer(
     count = draws.shape[-1]
     reason = np.full(value.shape, "", dtype=object)
     reason[missing > 0] = [
-        f"undefined in {number} of {count} draws" if number > _MOST_UNDEFINED * count else ""
+        f"undefined in {number} of {count} draws" if number > MOST_UNDEFINED * count else ""
         for number in missing[missing > 0]
     ]
     reason[np.isnan(value)] = "undefined"
@@ -199,17 +197,6 @@ def infer(
     reason[usable & (se == 0)] = "nothing varies between the draws"
     p, p_equivalence = (np.where(usable, one, np.nan) for one in (p, p_equivalence))
     return Inference(value, low, high, se, df, p, p_equivalence, reason, method)
-
-
-def name_pairs(predictions: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Return the models table and every pair of names in order of appearance.
-
-    Raises:
-        UsageError: two models have one name and seed.
-
-    """
-    names = unique_names(predictions)
-    return names, list(combinations(dict.fromkeys(names["name"]), 2))
 
 
 def _mean_over_drawn_seeds(scores: Floats, seed: int) -> Floats:

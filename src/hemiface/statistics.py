@@ -77,7 +77,7 @@ ALL_PROTOCOLS = tuple(PROTOCOLS)
 _BLOCK = 128
 """Draws computed at a time: the arrays of one block (8 MB for 7,178 images) stay in the cache."""
 
-_MOST_UNDEFINED = 0.05
+MOST_UNDEFINED = 0.05
 """An interval is given if at most this share of the draws is undefined (they are left out)."""
 
 
@@ -480,7 +480,7 @@ def interval(scores: Floats, groups: int, level: float) -> tuple[float, float, s
         return np.nan, np.nan, "fewer than two groups to resample"
     defined = scores[np.isfinite(scores)]
     undefined = len(scores) - len(defined)
-    if undefined > _MOST_UNDEFINED * len(scores):
+    if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high), ""
