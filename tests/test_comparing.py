@@ -71,8 +71,8 @@ class TestCompare:
         assert set(rows["metric"]) == {"accuracy"}
         assert set(rows["margin"]) == {0.05}
         # Several seeds are shown as their mean, a single one as itself.
-        assert set(rows.loc[rows["family"] == "conditions of full", "seed"]) == {"mean"}
-        assert set(rows.loc[rows["family"] == "conditions of left", "seed"]) == {"0"}
+        assert set(rows.loc[rows["kind"] == "robustness", "seed"]) == {"mean"}
+        assert set(rows["kind"]) == {"robustness", "available information", "own conditions"}
         assert set(pd.read_csv(tmp_path / "laterality.csv")["part"]) == {
             "as shown", "mirrored", "face", "network",
         }  # fmt: skip

@@ -75,10 +75,31 @@ class TestWhatIsCompared:
             # `left` is a condition but no model is called that.
             assert own[PAIR[2:]].to_numpy().tolist() == [["full", "full", "upper", "upper"]]
 
+    def test_the_two_questions_are_kept_apart(self, found):
+        rows = found[(found["metric"] == "accuracy") & (found["seed"] == "mean")]
+        robust = rows[rows["kind"] == "robustness"]
+        # The baseline on whole faces, always; then itself, or a network trained for the condition.
+        assert robust[PAIR[2:]].to_numpy().tolist() == [
+            ["full", "full", "full", "upper"],
+            ["full", "full", "full", "left"],
+        ]
+        information = rows[rows["kind"] == "available information"]
+        assert information[PAIR[2:]].to_numpy().tolist() == [["full", "full", "upper", "upper"]]
+
+    def test_a_generalist_answers_for_every_condition(self):
+        table = made(seeds=(0,))
+        rows = c.mcnemar(table.assign(model=table["model"].replace("upper-seed0", "any-seed0")))
+        information = rows[rows["kind"] == "available information"]
+        assert set(information["family"]) == {"available information, generalist"}
+        assert information[PAIR[2:]].to_numpy().tolist() == [
+            ["full", "full", "any", "upper"],
+            ["full", "full", "any", "left"],
+        ]
+
     def test_mcnemar_compares_single_networks_only(self, table):
         counted = c.mcnemar(table)
         assert set(counted["seed"]) == {"0", "1"}
-        assert len(counted) == 2 * (3 + 6 + 1)
+        assert len(counted) == 2 * (3 + 6 + 1 + 2 + 1)
 
     def test_a_cell_that_was_not_evaluated_is_left_out(self, table):
         part = table[~((table["model"] == "upper-seed0") & (table["condition"] == "left"))]
@@ -86,14 +107,15 @@ class TestWhatIsCompared:
         assert "left" not in set(
             rows[(rows["model_b"] == "upper") & (rows["seed"] == "0")]["condition_b"]
         )
-        assert len(rows) == 20 - 3
+        assert len(rows) == 26 - 3
 
     def test_models_without_a_common_seed_are_compared_once(self):
         table = made(seeds=(0,))
         renamed = table.assign(model=table["model"].replace("upper-seed0", "upper-seed5"))
         rows = c.mcnemar(renamed)
         assert set(rows[rows["kind"] == "models"]["seed"]) == {"mean"}
-        assert len(rows) == 10
+        # What one model is compared with itself for needs no second seed.
+        assert len(rows) == 13
         pd.testing.assert_frame_equal(
             rows.drop(columns="seed"), c.mcnemar(table).drop(columns="seed")
         )
@@ -178,7 +200,7 @@ class TestDifferences:
     def test_holm_within_each_family_only(self, found):
         one = found[(found["seed"] == "0") & (found["metric"] == "macro_f1")]
         families = one.groupby("family")
-        assert sorted(families.size()) == [1, 1, 1, 1, 3, 3]
+        assert sorted(families.size()) == [1, 1, 1, 1, 1, 2, 3, 3]
         for _, family in families:
             expected = multipletests(family["p"], method="holm")[1]
             np.testing.assert_allclose(family["p_holm"], expected)

@@ -57,8 +57,9 @@ def compare(
     """Write differences.csv, mcnemar.csv, cochran.csv, confusion_shifts.csv and laterality.csv.
 
     The last two only where there is something to compare: whole faces and another condition; two
-    conditions that mirror each other. `accuracy` holds the rows of differences.csv about accuracy,
-    over all seeds where there are several, without pairs of two hidden conditions.
+    conditions that mirror each other. `accuracy` holds the rows of differences.csv about accuracy
+    that answer the two questions (robustness, available information) and compare own conditions,
+    over all seeds where there are several; every row where there is no baseline on whole faces.
 
     Raises:
         UsageError: as `differences` and `laterality`.
@@ -131,10 +132,10 @@ def temperatures_json(temperatures: pd.DataFrame) -> dict[str, Any]:
 
 def _headline(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[table["metric"] == "accuracy"]
-    whole = (rows["condition_a"] == "full") | (rows["kind"] != "conditions")
+    first = rows["kind"].isin(["robustness", "available information", "own conditions"])
     averaged = set(rows.loc[rows["seed"] == "mean", "family"])
     chosen = (rows["seed"] == "mean") | ~rows["family"].isin(averaged)
-    return rows[whole & chosen].reset_index(drop=True)
+    return rows[(first | (not first.any())) & chosen].reset_index(drop=True)
 
 
 def _write(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:

@@ -4,14 +4,17 @@ Three tables of a Predictions table, each a row per comparison. `differences` re
 seeds) and says how much scores differ; `mcnemar` and `cochran` count images, as is usual.
 What is compared:
 
+- robustness: the baseline on whole faces against itself with a part hidden;
+- available information: the baseline on whole faces against a network trained for the condition, on
+  it: the specialist of that name, or the generalist `any`. What is lost here was in the hidden
+  part; what robustness loses beyond it, the baseline failed to read in the visible part;
+- own conditions: every two models, each on the condition that it is named after;
 - models: every two models on a condition;
-- conditions: every two conditions for a model;
-- own conditions: every two models, each on the condition that it is named after (`full` on whole
-  faces): what is visible in one part of the face against another, once a network is trained for it.
+- conditions: every two conditions for a model.
 
-Family of the Holm correction: the comparisons of one kind on one condition, of one model, or of all
-own conditions, for one seed (or the mean over seeds) and one metric. Intervals and equivalence are
-not corrected.
+Family of the Holm correction (`family`): the comparisons of one kind on one condition, of one model
+or of all specialists, for one seed (or the mean over seeds) and one metric. Intervals and
+equivalence are not corrected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -238,6 +241,10 @@ def _pairs(names: pd.DataFrame, aligned: Aligned) -> Iterator[_Pair]:
     conditions = list(dict.fromkeys(condition for _, condition in aligned.cells))
     known = list(dict.fromkeys(names["name"]))
     own = [name for name in known if name in conditions]
+    for kind, family, cell in _questions(known, conditions):
+        yield from _matched(names, aligned, kind, family, ("full", "full"), cell)
+    for a, b in combinations(own, 2):
+        yield from _matched(names, aligned, "own conditions", "own conditions", (a, a), (b, b))
     for condition in conditions:
         family = f"models on {condition}"
         for a, b in combinations(known, 2):
@@ -246,8 +253,23 @@ def _pairs(names: pd.DataFrame, aligned: Aligned) -> Iterator[_Pair]:
         family = f"conditions of {name}"
         for a, b in combinations(conditions, 2):
             yield from _matched(names, aligned, "conditions", family, (name, a), (name, b))
-    for a, b in combinations(own, 2):
-        yield from _matched(names, aligned, "own conditions", "own conditions", (a, a), (b, b))
+
+
+def _questions(
+    known: Sequence[str], conditions: Sequence[str]
+) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Yield (kind, family, cell) of what the baseline on whole faces is compared with."""
+    if "full" not in known or "full" not in conditions:
+        return
+    hidden = [one for one in conditions if one != "full"]
+    for one in hidden:
+        yield "robustness", "robustness", ("full", one)
+    for one in hidden:
+        if one in known:
+            yield "available information", "available information, specialists", (one, one)
+    for one in hidden:
+        if "any" in known:
+            yield "available information", "available information, generalist", ("any", one)
 
 
 def _matched(

@@ -499,11 +499,18 @@ def group_codes(table: pd.DataFrame) -> tuple[Ints, int]:
 
 
 def present_cells(predictions: pd.DataFrame) -> list[Cell]:
+    """Return each (model, condition) in order of appearance."""
     cells = predictions[["model", "condition"]].drop_duplicates()
     return list(cells.itertuples(index=False, name=None))
 
 
 def unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return `metrics.model_names`.
+
+    Raises:
+        UsageError: two models have one name and seed.
+
+    """
     names = model_names(predictions)
     twice = names.duplicated(["name", "seed"], keep=False)
     if twice.any():
@@ -516,5 +523,6 @@ def unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_options(draws: int, level: float) -> None:
+    """Raise UsageError unless draws >= 1 and 0 < level < 1."""
     if draws < 1 or not 0 < level < 1:
         raise UsageError(f"draws must be 1 or more and level in (0, 1), got {draws} and {level}.")
