@@ -1,5 +1,6 @@
 """Small real parts that several tests are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,3 +139,77 @@ def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+def scored_predictions(
+    outcomes: Mapping[tuple[str, str], np.ndarray],
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    split: str | np.ndarray = "test",
+    confidence: float = 0.7,
+) -> pd.DataFrame:
+    """A Predictions table in which each (model ID, condition) predicts int [n], always as surely.
+
+    What is predicted gets `confidence`, the six others share the rest.
+    """
+    n = len(labels)
+    cells = []
+    for (model, condition), predicted in outcomes.items():
+        cell = pd.DataFrame(
+            {
+                "image": [f"{index:016x}" for index in range(n)],
+                "condition": condition,
+                "model": model,
+                "dataset": "made",
+                "split": split,
+                "label": np.asarray(EMOTIONS)[labels],
+                "group": [f"g{group:05}" for group in (np.arange(n) if groups is None else groups)],
+                "leaked": False,
+            }
+        )
+        p = np.full((n, 7), (1 - confidence) / 6)
+        p[np.arange(n), predicted] = confidence
+        cell[list(PROBABILITY_COLUMNS)] = p
+        cells.append(cell)
+    return pd.concat(cells, ignore_index=True)
+
+
+def answers(labels: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """int [n]: the label where `right`, else the next emotion in order."""
+    return np.where(right, labels, (labels + 1) % 7)
+
+
+def overconfident(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities whose confidence is too high by `temperature`, and labels."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, (n, 7))
+    truth = _softmax(logits)
+    labels = (truth.cumsum(axis=1) < random.random((n, 1))).sum(axis=1)
+    return _softmax(logits * temperature), np.minimum(labels, 6)
+
+
+def overconfident_predictions(
+    temperatures: dict[tuple[str, str], float], n: int = 1200, splits=("validation", "test")
+) -> pd.DataFrame:
+    """A table whose (model, condition) cells are overconfident by the temperature given."""
+    cells = []
+    for (model, condition), temperature in temperatures.items():
+        p, labels = overconfident(n, temperature)
+        cell = pd.DataFrame(p.astype(np.float32), columns=list(PROBABILITY_COLUMNS)).assign(
+            image=[f"{k:016x}" for k in range(n)],
+            condition=condition,
+            model=model,
+            dataset="made",
+            split=np.where(np.arange(n) < n // 2, splits[0], splits[1]),
+            label=np.asarray(EMOTIONS)[labels],
+            group=[f"g{k // 2:05}" for k in range(n)],
+            leaked=False,
+        )
+        cells.append(cell)
+    return pd.concat(cells, ignore_index=True)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

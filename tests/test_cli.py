@@ -21,7 +21,9 @@ def in_new_process(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     done = in_new_process("--help")
     assert done.returncode == 0
-    for command in ("study", "train", "evaluate", "report", "data", "occlude", "info"):
+    for command in (
+        "study", "train", "evaluate", "report", "compare", "calibrate", "data", "occlude", "info",
+    ):  # fmt: skip
         assert command in done.stdout
     assert "Exit codes" in done.stdout
 

@@ -285,6 +285,34 @@ class TestLeaked:
         assert result["image"][result["leaked"]].tolist() == table["image"][[26, 27]].tolist()
 
 
+class TestMirrored:
+    def test_pictures_are_flipped_before_anything_is_hidden(self, bundles):
+        keys = ("full", "left", "right@noise")
+        found = evaluate(bundles[:1], IMAGES, conditions=keys, mirrored=True)
+        assert found.attrs["hemiface"]["mirrored"] is True
+        test = IMAGES.pixels[26:][:, :, ::-1]
+        for key in keys:
+            rows = cell(found, "full-seed0", key)
+            pixels = hide(np.ascontiguousarray(test), condition(key), image_seeds(rows["image"]))
+            np.testing.assert_allclose(
+                probabilities(rows), by_hand(bundles[0], pixels), atol=ROUNDING
+            )
+        # Flipping what was hidden would hide the other side: another picture.
+        flipped = hide(IMAGES.pixels[26:], condition("left"))[:, :, ::-1]
+        others = by_hand(bundles[0], flipped)
+        assert abs(probabilities(cell(found, "full-seed0", "left")) - others).max() > 0.01
+
+    def test_mirrored_twins_differ_only_in_that(self, bundles):
+        plain = evaluate(bundles[:1], IMAGES, conditions=("full",))
+        found = evaluate(bundles[:1], IMAGES, conditions=("full",), mirrored=True)
+        assert plain.attrs["hemiface"]["mirrored"] is False
+        marks = {one.attrs["hemiface"]["fingerprint"] for one in (plain, found)}
+        assert len(marks) == 2
+        same = ["image", "condition", "model", "split", "label", "group", "leaked"]
+        pd.testing.assert_frame_equal(plain[same], found[same])
+        assert not np.allclose(probabilities(plain), probabilities(found), atol=1e-3)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("options", "sentence"),
@@ -341,6 +369,7 @@ class TestFingerprint:
             (*base[:2], ("full",), *base[3:]),
             (*base[:3], ("test", "validation"), False),
             (*base[:4], True),
+            (*base, True),
         ]
         marks = [fingerprint(*variant) for variant in variants]
         assert len(set(marks)) == len(variants)

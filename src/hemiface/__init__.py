@@ -13,7 +13,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("ensembles", "metrics", "occlusion", "statistics", "tables")
+_MODULES = (
+    "abstention",
+    "calibration",
+    "comparisons",
+    "confusion_shifts",
+    "ensembles",
+    "laterality",
+    "metrics",
+    "occlusion",
+    "statistics",
+    "tables",
+)
 _NAMES = {
     "EMOTIONS": "hemiface.tables",
     "Bundle": "hemiface.model",

@@ -62,6 +62,11 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one key: --set train.epochs=10. Repeatable."),
 ]
+SourcePath = Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the tables; default beside the predictions.")
+]
+DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
@@ -168,6 +173,9 @@ def evaluate(
         str, typer.Option(help="Comma-separated; a fill is added as upper@mean.")
     ] = "full,upper,lower,left,right",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
+    ] = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -186,6 +194,7 @@ def evaluate(
             conditions=_words(conditions),
             splits=split or ["test"],
             flip=flip,
+            mirrored=mirrored,
             device=device,
             out=out,
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
@@ -308,6 +317,68 @@ def report(
         from hemiface.report.pdf import write_pdf
 
         print(write_pdf(page))
+
+
+@app.command()
+def compare(
+    source: SourcePath,
+    out: OutFolder = None,
+    mirrored: Annotated[
+        Path | None, typer.Option(help="Predictions of mirrored pictures, the control for sides.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
+    margin: Annotated[float, typer.Option(help="Closer than this is as good as equal.")] = 0.02,
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare models, conditions and sides of the face: paired tests with intervals, as CSV."""
+    from hemiface.comparing import compare as run
+    from hemiface.tables import read_predictions
+
+    predictions, folder = _predictions(source, out)
+    control = read_predictions(mirrored) if mirrored else None
+    with _progress() as on_progress:
+        found = run(
+            predictions,
+            folder,
+            mirrored=control,
+            protocol=protocol,
+            margin=margin,
+            draws=draws,
+            progress=lambda done, total: on_progress("comparing cells", done, total),
+        )
+    if as_json:
+        _print_json({"folder": str(folder), "accuracy": _records(found.accuracy)})
+        return
+    _print_differences(found.accuracy, margin)
+    for warning in found.warnings:
+        print(f"Sides: {warning}.", file=sys.stderr)
+    for path in found.files:
+        print(path)
+
+
+@app.command()
+def calibrate(
+    source: SourcePath,
+    out: OutFolder = None,
+    risk: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of errors to stay below when abstaining. Repeatable."),
+    ] = None,
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit temperatures on validation images; score confidence and abstention on test images."""
+    from hemiface.comparing import calibrate as run
+
+    predictions, folder = _predictions(source, out)
+    found = run(predictions, folder, risks=risk or [0.1, 0.2], draws=draws)
+    if as_json:
+        _print_json({"folder": str(folder), "temperatures": found.temperatures})
+        return
+    _print_calibration(found.scores)
+    for path in found.files:
+        print(path)
 
 
 @app.command()
@@ -573,6 +644,58 @@ def _print_cells(cells: "pd.DataFrame", title: str) -> None:
     for model in dict.fromkeys(cells["model"]):
         row = cells[cells["model"] == model].set_index("condition")["value"]
         table.add_row(model, *(f"{100 * row[key]:.1f}" for key in conditions))
+    _print_tables([table])
+
+
+def _predictions(source: Path, out: Path | None) -> "tuple[pd.DataFrame, Path]":
+    """Return the prediction table of a run folder or file, and where results go."""
+    from hemiface.tables import read_predictions
+
+    table = source / "predictions.parquet" if source.is_dir() else source
+    return read_predictions(table), out or table.parent
+
+
+def _print_differences(rows: "pd.DataFrame", margin: float) -> None:
+    """Print differences of accuracy with intervals, in points."""
+    from rich.table import Table
+
+    title = (
+        "Accuracy, A minus B in points, 95% interval; p corrected (Holm) within its family; "
+        f"alike: within ±{100 * margin:g} points (TOST)"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("compared", "seed", "A", "B"):
+        table.add_column(name)
+    for name in ("A - B", "interval", "p", "alike"):
+        table.add_column(name, justify="right")
+    for one in rows.to_dict("records"):
+        table.add_row(
+            one["kind"],
+            one["seed"],
+            f"{one['model_a']} on {one['condition_a']}",
+            f"{one['model_b']} on {one['condition_b']}",
+            f"{100 * one['difference']:+.1f}",
+            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+            f"{one['p_holm']:.2g}",
+            "yes" if one["p_equivalence"] < 0.05 else "",
+        )
+    _print_tables([table])
+
+
+def _print_calibration(scores: "pd.DataFrame") -> None:
+    """Print the expected calibration error of each cell before and after."""
+    from rich.table import Table
+
+    rows = scores[scores["metric"] == "ece"]
+    calibrations = list(dict.fromkeys(rows["calibration"]))
+    table = Table(title="Expected calibration error on test images, %", title_justify="left")
+    for name in ("trained on", "seed", "condition"):
+        table.add_column(name)
+    for name in calibrations:
+        table.add_column(name, justify="right")
+    for key, cell in rows.groupby(["model", "seed", "condition"], sort=False):
+        values = cell.set_index("calibration")["value"]
+        table.add_row(*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations))
     _print_tables([table])
 
 

@@ -66,6 +66,7 @@ def evaluate(
     conditions: Iterable[str] = ("full", "upper", "lower", "left", "right"),
     splits: Iterable[str] = ("test",),
     flip: bool = False,
+    mirrored: bool = False,
     device: str = "auto",
     batch_size: int = 256,
     out: str | Path | None = None,
@@ -79,7 +80,9 @@ def evaluate(
     A row per image of `splits`, condition and model. `.attrs["hemiface"]` describes the models and
     holds the hash of all that decides the table. `flip` averages with the mirrored picture of the
     same visible pixels, for models whose conditions are closed under mirroring (a left specialist
-    never saw the other side alone, so it gets no flipped view). `on_cell(done, total, text)` is
+    never saw the other side alone, so it gets no flipped view). With `mirrored` every picture is
+    flipped before anything is hidden, so `left` hides what was on the right: the control of
+    `laterality`, a table of its own whose info says `mirrored`. `on_cell(done, total, text)` is
     called after each model x condition.
 
     Raises:
@@ -96,6 +99,7 @@ def evaluate(
     models = _describe([Path(path) for path in bundles])
     target = torch.device(resolve_device(device))
     seeds = image_seeds(wanted.table["image"])
+    pixels = wanted.pixels[:, :, ::-1] if mirrored else wanted.pixels
     base = wanted.table[["image", "dataset", "split", "label", "group"]].assign(
         leaked=leaked(images.table)[_positions(images, wanted)]
     )
@@ -107,7 +111,7 @@ def evaluate(
             log.info("%s is a specialist of one side: no flipped view", row["model"])
         for one in chosen:
             values = predict_hidden(
-                predictor, wanted.pixels, one, seeds, flip=flips, batch_size=batch_size
+                predictor, pixels, one, seeds, flip=flips, batch_size=batch_size
             )
             cell = base.assign(condition=one.key, model=row["model"])
             cell[list(PROBABILITY_COLUMNS)] = values
@@ -121,7 +125,10 @@ def evaluate(
         "conditions": [one.key for one in chosen],
         "splits": list(splits),
         "flip": flip,
-        "fingerprint": fingerprint(bundles, images, [one.key for one in chosen], splits, flip),
+        "mirrored": mirrored,
+        "fingerprint": fingerprint(
+            bundles, images, [one.key for one in chosen], splits, flip, mirrored
+        ),
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
     }
@@ -170,6 +177,7 @@ def fingerprint(
     conditions: Iterable[str],
     splits: Iterable[str],
     flip: bool,
+    mirrored: bool = False,
 ) -> str:
     """Return a hash of everything that decides the Predictions table."""
     return hash_json(
@@ -180,6 +188,7 @@ def fingerprint(
             "conditions": list(conditions),
             "splits": list(splits),
             "flip": flip,
+            "mirrored": mirrored,
             "code": code_hash(*_MODULES),
         }
     )

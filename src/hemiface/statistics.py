@@ -77,7 +77,7 @@ ALL_PROTOCOLS = tuple(PROTOCOLS)
 _BLOCK = 128
 """Draws computed at a time: the arrays of one block (8 MB for 7,178 images) stay in the cache."""
 
-_MOST_UNDEFINED = 0.05
+MOST_UNDEFINED = 0.05
 """An interval is given if at most this share of the draws is undefined (they are left out)."""
 
 
@@ -154,12 +154,12 @@ def estimate(
 
     """
     require_one_cell(predictions)
-    _check_options(draws, level)
-    codes, count = _group_codes(predictions)
+    check_options(draws, level)
+    codes, count = group_codes(predictions)
     labels = label_indices(predictions)
-    weights = _sample_and_draws(count, draws, seed)
+    weights = sample_and_draws(count, draws, seed)
     scores = scores_over_draws(probabilities(predictions), labels, codes, weights, [metric])[metric]
-    low, high, reason = _interval(scores[1:], count, level)
+    low, high, reason = interval(scores[1:], count, level)
     method = f"{level:.0%} percentile interval, {draws} bootstrap draws of {count} groups"
     why = why_undefined(metric, labels) or reason
     return Estimate(float(scores[0]), low, high, len(labels), method, why)
@@ -194,14 +194,14 @@ def matrix(
 
     """
     chosen = known_metrics(metrics)
-    _check_options(draws, level)
-    names = _unique_names(predictions)
-    cells = _present_cells(predictions)
+    check_options(draws, level)
+    names = unique_names(predictions)
+    cells = present_cells(predictions)
     rows: list[tuple[Any, ...]] = []
     for index, protocol in enumerate(protocols):
         selected = select_protocol(predictions, protocol)
-        _, groups = _group_codes(selected)
-        scored = _score_cells(selected, cells, chosen, draws, seed)
+        _, groups = group_codes(selected)
+        scored = score_cells(selected, cells, chosen, draws, seed)
         found: dict[Cell, tuple[int, Scores]] = {}
         for done, (cell, n, scores) in enumerate(scored, start=1):
             found[cell] = n, scores
@@ -224,8 +224,8 @@ def class_score_table(
         UsageError: an unknown protocol, or two models with one name and seed.
 
     """
-    names = _unique_names(predictions)
-    cells = _present_cells(predictions)
+    names = unique_names(predictions)
+    cells = present_cells(predictions)
     every = pd.DataFrame(cells, columns=["model", "condition"]).merge(
         pd.DataFrame({"emotion": EMOTIONS}), how="cross"
     )
@@ -416,13 +416,13 @@ def _grid_points_before(above: Floats, negatives: Floats) -> Floats:
 # Tables.
 
 
-def _score_cells(
+def score_cells(
     selected: pd.DataFrame, cells: list[Cell], chosen: tuple[str, ...], draws: int, seed: int
 ) -> Iterator[tuple[Cell, int, Scores]]:
     """Yield each cell, its number of images and its scores [1 + draws]: the sample, then draws."""
     values, labels = probabilities(selected), label_indices(selected)
-    codes, count = _group_codes(selected)
-    weights = _sample_and_draws(count, draws, seed)
+    codes, count = group_codes(selected)
+    weights = sample_and_draws(count, draws, seed)
     places = selected.groupby(["model", "condition"], observed=True).indices
     for cell in cells:
         rows = places.get(cell, np.empty(0, dtype=np.int64))
@@ -444,7 +444,7 @@ def _matrix_rows(
         n = min(found[model, condition][0] for model in members)
         for metric in found[members[0], condition][1]:
             scores = _mean_scores(found, members, condition, metric)
-            low, high, _ = _interval(scores[1:], groups, level)
+            low, high, _ = interval(scores[1:], groups, level)
             has_full = all((model, "full") in found for model in members)
             full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
             value, drop = float(scores[0]), float(full - scores[0])
@@ -474,36 +474,43 @@ def _with_means(
                     yield str(name), condition, seed, having
 
 
-def _interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
+def interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
     """Return the central `level` of the defined draws, or NaN, NaN and the reason."""
     if groups < 2:
         return np.nan, np.nan, "fewer than two groups to resample"
     defined = scores[np.isfinite(scores)]
     undefined = len(scores) - len(defined)
-    if undefined > _MOST_UNDEFINED * len(scores):
+    if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high), ""
 
 
-def _sample_and_draws(groups: int, draws: int, seed: int) -> Draws:
+def sample_and_draws(groups: int, draws: int, seed: int) -> Draws:
     """Return int16 [groups, 1 + draws]; column 0 weighs every group once: the sample itself."""
     sample = np.ones((groups, 1), dtype=np.int16)
     return np.hstack([sample, group_weights(groups, draws, seed)])
 
 
-def _group_codes(table: pd.DataFrame) -> tuple[Ints, int]:
+def group_codes(table: pd.DataFrame) -> tuple[Ints, int]:
     """Return each row's group as an index, sorted so that the rows' order doesn't matter."""
     codes, known = pd.factorize(table["group"], sort=True)
     return codes.astype(np.int64), len(known)
 
 
-def _present_cells(predictions: pd.DataFrame) -> list[Cell]:
+def present_cells(predictions: pd.DataFrame) -> list[Cell]:
+    """Return each (model, condition) in order of appearance."""
     cells = predictions[["model", "condition"]].drop_duplicates()
     return list(cells.itertuples(index=False, name=None))
 
 
-def _unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
+def unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return `metrics.model_names`.
+
+    Raises:
+        UsageError: two models have one name and seed.
+
+    """
     names = model_names(predictions)
     twice = names.duplicated(["name", "seed"], keep=False)
     if twice.any():
@@ -515,6 +522,7 @@ def _unique_names(predictions: pd.DataFrame) -> pd.DataFrame:
     return names
 
 
-def _check_options(draws: int, level: float) -> None:
+def check_options(draws: int, level: float) -> None:
+    """Raise UsageError unless draws >= 1 and 0 < level < 1."""
     if draws < 1 or not 0 < level < 1:
         raise UsageError(f"draws must be 1 or more and level in (0, 1), got {draws} and {level}.")
