@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("metrics", "occlusion", "statistics", "tables")
+_MODULES = ("importance", "metrics", "occlusion", "statistics", "tables")
 _NAMES = {
     "EMOTIONS": "hemiface.tables",
     "Bundle": "hemiface.model",

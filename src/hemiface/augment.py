@@ -42,7 +42,7 @@ def hide_drawn(
     `images` is float32 [n, height, width] on 0..255; the fills are those of `occlusion.hide`, noise
     being drawn from `generator`. With one condition every image is hidden under it.
     """
-    if all(not one.hidden for one in conditions):
+    if all(one.name == "full" for one in conditions):
         return images
     n, height, width = images.shape
     device = images.device
