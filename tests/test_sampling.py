@@ -10,7 +10,7 @@ from hemiface.errors import UsageError
 from hemiface.importance.bubbles import bubble_table
 from hemiface.importance.grid import SAMPLE_COLUMNS, read_samples, tile_maps
 from hemiface.model import Bundle
-from hemiface.sampling import sample_bubbles, sample_chains
+from hemiface.sampling import Draws, sample_bubbles, sample_chains
 from hemiface.tables import EMOTIONS, probabilities
 from hemiface.tiles import TILES, tile_map, unpack
 
@@ -35,7 +35,10 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
     told = []
     path = tmp_path / "tiles.parquet"
     table = sample_chains(
-        bundle, IMAGES, samples=2, out=path, on_batch=lambda done, total: told.append((done, total))
+        bundle,
+        IMAGES,
+        Draws(samples=2, on_batch=lambda done, total: told.append((done, total))),
+        out=path,
     )
     assert told[-1] == (7, 7)
     assert len(table) == 7 * 2 * (TILES + 1)
@@ -61,22 +64,22 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
 
 
 def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
-    table = sample_chains(bundle, IMAGES, samples=2)
+    table = sample_chains(bundle, IMAGES, Draws(samples=2))
     masks = table["visible"].to_numpy(np.uint64).reshape(7, 2, TILES + 1)
     everything = np.uint64(2**TILES - 1)
     np.testing.assert_array_equal(masks[:, 0] ^ masks[:, 1, ::-1], np.full((7, 49), everything))
     assert len({row.tobytes() for row in masks[:, 0]}) == 7
-    fewer = sample_chains(bundle, IMAGES, samples=1, limit=3)
+    fewer = sample_chains(bundle, IMAGES, Draws(limit=3))
     assert fewer["image"].nunique() == 3
     known = dict(zip(table["image"].iloc[::98], masks[:, 0], strict=True))
     for image, rows in fewer.groupby("image"):
         np.testing.assert_array_equal(rows["visible"].to_numpy(np.uint64), known[image])
-    other = sample_chains(bundle, IMAGES, samples=1, seed=1)
+    other = sample_chains(bundle, IMAGES, Draws(seed=1))
     assert (other["visible"].to_numpy() != masks[:, 0].ravel()).any()
 
 
 def test_apertures_blend_the_face_into_the_fill(bundle):
-    table = sample_bubbles(bundle, IMAGES, samples=3, bubbles=2, sigma_px=5, fill="mean")
+    table = sample_bubbles(bundle, IMAGES, Draws(samples=3, fill="mean"), bubbles=2, sigma_px=5)
     assert tuple(table.columns) == (*SAMPLE_COLUMNS, "bubbles")
     assert len(table) == 21
     y, x = np.mgrid[:48, :48]
@@ -104,7 +107,7 @@ def test_apertures_blend_the_face_into_the_fill(bundle):
 )
 def test_wrong_options(bundle, options, sentence):
     with pytest.raises(UsageError, match=sentence):
-        sample_chains(bundle, IMAGES, **options)
+        sample_chains(bundle, IMAGES, Draws(**options))
 
 
 def test_wrong_apertures(bundle):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hemiface.errors import UsageError
-from hemiface.importance.game import play
+from hemiface.importance.game import play, playable
 from hemiface.importance.regions import fill_spread, interaction_table, region_table
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "halves",
     "interactions",
     "necessity",
+    "playable",
     "shapley",
     "sufficiency",
 ]

@@ -29,6 +29,7 @@ __all__ = [
     "image_values",
     "means_over_draws",
     "play",
+    "playable",
     "sample_and_draws",
 ]
 
@@ -49,6 +50,10 @@ CONTROLS = (25, 50)
 """Per cent of the area that a quadrant and a half take."""
 
 _COALITIONS = 2 ** len(QUADRANTS)
+_Complete = tuple[str, str, list[tuple[str, int]]]
+"""A fill, a model's name, and the (model ID, seed) that have all its coalitions."""
+_Lacking = tuple[int, str, list[str], list[str]]
+"""How many coalitions are missing, the model ID, which they are, and all sixteen."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +154,26 @@ def play(
         values=image_values(rows),
     )
     weights = sample_and_draws(len(known), draws, seed)
+    complete, lacking = _complete(names, set(table.cells))
+    if not complete:
+        raise UsageError(_what_to_do(lacking))
+    for text in _left_out(lacking):
+        log.info(text)
     games = []
-    for fill, name, members in _complete(names, set(table.cells)):
+    for fill, name, members in complete:
         singles = [
             _single(table, weights, fill, name, model, model_seed) for model, model_seed in members
         ]
         games += [*singles, _mean(singles)]
     return games
+
+
+def playable(predictions: pd.DataFrame, protocol: str = "standard") -> bool:
+    """Return whether `play` would find a model with all sixteen coalitions."""
+    rows = select_protocol(predictions, protocol)
+    present = rows[["model", "condition"]].drop_duplicates()
+    found, _ = _complete(model_names(predictions), set(present.itertuples(index=False, name=None)))
+    return bool(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,10 +249,11 @@ def _keys(fill: str) -> list[str]:
 
 def _complete(
     names: pd.DataFrame, cells: set[tuple[str, str]]
-) -> list[tuple[str, str, list[tuple[str, int]]]]:
-    """Return (fill, name, [(model ID, seed)]) of what has all coalitions; say what has not."""
+) -> tuple[list[_Complete], list[_Lacking]]:
+    """Return what has all coalitions of a fill, and what lacks some."""
     fills = dict.fromkeys(key.partition("@")[2] or "black" for _, key in sorted(cells))
-    found, lacking = [], []
+    found: list[_Complete] = []
+    lacking: list[_Lacking] = []
     for fill in sorted(fills, key=lambda one: (one != "black", one)):
         keys = _keys(fill)[:_COALITIONS]
         for name, models in names.groupby("name", sort=False):
@@ -247,19 +266,19 @@ def _complete(
                     members.append((str(one.model), int(one.seed)))  # type: ignore[arg-type]
             if members:
                 found.append((fill, str(name), members))
-    if not found:
-        _, model, missing, keys = min(lacking)
-        raise UsageError(
-            f"{model} lacks {', '.join(missing)} of the sixteen coalitions that region importance "
-            "needs; make them with hemiface evaluate BUNDLE --data PATH "
-            f"--conditions {','.join(keys)} --out predictions.parquet"
-        )
-    for text in _left_out(lacking):
-        log.info(text)
-    return found
+    return found, lacking
 
 
-def _left_out(lacking: Sequence[tuple[int, str, list[str], list[str]]]) -> Iterator[str]:
+def _what_to_do(lacking: Sequence[_Lacking]) -> str:
+    _, model, missing, keys = min(lacking)
+    return (
+        f"{model} lacks {', '.join(missing)} of the sixteen coalitions that region importance "
+        "needs; make them with hemiface evaluate BUNDLE --data PATH "
+        f"--conditions {','.join(keys)} --out predictions.parquet"
+    )
+
+
+def _left_out(lacking: Sequence[_Lacking]) -> Iterator[str]:
     for _, model, missing, keys in lacking:
         # A fill that a model was never asked for is no gap.
         if len(missing) < len(keys) - 1:
