@@ -138,6 +138,7 @@ class TestTileMaps:
         )
         table = tile_table(tile_maps(two, draws=5))
         rows = table[(table["region"] == "tile-5") & (table["value_function"] == "probability")]
+        assert set(table["fill"]) == {"black"}
         values = rows[rows["emotion"] == "sad"].set_index("seed")["value"]
         assert values["mean"] == pytest.approx((values["0"] + values["1"]) / 2)
         assert values["mean"] == pytest.approx(0.75 * self.WEIGHTS[4, 5], abs=1e-7)
@@ -258,8 +259,10 @@ class TestPeople:
             # The model has no noise, so it reaches the ceiling that people's noise sets.
             near = table.loc[(*at, "correlation_trials"), "value"]
             assert near == pytest.approx(ceiling, abs=0.08)
-            published = table.loc[("people-f", "mean", emotion, "upper_minus_lower"), "value"]
-            row = table.loc[("people", "mean", emotion, "upper_minus_lower")]
+            published = table.loc[
+                ("people-f", "mean", emotion, "upper_minus_lower_percent"), "value"
+            ]
+            row = table.loc[("people", "mean", emotion, "upper_minus_lower_percent")]
             assert row["low"] - 5 < published < row["high"] + 5
             upper = np.arange(TILES) % 8 < 4
             share = worth[EMOTIONS.index(emotion)]
@@ -317,7 +320,7 @@ class TestPeople:
         table = people.people_table([], real, draws=20).set_index(["model", "emotion", "measure"])
         for emotion, female, male in [("happy", -10, -14), ("disgust", -26, -20), ("sad", 23, 11)]:
             for who, value in (("people-f", female), ("people-m", male)):
-                found = table.loc[(who, emotion, "upper_minus_lower"), "value"]
+                found = table.loc[(who, emotion, "upper_minus_lower_percent"), "value"]
                 assert found == pytest.approx(value, abs=0.51)
         # The trials tell what the published maps tell.
         published = real.published.mean(axis=0)

@@ -490,8 +490,13 @@ def _print_cells(cells: "pd.DataFrame", title: str) -> None:
     from rich.table import Table
 
     conditions = list(dict.fromkeys(cells["condition"]))
+    corner = "trained on"
+    if len(conditions) > 8:
+        # Sixteen columns don't fit: let the conditions go down the page.
+        cells = cells.rename(columns={"model": "condition", "condition": "model"})
+        conditions, corner = list(dict.fromkeys(cells["condition"])), "hidden"
     table = Table(title=title, title_justify="left")
-    table.add_column("trained on")
+    table.add_column(corner)
     for key in conditions:
         table.add_column(key, justify="right")
     for model in dict.fromkeys(cells["model"]):
@@ -514,7 +519,7 @@ def _print_halves(halves: "pd.DataFrame") -> None:
     for (model, fill), rows in halves.groupby(["model", "fill"], sort=False):
         cells = rows.set_index("region")
         shown = [
-            f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+            f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
             for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
         ]
         table.add_row(str(model), str(fill), *shown)

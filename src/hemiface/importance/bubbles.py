@@ -72,8 +72,7 @@ def bubble_table(
         found = _correlations(means)
         low, high = intervals(found[1:], scale.groups, level)
         counts = scale.images[:, None, None]
-        with np.errstate(divide="ignore"):
-            z = np.arctanh(np.clip(found[0], -1, 1)) * np.sqrt(np.maximum(counts - 3, 0))
+        z = _fisher_z(found[0], counts)
         keys = pd.MultiIndex.from_product(
             [GROUPED, _USED, range(TILES)], names=["emotion", "value_function", "tile"]
         )
@@ -111,7 +110,14 @@ def classification_image(samples: pd.DataFrame, emotion: str = ALL) -> Floats:
     mean, square, product = sums / n
     spread = np.sqrt(np.maximum(square - mean**2, 0)) * right.std() if len(rows) else mean
     r = ratio(product - mean * (right.mean() if len(rows) else 0), spread)
-    z: Floats = np.arctanh(np.clip(r, -1, 1)) * np.sqrt(max(n - 3, 0))
+    return _fisher_z(r, np.array(n))
+
+
+def _fisher_z(r: Floats, n: npt.NDArray[np.int64]) -> Floats:
+    """Return atanh(r) sqrt(n - 3), NaN where n is too small for it."""
+    # A correlation of exactly 1 would be infinite.
+    inner = np.clip(r, -1 + 1e-12, 1 - 1e-12)
+    z: Floats = np.where(n > 3, np.arctanh(inner) * np.sqrt(np.maximum(n - 3, 0)), np.nan)
     return z
 
 

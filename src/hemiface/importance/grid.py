@@ -58,6 +58,7 @@ SAMPLE_COLUMNS = (
 """What every table of samples has, beside `visible` (uint64: bit t for tile t) or `bubbles`."""
 
 TILE_TABLE_COLUMNS = (
+    "fill",
     "model",
     "seed",
     "emotion",
@@ -77,9 +78,11 @@ TILE_TABLE_COLUMNS = (
 class TileMaps:
     """The tiles' Shapley values of one model: float64 [1 + draws, 8, 3, 48].
 
-    The sample and then the draws, GROUPED, VALUE_FUNCTIONS, tiles.
+    The sample and then the draws, GROUPED, VALUE_FUNCTIONS, tiles. `fill` is what hidden tiles
+    showed.
     """
 
+    fill: str
     model: str
     seed: str
     values: Floats
@@ -143,6 +146,7 @@ def tile_maps(samples: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> lis
         DamagedError: the samples are no whole chains.
 
     """
+    fill = str(samples.attrs.get("hemiface", {}).get("fill", "black"))
     codes, known = pd.factorize(samples["group"], sort=True)
     weights = sample_and_draws(len(known), draws, seed)
     groups = pd.Series(codes, index=samples.index)
@@ -160,9 +164,9 @@ def tile_maps(samples: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> lis
             )
             shape = (*means.shape[:2], TILES, len(VALUE_FUNCTIONS))
             values = means.reshape(shape).transpose(0, 1, 3, 2)
-            singles.append(TileMaps(str(name), str(one.seed), values, scale))
+            singles.append(TileMaps(fill, str(name), str(one.seed), values, scale))
         mean = np.mean([one.values for one in singles], axis=0)
-        maps += [*singles, TileMaps(str(name), "mean", mean, singles[0].scale)]
+        maps += [*singles, TileMaps(fill, str(name), "mean", mean, singles[0].scale)]
     return maps
 
 
@@ -217,7 +221,8 @@ def tile_table(maps: list[TileMaps], level: float = 0.95) -> pd.DataFrame:
             [GROUPED, VALUE_FUNCTIONS, coefficients], names=["emotion", "value_function", "region"]
         )
         ends = {"value": found[0].ravel(), "low": low.ravel(), "high": high.ravel()}
-        table = pd.DataFrame(ends, index=keys).reset_index().assign(model=one.model, seed=one.seed)
+        table = pd.DataFrame(ends, index=keys).reset_index()
+        table = table.assign(fill=one.fill, model=one.model, seed=one.seed)
         table["n"] = table["emotion"].map(dict(zip(GROUPED, one.scale.images, strict=True)))
         tables.append(table)
     result = pd.concat(tables, ignore_index=True)

@@ -132,10 +132,10 @@ def people_table(
     model's 48 Shapley values with the published map (mean of both faces) and with the map made of
     the trials; their interval is over the model's images alone. `reliability` and `ceiling` of
     people's maps: see `noise_ceiling`. `upper_minus_lower` of the model is the difference of the
-    halves in the value function's unit; of `people` (model `people`, from the trials, interval over
-    participants) and `people-f`, `people-m` (published, per face) it is the mean over upper minus
-    that over lower tiles in per cent of the mean tile. Emotion `all` is the mean of the seven maps,
-    each emotion weighing the same. `n` counts tiles, participants or images.
+    halves in the value function's unit; `upper_minus_lower_percent` of `people` (from the trials,
+    interval over participants) and of `people-f`, `people-m` (published, per face) is the mean over
+    upper minus that over lower tiles in per cent of the mean tile. Emotion `all` is the mean of the
+    seven maps, each emotion weighing the same. `n` counts tiles, participants or images.
     """
     index = VALUE_FUNCTIONS.index(value_function)
     by_trials = _with_all(people.maps())
@@ -176,10 +176,10 @@ def people_table(
     drawn = [np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(draws)]
     weights = [np.ones(size), *(one.astype(np.float64) for one in drawn)]
     scores = np.stack([_with_all(people.maps(one)) @ contrast for one in weights])
-    add(("people", "mean"), "upper_minus_lower", scores, everyone, everyone)
+    add(("people", "mean"), "upper_minus_lower_percent", scores, everyone, everyone)
     for face, map_ in zip(("f", "m"), people.published, strict=True):
         scores = (_with_all(map_) @ contrast)[None]
-        add((f"people-{face}", "mean"), "upper_minus_lower", scores, None, everyone)
+        add((f"people-{face}", "mean"), "upper_minus_lower_percent", scores, None, everyone)
     return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
 
 

@@ -154,12 +154,11 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
 def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
     if results.importance is None:
         return
-    captions = {
-        "importance-quadrants": "Above 0: seeing the part helps. Sides are those of the image.",
-        "importance-halves": "Each half is the sum of its two quarters; lines are intervals.",
-    }
+    quarters = "Above 0: seeing the part helps. Sides are those of the image."
+    halves = "Each half is the sum of its two quarters; lines are intervals."
     for name, figure in importance_figures(results.importance).items():
-        drawn.regions.append(_picture(figure, folder, name, captions[name]))
+        caption = quarters if "quadrants" in name else halves
+        drawn.regions.append(_picture(figure, folder, name, caption))
 
 
 def _draw_views(

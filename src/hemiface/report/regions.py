@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
 from hemiface.figures import faces, save
+from hemiface.figures.style import model_label, ordered
 from hemiface.importance import Importance, analyse
 from hemiface.importance.bubbles import bubble_table
 from hemiface.importance.grid import read_samples, tile_maps, tile_table
@@ -24,7 +25,14 @@ from hemiface.report.texts import joined
 from hemiface.report.words import Score, percent, warnings
 from hemiface.tables import EMOTIONS, read_predictions, read_table, write_csv
 
-__all__ = ["Written", "half_table", "importance_figures", "sentences", "write_importance"]
+__all__ = [
+    "Written",
+    "half_table",
+    "importance_figures",
+    "sentences",
+    "shown_models",
+    "write_importance",
+]
 
 _ALL = "all"
 _FUNCTION = "probability"
@@ -32,7 +40,7 @@ _FUNCTION = "probability"
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What was computed and where it lies: tables by file name, the paragraph, all paths."""
+    """What was computed and where it lies: tables by file name, paragraphs, all paths."""
 
     importance: Importance
     tables: dict[str, pd.DataFrame]
@@ -82,17 +90,25 @@ def write_importance(
     described = table.attrs.get("hemiface", {}).get("models", [])
     words = [
         *sentences(found, level),
+        *_people(tables.get("people")),
         *warnings(described, list(dict.fromkeys(table["model"]))),
     ]
     return Written(found, tables, words, paths)
 
 
 def importance_figures(regions: pd.DataFrame) -> dict[str, Figure]:
-    """Return the figures of importance.csv by file name: the first model, its first fill."""
-    return {
-        "importance-quadrants": faces.quadrant_map(regions),
-        "importance-halves": faces.halves_plot(regions),
-    }
+    """Return the figures of importance.csv by file name, for each of the `shown_models`."""
+    found = {}
+    for model in shown_models(regions):
+        found[f"importance-quadrants-{model}"] = faces.quadrant_map(regions, model=model)
+        found[f"importance-halves-{model}"] = faces.halves_plot(regions, model=model)
+    return found
+
+
+def shown_models(regions: pd.DataFrame) -> list[str]:
+    """Return whom words and figures are about: the baseline (else the first), the generalist."""
+    first, *others = ordered(regions["model"])
+    return [first, *(name for name in others if name == "any")]
 
 
 def half_table(regions: pd.DataFrame) -> pd.DataFrame:
@@ -108,25 +124,29 @@ def half_table(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(found: Importance, level: float = 0.95) -> list[str]:
-    """Return the paragraph about the first model and fill, in the true emotion's probability.
+    """Return a paragraph for each of the `shown_models`, about the true emotion's probability.
 
-    `level` is what the intervals cover.
+    Each is about the model's first fill; `level` is what the intervals cover.
     """
-    rows = found.regions
-    first = rows.iloc[0]
-    rows = _chosen(rows, first)
-    shares = _scores(rows, "shapley")
-    said = [_whole(rows, str(first["model"])), *_habit(rows)]
-    for pair in (("upper", "lower"), ("left", "right")):
-        said += _pair(shares, *pair)
-    said += _together(_chosen(found.interactions, first))
-    said += _fills(found.fills, first)
-    said += _controls(rows)
+    said = [" ".join(_paragraph(found, model)) for model in shown_models(found.regions)]
     said.append(
         f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
         "test images, each by itself: where nothing differs, about one in "
         f"{1 / (1 - level):.0f} leaves 0 out by chance."
     )
+    return said
+
+
+def _paragraph(found: Importance, model: str) -> list[str]:
+    first = found.regions[found.regions["model"] == model].iloc[0]
+    rows = _chosen(found.regions, first)
+    shares = _scores(rows, "shapley")
+    said = [_whole(rows, model), *_habit(rows)]
+    for pair in (("upper", "lower"), ("left", "right")):
+        said += _pair(shares, *pair)
+    said += _together(_chosen(found.interactions, first))
+    said += _fills(found.fills, first)
+    said += _controls(rows)
     return said
 
 
@@ -167,13 +187,17 @@ def _sign(score: Score) -> int:
 
 def _whole(rows: pd.DataFrame, model: str) -> str:
     ends = _scores(rows, "value")
-    trained = {"full": "trained on whole faces", "any": "trained on every condition"}
-    who = trained.get(model, f"trained with {model} hidden")
+    meaning = {
+        "full": " It never met hidden parts in training: this is its robustness, in which what is "
+        "missing and what is strange are mixed.",
+        "any": " It met hidden parts in training: this is the information that it finds in what "
+        "stays visible.",
+    }
     return (
-        f"The model {who} gives the true emotion a mean probability of "
+        f"The model {model_label(model)} gives the true emotion a mean probability of "
         f"{percent(ends[_ALL, 'full'].value)} when the whole face is visible and of "
         f"{percent(ends[_ALL, 'none'].value)} when nothing is; the difference is shared out "
-        "among the parts of the face (Shapley values)."
+        "among the parts of the face (Shapley values)." + meaning.get(model, "")
     )
 
 
@@ -291,6 +315,21 @@ def _controls(rows: pd.DataFrame) -> list[str]:
     if not parts:
         return []
     return [f"Beside half of the tiles hidden at random, {joined(parts)}."]
+
+
+def _people(table: pd.DataFrame | None) -> list[str]:
+    """Say how alike the first model's and people's tiles are."""
+    if table is None:
+        return []
+    rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
+    found = rows[rows["measure"] == "correlation_trials"].iloc[0]
+    ceiling = rows.loc[rows["measure"] == "ceiling", "value"].iloc[0]
+    return [
+        f"The rank correlation of the tiles of the model {model_label(str(found['model']))} with "
+        f"people's, both averaged over the seven emotions, is {found['value']:.2f} "
+        f"[{found['low']:.2f}, {found['high']:.2f}]; people's own scatter would let a map without "
+        f"noise reach about {ceiling:.2f}."
+    ]
 
 
 def _tiles(
