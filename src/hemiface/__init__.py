@@ -19,6 +19,7 @@ _MODULES = (
     "comparisons",
     "confusion_shifts",
     "ensembles",
+    "importance",
     "laterality",
     "metrics",
     "occlusion",

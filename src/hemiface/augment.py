@@ -51,7 +51,7 @@ def hide_drawn(
     is hidden in place of its part.
     """
     rectangles = options is not None and options.hide_rectangle > 0
-    if all(not one.hidden for one in conditions) and not rectangles:
+    if all(one.name == "full" for one in conditions) and not rectangles:
         return images
     n, height, width = images.shape
     device = images.device

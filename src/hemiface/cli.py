@@ -382,6 +382,91 @@ def calibrate(
 
 
 @app.command()
+def importance(
+    predictions: Annotated[
+        Path, typer.Argument(help="A prediction table with the sixteen coalitions.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; default beside the table.")
+    ] = None,
+    tiles: Annotated[
+        Path | None, typer.Option(help="What hemiface tiles wrote: importance of 48 tiles.")
+    ] = None,
+    people: Annotated[
+        Path | None, typer.Option(help="Folder with the files of Wegrzyn 2017, to compare with.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
+    draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=1)] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which part of the face matters: Shapley values of quadrants, halves and tiles."""
+    from hemiface.report.regions import half_table, write_importance
+
+    found = write_importance(
+        predictions, out, tiles=tiles, people=people, protocol=protocol, draws=draws
+    )
+    halves = half_table(found.importance.regions)
+    if as_json:
+        files = [str(path) for path in found.paths]
+        _print_json({"files": files, "words": found.words, "halves": _records(halves)})
+        return
+    _print_halves(halves)
+    print("\n".join(found.words))
+    for path in found.paths:
+        if path.suffix == ".csv":
+            print(path)
+
+
+@app.command()
+def tiles(
+    bundle: Annotated[Path, typer.Argument(help="A Bundle, *.safetensors.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The table of samples.")] = Path("tiles.parquet"),
+    samples: Annotated[int, typer.Option(help="Draws for each image.", min=1)] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many images, drawn at random.", min=1)
+    ] = None,
+    bubbles: Annotated[
+        int, typer.Option(help="So many Gaussian apertures instead of tiles.", min=0)
+    ] = 0,
+    sigma_px: Annotated[float, typer.Option(help="Width of the apertures, in pixels.")] = 4.0,
+    fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    device: DeviceOption = "auto",
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
+    from hemiface.data import load
+    from hemiface.sampling import Draws, sample_bubbles, sample_chains
+
+    images = load(data, labels=labels or None, skip_bad=skip_bad)
+    with _progress() as on_progress:
+        chosen = Draws(
+            samples=samples,
+            limit=limit,
+            fill=fill,
+            split=split,
+            seed=seed,
+            device=device,
+            on_batch=lambda done, total: on_progress("uncovering faces", done, total),
+        )
+        if bubbles:
+            table = sample_bubbles(
+                bundle, images, chosen, bubbles=bubbles, sigma_px=sigma_px, out=out
+            )
+        else:
+            table = sample_chains(bundle, images, chosen, out=out)
+    if as_json:
+        counts = {"rows": len(table), "images": int(table["image"].nunique())}
+        _print_json({"tiles": str(out), **counts})
+    else:
+        print(f"{out}: {len(table):,} rows")
+
+
+@app.command()
 def occlude(
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
     hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
@@ -637,8 +722,13 @@ def _print_cells(cells: "pd.DataFrame", title: str) -> None:
     from rich.table import Table
 
     conditions = list(dict.fromkeys(cells["condition"]))
+    corner = "trained on"
+    if len(conditions) > 8:
+        # Sixteen columns don't fit: let the conditions go down the page.
+        cells = cells.rename(columns={"model": "condition", "condition": "model"})
+        conditions, corner = list(dict.fromkeys(cells["condition"])), "hidden"
     table = Table(title=title, title_justify="left")
-    table.add_column("trained on")
+    table.add_column(corner)
     for key in conditions:
         table.add_column(key, justify="right")
     for model in dict.fromkeys(cells["model"]):
@@ -696,6 +786,27 @@ def _print_calibration(scores: "pd.DataFrame") -> None:
     for key, cell in rows.groupby(["model", "seed", "condition"], sort=False):
         values = cell.set_index("calibration")["value"]
         table.add_row(*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations))
+    _print_tables([table])
+
+
+def _print_halves(halves: "pd.DataFrame") -> None:
+    """Print what each half contributes over all images, in points, with intervals."""
+    from rich.table import Table
+
+    title = "What each half contributes (Shapley value, percentage points of probability)"
+    regions = list(dict.fromkeys(halves["region"]))
+    table = Table(title=title, title_justify="left")
+    for column in ("trained on", "fill"):
+        table.add_column(column)
+    for region in regions:
+        table.add_column(region, justify="right")
+    for (model, fill), rows in halves.groupby(["model", "fill"], sort=False):
+        cells = rows.set_index("region")
+        shown = [
+            f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
+            for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
+        ]
+        table.add_row(str(model), str(fill), *shown)
     _print_tables([table])
 
 

@@ -47,6 +47,7 @@ _REPORT_CODE = (
     "hemiface.metrics",
     "hemiface.statistics",
     "hemiface.original",
+    "hemiface.importance",
     "hemiface.figures",
     "hemiface.report",
     "hemiface.data.sheets",

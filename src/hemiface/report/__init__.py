@@ -18,6 +18,7 @@ from hemiface.figures.style import ordered
 from hemiface.files import write_text
 from hemiface.report import texts
 from hemiface.report.figures import Figures, View, draw
+from hemiface.report.regions import sentences
 from hemiface.report.run import Results, Run, compute, read_run
 from hemiface.report.tables import (
     Table,
@@ -36,12 +37,14 @@ REPORT_FILE = "report.html"
 
 _MOST_PANELS = 6
 _MOST_COLUMNS = 5
+_REGION_TABLES = ("importance", "interactions")
 HEADINGS = {
     "done": "What was done",
     "scores": "Scores of every model on every condition",
     "drop": "What hiding costs",
     "original": "Beside the original study",
     "classes": "Each emotion",
+    "regions": "Which part of the face matters",
     "confusions": "Confusions",
     "curves": "ROC and precision-recall curves",
     "calibration": "Confidence",
@@ -59,6 +62,8 @@ def build(
 ) -> Path:
     """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
 
+    importance.csv and interactions.csv follow where the predictions hold all sixteen coalitions.
+
     `run_or_predictions` is a run folder or a Predictions table as Parquet; what lies beside the
     table (images.parquet + pixels.npy, models/<id>/history.csv, config.toml, environment.json) is
     shown as far as it is there, and what is missing is said. `out` is the page's path (a path
@@ -74,7 +79,7 @@ def build(
     run = read_run(run_or_predictions)
     page = _page_path(run.folder, out)
     results = compute(run.predictions, run.options)
-    for name in ("matrix", "class_scores", "confusions", "comparisons"):
+    for name in ("matrix", "class_scores", "confusions", "comparisons", *_REGION_TABLES):
         table = getattr(results, name)
         if table is not None:
             write_csv(table, page.parent / f"{name}.csv")
@@ -139,6 +144,7 @@ def _render(
     }
     absent = {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
+    absent |= {"regions"} if results.importance is None else set()
     loader = PackageLoader("hemiface")
     template = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
@@ -165,6 +171,7 @@ def _render(
             "environment": texts.environment_rows(run.environment),
         },
         configuration=run.recipe,
+        regions=_region_words(results, run.options.level),
         tables=tables,
         figures=figures,
         seeds=metrics.model_names(run.predictions)["seed"].nunique(),
@@ -189,6 +196,11 @@ def _split(
             key = f"{table.key}-{start // _MOST_COLUMNS + 1}" if start else table.key
             tables.append(replace(table, key=key))
     return tables
+
+
+def _region_words(results: Results, level: float) -> list[str]:
+    known = results.regions
+    return sentences(known, level) if known else []
 
 
 def _counts(run: Run) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hemiface.figures.classes import Cell
 from hemiface.figures.style import METRIC_NAMES, condition_label, ordered, save
 from hemiface.files import atomic_path
 from hemiface.occlusion import CONDITIONS
+from hemiface.report.regions import importance_figures
 from hemiface.report.run import PAPER_METRICS, Results, Run
 
 __all__ = ["Figures", "Picture", "View", "draw", "inline_svg"]
@@ -55,6 +56,7 @@ class Figures:
     classes: list[Picture] = field(default_factory=list)
     confusions: list[Picture] = field(default_factory=list)
     curves: list[Picture] = field(default_factory=list)
+    regions: list[Picture] = field(default_factory=list)
     calibration: list[Picture] = field(default_factory=list)
     training: list[Picture] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
@@ -75,6 +77,7 @@ def draw(
     drawn = Figures()
     _draw_scores(drawn, results, folder)
     _draw_original(drawn, results, folder)
+    _draw_regions(drawn, results, folder)
     _draw_views(drawn, results, run.predictions, views, folder)
     models = list(run.histories)
     for start in range(0, len(models), _MODELS_A_FIGURE):
@@ -146,6 +149,16 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
         _picture(figures.comparison_map(compared, metric), folder, f"difference-{metric}", "")
         if metric == "accuracy":
             drawn.original.append(picture)
+
+
+def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
+    if results.importance is None:
+        return
+    quarters = "Above 0: seeing the part helps. Sides are those of the image."
+    halves = "Each half is the sum of its two quarters; lines are intervals."
+    for name, figure in importance_figures(results.importance).items():
+        caption = quarters if "quadrants" in name else halves
+        drawn.regions.append(_picture(figure, folder, name, caption))
 
 
 def _draw_views(

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from hemiface import config, metrics, original, statistics
+from hemiface import config, importance, metrics, original, statistics
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.figures.style import ordered
+from hemiface.importance import Importance
 from hemiface.tables import read_predictions
 
 __all__ = ["PAPER_METRICS", "PREDICTIONS_FILE", "Results", "Run", "compute", "read_run"]
@@ -49,7 +50,8 @@ class Run:
 class Results:
     """The result tables: matrix.csv, class_scores.csv, confusions.csv, comparisons.csv (or None).
 
-    `protocols` are those that have images, `primary` is the one the words and figures are about.
+    `protocols` are those that have images, `primary` is the one the words and figures are about;
+    `regions` (None without the sixteen coalitions) is about that one too.
     """
 
     matrix: pd.DataFrame
@@ -57,11 +59,22 @@ class Results:
     confusions: pd.DataFrame
     comparisons: pd.DataFrame | None
     protocols: Sequence[str]
+    regions: Importance | None = None
 
     @property
     def primary(self) -> str:
         """The protocol shown first."""
         return self.protocols[0]
+
+    @property
+    def importance(self) -> pd.DataFrame | None:
+        """The table importance.csv."""
+        return self.regions.regions if self.regions else None
+
+    @property
+    def interactions(self) -> pd.DataFrame | None:
+        """The table interactions.csv."""
+        return self.regions.interactions if self.regions else None
 
 
 def read_run(run_or_predictions: str | Path) -> Run:
@@ -118,6 +131,21 @@ def compute(predictions: pd.DataFrame, options: config.StatisticsConfig) -> Resu
         confusions=_confusions(predictions, kept),
         comparisons=compared,
         protocols=protocols,
+        regions=_regions(predictions, protocols[0], options),
+    )
+
+
+def _regions(
+    predictions: pd.DataFrame, protocol: str, options: config.StatisticsConfig
+) -> Importance | None:
+    if not importance.playable(predictions, protocol):
+        return None
+    return importance.analyse(
+        predictions,
+        protocol=protocol,
+        draws=max(1, options.draws),
+        level=options.level,
+        seed=options.seed,
     )
 
 
