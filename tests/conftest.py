@@ -29,3 +29,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def face_networks() -> Path:
+    """The cache with the two networks that find faces; pulls them once, or skips, saying why."""
+    from hemiface.errors import HemifaceError
+    from hemiface.vision import assets
+
+    try:
+        files = assets.pull()
+    except HemifaceError as error:
+        pytest.skip(f"the networks that find faces can't be had: {error}")
+    return files[0].parent

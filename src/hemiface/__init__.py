@@ -23,6 +23,7 @@ _NAMES = {
     "HemifaceError": "hemiface.errors",
     "Images": "hemiface.data.images",
     "NoFaceError": "hemiface.errors",
+    "Predictor": "hemiface.vision.predictor",
     "UsageError": "hemiface.errors",
     "build_report": "hemiface.report",
     "condition": "hemiface.occlusion",
