@@ -37,3 +37,16 @@ def one_thread() -> Iterator[None]:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """One tiny Bundle and its three exports; files that no test may change."""
     return export_tiny(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def face_networks() -> Path:
+    """The cache with the two networks that find faces; pulls them once, or skips, saying why."""
+    from hemiface.errors import HemifaceError
+    from hemiface.vision import assets
+
+    try:
+        files = assets.pull()
+    except HemifaceError as error:
+        pytest.skip(f"the networks that find faces can't be had: {error}")
+    return files[0].parent

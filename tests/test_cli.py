@@ -22,7 +22,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     done = in_new_process("--help")
     assert done.returncode == 0
     shown = "study train evaluate ensemble report export compare calibrate importance tiles data"
-    for command in [*shown.split(), "models", "occlude", "info"]:
+    for command in [*shown.split(), "predict", "models", "occlude", "info"]:
         assert command in done.stdout
     assert "Exit codes" in done.stdout
 

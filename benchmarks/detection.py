@@ -1,0 +1,61 @@
+"""How many faces are found, and where eyes, nose and mouth lie in FER2013's crops.
+
+python benchmarks/detection.py --photos FOLDER --data PATH_TO_FER2013
+
+FOLDER holds photos and a MANIFEST.csv with columns file and faces. The medians printed last are
+what FRAME in hemiface.vision.alignment was rounded from. Needs `hemiface models pull`.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hemiface.data import load
+from hemiface.vision import assets
+from hemiface.vision.detector import MediaPipeDetector
+from hemiface.vision.photos import read_photo
+
+
+def photos(detector: MediaPipeDetector, folder: Path) -> None:
+    known = pd.read_csv(folder / "MANIFEST.csv").dropna(subset=["faces"])
+    start = time.process_time()
+    found = [len(detector.detect(read_photo(folder / name).pixels)) for name in known["file"]]
+    seconds = (time.process_time() - start) / len(known)
+    table = known[["file", "faces"]].assign(faces=known["faces"].astype(int), found=found)
+    other = table[table["faces"] != table["found"]]
+    recall = np.minimum(table["faces"], table["found"]).sum() / table["faces"].sum()
+    print(f"{len(table)} photos, {table['faces'].sum()} faces listed, {sum(found)} found")
+    print(f"recall by number {recall:.3f}; {seconds:.2f} s of one core a photo; other numbers in:")
+    print(other.to_string(index=False))
+
+
+def frame(detector: MediaPipeDetector, source: str, n: int) -> None:
+    pixels = load(source).split("train").pixels
+    chosen = np.random.default_rng(0).choice(len(pixels), min(n, len(pixels)), replace=False)
+    faces = [detector.detect(np.repeat(pixels[i][:, :, None], 3, axis=2)) for i in chosen]
+    five = np.array([one[0].five for one in faces if one])
+    print(
+        f"{len(five)} of {len(chosen)} crops have a face; two in {sum(len(f) > 1 for f in faces)}"
+    )
+    print("median\n", np.median(five, axis=0).round(2))
+    print("interquartile range\n", np.subtract(*np.quantile(five, [0.75, 0.25], axis=0)).round(2))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--data", default="")
+    parser.add_argument("--n", type=int, default=1000)
+    options = parser.parse_args()
+    detector = MediaPipeDetector(assets.path_of("detection"), assets.path_of("landmarks"))
+    if options.photos:
+        photos(detector, options.photos)
+    if options.data:
+        frame(detector, options.data, options.n)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What a run over many files has done so far, so that a kill loses and doubles nothing.
+
+A file of JSON lines that only grows: faces in parts, then a line that ends their source. Parts
+without such a line, and a half-written last line, don't count: that source is done again. Rows stay
+on disk; only where they lie is in memory.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hemiface.errors import HemifaceError
+from hemiface.files import hash_json
+
+__all__ = ["Journal"]
+
+_NAME = ".progress.jsonl"
+
+
+class Journal:
+    """The record of a run in `folder` under `settings` (what the results depend on).
+
+    A journal of other settings is replaced. One thread at a time may write.
+
+    Raises:
+        HemifaceError: the folder can't be written.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.path = folder / _NAME
+        self._key = hash_json(settings)
+        self._parts: dict[str, list[int]] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
+        """Source -> what `end` was told, of those that are whole."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            good = self._read() if self.path.is_file() else 0
+            self._file = self.path.open("r+b" if good else "wb")
+            self._file.seek(good)
+            self._file.truncate()
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        self._open_parts: dict[str, list[int]] = {}
+        self._append({"open": self._key})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(self, source: str, rows: list[dict[str, Any]]) -> None:
+        """Record some rows of a source that hasn't ended."""
+        self._open_parts.setdefault(source, []).append(
+            self._append({"source": source, "rows": rows})
+        )
+
+    def end(self, source: str, known: dict[str, Any]) -> None:
+        """Record that `source` is whole with `known`; earlier rows of it don't count any more."""
+        self._append({"source": source, "end": known})
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._parts[source] = self._open_parts.pop(source, [])
+        self.ended[source] = known
+
+    def rows(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of `sources` that ended, in their order."""
+        self._file.flush()
+        with self.path.open("rb") as file:
+            for source in sources:
+                for offset in self._parts.get(source, []):
+                    file.seek(offset)
+                    yield from json.loads(file.readline())["rows"]
+
+    def _append(self, line: dict[str, Any]) -> int:
+        """Write a line; return where it begins."""
+        try:
+            offset = self._file.tell()
+            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        return offset
+
+    def _read(self) -> int:
+        """Take over what is whole; return how many bytes of the file are good (0: start anew)."""
+        pending: dict[str, list[int]] = {}
+        good = 0
+        with self.path.open("rb") as file:
+            for raw in file:
+                line = _decoded(raw)
+                if line is None:
+                    break
+                if "open" in line:
+                    if line["open"] != self._key:
+                        self._parts.clear()
+                        self.ended.clear()
+                        return 0
+                    pending.clear()
+                elif "rows" in line:
+                    pending.setdefault(line["source"], []).append(good)
+                else:
+                    self._parts[line["source"]] = pending.pop(line["source"], [])
+                    self.ended[line["source"]] = line["end"]
+                good += len(raw)
+        return good
+
+
+def _decoded(raw: bytes) -> dict[str, Any] | None:
+    """Return a line's object, None if a kill left it half-written."""
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        line = json.loads(raw)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def _cannot_write(path: Path, error: OSError) -> HemifaceError:
+    return HemifaceError(
+        f"{path.parent} can't be written ({error.strerror or error}); choose another --out or free "
+        "some space."
+    )

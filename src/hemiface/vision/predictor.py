@@ -1,0 +1,230 @@
+"""From pictures to predictions: detect, align, say what is visible, ask the network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.files import sha256_file
+from hemiface.occlusion import condition, hide, image_seeds
+from hemiface.onnx_model import OnnxModel
+from hemiface.vision import assets
+from hemiface.vision.alignment import AlignedFace, align, whole_picture
+from hemiface.vision.detector import Detector, FoundFace, MediaPipeDetector
+from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
+from hemiface.vision.results import FacePrediction, Faces
+from hemiface.vision.visibility import Visibility, visibility
+
+__all__ = ["LEAST_VISIBLE", "Frame", "Predictor"]
+
+LEAST_VISIBLE = 0.25
+"""Of less of a face than this no label is given: a quarter is the least that the networks were
+measured on (`only-upper-left` and its like)."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture in memory with where it came from."""
+
+    pixels: Pixels
+    """RGB [height, width, 3]."""
+    source: str = ""
+    number: int | None = None
+    """Of a video's frame, from 0."""
+    timestamp_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    found: FoundFace
+    aligned: AlignedFace
+    visibility: Visibility
+
+
+class Predictor:
+    """Says for every face of a picture what emotion it looks like, or why it doesn't say.
+
+    One object serves any number of threads at once.
+
+    `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the
+    first of these). `detector` is anything that fits the Detector protocol (default: MediaPipe's
+    two networks, see `hemiface.vision.assets`); `no_detect` takes each picture's central square for
+    one upright face crop. `hide` is the condition under which everybody is seen, such as `lower`
+    for masks: that part is hidden from the network, filled as in its training. Below a confidence
+    of `abstain_below` no label is given, nor where less than LEAST_VISIBLE of a face can be seen.
+    `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
+
+    Raises:
+        UsageError: an option is out of range, or there is no such model or condition.
+        HemifaceError: no model is shipped and none is named, or the detector was never pulled.
+        DamagedError: a network's file is damaged.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        detector: Detector | None = None,
+        no_detect: bool = False,
+        hide: str | None = None,
+        abstain_below: float | None = None,
+        flip: bool = False,
+        most_pixels: int = MOST_PIXELS,
+    ) -> None:
+        if abstain_below is not None and not 0 <= abstain_below <= 1:
+            raise UsageError(f"abstain_below must lie in 0..1, got {abstain_below}.")
+        if no_detect and detector is not None:
+            raise UsageError("no_detect and a detector exclude each other; give one of them.")
+        self._hidden = condition(hide) if hide else None
+        self.model = OnnxModel.load(_model_path(model))
+        self.model_sha256 = sha256_file(self.model.path)
+        self._detector = detector
+        if detector is None and not no_detect:
+            self._detector = MediaPipeDetector(
+                assets.path_of("detection"), assets.path_of("landmarks")
+            )
+        self._abstain_below = abstain_below or 0.0
+        self._flip = flip
+        self._most_pixels = most_pixels
+
+    @property
+    def hidden(self) -> str:
+        """The key of the declared condition, empty if nothing was declared."""
+        return self._hidden.key if self._hidden else ""
+
+    def settings(self) -> dict[str, object]:
+        """Return what a result depends on besides the picture."""
+        return {
+            "model_sha256": self.model_sha256,
+            "detector": type(self._detector).__name__,
+            "hide": self.hidden,
+            "abstain_below": self._abstain_below,
+            "flip": self._flip,
+            "most_pixels": self._most_pixels,
+        }
+
+    def predict(self, source: str | Path | Pixels) -> Faces:
+        """Return the faces of a picture file, or of an RGB uint8 [height, width, 3] array.
+
+        Raises:
+            DamagedError: the file can't be read; see `hemiface.vision.photos`.
+            UsageError: the array has another type or shape.
+        """
+        if isinstance(source, np.ndarray):
+            return self.predict_frames([Frame(source)])[0]
+        photo = self.read(source)
+        faces = self.predict_frames([Frame(photo.pixels, str(source))])[0]
+        return Faces(faces.source, faces.faces, photo.note)
+
+    def read(self, source: str | Path) -> Photo:
+        """Read a picture under this object's limit of pixels; errors as `predict`."""
+        return read_photo(source, self._most_pixels)
+
+    def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
+        """Return the faces of each frame; the network sees all of them in one batch.
+
+        Raises:
+            UsageError: an array isn't RGB uint8 [height, width, 3].
+        """
+        seen = [self._see(frame.pixels) for frame in frames]
+        names = [
+            f"{frame.source}#{frame.number}#{number}"
+            for frame, faces in zip(frames, seen, strict=True)
+            for number in range(len(faces))
+        ]
+        crops = [one.aligned.pixels for faces in seen for one in faces]
+        values = iter(self._probabilities(crops, names))
+        results = []
+        for frame, faces in zip(frames, seen, strict=True):
+            rows = [self._row(frame, i, one, next(values)) for i, one in enumerate(faces)]
+            results.append(Faces(frame.source, tuple(rows)))
+        return results
+
+    def _see(self, pixels: Pixels) -> list[_Seen]:
+        """Find, align and look at the faces of one picture."""
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise UsageError(
+                f"A picture must be RGB uint8 [height, width, 3], got {pixels.dtype} "
+                f"{list(pixels.shape)}."
+            )
+        if self._detector is None:
+            aligned = whole_picture(pixels)
+            side = min(pixels.shape[:2])
+            corner = np.array([pixels.shape[1] - side, pixels.shape[0] - side]) // 2
+            box = np.stack([corner, corner + side]).astype(np.float64)
+            looks = visibility(aligned.inside, None, self._hidden)
+            return [_Seen(FoundFace(box, float("nan")), aligned, looks)]
+        seen = []
+        for found in self._detector.detect(pixels):
+            if found.five is None:
+                raise UsageError("This detector marks no eyes, nose and mouth: can't align.")
+            aligned = align(pixels, found.five)
+            marks = None if found.landmarks is None else aligned.place(found.landmarks)
+            seen.append(_Seen(found, aligned, visibility(aligned.inside, marks, self._hidden)))
+        return seen
+
+    def _probabilities(
+        self, crops: Sequence[Pixels], names: Sequence[str]
+    ) -> npt.NDArray[np.float64]:
+        """Return float64 [n, 7]; `names` seed the noise that may fill what is declared hidden."""
+        if not crops:
+            return np.zeros((0, 7))
+        faces = np.stack(crops)
+        if self._hidden is not None:
+            faces = hide(faces, self._hidden, image_seeds(names))
+        values = self.model.predict(faces).astype(np.float64)
+        if self._flip:
+            values = (values + self.model.predict(faces[:, :, ::-1])) / 2
+        return values
+
+    def _row(
+        self, frame: Frame, number: int, seen: _Seen, values: npt.NDArray[np.float64]
+    ) -> FacePrediction:
+        (left, top), (right, bottom) = seen.found.box.tolist()
+        return FacePrediction(
+            source=frame.source,
+            frame=frame.number,
+            timestamp_s=frame.timestamp_s,
+            face=number,
+            box_px=(left, top, right - left, bottom - top),
+            roll_deg=seen.aligned.roll_deg,
+            detection_score=seen.found.score,
+            presence_score=seen.found.presence,
+            in_picture=float(seen.aligned.inside.mean()),
+            hidden=self.hidden,
+            visibility=seen.visibility,
+            probabilities=tuple(values.tolist()),
+            reason=self._why_not(seen.visibility, float(values.max())),
+            model=self.model.path.stem,
+            model_sha256=self.model_sha256,
+        )
+
+    def _why_not(self, looks: Visibility, confidence: float) -> str:
+        """Return why no label should be given, empty if one should."""
+        if looks.most < LEAST_VISIBLE:
+            return f"at most {100 * looks.most:.0f} % of the face can be seen"
+        if confidence < self._abstain_below:
+            return f"confidence {confidence:.2f} is below {self._abstain_below:.2f}"
+        return ""
+
+
+def _model_path(model: str | Path | None) -> Path:
+    """Return the file of a named or the default model."""
+    from hemiface import shipped
+
+    if model is not None and (Path(model).suffix == ".onnx" or Path(model).is_file()):
+        return Path(model)
+    if model is not None:
+        return shipped.path_of(str(model))
+    known = [one for one in shipped.list_models() if one.kind == "emotion"]
+    if not known:
+        raise HemifaceError(
+            "No model is shipped with this version; name one that hemiface export wrote with "
+            "--model PATH."
+        )
+    return shipped.path_of(known[0].name)

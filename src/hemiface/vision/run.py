@@ -1,0 +1,297 @@
+"""Photos, folders, videos and cameras to tables: find the files, share the work, resume.
+
+A folder of results holds `faces.<format>` (see `hemiface.vision.results`), `sources.csv` (each
+file with the number of its faces, its error and note), `pictures/` where annotated copies were
+asked for, and a hidden journal, by which the same command goes on where it was killed.
+"""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from hemiface.data.pictures import PICTURE_SUFFIXES
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import atomic_path
+from hemiface.tables import write_csv
+from hemiface.vision.drawing import annotate, blur_faces
+from hemiface.vision.journal import Journal
+from hemiface.vision.predictor import Frame, Predictor
+from hemiface.vision.results import SCHEMA, Faces, write_rows
+from hemiface.vision.video import VIDEO_SUFFIXES, camera_number, open_writer, read_frames
+
+__all__ = ["Outcome", "Source", "find_sources", "run"]
+
+OnProgress = Callable[[str, int, int], None]
+
+_FRAMES_AT_ONCE = 16
+_TOLD_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to look at."""
+
+    name: str
+    """As it stands in the results: the path as it was given, or camera:N."""
+    kind: str
+    """photo, video or camera."""
+    inner: Path
+    """Where its annotated copy goes below `pictures`."""
+
+    @property
+    def fingerprint(self) -> list[int]:
+        """Size and time of change of the file; results of another one don't count."""
+        try:
+            known = os.stat(self.name)  # noqa: PTH116 - a camera is no path
+        except OSError:
+            return []
+        return [known.st_size, known.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    sources: list[dict[str, Any]]
+    """One per source: source, kind, faces, frames, error, note; empty strings where all is well."""
+    rows: Callable[[], Iterator[dict[str, Any]]] = field(repr=False)
+    """Rows of the schema, read from disk as they are asked for while the run's folder is open."""
+    written: list[Path]
+    """The tables; empty without a folder of results."""
+
+    @property
+    def errors(self) -> list[str]:
+        """One sentence for each source that couldn't be read (to its end)."""
+        return [one["error"] for one in self.sources if one["error"]]
+
+    @property
+    def faceless(self) -> list[str]:
+        """The readable sources without a face."""
+        return [one["source"] for one in self.sources if not one["faces"] and not one["error"]]
+
+
+def find_sources(names: Sequence[str]) -> list[Source]:
+    """Return what to look at: files and cameras as named, and the pictures and videos in folders.
+
+    Folders are searched deeply, in the order of names; files of other kinds in them and files whose
+    name begins with a dot are passed over. A file named on purpose is tried whatever its suffix.
+
+    Raises:
+        DamagedError: a file or folder doesn't exist.
+        UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
+    """
+    found: dict[str, Source] = {}
+    for name in names:
+        path = Path(name)
+        if camera_number(name) is not None:
+            found[name] = Source(name, "camera", Path(name.replace(":", "-")))
+        elif path.is_dir():
+            inside = [
+                Source(str(one), _kind(one), one.relative_to(path))
+                for one in sorted(path.rglob("*"))
+                if one.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
+                and not one.name.startswith(".")
+                and one.is_file()
+            ]
+            if not inside:
+                raise UsageError(f"Folder {path} holds neither pictures nor videos.")
+            found |= {one.name: one for one in inside}
+        elif path.is_file():
+            found[str(path)] = Source(str(path), _kind(path), Path(path.name))
+        else:
+            raise DamagedError(f"{path} doesn't exist; check the path.")
+    return list(found.values())
+
+
+def _kind(path: Path) -> str:
+    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
+
+
+@contextmanager
+def run(
+    sources: Sequence[Source],
+    predictor: Predictor,
+    folder: Path,
+    *,
+    formats: Sequence[str] = (),
+    pictures: bool = False,
+    blur: bool = False,
+    workers: int = 1,
+    most_frames: int | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Iterator[Outcome]:
+    """Look at every source and write tables into `folder`; yield what came of it.
+
+    A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
+    journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
+    again. `workers` threads share the photos. Each camera and video stops after `most_frames`.
+    `on_progress` is called with what is done, its number and the total.
+
+    Raises:
+        UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
+            unknown format, or two annotated pictures would have the same name.
+        HemifaceError: the folder can't be written.
+    """
+    _check(sources, pictures, blur, workers, most_frames)
+    settings = {**predictor.settings(), "schema": SCHEMA, "pictures": pictures, "blur": blur,
+                "most_frames": most_frames}  # fmt: skip
+    copies = _Copies(folder / "pictures", blur) if pictures else None
+    with Journal(folder, settings) as journal:
+        todo = [one for one in sources if not _is_done(one, journal)]
+        done = len(sources) - len(todo)
+        photos = [one for one in todo if one.kind == "photo"]
+        for source, faces, error in _photos(photos, predictor, copies, workers):
+            if faces:
+                journal.add(source.name, [face.row() for face in faces])
+            known = {"faces": len(faces or ()), "frames": None, "error": error}
+            journal.end(source.name, _known(source, known, faces.note if faces else ""))
+            done += 1
+            on_progress(f"looking at {Path(source.name).name}", done, len(sources))
+        for source in todo:
+            if source.kind != "photo":
+                _watch(source, predictor, copies, journal, most_frames, on_progress)
+        names = [one.name for one in sources]
+        told = [{"source": name, **_told(journal.ended[name])} for name in names]
+        written = []
+        if formats:
+            written = write_rows(journal.rows(names), folder, formats)
+            write_csv(pd.DataFrame(told), folder / "sources.csv")
+            written.append(folder / "sources.csv")
+        yield Outcome(told, lambda: journal.rows(names), written)
+
+
+def _check(
+    sources: Sequence[Source], pictures: bool, blur: bool, workers: int, most_frames: int | None
+) -> None:
+    if workers < 1 or (most_frames is not None and most_frames < 1):
+        raise UsageError("Workers and frames must be at least 1.")
+    if blur and not pictures:
+        raise UsageError("Blurring changes the pictures that --save-image writes; give both.")
+    twice = [path for path, n in Counter(one.inner for one in sources).items() if n > 1]
+    if pictures and twice:
+        raise UsageError(f"Two of the sources would both become {twice[0]}; rename one of them.")
+
+
+def _is_done(source: Source, journal: Journal) -> bool:
+    known = journal.ended.get(source.name)
+    return (
+        known is not None
+        and source.kind != "camera"
+        and not known["error"]
+        and known["fingerprint"] == source.fingerprint
+    )
+
+
+def _known(source: Source, values: dict[str, Any], note: str) -> dict[str, Any]:
+    return {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
+
+
+def _told(known: dict[str, Any]) -> dict[str, Any]:
+    return {key: known[key] for key in ("kind", "faces", "frames", "error", "note")}
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Annotated copies of what was looked at."""
+
+    folder: Path
+    blur: bool
+
+    def drawn(self, frame: Frame, faces: Faces) -> Any:
+        pixels = blur_faces(frame.pixels, faces) if self.blur else frame.pixels
+        return annotate(pixels, faces)
+
+    def save(self, source: Source, frame: Frame, faces: Faces) -> None:
+        with atomic_path(self.folder / source.inner.with_suffix(".png")) as partial:
+            Image.fromarray(self.drawn(frame, faces)).save(partial)
+
+
+def _photos(
+    sources: Sequence[Source], predictor: Predictor, copies: _Copies | None, workers: int
+) -> Iterator[tuple[Source, Faces | None, str]]:
+    """Yield each photo with its faces, or None and the error, in order."""
+
+    def look(source: Source) -> tuple[Source, Faces | None, str]:
+        try:
+            photo = predictor.read(source.name)
+        except DamagedError as error:
+            return source, None, str(error)
+        frame = Frame(photo.pixels, source.name)
+        found = predictor.predict_frames([frame])[0]
+        faces = Faces(found.source, found.faces, photo.note)
+        if copies is not None:
+            copies.save(source, frame, faces)
+        return source, faces, ""
+
+    with ThreadPoolExecutor(workers) as pool:
+        rest = iter(sources)
+        # A few more than the workers wait: photos that nobody looks at yet would fill the memory.
+        waiting: deque[Future[tuple[Source, Faces | None, str]]] = deque(
+            pool.submit(look, one) for one in islice(rest, 2 * workers)
+        )
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(look, one) for one in islice(rest, 1))
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def _watch(
+    source: Source,
+    predictor: Predictor,
+    copies: _Copies | None,
+    journal: Journal,
+    most_frames: int | None,
+    on_progress: OnProgress,
+) -> None:
+    """Look at a video or camera, some frames at a time."""
+    frames, faces, error = 0, 0, ""
+    stream = islice(read_frames(source.name), most_frames)
+    with ExitStack() as stack:
+        writer = None
+        while True:
+            part, error = _some(stream, source.kind)
+            # No file for a video without a frame.
+            if copies is not None and writer is None and part:
+                target = copies.folder / source.inner.with_suffix(".mp4")
+                writer = stack.enter_context(open_writer(target))
+            for frame, found in zip(part, predictor.predict_frames(part), strict=True):
+                if writer is not None and copies is not None:
+                    writer.add(copies.drawn(frame, found), frame.timestamp_s)
+                if found:
+                    journal.add(source.name, [face.row() for face in found])
+                frames, faces = frames + 1, faces + len(found)
+                if frames % _TOLD_EVERY == 0:
+                    on_progress(f"watching {source.name}", frames, frames)
+            if len(part) < _FRAMES_AT_ONCE:
+                break
+    if not frames and not error:
+        error = f"Video {source.name} has no frames; get it again."
+    note = "sound isn't kept" if writer is not None and source.kind == "video" else ""
+    known = {"faces": faces, "frames": frames, "error": error}
+    journal.end(source.name, _known(source, known, note))
+
+
+def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str]:
+    """Return the next frames, and what went wrong after them; Ctrl-C ends a camera."""
+    part: list[Frame] = []
+    try:
+        for frame in islice(stream, _FRAMES_AT_ONCE):
+            part.append(frame)  # noqa: PERF402 - what came before an error must stay
+    except DamagedError as error:
+        return part, str(error)
+    except KeyboardInterrupt:
+        if kind != "camera":
+            raise
+    return part, ""

@@ -1,0 +1,146 @@
+"""Frames out of a video or camera, and H.264 video out of frames, one after another."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.files import atomic_path
+from hemiface.vision.predictor import Frame
+
+__all__ = ["VIDEO_SUFFIXES", "VideoWriter", "camera_number", "open_writer", "read_frames"]
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+
+_CAMERA = "camera:"
+_TIME_BASE = Fraction(1, 90_000)
+
+
+def camera_number(source: str) -> int | None:
+    """Return N of `camera:N`, None if `source` names no camera.
+
+    Raises:
+        UsageError: what follows `camera:` is no number.
+    """
+    if not source.startswith(_CAMERA):
+        return None
+    number = source.removeprefix(_CAMERA)
+    if not number.isdecimal():
+        raise UsageError(f"{source!r} names no camera; the first one is camera:0.")
+    return int(number)
+
+
+def read_frames(source: str | Path) -> Iterator[Frame]:
+    """Yield a video's frames one by one, upright, with number and time; nothing else is kept.
+
+    Raises:
+        HemifaceError: there is no such camera.
+        DamagedError: the file is missing, empty, no video, cut off or in an unknown codec; frames
+            before the damage have been yielded.
+    """
+    import av
+
+    name = str(source)
+    number = camera_number(name)
+    if number is None and not Path(source).is_file():
+        raise DamagedError(f"Video {source} doesn't exist; check the path.")
+    if number is None and not Path(source).stat().st_size:
+        raise DamagedError(f"Video {source} is empty (0 bytes); get it again.")
+    try:
+        with _open(source, number) as container:
+            if not container.streams.video:
+                raise DamagedError(f"{name} has no pictures in it, only sound or data.")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for index, frame in enumerate(container.decode(stream)):
+                pixels = frame.to_ndarray(format="rgb24")
+                turned = np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90) % 4)
+                yield Frame(np.ascontiguousarray(turned), name, index, frame.time)
+    except av.error.FFmpegError as error:
+        reason = error.strerror or str(error)
+        if number is not None:
+            raise HemifaceError(
+                f"Camera {number} can't be opened ({reason}); is it plugged in, and free?"
+            ) from error
+        raise DamagedError(
+            f"Video {source} can't be read to its end ({reason}); get it again or convert it."
+        ) from error
+
+
+def _open(source: str | Path, number: int | None) -> Any:
+    import av
+
+    if number is None:
+        return av.open(str(source))
+    if sys.platform == "darwin":
+        return av.open(str(number), format="avfoundation")
+    if sys.platform == "win32":
+        return av.open(f"video={number}", format="dshow")
+    return av.open(f"/dev/video{number}", format="v4l2")
+
+
+class VideoWriter:
+    """An H.264 video that grows by a frame at a time; see `open_writer`."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._stream: Any = None
+        self._last = -1
+
+    def add(self, pixels: npt.NDArray[np.uint8], timestamp_s: float | None) -> None:
+        """Append an RGB picture [height, width, 3], shown from `timestamp_s` on.
+
+        The first one decides on the size, which is cut to even numbers as H.264 needs; later ones
+        are fitted to it.
+        """
+        import av
+
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=30)
+            self._stream.width = max(pixels.shape[1] // 2 * 2, 2)
+            self._stream.height = max(pixels.shape[0] // 2 * 2, 2)
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.codec_context.time_base = _TIME_BASE
+            self._stream.options = {"preset": "veryfast", "crf": "21"}
+        size = (self._stream.height, self._stream.width)
+        if pixels.shape[0] - size[0] in (0, 1) and pixels.shape[1] - size[1] in (0, 1):
+            pixels = pixels[: size[0], : size[1]]
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = frame.reformat(size[1], size[0], "yuv420p")
+        at = self._last + 3000 if timestamp_s is None else round(timestamp_s / _TIME_BASE)
+        # Players want time to go on, whatever a damaged file says.
+        self._last = max(at, self._last + 1)
+        frame.pts, frame.time_base = self._last, _TIME_BASE
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+
+
+@contextmanager
+def open_writer(path: Path) -> Iterator[VideoWriter]:
+    """Yield a writer of an .mp4 file that gets its name when it is whole; sound isn't kept.
+
+    Raises:
+        HemifaceError: the file can't be written.
+    """
+    import av
+
+    with atomic_path(path) as partial:
+        try:
+            with av.open(str(partial), "w", format="mp4") as container:
+                writer = VideoWriter(container)
+                yield writer
+                writer.finish()
+        except av.error.FFmpegError as error:
+            raise HemifaceError(
+                f"{path} can't be written as H.264 video ({error.strerror or error})."
+            ) from error

@@ -1,0 +1,111 @@
+"""How much of a face could be seen, region by region, and how that is known.
+
+A value is the share in 0..1 of a region's pixels in the aligned 48 x 48 face that could be seen.
+Its source is a word:
+
+- declared: the user said what is hidden (`--hide lower`: everybody wears a mask).
+- measured: the picture's border cuts the region.
+- unknown: the region lies inside the picture; whether something lies over it isn't known, and the
+  value is NaN.
+
+Where the user declared something, a border still takes away what it cuts.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.occlusion import Condition, hidden_mask
+from hemiface.tables import FER2013_SIZE_PX
+
+__all__ = ["REGIONS", "SOURCES", "Visibility", "region_masks", "visibility"]
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+HALVES = ("upper", "lower", "left", "right")
+FEATURES = ("eyes", "nose", "mouth")
+REGIONS = (*HALVES, *FEATURES)
+"""What is told apart; halves are the crop's, left and right the viewer's."""
+
+SOURCES = ("declared", "measured", "unknown")
+
+# Indices of MediaPipe's face mesh: what outlines each feature.
+_EYE_POINTS = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
+    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
+)
+_NOSE_POINTS = (168, 193, 417, 122, 351, 48, 278, 64, 294, 98, 327, 2)
+_MOUTH_POINTS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # fmt: skip # noqa: E501
+_FEATURE_POINTS = {"eyes": _EYE_POINTS, "nose": (_NOSE_POINTS,), "mouth": (_MOUTH_POINTS,)}
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """The visible share of each region with its source, and of the whole face."""
+
+    shares: Mapping[str, float]
+    """Region -> 0..1, NaN where unknown."""
+    sources: Mapping[str, str]
+    """Region -> declared, measured or unknown."""
+    most: float
+    """The most of the crop that can be visible: what neither a border nor the user takes away."""
+
+
+def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
+    """Return region -> bool [48, 48] for landmarks [468, 2] in pixels of the crop.
+
+    Without landmarks only the four halves come back. Features are the convex hulls of their
+    outlines; one that lies outside the crop has an empty mask.
+    """
+    side = FER2013_SIZE_PX
+    half = side // 2
+    masks = {name: np.zeros((side, side), dtype=bool) for name in HALVES}
+    masks["upper"][:half] = True
+    masks["lower"][half:] = True
+    masks["left"][:, :half] = True
+    masks["right"][:, half:] = True
+    if landmarks is not None:
+        for name, outlines in _FEATURE_POINTS.items():
+            drawn = np.zeros((side, side), dtype=np.uint8)
+            for outline in outlines:
+                points = np.floor(landmarks[list(outline)]).astype(np.int32)
+                cv2.fillConvexPoly(drawn, cv2.convexHull(points), 1)
+            masks[name] = drawn.astype(bool)
+    return masks
+
+
+def visibility(
+    inside: Mask, landmarks: Floats | None, declared: Condition | None = None
+) -> Visibility:
+    """Say what can be seen of an aligned face.
+
+    `inside` is bool [48, 48], True where the crop shows the photo; `landmarks` float64 [468, 2] in
+    pixels of the crop or None; `declared` names what the user says is hidden.
+    """
+    seen = inside
+    if declared is not None:
+        seen = inside & ~hidden_mask(declared, *inside.shape)
+    masks = region_masks(landmarks)
+    shares, sources = {}, {}
+    for region in REGIONS:
+        mask = masks.get(region)
+        known = mask is not None and bool(mask.any())
+        cut = mask is not None and known and not inside[mask].all()
+        if mask is None or not known:
+            source = "unknown"
+        elif declared is not None:
+            source = "declared"
+        else:
+            source = "measured" if cut else "unknown"
+        sources[region] = source
+        shares[region] = math.nan if source == "unknown" or mask is None else _share(seen, mask)
+    return Visibility(shares, sources, float(seen.mean()))
+
+
+def _share(seen: Mask, mask: Mask) -> float:
+    return float(seen[mask].mean())
