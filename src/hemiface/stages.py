@@ -251,7 +251,9 @@ def _trained_seconds(bundle: Path | None) -> float:
 
 def _command() -> str:
     """Return the command line without the folder that the program lies in."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    # What `python -m hemiface` is called.
+    return " ".join(["hemiface" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def _remove_products(folder: Path) -> None:
