@@ -1,0 +1,61 @@
+"""The command line: parse, call one function, print. Heavy imports happen inside the commands."""
+
+import sys
+
+# The order in which these register their commands is the order of --help.
+from hemiface.cli import networks, results, faces, data, models  # isort: skip
+from hemiface.cli.apps import app
+from hemiface.cli.options import JsonOption
+from hemiface.cli.printing import print_json
+from hemiface.errors import HemifaceError
+
+__all__ = ["app", "data", "faces", "main", "models", "networks", "results"]
+
+
+def main() -> None:
+    """Run the command line; errors become one sentence on stderr and a documented exit code."""
+    try:
+        app(standalone_mode=True)
+    except HemifaceError as error:
+        print(f"hemiface: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _extra_of(error.name or "")
+        if extra is None:
+            raise
+        print(
+            f"hemiface: this command needs {error.name}; pip install 'hemiface[{extra}]'.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+@app.command()
+def info(as_json: JsonOption = False) -> None:
+    """Print versions and devices: what a bug report needs."""
+    from hemiface.provenance import environment
+
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        print("torch is not installed: pip install 'hemiface[train]' to train.", file=sys.stderr)
+    known = environment()
+    if as_json:
+        print_json(known)
+        return
+    for part, values in known.items():
+        print(part)
+        for name, value in values.items():
+            print(f"  {name}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _extra_of(module: str) -> str | None:
+    """Return the extra that brings `module`, None if it is none of ours."""
+    top = module.partition(".")[0]
+    if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
+        return "train"
+    if top in {"onnx", "onnxscript"}:
+        return "export"
+    if top == "av":
+        return "video"
+    return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None

@@ -1,0 +1,79 @@
+"""Commands that look at data: check, show, phantom."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import data_app
+from hemiface.cli.options import JsonOption, LabelsOption, SkipBadOption
+from hemiface.cli.printing import print_json, print_tables, show_progress
+from hemiface.cli.reading import words
+
+__all__ = ["data_check", "data_phantom", "data_show"]
+
+
+@data_app.command("check")
+def data_check(
+    path: Annotated[str, typer.Argument(help="Any source of data.")],
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit: counts, duplicates, leaks between splits, conflicting labels, unreadable files."""
+    from hemiface.data import load
+    from hemiface.data.audit import audit, format_audit
+
+    images = load(path, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        found = audit(
+            images, progress=lambda done, total: on_progress("comparing images", done, total)
+        )
+    if as_json:
+        print_json(found)
+    else:
+        print_tables(format_audit(found))
+
+
+@data_app.command("show")
+def data_show(
+    path: Annotated[str, typer.Argument(help="Any source of data, or a run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the sheets.")] = Path("sheets"),
+    seed: Annotated[int, typer.Option(help="Which examples are drawn.")] = 0,
+    conditions: Annotated[str, typer.Option(help="Comma-separated, for the second sheet.")] = (
+        "full,upper,lower,left,right"
+    ),
+    predictions: Annotated[
+        Path | None, typer.Option(help="A prediction table, for sheets of confident mistakes.")
+    ] = None,
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw sheets: examples of each class, every condition, the most confident mistakes."""
+    from hemiface.data import load
+    from hemiface.data.sheets import write_sheets
+
+    images = load(path, labels=labels or None, skip_bad=skip_bad)
+    keys = words(conditions)
+    beside = Path(path) / "predictions.parquet"
+    table = predictions or (beside if beside.is_file() else None)
+    written = write_sheets(images, out, conditions=keys, predictions=table, seed=seed)
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        for sheet in written:
+            print(sheet)
+
+
+@data_app.command("phantom")
+def data_phantom(
+    out: Annotated[Path, typer.Option(help="New folder of class folders.")],
+    n: Annotated[int, typer.Option("--n", min=70, help="How many faces.")] = 3000,
+    seed: Annotated[int, typer.Option(help="Seed of every face.")] = 0,
+) -> None:
+    """Render faces whose right answers are known."""
+    from hemiface.data import phantom
+
+    phantom.write_folder(phantom.make(n, seed), out)
+    print(out)

@@ -1,0 +1,94 @@
+"""Commands that take pictures: predict, occlude."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import app
+from hemiface.cli.options import JsonOption
+from hemiface.cli.printing import print_json, show_progress
+from hemiface.cli.reading import words
+
+__all__ = ["occlude", "predict"]
+
+
+@app.command()
+def predict(
+    sources: Annotated[
+        list[str], typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE...")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
+    ] = "",
+    hide: Annotated[
+        str, typer.Option(help="What everybody hides: lower for masks, upper for headsets, ...")
+    ] = "",
+    no_detect: Annotated[
+        bool, typer.Option("--no-detect", help="The pictures are upright face crops.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Comma-separated: csv, parquet, jsonl.")
+    ] = "csv",
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Give no label below this confidence.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    save_image: Annotated[
+        bool, typer.Option("--save-image", help="Write annotated copies below --out.")
+    ] = False,
+    blur: Annotated[bool, typer.Option("--blur", help="Blur the faces in these copies.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A source without a face ends with exit code 3.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Threads that share the photos.", min=1)] = 1,
+    frames: Annotated[
+        int | None, typer.Option(help="Stop a video or camera after so many.", min=1)
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
+    from hemiface.vision.command import predict as run
+
+    with show_progress() as on_progress:
+        run(
+            sources,
+            model=model or None,
+            hide=hide or None,
+            no_detect=no_detect,
+            out=out,
+            formats=words(formats),
+            abstain_below=abstain_below,
+            flip=flip,
+            save_image=save_image,
+            blur=blur,
+            strict=strict,
+            workers=workers,
+            frames=frames,
+            max_pixels=max_pixels,
+            as_json=as_json,
+            on_progress=on_progress,
+        )
+
+
+@app.command()
+def occlude(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    as_json: JsonOption = False,
+) -> None:
+    """Hide a part of pictures, as stimuli; exactly the named pixels change."""
+    from hemiface.stimuli import occlude_files
+
+    written = occlude_files(images, hide, fill, out)
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        for path in written:
+            print(path)

@@ -1,0 +1,86 @@
+"""Commands about models at hand: list, verify, add, pull."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import models_app
+from hemiface.cli.options import FolderOption, JsonOption
+from hemiface.cli.printing import print_json, print_tables, show_progress
+from hemiface.errors import DamagedError
+
+__all__ = ["models_add", "models_list", "models_pull", "models_verify"]
+
+
+@models_app.command("list")
+def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """List models with precision, size, licence, accuracy and SHA-256."""
+    from hemiface import shipped
+
+    rows = shipped.describe(folder)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_tables([shipped.format_models(rows)])
+    else:
+        print("No models are shipped with this version.")
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; default all.")] = None,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check each model's size and SHA-256, open it and let it look at one rendered face."""
+    from hemiface import shipped
+
+    found = shipped.verify(names or (), folder)
+    if as_json:
+        print_json(found)
+    else:
+        for name, problem in found.items():
+            print(f"{name}: {problem or 'whole'}")
+        if not found:
+            print("No models are shipped with this version.")
+    problems = [problem for problem in found.values() if problem]
+    if problems:
+        raise DamagedError(f"{len(problems)} of {len(found)} models can't be used. {problems[0]}")
+
+
+@models_app.command("add")
+def models_add(
+    file: Annotated[Path, typer.Argument(help="What hemiface export wrote.")],
+    name: Annotated[str, typer.Option(help="What users will call it.")],
+    summary: Annotated[str, typer.Option(help="One sentence: what it is for.")],
+    folder: FolderOption = None,
+) -> None:
+    """Put an exported model into the package's folder (for maintainers) or one of your own."""
+    from hemiface import shipped
+
+    shipped.add(file, name, summary, folder)
+    print(shipped.path_of(name, folder))
+
+
+@models_app.command("pull")
+def models_pull(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="The wheel or a .tflite: file or address. Repeatable."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never touch the network; so does HEMIFACE_OFFLINE=1.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Get the two small networks that find faces (Apache-2.0), once, and check their SHA-256."""
+    from hemiface.vision.assets import pull
+
+    with show_progress() as on_progress:
+        files = pull(source or (), offline=offline, on_progress=on_progress)
+    if as_json:
+        print_json([str(path) for path in files])
+    else:
+        for path in files:
+            print(path)

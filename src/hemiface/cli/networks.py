@@ -1,0 +1,231 @@
+"""Commands that make networks and run them: study, train, evaluate, ensemble, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import app
+from hemiface.cli.options import (
+    ConfigPath,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LabelsOption,
+    SetOption,
+    SkipBadOption,
+)
+from hemiface.cli.printing import (
+    print_cells,
+    print_json,
+    print_study,
+    print_tables,
+    records,
+    show_progress,
+)
+from hemiface.cli.reading import read_config, training_images, words
+from hemiface.errors import UsageError
+
+__all__ = ["ensemble", "evaluate", "export", "study", "train"]
+
+
+@app.command()
+def study(
+    config: ConfigPath,
+    data: DataOption = "",
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<name>.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Start over, or go on where it was.")
+    ] = False,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole study: data, baseline, specialists, evaluation, statistics, report."""
+    from hemiface.stages import study as run_study
+
+    chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        folder = run_study(chosen, out=out, fresh=fresh, device=device, on_progress=on_progress)
+    print_study(folder, as_json)
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Folder of the Bundle, history and checkpoint.")],
+    init: Annotated[Path | None, typer.Option(help="Bundle to start from.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Bundle of the baseline to learn from.")
+    ] = None,
+    condition: Annotated[str, typer.Option(help="What is hidden, or any.")] = "full",
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
+    max_steps: Annotated[int | None, typer.Option(help="Stop early, to rehearse.", min=1)] = None,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one network; killed and started again, it goes on where it was."""
+    from hemiface.model import Bundle
+    from hemiface.train import fit, task
+
+    chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
+    images = training_images(chosen, out)
+    job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
+    with show_progress() as on_progress:
+        bundle = fit(
+            job,
+            images,
+            out,
+            device=device,
+            on_step=lambda done, total: on_progress(f"training {job.model_id}", done, total),
+        )
+    known = Bundle.load(bundle).provenance
+    if as_json:
+        print_json({"bundle": str(bundle), **known})
+    else:
+        print(
+            f"{bundle}: epoch {known['epoch']}, "
+            f"validation accuracy {known['validation_accuracy']:.4f}"
+        )
+
+
+@app.command()
+def evaluate(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors, or *.onnx.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
+    split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated; a fill is added as upper@mean.")
+    ] = "full,upper,lower,left,right",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
+    ] = False,
+    device: DeviceOption = "auto",
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the prediction table of every Bundle under every condition."""
+    from hemiface import metrics
+    from hemiface.data import load
+    from hemiface.evaluation import evaluate as run
+
+    images = load(data, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        predictions = run(
+            bundles,
+            images,
+            conditions=words(conditions),
+            splits=split or ["test"],
+            flip=flip,
+            mirrored=mirrored,
+            device=device,
+            out=out,
+            on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
+        )
+    scores = metrics.summarise(predictions)
+    if as_json:
+        print_json({"predictions": str(out), "scores": records(scores)})
+    else:
+        print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
+        print(f"{out}: {len(predictions):,} rows")
+
+
+@app.command()
+def ensemble(
+    tables: Annotated[list[Path], typer.Argument(help="Prediction tables, *.parquet.")],
+    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("ensemble.parquet"),
+    size: Annotated[int, typer.Option(help="Most members.", min=1)] = 5,
+    members: Annotated[
+        str, typer.Option(help="Comma-separated model IDs, instead of choosing them.")
+    ] = "",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated: what members are chosen by.")
+    ] = "full",
+    name: Annotated[str, typer.Option(help="Name of the new model.")] = "ensemble",
+    as_json: JsonOption = False,
+) -> None:
+    """Average networks; the members are chosen on the validation split."""
+    from hemiface import ensembles, metrics
+    from hemiface.tables import read_predictions, write_predictions
+
+    joined = ensembles.join([read_predictions(path) for path in tables])
+    chosen = words(members) or ensembles.select(joined, size=size, conditions=words(conditions))
+    combined = ensembles.combine(joined, chosen, name)
+    write_predictions(combined, out, combined.attrs["hemiface"])
+    scores = metrics.summarise(combined, by=("model", "split", "condition"))
+    if as_json:
+        found = {"predictions": str(out), "members": list(chosen), "scores": records(scores)}
+        print_json(found)
+        return
+    for split, rows in scores[scores["metric"] == "accuracy"].groupby("split", sort=False):
+        print_cells(rows, f"Accuracy on the {split} split, %")
+    print(f"{out}: the mean of {', '.join(chosen)}")
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Bundle, *.safetensors.")],
+    to: Annotated[str, typer.Option("--to", help="The format: onnx.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; default <bundle>-<precision>.onnx beside it.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or fp16: weights stored in half precision.")
+    ] = "fp32",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to eight bits.")] = False,
+    calibrate: Annotated[
+        str, typer.Option(help="Data whose training images set the ranges of int8.")
+    ] = "",
+    calibration: Annotated[
+        str, typer.Option(help="What int8 does with outliers: percentile, minmax or entropy.")
+    ] = "percentile",
+    parity: Annotated[
+        str, typer.Option(help="Data to compare file and Bundle on; default rendered faces.")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Split of the parity data.")] = "test",
+    conditions: Annotated[
+        str, typer.Option(help="Comma-separated, for the parity report.")
+    ] = "full,upper,lower,left,right",
+    scores: Annotated[
+        Path | None, typer.Option(help="matrix.csv of the run, to store this Bundle's scores.")
+    ] = None,
+    most_loss: Annotated[
+        float, typer.Option(help="Points of accuracy that int8 may lose under a condition.")
+    ] = 0.5,
+    opset: Annotated[int, typer.Option(help="ONNX operator set.")] = 18,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
+    from hemiface import export as exports
+    from hemiface.data import load
+
+    if to != "onnx":
+        raise UsageError(f"Format {to!r} is unknown; choose onnx.")
+    with show_progress():
+        model = exports.export(
+            bundle,
+            out,
+            precision=precision,
+            int8=int8,
+            calibrate=load(calibrate).split("train") if calibrate else None,
+            calibration=calibration,
+            parity=load(parity).split(split) if parity else None,
+            conditions=words(conditions),
+            scores=exports.scores_of(scores, bundle) if scores else None,
+            opset=opset,
+            most_loss_points=most_loss,
+        )
+    if as_json:
+        print_json(exports.described(model))
+    else:
+        print_tables([exports.format_export(model)])
+        print(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")

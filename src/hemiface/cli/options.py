@@ -1,0 +1,55 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "ConfigPath",
+    "DataOption",
+    "DeviceOption",
+    "DrawsOption",
+    "FolderOption",
+    "JsonOption",
+    "LabelsOption",
+    "OutFolder",
+    "SetOption",
+    "SkipBadOption",
+    "SourcePath",
+]
+
+ConfigPath = Annotated[Path, typer.Argument(help="TOML file, such as configs/quick.toml.")]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="fer2013.csv (also .gz, .bz2, .zip), a folder of class folders, a run folder, "
+        "or phantom: for rendered faces.",
+    ),
+]
+LabelsOption = Annotated[
+    str,
+    typer.Option(
+        "--labels",
+        help="ferplus=PATH takes the labels from FER+ votes, ferplus-majority=PATH only those "
+        "with more than half of them.",
+    ),
+]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out what can't be read, and count it.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one key: --set train.epochs=10. Repeatable."),
+]
+SourcePath = Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the tables; default beside the predictions.")
+]
+DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
+]

@@ -1,0 +1,205 @@
+"""What a user sees: progress on standard error, tables or one JSON document on standard output."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemiface.errors import HemifaceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from hemiface.stages import OnProgress
+
+__all__ = [
+    "print_calibration",
+    "print_cells",
+    "print_differences",
+    "print_halves",
+    "print_json",
+    "print_study",
+    "print_tables",
+    "records",
+    "show_progress",
+]
+
+
+class _InterruptedError(HemifaceError):
+    """Long work was stopped with Ctrl-C."""
+
+    exit_code = 130
+
+
+@contextmanager
+def show_progress() -> Iterator["OnProgress"]:
+    """Show progress on stderr: a bar in a terminal, else only what is logged."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    logger = logging.getLogger("hemiface")
+    terminal = console.is_terminal
+    handler: logging.Handler = (
+        RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        if terminal
+        else logging.StreamHandler(sys.stderr)
+    )
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+    )
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not terminal)
+    tasks: dict[str, Any] = {}
+
+    def on_progress(what: str, done: int, total: int) -> None:
+        kind = what.split()[0]
+        if kind not in tasks or done == 1:
+            for old in tasks.values():
+                bar.remove_task(old)
+            tasks.clear()
+            tasks[kind] = bar.add_task(what, total=total)
+        bar.update(tasks[kind], completed=done, total=total, description=what)
+
+    try:
+        with bar:
+            yield on_progress
+    except KeyboardInterrupt as stop:
+        # typer would answer with a bare "Aborted".
+        raise _InterruptedError("interrupted; the same command goes on where it was.") from stop
+    finally:
+        logger.removeHandler(handler)
+
+
+def print_study(folder: Path, as_json: bool) -> None:
+    """Print what a finished study found on its test split, and where the report is."""
+    import pandas as pd
+
+    matrix = pd.read_csv(folder / "matrix.csv", dtype={"seed": "str"})
+    chosen = matrix[(matrix["protocol"] == "standard") & (matrix["metric"] == "accuracy")]
+    seeds = chosen[chosen["seed"] == "mean"]
+    if as_json:
+        print_json(
+            {
+                "folder": str(folder),
+                "report": str(folder / "report.html"),
+                "accuracy": records(seeds[["model", "condition", "value", "low", "high", "n"]]),
+            }
+        )
+        return
+    print_cells(seeds, "Accuracy on the test split, % (rows: trained on, columns: hidden)")
+    print(f"Report: {folder / 'report.html'}")
+
+
+def print_cells(cells: "pd.DataFrame", title: str) -> None:
+    """Print one metric as models x conditions, in per cent."""
+    from rich.table import Table
+
+    conditions = list(dict.fromkeys(cells["condition"]))
+    corner = "trained on"
+    if len(conditions) > 8:
+        # Sixteen columns don't fit: let the conditions go down the page.
+        cells = cells.rename(columns={"model": "condition", "condition": "model"})
+        conditions, corner = list(dict.fromkeys(cells["condition"])), "hidden"
+    table = Table(title=title, title_justify="left")
+    table.add_column(corner)
+    for key in conditions:
+        table.add_column(key, justify="right")
+    for model in dict.fromkeys(cells["model"]):
+        row = cells[cells["model"] == model].set_index("condition")["value"]
+        table.add_row(model, *(f"{100 * row[key]:.1f}" for key in conditions))
+    print_tables([table])
+
+
+def print_differences(rows: "pd.DataFrame", margin: float) -> None:
+    """Print differences of accuracy with intervals, in points."""
+    from rich.table import Table
+
+    title = (
+        "Accuracy, A minus B in points, 95% interval; p corrected (Holm) within its family; "
+        f"alike: within ±{100 * margin:g} points (TOST)"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("compared", "seed", "A", "B"):
+        table.add_column(name)
+    for name in ("A - B", "interval", "p", "alike"):
+        table.add_column(name, justify="right")
+    for one in rows.to_dict("records"):
+        table.add_row(
+            one["kind"],
+            one["seed"],
+            f"{one['model_a']} on {one['condition_a']}",
+            f"{one['model_b']} on {one['condition_b']}",
+            f"{100 * one['difference']:+.1f}",
+            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+            f"{one['p_holm']:.2g}",
+            "yes" if one["p_equivalence"] < 0.05 else "",
+        )
+    print_tables([table])
+
+
+def print_calibration(scores: "pd.DataFrame") -> None:
+    """Print the expected calibration error of each cell before and after."""
+    from rich.table import Table
+
+    rows = scores[scores["metric"] == "ece"]
+    calibrations = list(dict.fromkeys(rows["calibration"]))
+    table = Table(title="Expected calibration error on test images, %", title_justify="left")
+    for name in ("trained on", "seed", "condition"):
+        table.add_column(name)
+    for name in calibrations:
+        table.add_column(name, justify="right")
+    for key, cell in rows.groupby(["model", "seed", "condition"], sort=False):
+        values = cell.set_index("calibration")["value"]
+        table.add_row(*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations))
+    print_tables([table])
+
+
+def print_halves(halves: "pd.DataFrame") -> None:
+    """Print what each half contributes over all images, in points, with intervals."""
+    from rich.table import Table
+
+    title = "What each half contributes (Shapley value, percentage points of probability)"
+    regions = list(dict.fromkeys(halves["region"]))
+    table = Table(title=title, title_justify="left")
+    for column in ("trained on", "fill"):
+        table.add_column(column)
+    for region in regions:
+        table.add_column(region, justify="right")
+    for (model, fill), rows in halves.groupby(["model", "fill"], sort=False):
+        cells = rows.set_index("region")
+        shown = [
+            f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
+            for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
+        ]
+        table.add_row(str(model), str(fill), *shown)
+    print_tables([table])
+
+
+def print_tables(tables: "list[Table]") -> None:
+    """Print tables, as wide as the terminal."""
+    from rich.console import Console
+
+    # Redirected output must not be folded at a guessed 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    for table in tables:
+        console.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return rows as JSON values; NaN becomes null."""
+    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return records

@@ -1,0 +1,61 @@
+"""What commands read: configs, data, prediction tables, lists of words."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hemiface.config import Config
+    from hemiface.data.images import Images
+
+__all__ = [
+    "open_predictions",
+    "read_config",
+    "training_images",
+    "words",
+]
+
+
+def read_config(
+    path: Path, settings: list[str] | None, *, data: str, labels: str, skip_bad: bool
+) -> "Config":
+    """Read a config; what the command line names overrides its keys."""
+    from hemiface.config import load
+
+    extra = []
+    if data:
+        extra.append(f"data.source={json.dumps(data)}")
+    if labels:
+        extra.append(f"data.labels={json.dumps(labels)}")
+    if skip_bad:
+        extra.append("data.skip_bad=true")
+    return load(path, [*(settings or []), *extra])
+
+
+def words(text: str) -> list[str]:
+    """Return the words between commas, without blanks."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def training_images(config: "Config", folder: Path) -> "Images":
+    """Read the data once and keep it beside the training, so that starting again is quick."""
+    from hemiface.data import prepare
+
+    return prepare(
+        config.data.source,
+        folder / "data",
+        labels=config.data.labels or None,
+        skip_bad=config.data.skip_bad,
+        near_duplicates=False,
+        protocol=config.data.protocol,
+    )
+
+
+def open_predictions(source: Path, out: Path | None) -> "tuple[pd.DataFrame, Path]":
+    """Return the prediction table of a run folder or file, and where results go."""
+    from hemiface.tables import read_predictions
+
+    table = source / "predictions.parquet" if source.is_dir() else source
+    return read_predictions(table), out or table.parent
