@@ -128,8 +128,25 @@ def test_only_what_changed_runs_again(run: Path, monkeypatch: pytest.MonkeyPatch
     assert study(monkeypatch, run, "--set", "finetune.train.epochs=2") == 0
     after = stages_run(run)
     changed = {name for name in after if after[name] != before[name]} - {"data"}
-    assert changed == {"left-seed0", "predictions", "report"}
+    assert changed == {"left-seed0", "left-seed0 predictions", "predictions", "report"}
     assert (run / "models/left-seed0/bundle.safetensors").stat().st_mtime_ns != weights
+
+
+def test_a_stopped_evaluation_goes_on_with_the_next_network(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stages_run(run)
+    table = run / "predictions.parquet"
+    whole = read_predictions(table)
+    table.unlink()
+    (run / "models/left-seed0/predictions.parquet").unlink()
+    assert study(monkeypatch, run) == 0
+    after = stages_run(run)
+    changed = {name for name in after if after[name] != before[name]} - {"data", "report"}
+    assert changed == {"left-seed0 predictions", "predictions"}
+    again = read_predictions(table)
+    pd.testing.assert_frame_equal(again, whole)
+    assert again.attrs == whole.attrs
 
 
 def test_fresh_starts_over_and_spares_what_is_not_its_own(

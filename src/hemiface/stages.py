@@ -22,10 +22,12 @@ from hemiface import report
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data import prepare
 from hemiface.data.images import Images
+from hemiface.ensembles import join
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
 from hemiface.occlusion import condition
 from hemiface.provenance import code_hash, environment
+from hemiface.tables import read_predictions, write_predictions
 
 __all__ = ["OnProgress", "study"]
 
@@ -156,27 +158,47 @@ def _evaluate(
     present = set(images.table["split"])
     splits = tuple(split for split in options.splits if split in present)
     target = folder / "predictions.parquet"
+    cells = len(options.conditions)
 
-    def on_cell(done: int, total: int, what: str) -> None:
-        if on_progress:
-            on_progress(f"evaluating {what}", done, total)
+    def mark(of: list[Path]) -> str:
+        return fingerprint(of, images, options.conditions, splits, options.flip)
 
-    def run() -> Path:
+    def score(bundle: Path, before: int) -> Path:
+        def on_cell(done: int, _: int, what: str) -> None:
+            if on_progress:
+                on_progress(f"evaluating {what}", before + done, cells * len(bundles))
+
+        part = bundle.with_name(target.name)
         evaluate(
-            bundles,
+            [bundle],
             images,
             conditions=options.conditions,
             splits=splits,
             flip=options.flip,
             device=device,
             batch_size=options.batch_size,
-            out=target,
+            out=part,
             on_cell=on_cell,
         )
+        return part
+
+    def run() -> Path:
+        # A table for each network first: many networks under many conditions take long.
+        parts = [
+            book.run(
+                f"{bundle.parent.name} predictions",
+                mark([bundle]),
+                lambda bundle=bundle, place=place: score(bundle, cells * place),  # type: ignore[misc]
+                keeps=bundle.with_name(target.name),
+            )
+            for place, bundle in enumerate(bundles)
+        ]
+        joined = join([read_predictions(part) for part in parts])
+        info = {**joined.attrs["hemiface"], "fingerprint": mark(bundles)}
+        write_predictions(joined, target, info)
         return target
 
-    mark = fingerprint(bundles, images, options.conditions, splits, options.flip)
-    book.run("predictions", mark, run, keeps=target)
+    book.run("predictions", mark(bundles), run, keeps=target)
 
 
 def _report(config: Config, folder: Path, book: "_Book") -> None:
