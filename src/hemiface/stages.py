@@ -168,6 +168,7 @@ def _evaluate(
             conditions=options.conditions,
             splits=splits,
             flip=options.flip,
+            crop_px=options.crop_px,
             device=device,
             batch_size=options.batch_size,
             out=target,
@@ -175,7 +176,9 @@ def _evaluate(
         )
         return target
 
-    mark = fingerprint(bundles, images, options.conditions, splits, options.flip)
+    mark = fingerprint(
+        bundles, images, options.conditions, splits, options.flip, crop_px=options.crop_px
+    )
     book.run("predictions", mark, run, keeps=target)
 
 
