@@ -16,20 +16,20 @@ import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from hemiface.data import phantom
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.evaluation import NetworkPredictor, Predictor
 from hemiface.files import sha256_file, write_json
-from hemiface.model import Bundle
 from hemiface.onnx_model import OnnxModel
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
+
+if TYPE_CHECKING:
+    from hemiface.evaluation import Predictor
 
 HERE = Path(__file__).resolve().parent
 THREADS = (1, 2)
@@ -37,15 +37,18 @@ FACES_A_CALL = (1, 64)
 CALLS = {1: 40, 64: 4}  # timed calls of a round, about as long for both
 
 
-def open_predictor(path: Path, threads: int) -> tuple[str, Predictor]:
+def open_predictor(path: Path, threads: int) -> "tuple[str, Predictor]":
     """Return what the table calls the file, and the file ready to predict."""
     if path.suffix == ".onnx":
         model = OnnxModel.load(path, threads)
         return f"ONNX {model.header['precision']}", model
+    from hemiface.evaluation import NetworkPredictor
+    from hemiface.model import Bundle
+
     return "torch", NetworkPredictor(Bundle.load(path).network())
 
 
-def seconds_a_call(predictor: Predictor, faces: np.ndarray, calls: int) -> float:
+def seconds_a_call(predictor: "Predictor", faces: np.ndarray, calls: int) -> float:
     """Return the median time of `calls` calls, after one that doesn't count."""
     predictor.predict(faces)
     times = []
@@ -72,6 +75,8 @@ def run(files: list[Path], rounds: int) -> dict[str, Any]:
         UsageError: two files are of the same kind.
         DamagedError: a file can't be read.
     """
+    import torch
+
     started, load_before = time.perf_counter(), os.getloadavg()
     predictors = {
         threads: dict(open_predictor(path, threads) for path in files) for threads in THREADS
@@ -115,8 +120,8 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "threads": threads,
             "faces": size,
             "model": model,
-            "seconds": _spread(seconds),
-            "speedup": _spread(
+            "seconds": spread(seconds),
+            "speedup": spread(
                 [base / own for base, own in zip(cells[threads, size, first], seconds, strict=True)]
             ),
         }
@@ -124,7 +129,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
     return {
         "median": statistics.median(values), "low": min(values), "high": max(values),
         "n": len(values),

@@ -108,3 +108,16 @@ def test_a_missing_extra_is_named(
     )
     assert code == 1
     assert "pip install 'hemiface[train]'" in capsys.readouterr().err
+
+
+def test_predicting_waits_for_no_table_library() -> None:
+    program = (
+        "import sys, hemiface.vision.command\n"
+        "from hemiface import shipped\n"
+        "heavy = {'torch', 'pandas', 'pyarrow', 'scipy', 'av', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -248,6 +248,7 @@ class TestValidation:
             ({"model": {"dropout": 1.0}}, "model.dropout must lie in [0, 1)."),
             ({"evaluate": {"conditions": ["upper"]}}, "evaluate.conditions must contain full."),
             ({"evaluate": {"splits": []}}, "evaluate.splits must name at least one."),
+            ({"evaluate": {"crop_px": 48}}, "evaluate.crop_px must be 0 or lie in 25 to 47."),
             ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size must be positive."),
             ({"statistics": {"draws": -1}}, "statistics.draws must not be negative."),
             ({"statistics": {"level": 1.0}}, "statistics.level must lie between 0 and 1."),

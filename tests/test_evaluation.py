@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tiny_bundle, tiny_images
+from builders import hemiface, tiny_bundle, tiny_images
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.evaluation import (
@@ -30,6 +30,7 @@ from hemiface.tables import (
     probabilities,
     read_predictions,
 )
+from hemiface.views import views
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -251,6 +252,73 @@ class TestFlip:
         assert np.allclose(probabilities(one), probabilities(both), atol=1e-4) is not flips
 
 
+class TestCrops:
+    @pytest.mark.parametrize("flip", [False, True])
+    def test_the_mean_over_crops_of_what_is_visible(self, bundles, flip):
+        keys = ("full", "left", "right@noise")
+        found = evaluate(bundles[2:], IMAGES, conditions=keys, flip=flip, crop_px=40)
+        assert found.attrs["hemiface"]["crop_px"] == 40
+        pixels = IMAGES.pixels[-14:]
+        for key in keys:
+            rows = cell(found, "any-seed0", key)
+            hidden = hide(pixels, condition(key), image_seeds(rows["image"]))
+            crops = list(views(hidden, flip=flip, crop_px=40))
+            assert len(crops) == (10 if flip else 5)
+            answers = np.array([by_hand(bundles[2], view) for view in crops])
+            assert np.ptp(answers, axis=0).max() > 1e-3
+            np.testing.assert_allclose(probabilities(rows), answers.mean(axis=0), atol=ROUNDING)
+
+    def test_exported_models_are_cropped_alike(self, exported):
+        files = [exported.bundle, exported.fp32]
+        result = evaluate(files, IMAGES, conditions=("upper",), flip=True, crop_px=44)
+        bundle, fp32 = (
+            probabilities(cell(result, model, "upper"))
+            for model in ("full-seed3", "full-fp32-seed3")
+        )
+        np.testing.assert_allclose(fp32, bundle, atol=ROUNDING)
+
+
+class TestRows:
+    def test_only_the_listed_images_with_what_leaks_known(self, bundles, tmp_path):
+        path = tmp_path / "hard.csv"
+        path.write_text("row\n30\n27\n3\n")
+        table = IMAGES.table.copy()
+        table.loc[27, "group"] = table.loc[0, "group"]  # training image 0 isn't listed
+        images = Images(table, IMAGES.pixels, IMAGES.info)
+        whole = evaluate(bundles[:1], images, conditions=KEYS)
+        found = evaluate(bundles[:1], images, conditions=KEYS, rows=path)
+        ids = table["image"][[27, 30]].tolist()
+        for key in KEYS:
+            one, other = cell(found, "full-seed0", key), cell(whole, "full-seed0", key)
+            assert one["image"].tolist() == ids
+            assert one["leaked"].tolist() == [True, False]
+            other = other[other["image"].isin(ids)]
+            np.testing.assert_allclose(probabilities(one), probabilities(other), atol=ROUNDING)
+        info = found.attrs["hemiface"]
+        assert info["rows"]["file"] == "hard.csv"
+        assert whole.attrs["hemiface"]["rows"] is None
+        assert info["fingerprint"] != whole.attrs["hemiface"]["fingerprint"]
+
+    def test_a_list_without_images_of_a_split(self, bundles, tmp_path):
+        path = tmp_path / "hard.csv"
+        path.write_text("row\n30\n")
+        with pytest.raises(UsageError, match="No row of the list is a validation image"):
+            evaluate(bundles[:1], IMAGES, splits=("test", "validation"), rows=path)
+
+    def test_the_command(self, bundles, tmp_path, monkeypatch, capsys):
+        source = tmp_path / "data"
+        IMAGES.write(source)
+        path, out = tmp_path / "hard.csv", tmp_path / "p.parquet"
+        path.write_text("row\n30\n27\n")
+        base = ("evaluate", bundles[0], "--data", source, "--out", out, "--conditions", "full")
+        assert hemiface(monkeypatch, *base, "--rows", path, "--crop-px", 40, "--flip") == 0
+        assert "2 rows" in capsys.readouterr().out
+        info = read_predictions(out).attrs["hemiface"]
+        assert (info["rows"]["listed"], info["crop_px"], info["flip"]) == (2, 40, True)
+        assert hemiface(monkeypatch, *base, "--crop-px", 12) == 2
+        assert "Crops of 12 px can't be made" in capsys.readouterr().err
+
+
 class TestLeaked:
     @given(
         rows=st.lists(st.tuples(st.sampled_from(SPLITS), st.integers(0, 6)), max_size=25),
@@ -322,6 +390,7 @@ class TestErrors:
             ({"conditions": ["upper@pink"]}, "Fill 'pink' can't be used here"),
             ({"conditions": []}, "No condition is named; evaluation needs at least one."),
             ({"splits": []}, "No split is named; evaluation needs at least one."),
+            ({"crop_px": 48}, "Crops of 48 px can't be made; choose 25 to 47, or 0 for none."),
             ({"device": "tpu"}, "Device 'tpu' isn't here; choose auto or one of"),
         ],
     )
@@ -372,6 +441,7 @@ class TestFingerprint:
             (*base, True),
         ]
         marks = [fingerprint(*variant) for variant in variants]
-        assert len(set(marks)) == len(variants)
+        marks += [fingerprint(*base, crop_px=40), fingerprint(*base, rows_hash="r")]
+        assert len(set(marks)) == len(variants) + 2
         assert fingerprint(*base) == marks[0]
         assert set(EMOTIONS) > {label.loc[0, "label"]}

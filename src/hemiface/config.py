@@ -234,6 +234,8 @@ class EvaluateConfig:
     """Both are needed for the `paper` protocol."""
     flip: bool = False
     """Average with the mirrored picture of the same visible pixels."""
+    crop_px: int = 0
+    """Average five crops of so many pixels, enlarged (25 to 47; ten with flip); 0 for none."""
     batch_size: int = 256
     """Images per forward pass."""
 
@@ -443,7 +445,7 @@ def _convert(value: Any, wanted: Any, key: str, where: str) -> Any:
 
 def _validate(config: Config, where: str) -> None:
     """Raise UsageError for values that have the right type and make no sense."""
-    model, seeds = config.model, config.seeds
+    model, seeds, crop_px = config.model, config.seeds, config.evaluate.crop_px
     checks = [
         ("models", "full" in config.models, "must contain full, the baseline"),
         ("models", len(set(config.models)) == len(config.models), "names a model twice"),
@@ -462,6 +464,7 @@ def _validate(config: Config, where: str) -> None:
         ("model.dropout", 0 <= model.dropout < 1, "must lie in [0, 1)"),
         ("evaluate.conditions", "full" in config.evaluate.conditions, "must contain full"),
         ("evaluate.splits", bool(config.evaluate.splits), "must name at least one"),
+        ("evaluate.crop_px", crop_px == 0 or 24 < crop_px < 48, "must be 0 or lie in 25 to 47"),
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),

@@ -18,7 +18,9 @@ from hemiface.model import Bundle, FaceNetwork, predict, resolve_device
 from hemiface.occlusion import Condition, condition, hide, image_seeds, mirror
 from hemiface.onnx_model import OnnxModel
 from hemiface.provenance import code_hash
+from hemiface.subsets import pick_rows
 from hemiface.tables import PROBABILITY_COLUMNS, SPLITS, check_predictions, write_predictions
+from hemiface.views import require_crop, views
 
 __all__ = [
     "NetworkPredictor",
@@ -31,7 +33,13 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_MODULES = ("hemiface.evaluation", "hemiface.model", "hemiface.occlusion", "hemiface.onnx_model")
+_MODULES = (
+    "hemiface.evaluation",
+    "hemiface.model",
+    "hemiface.occlusion",
+    "hemiface.onnx_model",
+    "hemiface.views",
+)
 OnCell = Callable[[int, int, str], None]
 
 
@@ -65,7 +73,9 @@ def evaluate(
     *,
     conditions: Iterable[str] = ("full", "upper", "lower", "left", "right"),
     splits: Iterable[str] = ("test",),
+    rows: str | Path | None = None,
     flip: bool = False,
+    crop_px: int = 0,
     mirrored: bool = False,
     device: str = "auto",
     batch_size: int = 256,
@@ -80,22 +90,27 @@ def evaluate(
     A row per image of `splits`, condition and model. `.attrs["hemiface"]` describes the models and
     holds the hash of all that decides the table. `flip` averages with the mirrored picture of the
     same visible pixels, for models whose conditions are closed under mirroring (a left specialist
-    never saw the other side alone, so it gets no flipped view). With `mirrored` every picture is
+    never saw the other side alone, so it gets no flipped view); `crop_px` averages five crops of
+    that size (ten with `flip`), see `hemiface.views`. `rows` is a CSV file whose column `row` lists
+    rows of the source: only these images are scored. With `mirrored` every picture is
     flipped before anything is hidden, so `left` hides what was on the right: the control of
     `laterality`, a table of its own whose info says `mirrored`. `on_cell(done, total, text)` is
     called after each model x condition.
 
     Raises:
-        UsageError: a condition or split is unknown or empty, two Bundles have the same model ID.
-        DamagedError: a Bundle can't be read.
+        UsageError: a condition or split is unknown or empty, two Bundles have the same model ID,
+            the crop's size is impossible, or as `subsets.pick_rows`.
+        DamagedError: a Bundle or the list of rows can't be read.
     """
+    require_crop(crop_px)
     # By key, because full@mean and full hide the same: nothing.
     chosen = list({one.key: one for one in map(condition, conditions)}.values())
     splits = tuple(splits)
     for what, given in (("Bundle", bundles), ("condition", chosen), ("split", splits)):
         if not given:
             raise UsageError(f"No {what} is named; evaluation needs at least one.")
-    wanted = _rows(images, splits)
+    chosen_rows, picked = pick_rows(images, rows) if rows is not None else (None, None)
+    wanted = _rows(images, splits, chosen_rows)
     models = _describe([Path(path) for path in bundles])
     target = torch.device(resolve_device(device))
     seeds = image_seeds(wanted.table["image"])
@@ -111,7 +126,7 @@ def evaluate(
             log.info("%s is a specialist of one side: no flipped view", row["model"])
         for one in chosen:
             values = predict_hidden(
-                predictor, pixels, one, seeds, flip=flips, batch_size=batch_size
+                predictor, pixels, one, seeds, flip=flips, crop_px=crop_px, batch_size=batch_size
             )
             cell = base.assign(condition=one.key, model=row["model"])
             cell[list(PROBABILITY_COLUMNS)] = values
@@ -124,10 +139,19 @@ def evaluate(
         "models": models,
         "conditions": [one.key for one in chosen],
         "splits": list(splits),
+        "rows": picked,
         "flip": flip,
+        "crop_px": crop_px,
         "mirrored": mirrored,
         "fingerprint": fingerprint(
-            bundles, images, [one.key for one in chosen], splits, flip, mirrored
+            bundles,
+            images,
+            [one.key for one in chosen],
+            splits,
+            flip,
+            mirrored,
+            crop_px=crop_px,
+            rows_hash=picked["hash"] if picked else None,
         ),
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
@@ -144,19 +168,21 @@ def predict_hidden(
     seeds: npt.ArrayLike,
     *,
     flip: bool = False,
+    crop_px: int = 0,
     batch_size: int = 256,
 ) -> npt.NDArray[np.float32]:
     """Return probabilities float32 [n, 7] for uint8 faces [n, 48, 48] hidden under `one`.
 
     With `flip`, the mean over the hidden picture and its mirror image: the same pixels stay
-    visible, so the mirrored view of a left-masked face is a right-masked one.
+    visible, so the mirrored view of a left-masked face is a right-masked one. With `crop_px`, the
+    mean over five crops of either, enlarged: `hemiface.views` says what that does to hidden halves.
     """
     hidden = hide(np.ascontiguousarray(pixels), one, seeds)
-    values = predictor.predict(hidden, batch_size)
-    if not flip:
-        return values
-    mirrored = predictor.predict(hidden[:, :, ::-1], batch_size)
-    return (values + mirrored) * np.float32(0.5)
+    answers = [
+        predictor.predict(view, batch_size) for view in views(hidden, flip=flip, crop_px=crop_px)
+    ]
+    total: npt.NDArray[np.float32] = sum(answers[1:], start=answers[0])
+    return total / np.float32(len(answers))
 
 
 def leaked(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -178,6 +204,9 @@ def fingerprint(
     splits: Iterable[str],
     flip: bool,
     mirrored: bool = False,
+    *,
+    crop_px: int = 0,
+    rows_hash: str | None = None,
 ) -> str:
     """Return a hash of everything that decides the Predictions table."""
     return hash_json(
@@ -189,19 +218,27 @@ def fingerprint(
             "splits": list(splits),
             "flip": flip,
             "mirrored": mirrored,
+            "crop_px": crop_px,
+            "rows": rows_hash,
             "code": code_hash(*_MODULES),
         }
     )
 
 
-def _rows(images: Images, splits: tuple[str, ...]) -> Images:
+def _rows(images: Images, splits: tuple[str, ...], chosen: npt.NDArray[np.bool_] | None) -> Images:
     unknown = [name for name in splits if name not in SPLITS]
     if unknown:
         raise UsageError(f"Split {unknown[0]!r} is unknown; choose from {', '.join(SPLITS)}.")
     for name in splits:
         if not (images.table["split"] == name).any():
             raise UsageError(f"The data has no {name} images; choose another split or source.")
-    return images.subset(images.table["split"].isin(splits).to_numpy())
+    wanted = images.table["split"].isin(splits).to_numpy()
+    if chosen is not None:
+        wanted &= chosen
+        for name in splits:
+            if not (wanted & (images.table["split"] == name).to_numpy()).any():
+                raise UsageError(f"No row of the list is a {name} image; choose another split.")
+    return images.subset(wanted)
 
 
 def _positions(images: Images, wanted: Images) -> npt.NDArray[np.int64]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemiface.data import phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.onnx_model import OnnxModel
@@ -245,6 +244,9 @@ def _verify(model: ShippedModel, path: Path) -> None:
         raise DamagedError(
             f"Model {model.name} is {opened.header['precision']}, but listed as {model.precision}."
         )
+    # Rendering needs pandas, which nobody should wait for who only wants the name of a file.
+    from hemiface.data import phantom
+
     values = opened.predict(phantom.render([0], seed=0))
     if not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
         raise DamagedError(f"Model {model.name} gives no probabilities for a rendered face.")

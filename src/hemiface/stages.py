@@ -161,7 +161,8 @@ def _evaluate(
     cells = len(options.conditions)
 
     def mark(of: list[Path]) -> str:
-        return fingerprint(of, images, options.conditions, splits, options.flip)
+        keys = options.conditions
+        return fingerprint(of, images, keys, splits, options.flip, crop_px=options.crop_px)
 
     def score(bundle: Path, before: int) -> Path:
         def on_cell(done: int, _: int, what: str) -> None:
@@ -175,6 +176,7 @@ def _evaluate(
             conditions=options.conditions,
             splits=splits,
             flip=options.flip,
+            crop_px=options.crop_px,
             device=device,
             batch_size=options.batch_size,
             out=part,

@@ -4,17 +4,21 @@ Images: a row per image. Predictions: a row per image x condition x model. Both 
 DataFrames, checked when they are written and when they are read.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hemiface.errors import DamagedError
 from hemiface.files import atomic_path
+
+if TYPE_CHECKING:
+    # Imported where they are used: predicting needs the names here and no table, and pandas and
+    # pyarrow take longer to import than all the rest of a prediction.
+    import pandas as pd
 
 __all__ = [
     "EMOTIONS",
@@ -108,6 +112,8 @@ def probabilities(predictions: pd.DataFrame) -> np.ndarray:
 
 def label_indices(table: pd.DataFrame) -> np.ndarray:
     """Return column `label` as int64 [rows] indices into EMOTIONS."""
+    import pandas as pd
+
     return pd.Categorical(table["label"], categories=list(EMOTIONS)).codes.astype(np.int64)
 
 
@@ -128,6 +134,9 @@ def derive(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | None = None) -> None:
     """Write `table` as Parquet under `path`, whole or not at all; `info` goes into its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     merged = {
         **(arrow.schema.metadata or {}),
@@ -144,6 +153,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         DamagedError: the file is missing or is not Parquet.
 
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not Path(path).is_file():
         raise DamagedError(f"{path} doesn't exist; check the path.")
     try:
@@ -203,6 +215,8 @@ def _require_known(table: pd.DataFrame, column: str, known: tuple[str, ...], whe
 
 
 def _require_types(predictions: pd.DataFrame, where: str) -> None:
+    import pandas as pd
+
     if not pd.api.types.is_bool_dtype(predictions["leaked"]):
         raise DamagedError(f"{where}: column leaked must hold true or false; evaluate again.")
     for column in PROBABILITY_COLUMNS:

@@ -104,7 +104,13 @@ def evaluate(
     conditions: Annotated[
         str, typer.Option(help="Comma-separated; a fill is added as upper@mean.")
     ] = "full,upper,lower,left,right",
+    rows: Annotated[
+        Path | None, typer.Option(help="CSV file; its column row lists the only rows to score.")
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    crop_px: Annotated[
+        int, typer.Option(help="Average five crops of so many pixels (ten with --flip).", min=0)
+    ] = 0,
     mirrored: Annotated[
         bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
     ] = False,
@@ -125,7 +131,9 @@ def evaluate(
             images,
             conditions=words(conditions),
             splits=split or ["test"],
+            rows=rows,
             flip=flip,
+            crop_px=crop_px,
             mirrored=mirrored,
             device=device,
             out=out,

@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
 from hemiface.data.pictures import PICTURE_SUFFIXES
@@ -164,6 +163,8 @@ def run(
         written = []
         if formats:
             written = write_rows(journal.rows(names), folder, formats)
+            import pandas as pd
+
             write_csv(pd.DataFrame(told), folder / "sources.csv")
             written.append(folder / "sources.csv")
         yield Outcome(told, lambda: journal.rows(names), written)

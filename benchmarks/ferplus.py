@@ -1,0 +1,163 @@
+"""A network on FER+ labels, on really occluded and turned faces, and with views averaged.
+
+    python benchmarks/ferplus.py small-int8.onnx small.onnx --data PATH_TO_FER2013 \
+        --votes fer2013new.csv --rows occlusion_rows.csv --rows pose30_rows.csv --out results/small
+
+Writes `ferplus.csv`: accuracy on PrivateTest by model, views (plain, flip, and ten-crop of the
+first model), labels (FER2013's; FER+ by argmax and by majority), images (all, and each list of
+rows) and condition, with 95 % intervals from a bootstrap of near-duplicate groups; and `crops.csv`:
+how the crop's size was chosen, on whole PublicTest faces with FER2013's labels. `contempt` counts
+the images that FER+ calls so and the seven emotions can't: they are left out of `accuracy` and are
+mistakes in `accuracy_with_contempt`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from hemiface.data import load
+from hemiface.data.ferplus import relabel
+from hemiface.data.images import Images
+from hemiface.errors import HemifaceError
+from hemiface.evaluation import evaluate
+from hemiface.statistics import matrix
+from hemiface.subsets import pick_rows
+from hemiface.tables import write_csv
+
+CONDITIONS = ("full", "upper", "lower", "left", "right")
+SIZES_PX = (40, 42, 44, 46)
+LABELS = ("fer2013", "ferplus", "ferplus-majority")
+
+
+def choose_crop(model: Path, images: Images, sizes_px: list[int]) -> tuple[int, pd.DataFrame]:
+    """Return the best size for ten-crop on whole validation faces, and the scores of all."""
+    rows = []
+    for crop_px in (0, *sizes_px):
+        found = evaluate(
+            [model], images, conditions=("full",), splits=("validation",), flip=True,
+            crop_px=crop_px,
+        )  # fmt: skip
+        scores = matrix(found.assign(split="test"), ["standard"], ["accuracy"], draws=0)
+        one = scores[scores["seed"] != "mean"].iloc[0]
+        rows.append({"crop_px": crop_px, "n": one["n"], "accuracy": one["value"]})
+    table = pd.DataFrame(rows)
+    crops = table[table["crop_px"] > 0]
+    return int(crops.loc[crops["accuracy"].idxmax(), "crop_px"]), table
+
+
+def labelled(images: Images, votes: Path, lists: list[Path]) -> dict[tuple[str, str], Images]:
+    """Return (labels, list) -> the test images that are scored, labelled so."""
+    test = images.split("test")
+    parts = {"all": test}
+    for path in lists:
+        parts[path.stem.removesuffix("_rows")] = test.subset(pick_rows(test, path)[0])
+    found = {}
+    for name, part in parts.items():
+        found["fer2013", name] = part
+        found["ferplus", name] = relabel(part, votes)
+        found["ferplus-majority", name] = relabel(part, votes, majority=True)
+    return found
+
+
+def score(predictions: pd.DataFrame, scored: Images, draws: int) -> pd.DataFrame:
+    """Return accuracy of each model and condition on the images and labels of `scored`."""
+    label = scored.table.set_index("image")["label"]
+    rows = predictions[predictions["image"].isin(label.index)]
+    rows = rows.assign(label=rows["image"].map(label).astype(rows["label"].dtype))
+    cells = matrix(rows, ["standard"], ["accuracy"], draws=draws)
+    cells = cells[cells["seed"] != "mean"].drop_duplicates(["model", "condition"])
+    contempt = scored.info.get("ferplus", {}).get("dropped", {}).get("contempt", 0)
+    return pd.DataFrame(
+        {
+            "model": cells["model"],
+            "condition": cells["condition"],
+            "n": cells["n"],
+            "accuracy": cells["value"],
+            "low": cells["low"],
+            "high": cells["high"],
+            "contempt": contempt,
+            "accuracy_with_contempt": cells["value"] * cells["n"] / (cells["n"] + contempt),
+        }
+    )
+
+
+def run(options: argparse.Namespace) -> pd.DataFrame:
+    """Do everything and write both files, the first after each kind of views; return its table."""
+    images = load(options.data)
+    parts = labelled(images, options.votes, options.rows)
+    tables: list[pd.DataFrame] = []
+
+    def add(name: str, models: list[Path], flip: bool, crop_px: int) -> None:
+        print(f"{name}: {', '.join(model.name for model in models)}", file=sys.stderr, flush=True)
+        found = evaluate(models, images, conditions=options.conditions, flip=flip, crop_px=crop_px)
+        for (labels, part), scored in parts.items():
+            table = score(found, scored, options.draws)
+            table.insert(1, "views", name)
+            table.insert(2, "labels", labels)
+            table.insert(3, "images", part)
+            tables.append(table)
+        write_csv(pd.concat(tables, ignore_index=True), options.out / "ferplus.csv")
+
+    add("plain", options.models, False, 0)
+    add("flip", options.models, True, 0)
+    if options.sizes:
+        best, crops = choose_crop(options.models[0], images, options.sizes)
+        write_csv(crops, options.out / "crops.csv")
+        print(crops.to_string(index=False))
+        add(f"ten-crop {best} px", options.models[:1], True, best)
+    return pd.concat(tables, ignore_index=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return accuracies in per cent: a row per model, views, labels and images."""
+    keys = ["model", "views", "labels", "images"]
+    conditions = list(dict.fromkeys(table["condition"]))
+    lines = [
+        f"| {' | '.join(keys)} | n | {' | '.join(conditions)} | full, contempt counted |",
+        "|---" * (len(keys) + len(conditions) + 2) + "|",
+    ]
+    for key, rows in table.groupby(keys, sort=False):
+        cells = rows.set_index("condition")
+        shown = [f"{100 * cells.loc[one, 'accuracy']:.1f}" for one in conditions]
+        first = cells.iloc[0]
+        with_contempt = (
+            f"{100 * first['accuracy_with_contempt']:.1f} (n {first['n'] + first['contempt']:,})"
+            if key[2] != "fer2013"
+            else ""
+        )
+        lines.append(
+            f"| {' | '.join(key)} | {first['n']:,} | {' | '.join(shown)} | {with_contempt} |"
+        )
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("models", nargs="+", type=Path, help="Bundles or ONNX files; ten-crop is of the first")
+    add("--data", required=True, help="FER2013 with rows: fer2013.csv or strips")
+    add("--votes", type=Path, required=True, help="fer2013new.csv of FER+")
+    add("--rows", type=Path, action="append", default=[], help="list of rows; repeatable")
+    add("--conditions", nargs="+", default=list(CONDITIONS), help="full first")
+    add("--sizes", nargs="*", type=int, default=list(SIZES_PX), help="crops to try; none: no crops")
+    add("--draws", type=int, default=1000, help="bootstrap draws (default %(default)s)")
+    add("--out", type=Path, required=True, help="folder of ferplus.csv and crops.csv")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    try:
+        table = run(options)
+    except HemifaceError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(markdown(table))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
