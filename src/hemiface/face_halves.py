@@ -12,18 +12,19 @@ the middle of its crop has its own lines:
 Why the middle of the nose: a line there has the eyes with all that moves around them on one side
 and the mouth on the other, nostrils included, as the two halves of composite faces do (Young,
 Hellawell & Hay 1987, Perception 16; for expressions Calder et al. 2000, J. Exp. Psychol. Hum.
-Percept. Perform. 26); and it is where the middle row of FER2013's crops lies in most faces (the
-median face of its test split has its nose line within 0.2 px of it: results/true-halves). So hiding
-the face's own halves hides, on average, as much as hiding the picture's, and only what
-differs from face to face changes. At the tip of the nose the line would lie 6 px lower and the two
-would differ in area throughout.
+Percept. Perform. 26); and it is where the middle row of FER2013's crops lies in the median face
+(results/true-halves). So hiding a face's own half hides, on average, as much as hiding the
+picture's, and what differs from face to face is all that changes. A line through the tip of the
+nose would lie some 6 px lower and hide other areas throughout.
 
-Sides stay image sides: `left` is the half that an upright viewer of the face sees on the left. Where
-a face has no landmarks, the picture's middle stands in, and `found` says so.
+Sides stay image sides: `left` is what a viewer of the upright face sees on the left. Where a face
+has no landmarks, the picture's middle stands in, and `found` says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.occlusion import CONDITIONS, QUADRANTS, Condition, condition, hide
+from hemiface.tables import write_csv
+
+if TYPE_CHECKING:
+    from hemiface.data.images import Images
 
 __all__ = [
     "LINE_COLUMNS",
@@ -42,6 +47,7 @@ __all__ = [
     "hide_by_lines",
     "line_table",
     "lines_of",
+    "measure_lines",
     "quadrant_masks",
     "summarise_lines",
 ]
@@ -254,7 +260,9 @@ def line_table(lines: FaceLines) -> pd.DataFrame:
         "moved_upper": (lower != (y >= middle[1])).mean(axis=(1, 2)),
         "moved_left": (right != (x >= middle[0])).mean(axis=(1, 2)),
     }
-    table = pd.DataFrame({name: np.where(lines.found, one, np.nan) for name, one in columns.items()})
+    table = pd.DataFrame(
+        {name: np.where(lines.found, one, np.nan) for name, one in columns.items()}
+    )
     table.insert(0, "found", lines.found)
     return table[list(LINE_COLUMNS)]
 
@@ -276,6 +284,27 @@ def summarise_lines(table: pd.DataFrame) -> pd.DataFrame:
             rows.append((split, name, len(values), mean, sd, *ends))
     columns = ["split", "quantity", "n", "mean", "sd", "p5", "median", "p95"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def measure_lines(
+    images: "Images", splits: Sequence[str], landmarks: FindLandmarks, out: Path
+) -> pd.DataFrame:
+    """Write lines.csv (a row per image of `splits`) and line_summary.csv; return the latter.
+
+    Raises:
+        UsageError: a split is unknown.
+    """
+    parts = []
+    for split in splits:
+        part = images.split(split)
+        found = line_table(lines_of(landmarks(part.pixels), *part.pixels.shape[1:]))
+        names = part.table[["image", "split"]]
+        parts.append(pd.concat([names, found], axis=1))
+    table = pd.concat(parts, ignore_index=True)
+    summary = summarise_lines(table)
+    write_csv(table, out / "lines.csv")
+    write_csv(summary, out / "line_summary.csv")
+    return summary
 
 
 def _principal_axis(centred: Floats) -> Floats:

@@ -22,6 +22,7 @@ __all__ = [
     "print_differences",
     "print_halves",
     "print_json",
+    "print_lines",
     "print_study",
     "print_tables",
     "records",
@@ -181,6 +182,20 @@ def print_halves(halves: "pd.DataFrame") -> None:
             for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
         ]
         table.add_row(str(model), str(fill), *shown)
+    print_tables([table])
+
+
+def print_lines(summary: "pd.DataFrame") -> None:
+    """Print how the lines of faces are spread."""
+    from rich.table import Table
+
+    table = Table(title="The faces' own lines against the picture's", title_justify="left")
+    columns = list(summary.columns)
+    for name in columns:
+        table.add_column(name, justify="left" if name in columns[:2] else "right")
+    for row in summary.itertuples(index=False):
+        split, quantity, n, *values = row
+        table.add_row(str(split), str(quantity), f"{n:,}", *(f"{value:.3f}" for value in values))
     print_tables([table])
 
 

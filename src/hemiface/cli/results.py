@@ -57,6 +57,10 @@ def compare(
     mirrored: Annotated[
         Path | None, typer.Option(help="Predictions of mirrored pictures, the control for sides.")
     ] = None,
+    face_halves: Annotated[
+        Path | None,
+        typer.Option("--halves", help="Predictions of evaluate --halves face: what they change."),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
     margin: Annotated[float, typer.Option(help="Closer than this is as good as equal.")] = 0.02,
     draws: DrawsOption = 1000,
@@ -73,6 +77,7 @@ def compare(
             predictions,
             folder,
             mirrored=control,
+            face_halves=read_predictions(face_halves) if face_halves else None,
             protocol=protocol,
             margin=margin,
             draws=draws,
