@@ -353,13 +353,15 @@ class TestCommandLine:
         assert "--halves takes image or face" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def faces():
+    """Thirty rendered faces and what they were drawn with."""
+    parameters = phantom.draw_parameters(np.arange(30) % 7, 2)
+    return parameters, phantom.render_faces(parameters)
+
+
 @pytest.mark.usefixtures("face_networks")
 class TestNetworks:
-    @pytest.fixture(scope="class")
-    def faces(self):
-        labels = np.arange(30) % 7
-        return phantom.draw_parameters(labels, 2), phantom.render(labels, 2)
-
     def test_rendered_faces_have_the_lines_that_they_were_drawn_with(self, faces, tmp_path):
         parameters, pixels = faces
         landmarks = CropLandmarks(tmp_path)(pixels)
