@@ -316,6 +316,7 @@ class TestCommandLine:
             "--draws", 20,
         )  # fmt: skip
         assert code == 0
+        assert "the face's own halves minus the picture's" in capsys.readouterr().out
         found = pd.read_csv(folder / "halves.csv")
         assert set(found["condition"]) == {"upper", "left"}
         assert (found["fallbacks"] == 5).all()

@@ -29,11 +29,15 @@ __all__ = ["Calibrated", "Compared", "calibrate", "compare", "temperatures_json"
 
 @dataclass(frozen=True)
 class Compared:
-    """What `compare` wrote; `accuracy` is the part to look at first, `warnings` sentences."""
+    """What `compare` wrote; `accuracy` is the part to look at first, `warnings` sentences.
+
+    `halves` is halves.csv, None where no predictions of the faces' own halves were given.
+    """
 
     files: Sequence[Path]
     accuracy: pd.DataFrame
     warnings: Sequence[str]
+    halves: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def compare(
     files = _write(tables, folder)
     found = tables.get("laterality", pd.DataFrame({"warning": []}))["warning"]
     warnings = [one for one in dict.fromkeys(found) if one]
-    return Compared(files, _headline(tables["differences"]), warnings)
+    headline = _headline(tables["differences"])
+    return Compared(files, headline, warnings, tables.get("halves"))
 
 
 def calibrate(

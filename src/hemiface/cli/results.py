@@ -19,6 +19,7 @@ from hemiface.cli.options import (
 )
 from hemiface.cli.printing import (
     print_calibration,
+    print_changed_halves,
     print_differences,
     print_halves,
     print_json,
@@ -84,9 +85,12 @@ def compare(
             progress=lambda done, total: on_progress("comparing cells", done, total),
         )
     if as_json:
-        print_json({"folder": str(folder), "accuracy": records(found.accuracy)})
+        changed = {} if found.halves is None else {"halves": records(found.halves)}
+        print_json({"folder": str(folder), "accuracy": records(found.accuracy), **changed})
         return
     print_differences(found.accuracy, margin)
+    if found.halves is not None:
+        print_changed_halves(found.halves)
     for warning in found.warnings:
         print(f"Sides: {warning}.", file=sys.stderr)
     for path in found.files:
