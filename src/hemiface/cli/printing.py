@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "print_calibration",
-    "print_changed_halves",
     "print_cells",
+    "print_changed_halves",
     "print_differences",
     "print_halves",
     "print_json",
