@@ -134,16 +134,16 @@ def lines_of(landmarks: npt.ArrayLike, height_px: int, width_px: int) -> FaceLin
     points = np.asarray(landmarks, dtype=np.float64)
     if points.ndim != 3 or points.shape[1:] != (_LANDMARKS, 2):
         raise UsageError(f"Landmarks must have shape [n, 468, 2], got {list(points.shape)}.")
+    finite = np.isfinite(points[:, MIDLINE_POINTS])
+    found: Bools = np.asarray(finite.all(axis=(1, 2)))
+    points = np.where(found[:, None, None], points, 0.0)
     midline = points[:, MIDLINE_POINTS]
-    found = np.isfinite(midline).all(axis=(1, 2))
-    midline = np.where(found[:, None, None], midline, 0.0)
     centre = midline.mean(axis=1)
     down = _principal_axis(midline - centre[:, None])
-    from_forehead = points[:, _CHIN] - points[:, _FOREHEAD]
-    towards = (np.where(found[:, None], from_forehead, 0.0) * down).sum(axis=1)
-    found &= np.abs(towards) > 1e-6
+    towards = ((points[:, _CHIN] - points[:, _FOREHEAD]) * down).sum(axis=1)
+    found = found & (np.abs(towards) > 1e-6)
     down = down * np.where(towards < 0, -1.0, 1.0)[:, None]
-    nose = np.where(found[:, None], points[:, NOSE_POINTS].mean(axis=1), 0.0)
+    nose = points[:, NOSE_POINTS].mean(axis=1)
     along = ((nose - centre) * down).sum(axis=1)
     crossing = centre + along[:, None] * down
     middle, upright = np.array([width_px / 2, height_px / 2]), np.array([0.0, 1.0])
@@ -177,8 +177,7 @@ def hidden_masks(one: Condition, lines: FaceLines) -> Bools:
     if one.random_percent:
         raise UsageError(f"{one.name} hides tiles, not halves; it is the same for every line.")
     chosen = [QUADRANTS.index(name) for name in sorted(one.hidden)]
-    masks: Bools = quadrant_masks(lines)[:, chosen].any(axis=1)
-    return masks
+    return np.asarray(quadrant_masks(lines)[:, chosen].any(axis=1))
 
 
 def hide_by_lines(
