@@ -32,6 +32,23 @@ def smooth_faces(n: int, seed: int = 0, side: int = 48) -> np.ndarray:
     return np.rint(20 + 215 * (waves - low) / (high - low)).astype(np.uint8)
 
 
+def mesh(x: float, y: float, angle_deg: float = 0, scale: float = 1, yaw: float = 0) -> np.ndarray:
+    """Landmarks [468, 2] of a made-up face that is symmetric and whose lines cross at x, y.
+
+    It is tilted clockwise. With `yaw` its nose sticks out to the side, as that of a turned head,
+    and its midline is no longer straight (the crossing is then elsewhere).
+    """
+    points = np.zeros((468, 2))
+    points[:, 0] = np.linspace(-15, 15, 468)
+    down = {10: -20, 151: -16, 9: -12, 8: -9, 168: -6, 6: -4, 197: -2, 195: 0, 5: 2, 4: 4, 1: 6}
+    down |= {2: 8, 164: 9, 0: 10, 17: 14, 18: 15, 200: 17, 199: 18, 175: 20, 152: 22}
+    for index, height in down.items():
+        points[index] = yaw * max(0, 8 - abs(height - 6)), height
+    angle = np.radians(angle_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return scale * points @ turn.T + [x, y]
+
+
 def tiny_images(train: int = 16, validation: int = 10, test: int = 14, seed: int = 0) -> Images:
     """Random faces in three splits, every emotion in turn, each image its own group."""
     n = train + validation + test

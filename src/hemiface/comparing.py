@@ -15,6 +15,7 @@ from hemiface.calibration import (
     fit_temperatures,
     reliability_table,
 )
+from hemiface.compared_halves import compare_halves
 from hemiface.comparisons import cochran, differences, mcnemar
 from hemiface.confusion_shifts import confusion_shifts
 from hemiface.errors import UsageError
@@ -28,11 +29,15 @@ __all__ = ["Calibrated", "Compared", "calibrate", "compare", "temperatures_json"
 
 @dataclass(frozen=True)
 class Compared:
-    """What `compare` wrote; `accuracy` is the part to look at first, `warnings` sentences."""
+    """What `compare` wrote; `accuracy` is the part to look at first, `warnings` sentences.
+
+    `halves` is halves.csv, None where no predictions of the faces' own halves were given.
+    """
 
     files: Sequence[Path]
     accuracy: pd.DataFrame
     warnings: Sequence[str]
+    halves: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ def compare(
     folder: Path,
     *,
     mirrored: pd.DataFrame | None = None,
+    face_halves: pd.DataFrame | None = None,
     protocol: str = "standard",
     margin: float = 0.02,
     draws: int = 1000,
@@ -57,12 +63,14 @@ def compare(
     """Write differences.csv, mcnemar.csv, cochran.csv, confusion_shifts.csv and laterality.csv.
 
     The last two only where there is something to compare: whole faces and another condition; two
-    conditions that mirror each other. `accuracy` holds the rows of differences.csv about accuracy
-    that answer the two questions (robustness, available information) and compare own conditions,
-    over all seeds where there are several; every row where there is no baseline on whole faces.
+    conditions that mirror each other. `face_halves` are predictions of the same networks with the
+    faces' own halves hidden; with them halves.csv says what that changes. `accuracy` holds the rows
+    of differences.csv about accuracy that answer the two questions (robustness, available
+    information) and compare own conditions, over all seeds where there are several; every row where
+    there is no baseline on whole faces.
 
     Raises:
-        UsageError: as `differences` and `laterality`.
+        UsageError: as `differences`, `laterality` and `compare_halves`.
 
     """
     options: dict[str, Any] = {"protocol": protocol, "draws": draws}
@@ -78,10 +86,13 @@ def compare(
         tables["laterality"] = laterality(predictions, mirrored, margin=margin, **options)
     elif mirrored is not None:
         raise UsageError("Mirrored predictions control left against right, and neither is here.")
+    if face_halves is not None:
+        tables["halves"] = compare_halves(predictions, face_halves, margin=margin, **options)
     files = _write(tables, folder)
     found = tables.get("laterality", pd.DataFrame({"warning": []}))["warning"]
     warnings = [one for one in dict.fromkeys(found) if one]
-    return Compared(files, _headline(tables["differences"]), warnings)
+    headline = _headline(tables["differences"])
+    return Compared(files, headline, warnings, tables.get("halves"))
 
 
 def calibrate(

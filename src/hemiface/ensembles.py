@@ -14,6 +14,7 @@ import pandas as pd
 from hemiface.errors import DamagedError, UsageError
 from hemiface.metrics import accuracy, log_loss
 from hemiface.tables import (
+    HALVES_COLUMN,
     PROBABILITY_COLUMNS,
     check_predictions,
     label_indices,
@@ -32,7 +33,8 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     `.attrs["hemiface"]` keeps the models of all; other facts are those of the first table.
 
     Raises:
-        UsageError: two tables hold a model of the same ID, or none is given.
+        UsageError: two tables hold a model of the same ID, or none is given, or some hide the
+            picture's halves and others the faces' own.
         DamagedError: the tables are not of the same images, or a cell is missing in one.
     """
     if not tables:
@@ -41,6 +43,11 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(f"Two tables hold a model {twice}; leave one of them out or rename it.")
+    if len({HALVES_COLUMN in table.columns for table in tables}) > 1:
+        raise UsageError(
+            "Some tables hide the picture's halves and others the faces' own; join tables of one "
+            "kind."
+        )
     joined = pd.concat(tables, ignore_index=True)
     facts = joined[["image", *_FACTS]].drop_duplicates()
     clash = facts[facts.duplicated("image")]

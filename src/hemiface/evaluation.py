@@ -1,5 +1,6 @@
 """Models x conditions -> the Predictions table; nothing else writes one."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
+from hemiface.face_halves import FaceLines, FindLandmarks, hide_by_lines, lines_of
 from hemiface.files import hash_json, sha256_file
 from hemiface.model import Bundle, FaceNetwork, predict, resolve_device
 from hemiface.occlusion import Condition, condition, hide, image_seeds, mirror
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _MODULES = (
     "hemiface.evaluation",
+    "hemiface.face_halves",
     "hemiface.model",
     "hemiface.occlusion",
     "hemiface.onnx_model",
@@ -77,6 +80,7 @@ def evaluate(
     flip: bool = False,
     crop_px: int = 0,
     mirrored: bool = False,
+    landmarks: FindLandmarks | None = None,
     device: str = "auto",
     batch_size: int = 256,
     out: str | Path | None = None,
@@ -96,6 +100,11 @@ def evaluate(
     flipped before anything is hidden, so `left` hides what was on the right: the control of
     `laterality`, a table of its own whose info says `mirrored`. `on_cell(done, total, text)` is
     called after each model x condition.
+
+    With `landmarks` every condition hides the face's own halves (see `hemiface.face_halves`); it is
+    asked once, for the uncovered pictures. The table then has a column `halves`: `face`, or
+    `fallback` where no landmarks came and the picture's middle stood in; its info says `halves`
+    and the number of `fallbacks`.
 
     Raises:
         UsageError: a condition or split is unknown or empty, two Bundles have the same model ID,
@@ -118,6 +127,12 @@ def evaluate(
     base = wanted.table[["image", "dataset", "split", "label", "group"]].assign(
         leaked=leaked(images.table)[_positions(images, wanted)]
     )
+    lines = None
+    if landmarks is not None:
+        lines = lines_of(landmarks(wanted.pixels), *wanted.pixels.shape[1:])
+        base["halves"] = lines.words
+        # The mirrored lines of the picture, not those found in its mirror image.
+        lines = lines.mirrored() if mirrored else lines
     cells = []
     for row, path in zip(models, bundles, strict=True):
         predictor = _load(path, target)
@@ -126,7 +141,14 @@ def evaluate(
             log.info("%s is a specialist of one side: no flipped view", row["model"])
         for one in chosen:
             values = predict_hidden(
-                predictor, pixels, one, seeds, flip=flips, crop_px=crop_px, batch_size=batch_size
+                predictor,
+                pixels,
+                one,
+                seeds,
+                flip=flips,
+                crop_px=crop_px,
+                batch_size=batch_size,
+                lines=lines,
             )
             cell = base.assign(condition=one.key, model=row["model"])
             cell[list(PROBABILITY_COLUMNS)] = values
@@ -143,6 +165,8 @@ def evaluate(
         "flip": flip,
         "crop_px": crop_px,
         "mirrored": mirrored,
+        "halves": "image" if lines is None else "face",
+        "fallbacks": 0 if lines is None else int((~lines.found).sum()),
         "fingerprint": fingerprint(
             bundles,
             images,
@@ -152,6 +176,7 @@ def evaluate(
             mirrored,
             crop_px=crop_px,
             rows_hash=picked["hash"] if picked else None,
+            lines=lines,
         ),
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
@@ -170,14 +195,17 @@ def predict_hidden(
     flip: bool = False,
     crop_px: int = 0,
     batch_size: int = 256,
+    lines: FaceLines | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return probabilities float32 [n, 7] for uint8 faces [n, 48, 48] hidden under `one`.
 
-    With `flip`, the mean over the hidden picture and its mirror image: the same pixels stay
-    visible, so the mirrored view of a left-masked face is a right-masked one. With `crop_px`, the
-    mean over five crops of either, enlarged: `hemiface.views` says what that does to hidden halves.
+    `lines` are the faces' own; without them the picture's halves are hidden. With `flip`, the mean
+    over the hidden picture and its mirror image: the same pixels stay visible, so the mirrored view
+    of a left-masked face is a right-masked one. With `crop_px`, the mean over five crops of either,
+    enlarged: `hemiface.views` says what that does to hidden halves.
     """
-    hidden = hide(np.ascontiguousarray(pixels), one, seeds)
+    faces = np.ascontiguousarray(pixels)
+    hidden = hide(faces, one, seeds) if lines is None else hide_by_lines(faces, one, lines, seeds)
     answers = [
         predictor.predict(view, batch_size) for view in views(hidden, flip=flip, crop_px=crop_px)
     ]
@@ -207,8 +235,12 @@ def fingerprint(
     *,
     crop_px: int = 0,
     rows_hash: str | None = None,
+    lines: FaceLines | None = None,
 ) -> str:
-    """Return a hash of everything that decides the Predictions table."""
+    """Return a hash of everything that decides the Predictions table.
+
+    `lines` are the faces' own, of the pictures in `splits`, where these are what is hidden by.
+    """
     return hash_json(
         {
             "bundles": [sha256_file(path) for path in bundles],
@@ -220,9 +252,15 @@ def fingerprint(
             "mirrored": mirrored,
             "crop_px": crop_px,
             "rows": rows_hash,
+            "halves": "image" if lines is None else _hash_lines(lines),
             "code": code_hash(*_MODULES),
         }
     )
+
+
+def _hash_lines(lines: FaceLines) -> str:
+    parts = (lines.crossing, lines.down, lines.found)
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def _rows(images: Images, splits: tuple[str, ...], chosen: npt.NDArray[np.bool_] | None) -> Images:

@@ -21,6 +21,7 @@ _PACKAGES = (
     "pillow",
     "opencv-python-headless",
     "onnxruntime",
+    "ai-edge-litert",
     "scipy",
     "scikit-learn",
     "matplotlib",

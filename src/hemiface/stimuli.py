@@ -1,25 +1,41 @@
 """Hiding parts of picture files of any size, as stimuli for people or machines."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hemiface.errors import DamagedError, UsageError
+from hemiface.face_halves import FindLandmarks, hide_by_lines, lines_of
 from hemiface.files import atomic_path
 from hemiface.occlusion import FILLS, condition, hide, image_seeds
 
 __all__ = ["occlude_files"]
 
+OnFallback = Callable[[Path], None]
 
-def occlude_files(paths: Sequence[Path], name: str, fill: str, out: Path) -> list[Path]:
+
+def occlude_files(
+    paths: Sequence[Path],
+    name: str,
+    fill: str,
+    out: Path,
+    *,
+    landmarks: FindLandmarks | None = None,
+    on_fallback: OnFallback = lambda _: None,
+) -> list[Path]:
     """Write each picture with the named part hidden as PNG into `out`; return what was written.
 
     The result keeps the picture's size and is grey or RGB, transparency laid on black. EXIF
     orientation is applied first, so that `upper` is what a viewer calls upper. The name is
     `<stem>-<condition>.png`. Noise is seeded from the file's name and can be repeated.
+
+    With `landmarks`, which is asked for each picture, the face's own part is hidden (see
+    `hemiface.face_halves`): its lines cut the whole picture in two. The name then ends in `-face`,
+    or in `-fallback` where no landmarks came and the picture's own half was hidden; `on_fallback`
+    is told of the latter's picture.
 
     Raises:
         UsageError: the condition or fill is unknown, `name` names another fill than `fill`, or two
@@ -34,12 +50,22 @@ def occlude_files(paths: Sequence[Path], name: str, fill: str, out: Path) -> lis
     twice = [target for target, count in Counter(targets).items() if count > 1]
     if twice:
         raise UsageError(f"Two of the pictures would both become {twice[0]}; rename one of them.")
+    written = []
     for path, target in zip(paths, targets, strict=True):
-        pixels = _read(path)
-        hidden = hide(pixels[np.newaxis], one, image_seeds([path.name]))[0]
-        with atomic_path(target) as partial:
-            Image.fromarray(hidden).save(partial)
-    return targets
+        pixels = _read(path)[np.newaxis]
+        seeds = image_seeds([path.name])
+        if landmarks is None:
+            place, hidden = target, hide(pixels, one, seeds)
+        else:
+            lines = lines_of(landmarks(pixels), *pixels.shape[1:3])
+            place = target.with_name(f"{target.stem}-{lines.words[0]}.png")
+            hidden = hide_by_lines(pixels, one, lines, seeds)
+            if not lines.found[0]:
+                on_fallback(path)
+        with atomic_path(place) as partial:
+            Image.fromarray(hidden[0]).save(partial)
+        written.append(place)
+    return written
 
 
 def _read(path: Path) -> np.ndarray:

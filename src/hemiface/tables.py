@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "EMOTIONS",
     "FER2013_SIZE_PX",
+    "HALVES_COLUMN",
+    "HALVES_WORDS",
     "IMAGE_COLUMNS",
     "PREDICTION_COLUMNS",
     "PROBABILITY_COLUMNS",
@@ -57,6 +59,15 @@ PREDICTION_COLUMNS = (
     "leaked",
     *PROBABILITY_COLUMNS,
 )
+HALVES_COLUMN = "halves"
+"""Optional last column of a Predictions table: by which lines the image's halves are cut. A table
+without it, which is every table made without `--halves face`, holds image halves only."""
+
+HALVES_WORDS = ("image", "face", "fallback")
+"""image: the picture's middle. face: the face's own lines. fallback: those weren't found, and the
+picture's middle stood in. An image has the same word under every condition and model of a table,
+also where nothing is hidden."""
+
 _METADATA_KEY = b"hemiface"
 
 
@@ -82,7 +93,8 @@ def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table
 
     Key: (`image`, `condition`, `model`), unique. Every model x condition x split cell holds the
     same images of that split. `leaked` is True where the image's group also occurs in a split
-    used to train or to select. `p_<emotion>` are in [0, 1] and sum to 1 within 1e-4.
+    used to train or to select. `p_<emotion>` are in [0, 1] and sum to 1 within 1e-4. HALVES_COLUMN,
+    where there is one, holds HALVES_WORDS.
 
     Raises:
         DamagedError: what is wrong and in which row.
@@ -93,6 +105,9 @@ def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table
     _require_known(predictions, "label", EMOTIONS, where)
     _require_unique(predictions, ["image", "condition", "model"], where)
     _require_types(predictions, where)
+    if HALVES_COLUMN in predictions.columns:
+        _require_columns(predictions, (HALVES_COLUMN,), where)
+        _require_known(predictions, HALVES_COLUMN, HALVES_WORDS, where)
     values = probabilities(predictions)
     bad = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
     bad |= np.abs(values.sum(axis=1) - 1) > 1e-4
@@ -176,9 +191,8 @@ def write_predictions(
     full, upper, ..., any), `seed`; see `read_predictions`.
     """
     check_predictions(predictions)
-    slim = predictions[list(PREDICTION_COLUMNS)].astype(
-        dict.fromkeys(PROBABILITY_COLUMNS, "float32")
-    )
+    columns = [*PREDICTION_COLUMNS, *{HALVES_COLUMN}.intersection(predictions.columns)]
+    slim = predictions[columns].astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
     write_table(slim, path, info)
 
 

@@ -1,4 +1,4 @@
-"""Commands that look at data: check, show, phantom."""
+"""Commands that look at data: check, show, lines, phantom."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,10 @@ import typer
 
 from hemiface.cli.apps import data_app
 from hemiface.cli.options import JsonOption, LabelsOption, SkipBadOption
-from hemiface.cli.printing import print_json, print_tables, show_progress
-from hemiface.cli.reading import words
+from hemiface.cli.printing import print_json, print_lines, print_tables, records, show_progress
+from hemiface.cli.reading import crop_landmarks, words
 
-__all__ = ["data_check", "data_phantom", "data_show"]
+__all__ = ["data_check", "data_lines", "data_phantom", "data_show"]
 
 
 @data_app.command("check")
@@ -64,6 +64,29 @@ def data_show(
     else:
         for sheet in written:
             print(sheet)
+
+
+@data_app.command("lines")
+def data_lines(
+    path: Annotated[str, typer.Argument(help="Any source of data, or a run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of lines.csv and line_summary.csv.")],
+    split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
+    from hemiface.data import load
+    from hemiface.face_halves import measure_lines
+
+    images = load(path, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        summary = measure_lines(images, split or ["test"], crop_landmarks(on_progress), out)
+    if as_json:
+        print_json({"folder": str(out), "summary": records(summary)})
+    else:
+        print_lines(summary)
+        print(out)
 
 
 @data_app.command("phantom")

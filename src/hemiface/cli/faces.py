@@ -1,14 +1,15 @@
 """Commands that take pictures: predict, occlude."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hemiface.cli.apps import app
-from hemiface.cli.options import JsonOption
+from hemiface.cli.options import HalvesOption, JsonOption
 from hemiface.cli.printing import print_json, show_progress
-from hemiface.cli.reading import words
+from hemiface.cli.reading import is_by_face, words
 
 __all__ = ["occlude", "predict"]
 
@@ -81,12 +82,29 @@ def occlude(
     hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    halves: HalvesOption = "image",
     as_json: JsonOption = False,
 ) -> None:
     """Hide a part of pictures, as stimuli; exactly the named pixels change."""
     from hemiface.stimuli import occlude_files
 
-    written = occlude_files(images, hide, fill, out)
+    landmarks = None
+    if is_by_face(halves):
+        from hemiface.vision.crop_landmarks import default_detector
+        from hemiface.vision.photo_landmarks import PhotoLandmarks
+
+        landmarks = PhotoLandmarks(default_detector())
+    written = occlude_files(
+        images,
+        hide,
+        fill,
+        out,
+        landmarks=landmarks,
+        on_fallback=lambda path: print(
+            f"hemiface: no face was found in {path}; the picture's own half is hidden.",
+            file=sys.stderr,
+        ),
+    )
     if as_json:
         print_json([str(path) for path in written])
     else:

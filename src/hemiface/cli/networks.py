@@ -10,6 +10,7 @@ from hemiface.cli.options import (
     ConfigPath,
     DataOption,
     DeviceOption,
+    HalvesOption,
     JsonOption,
     LabelsOption,
     SetOption,
@@ -23,7 +24,13 @@ from hemiface.cli.printing import (
     records,
     show_progress,
 )
-from hemiface.cli.reading import read_config, training_images, words
+from hemiface.cli.reading import (
+    crop_landmarks,
+    is_by_face,
+    read_config,
+    training_images,
+    words,
+)
 from hemiface.errors import UsageError
 
 __all__ = ["ensemble", "evaluate", "export", "study", "train"]
@@ -114,6 +121,7 @@ def evaluate(
     mirrored: Annotated[
         bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
     ] = False,
+    halves: HalvesOption = "image",
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -124,6 +132,7 @@ def evaluate(
     from hemiface.data import load
     from hemiface.evaluation import evaluate as run
 
+    by_face = is_by_face(halves)
     images = load(data, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
         predictions = run(
@@ -135,15 +144,24 @@ def evaluate(
             flip=flip,
             crop_px=crop_px,
             mirrored=mirrored,
+            landmarks=crop_landmarks(on_progress) if by_face else None,
             device=device,
             out=out,
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
         )
     scores = metrics.summarise(predictions)
+    known = predictions.attrs["hemiface"]
     if as_json:
-        print_json({"predictions": str(out), "scores": records(scores)})
+        facts = {name: known[name] for name in ("halves", "fallbacks")}
+        print_json({"predictions": str(out), **facts, "scores": records(scores)})
     else:
         print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
+        if by_face:
+            print(
+                f"The face's own halves are hidden; {known['fallbacks']:,} of "
+                f"{predictions['image'].nunique():,} images show no face that was found and had "
+                "the image's halves hidden (column halves says fallback)."
+            )
         print(f"{out}: {len(predictions):,} rows")
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "DeviceOption",
     "DrawsOption",
     "FolderOption",
+    "HalvesOption",
     "JsonOption",
     "LabelsOption",
     "OutFolder",
@@ -52,4 +53,12 @@ DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
+]
+HalvesOption = Annotated[
+    str,
+    typer.Option(
+        "--halves",
+        help="image: halves end in the picture's middle. face: at the face's own midline and nose "
+        "line, found with the networks of hemiface models pull.",
+    ),
 ]

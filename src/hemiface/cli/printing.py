@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "print_calibration",
     "print_cells",
+    "print_changed_halves",
     "print_differences",
     "print_halves",
     "print_json",
+    "print_lines",
     "print_study",
     "print_tables",
     "records",
@@ -181,6 +183,44 @@ def print_halves(halves: "pd.DataFrame") -> None:
             for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
         ]
         table.add_row(str(model), str(fill), *shown)
+    print_tables([table])
+
+
+def print_changed_halves(rows: "pd.DataFrame") -> None:
+    """Print what hiding the faces' own halves changes in accuracy, in points."""
+    from rich.table import Table
+
+    rows = rows[rows["metric"] == "accuracy"]
+    table = Table(
+        title="Accuracy in %, the face's own halves minus the picture's in points, 95% interval",
+        title_justify="left",
+    )
+    for name in ("trained on", "seed", "hidden"):
+        table.add_column(name)
+    for name in ("picture", "face", "face - picture", "interval", "p"):
+        table.add_column(name, justify="right")
+    for one in rows.to_dict("records"):
+        table.add_row(
+            *(str(one[name]) for name in ("model", "seed", "condition")),
+            *(f"{100 * one[name]:.1f}" for name in ("image", "face")),
+            f"{100 * one['difference']:+.1f}",
+            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+            f"{one['p_holm']:.2g}",
+        )
+    print_tables([table])
+
+
+def print_lines(summary: "pd.DataFrame") -> None:
+    """Print how the lines of faces are spread."""
+    from rich.table import Table
+
+    table = Table(title="The faces' own lines against the picture's", title_justify="left")
+    columns = list(summary.columns)
+    for name in columns:
+        table.add_column(name, justify="left" if name in columns[:2] else "right")
+    for row in summary.itertuples(index=False):
+        split, quantity, n, *values = row
+        table.add_row(str(split), str(quantity), f"{n:,}", *(f"{value:.3f}" for value in values))
     print_tables([table])
 
 

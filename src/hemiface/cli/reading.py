@@ -4,13 +4,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemiface.errors import UsageError
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from hemiface.config import Config
     from hemiface.data.images import Images
+    from hemiface.face_halves import FindLandmarks
+    from hemiface.stages import OnProgress
 
 __all__ = [
+    "crop_landmarks",
+    "is_by_face",
     "open_predictions",
     "read_config",
     "training_images",
@@ -59,3 +65,23 @@ def open_predictions(source: Path, out: Path | None) -> "tuple[pd.DataFrame, Pat
 
     table = source / "predictions.parquet" if source.is_dir() else source
     return read_predictions(table), out or table.parent
+
+
+def is_by_face(halves: str) -> bool:
+    """Return whether --halves says face.
+
+    Raises:
+        UsageError: it says neither image nor face.
+    """
+    if halves not in ("image", "face"):
+        raise UsageError(f"--halves takes image or face, not {halves!r}.")
+    return halves == "face"
+
+
+def crop_landmarks(on_progress: "OnProgress") -> "FindLandmarks":
+    """Return what finds the landmarks of face crops, telling how far it is."""
+    from hemiface.vision.crop_landmarks import CropLandmarks
+
+    return CropLandmarks(
+        on_progress=lambda done, total: on_progress("finding the faces' lines", done, total)
+    )

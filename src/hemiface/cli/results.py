@@ -19,6 +19,7 @@ from hemiface.cli.options import (
 )
 from hemiface.cli.printing import (
     print_calibration,
+    print_changed_halves,
     print_differences,
     print_halves,
     print_json,
@@ -57,6 +58,10 @@ def compare(
     mirrored: Annotated[
         Path | None, typer.Option(help="Predictions of mirrored pictures, the control for sides.")
     ] = None,
+    face_halves: Annotated[
+        Path | None,
+        typer.Option("--halves", help="Predictions of evaluate --halves face: what they change."),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
     margin: Annotated[float, typer.Option(help="Closer than this is as good as equal.")] = 0.02,
     draws: DrawsOption = 1000,
@@ -73,15 +78,19 @@ def compare(
             predictions,
             folder,
             mirrored=control,
+            face_halves=read_predictions(face_halves) if face_halves else None,
             protocol=protocol,
             margin=margin,
             draws=draws,
             progress=lambda done, total: on_progress("comparing cells", done, total),
         )
     if as_json:
-        print_json({"folder": str(folder), "accuracy": records(found.accuracy)})
+        changed = {} if found.halves is None else {"halves": records(found.halves)}
+        print_json({"folder": str(folder), "accuracy": records(found.accuracy), **changed})
         return
     print_differences(found.accuracy, margin)
+    if found.halves is not None:
+        print_changed_halves(found.halves)
     for warning in found.warnings:
         print(f"Sides: {warning}.", file=sys.stderr)
     for path in found.files:

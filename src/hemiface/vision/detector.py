@@ -156,20 +156,35 @@ class MediaPipeDetector:
 
     def _look(self, photo: Photo, points: Floats, score: float) -> FoundFace | None:
         """Let the landmark network look at a candidate; None if it sees no face."""
-        to_photo = _landmark_square(points)
-        patch = _cut_out(photo, to_photo)
-        found = self._landmarks.run(patch.astype(np.float32) / np.float32(255))
-        raw = {value.size: value.ravel() for value in found.values()}
-        presence = 1 / (1 + math.exp(-float(raw[1][0])))
+        landmarks, presence = self._mesh(photo, _landmark_square(points))
         if presence < self._least_presence or score * presence < _LEAST_PRODUCT:
             return None
-        mesh = raw[1404].reshape(468, 3)[:, :2].astype(np.float64)
-        landmarks = mesh @ to_photo[:, :2].T + to_photo[:, 2]
         five = five_points(landmarks)
         if not can_align(five):
             return None
         box = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)])
         return FoundFace(box, score, landmarks, presence, five)
+
+    def look(self, photo: Photo, scale: float = 1.0) -> tuple[Floats, float]:
+        """Let the landmark network look at the whole of an RGB photo, without detection.
+
+        The square that it sees is upright, centred and `scale` times the longer side. Returns the
+        landmarks [468, 2] and the probability in 0..1 that they are a face's.
+        """
+        height, width = photo.shape[:2]
+        side = scale * max(height, width)
+        zoom = side / _LANDMARK_PX
+        corner = np.array([width - side, height - side]) / 2
+        return self._mesh(photo, np.column_stack([zoom * np.eye(2), corner]))
+
+    def _mesh(self, photo: Photo, to_photo: Floats) -> tuple[Floats, float]:
+        """Return landmarks [468, 2] in the photo and their presence for one square of it."""
+        patch = _cut_out(photo, to_photo)
+        found = self._landmarks.run(patch.astype(np.float32) / np.float32(255))
+        raw = {value.size: value.ravel() for value in found.values()}
+        presence = 1 / (1 + math.exp(-float(raw[1][0])))
+        mesh = raw[1404].reshape(468, 3)[:, :2].astype(np.float64)
+        return mesh @ to_photo[:, :2].T + to_photo[:, 2], presence
 
 
 _EYES = ((33, 133), (362, 263))
