@@ -136,8 +136,8 @@ class TestEvaluate:
         landmarks[1, 1, 1] += 0.5
         marks |= {
             fingerprint(*arguments),
-            fingerprint(*arguments, lines),
-            fingerprint(*arguments, lines_of(landmarks, 48, 48)),
+            fingerprint(*arguments, lines=lines),
+            fingerprint(*arguments, lines=lines_of(landmarks, 48, 48)),
         }
         assert len(marks) == 3
 
