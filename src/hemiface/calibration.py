@@ -71,8 +71,8 @@ def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
     """Return the temperature in [0.05, 20] with the least log loss, and "" or a reason for doubt.
 
     values: probabilities [n, 7], n >= 1; labels: int [n]. The loss is convex in 1 / T, so there is
-    one minimum, found by Newton's method inside shrinking bounds; at an end of the range (every image right, or labels at random) there is none
-    inside, and `reason` says so.
+    one minimum, found by Newton's method inside shrinking bounds; at an end of the range (every
+    image right, or labels at random) there is none inside, and `reason` says so.
     """
     logs = np.log(np.maximum(values, _SMALLEST))
     logs -= logs[np.arange(len(labels)), labels][:, None]

@@ -60,7 +60,7 @@ def reliability_panels(reliability: pd.DataFrame, cells: Sequence[Cell], subject
             axes.set_xlabel("confidence")
         if index % across == 0:
             axes.set_ylabel("share right")
-    title(figure, f"Share of right answers at each confidence: {subject}")
+    title(figure, f"Share of right answers at each confidence. {subject}")
     marks = list(handles.values())
     figure.legend(marks, list(handles), loc="outside lower center", ncols=2)
     return figure

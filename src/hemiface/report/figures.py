@@ -173,8 +173,7 @@ def _draw_confidence(drawn: Figures, results: Results, views: Sequence[View], fo
     if "reliability" not in tests:
         return
     for view in views:
-        subject = view.title[0].lower() + view.title[1:]
-        figure = reliability_panels(tests["reliability"], view.cells, subject)
+        figure = reliability_panels(tests["reliability"], view.cells, view.title)
         caption = f"{view.title}. The larger a mark, the more images it stands for."
         drawn.calibration.append(_picture(figure, folder, f"reliability-{view.key}", caption))
     panels = {view.short: view.cells for view in views[:_MOST_PANELS]}

@@ -238,9 +238,9 @@ def _statistics(
         "available information; the two pairs of opposite halves, for each of these; all cells of "
         "the table against the baseline; all cells of the table against whole faces. A difference "
         "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
-        f"conditions are called equal to within {100 * margin:g} points if two one-sided tests reject a "
-        f"larger difference at .05 (Schuirmann, 1987). Every pair of networks and conditions was "
-        "also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
+        f"conditions are called equal to within {100 * margin:g} points if two one-sided tests "
+        "reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
+        "conditions was also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
     )
     if "shifts" in parts:
         said += (
