@@ -17,11 +17,10 @@ import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.metrics import log_losses, reliability
-from hemiface.paired import align, select
+from hemiface.paired import align, cell_codes, select
 from hemiface.statistics import (
     check_options,
     interval,
-    present_cells,
     sample_and_draws,
     scores_over_draws,
     unique_names,
@@ -169,13 +168,11 @@ def apply_temperatures(
         UsageError: as `temperature_of`.
 
     """
-    cells = predictions.groupby(["model", "condition"], sort=False, observed=True)
-    each = np.array(
-        [temperature_of(temperatures, *cell, calibration) for cell in present_cells(predictions)]
-    )
+    cells, place = cell_codes(predictions)
+    each = np.array([temperature_of(temperatures, *cell, calibration) for cell in cells])
     result = predictions.copy()
     if calibration != "none" and len(result):
-        scaled = scale(probabilities(predictions), each[cells.ngroup().to_numpy()])
+        scaled = scale(probabilities(predictions), each[place])
         result[list(PROBABILITY_COLUMNS)] = scaled
     return result
 

@@ -303,7 +303,9 @@ def _region_words(results: Results, level: float) -> list[str]:
 
 def _counts(run: Run) -> dict[str, Any]:
     scored = run.predictions.drop_duplicates("image")
-    columns, rows = counts_table(scored if run.images is None else run.images.table)
+    texts_only = {"split": str, "label": str}
+    table = scored.astype(texts_only) if run.images is None else run.images.table
+    columns, rows = counts_table(table)
     return {"columns": columns, "rows": rows}
 
 

@@ -255,7 +255,9 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, fo
     for name in ordered(models)[:_MOST_SHEETS]:
         hidden = next((key for key in (name, "full", *known) if key in known), None)
         if hidden is not None:
-            sheet = sheets.mistakes_sheet(images, predictions, models[name], hidden, _MISTAKES)
+            is_shown = predictions["model"].eq(models[name]) & predictions["condition"].eq(hidden)
+            cell = predictions[is_shown].astype({"image": str})
+            sheet = sheets.mistakes_sheet(images, cell, models[name], hidden, _MISTAKES)
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
     for sheet, file, caption in found:

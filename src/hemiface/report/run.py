@@ -19,7 +19,7 @@ from hemiface.figures.style import ordered
 from hemiface.halves import half_contrasts
 from hemiface.importance import Importance
 from hemiface.laterality import has_sides, laterality
-from hemiface.tables import read_predictions
+from hemiface.tables import compact, read_predictions
 
 __all__ = [
     "MARGIN",
@@ -114,7 +114,7 @@ def read_run(run_or_predictions: str | Path) -> Run:
     given = Path(run_or_predictions)
     table = given / PREDICTIONS_FILE if given.is_dir() else given
     folder = table.parent
-    predictions = read_predictions(table)
+    predictions = compact(read_predictions(table))
     recipe_file, environment_file = folder / "config.toml", folder / "environment.json"
     has_recipe = recipe_file.is_file()
     has_images = (folder / TABLE_FILE).is_file() and (folder / PIXELS_FILE).is_file()
@@ -211,7 +211,7 @@ def _tests(
 
 def _mirrored(folder: Path) -> pd.DataFrame | None:
     path = folder / MIRRORED_FILE
-    return read_predictions(path) if path.is_file() else None
+    return compact(read_predictions(path)) if path.is_file() else None
 
 
 def _regions(
