@@ -20,6 +20,7 @@ from hemiface.metrics import log_losses, reliability
 from hemiface.paired import align, cell_codes, select
 from hemiface.statistics import (
     check_options,
+    in_threads,
     interval,
     sample_and_draws,
     scores_over_draws,
@@ -204,18 +205,23 @@ def calibration_scores(
     aligned = align(selected)
     weights = sample_and_draws(aligned.group_count, draws, seed)
     values = probabilities(selected)
-    rows: list[tuple[Any, ...]] = []
-    for (model, condition), places in zip(aligned.cells, aligned.rows, strict=True):
+
+    def score(cell: tuple[tuple[str, str], Ints]) -> list[tuple[Any, ...]]:
+        (model, condition), places = cell
         key = *names[model], condition
+        rows: list[tuple[Any, ...]] = []
         for calibration in CALIBRATIONS:
             temperature = temperature_of(temperatures, model, condition, calibration)
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, metrics)
             for metric, scores in found.items():
                 low, high, reason = interval(scores[1:], aligned.group_count, level)
-                size = len(places)
-                score = (metric, float(scores[0]), low, high, size, reason)
-                rows.append((*key, calibration, temperature, *score))
+                one = (metric, float(scores[0]), low, high, len(places), reason)
+                rows.append((*key, calibration, temperature, *one))
+        return rows
+
+    cells = zip(aligned.cells, aligned.rows, strict=True)
+    rows = [row for found in in_threads(score, cells) for row in found]
     columns = ["model", "seed", "condition", "calibration", "temperature"]
     return pd.DataFrame(rows, columns=[*columns, "metric", "value", "low", "high", "n", "reason"])
 

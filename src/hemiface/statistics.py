@@ -11,10 +11,10 @@ Field & Welsh 2007, Bootstrapping clustered data, JRSS B 69 (the cluster bootstr
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,8 @@ CountType = type[np.float32] | type[np.float64]
 Progress = Callable[[int, int], None]
 Cell = tuple[str, str]
 Scores = dict[str, Floats]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MATRIX_COLUMNS = (
     "protocol",
@@ -561,9 +563,16 @@ def score_cells(
         scores = scores_over_draws(values[rows], labels[rows], codes[rows], weights, chosen)
         return cell, len(rows), scores
 
-    # Most of the work is in numpy and scipy, which let other threads run meanwhile.
+    yield from in_threads(score, cells)
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield function(item) for every item, in order, several at a time.
+
+    For work in numpy and scipy, which let other threads run meanwhile.
+    """
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        yield from pool.map(score, cells)
+        yield from pool.map(function, items)
 
 
 def _matrix_rows(drawn: Drawn, level: float) -> Iterator[tuple[Any, ...]]:
