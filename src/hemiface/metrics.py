@@ -27,6 +27,7 @@ __all__ = [
     "confusion",
     "model_names",
     "precision_recall_curve",
+    "ranking_scores",
     "reliability",
     "roc_curve",
     "select_protocol",

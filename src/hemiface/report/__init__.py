@@ -121,7 +121,7 @@ def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
     information); the two never share a figure. A model that is neither, such as the generalist, or
     any model where there is no baseline, is seen on every condition.
     """
-    first = list(conditions[:_MOST_PANELS])
+    first = shown_conditions(conditions)
     views = []
     if "full" in names:
         text = "Robustness: the model trained on whole faces, with parts hidden"
@@ -163,7 +163,7 @@ def _render(
     datasets = list(dict.fromkeys(run.predictions["dataset"]))
     confidence = results.tests.get("calibration")
     sides = results.tests.get("laterality")
-    shown = [cell for view in views for cell in view.cells]
+    shown = list(dict.fromkeys(cell for view in views for cell in view.cells))
     tables = {
         "marks": mark_table(matrix, results.halves, primary),
         "halves": summary_table(results.halves, run.options.level),
