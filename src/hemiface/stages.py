@@ -45,6 +45,7 @@ _PRODUCTS = (
 )
 _REPORT_CODE = (
     "hemiface.metrics",
+    "hemiface.resampling",
     "hemiface.statistics",
     "hemiface.significance",
     "hemiface.paired",
