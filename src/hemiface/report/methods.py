@@ -157,11 +157,14 @@ def _networks(predictions: pd.DataFrame, settings: Config | None) -> str:
     described = predictions.attrs.get("hemiface", {}).get("models", [])
     flips = {str(one.get("model")): one.get("flips") for one in described}
     used = {flips.get(str(model)) for model in names["model"]}
-    said += {
-        frozenset({False}): " Horizontal flips were not used.",
-        frozenset({True}): " Horizontal flips were used in training.",
-        frozenset({True, False}): " Horizontal flips were used in training some of them.",
-    }.get(frozenset(used), " Whether horizontal flips were used is not recorded for all of them.")
+    if used == {False}:
+        said += " Horizontal flips were not used."
+    elif used == {True}:
+        said += " Horizontal flips were used in training."
+    elif used == {True, False}:
+        said += " Horizontal flips were used in training some of them."
+    else:
+        said += " Whether horizontal flips were used is not recorded for all of them."
     return said
 
 
@@ -172,7 +175,7 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
         "specialists": next((one for one in known if one not in ("full", "any")), ""),
     }
     parts = []
-    selection = set()
+    selection: set[str] = set()
     for kind, name in kinds.items():
         if name:
             recipe: Recipe = settings.recipe(name, fine_tuned=name != "full")
@@ -184,10 +187,10 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
             )
     if not parts:
         return ""
-    kept = {
-        frozenset({"best"}): " The epoch with the best validation accuracy was kept.",
-        frozenset({"last"}): " The last epoch was kept.",
-    }.get(frozenset(selection), "")
+    kept = ""
+    if len(selection) == 1:
+        which = {"best": "epoch with the best validation accuracy", "last": "last epoch"}
+        kept = f" The {which[selection.pop()]} was kept."
     return f" Training: {'; '.join(parts)}.{kept} No test image served training or selection."
 
 
