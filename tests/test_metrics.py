@@ -428,3 +428,20 @@ def test_wrong_usage_is_named():
         m.summarise(two, by=["subject"])
     with pytest.raises(UsageError, match="strict"):
         m.select_protocol(two, "strict")
+
+
+@pytest.mark.parametrize("levels", [3, 50, 10_000])
+def test_ranking_scores_are_scikit_learns_with_and_without_ties(levels):
+    rng = np.random.default_rng(levels)
+    positive = rng.random(400) < 0.2
+    scores = np.round(rng.random(400) * levels) / levels
+    area, precision = m.ranking_scores(scores, positive)
+    assert area == pytest.approx(sk.roc_auc_score(positive, scores), abs=1e-12)
+    assert precision == pytest.approx(sk.average_precision_score(positive, scores), abs=1e-12)
+
+
+def test_ranking_scores_without_positives_or_without_others():
+    assert np.isnan(m.ranking_scores(np.ones(3), np.zeros(3, dtype=bool))).all()
+    area, precision = m.ranking_scores(np.arange(3.0), np.ones(3, dtype=bool))
+    assert np.isnan(area)
+    assert precision == 1

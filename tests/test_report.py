@@ -192,7 +192,9 @@ def page(run: Path) -> Page:
 
 
 def test_every_file_is_there_and_nothing_half_written(run: Path):
-    for name in ("matrix", "class_scores", "confusions", "comparisons"):
+    tables = ("matrix", "class_scores", "confusions", "comparisons", "halves", "differences")
+    more = ("mcnemar", "confusion_shifts", "calibration", "reliability", "risk_coverage")
+    for name in (*tables, *more):
         assert len(pd.read_csv(run / f"{name}.csv")) > 20
     drawn = {path.name for path in (run / "figures").iterdir()}
     names = {name.rsplit(".", 1)[0] for name in drawn}
@@ -209,13 +211,17 @@ def test_every_file_is_there_and_nothing_half_written(run: Path):
         "roc-information",
         "precision-recall-robustness",
         "reliability-information",
+        "halves",
+        "shifts-full",
+        "risk-coverage",
         "training",
     } <= names
 
 
 def test_page_is_well_formed_complete_and_loads_nothing(run: Path, page: Page):
-    # The section on regions needs the sixteen coalitions, which these predictions lack.
-    wanted = {anchor: text for anchor, text in report.HEADINGS.items() if anchor != "regions"}
+    # Regions need the sixteen coalitions, sides need left and right: these predictions lack both.
+    absent = ("regions", "sides")
+    wanted = {anchor: text for anchor, text in report.HEADINGS.items() if anchor not in absent}
     assert page.headings == list(wanted.values())
     assert len(page.ids) == len(set(page.ids))
     assert {target for target in page.targets if target.startswith("#")} <= {
@@ -226,11 +232,11 @@ def test_page_is_well_formed_complete_and_loads_nothing(run: Path, page: Page):
     assert not re.search(r"url\(\s*['\"]?(?!#)", text)
     assert "@import" not in text
     assert "<script" not in text
-    assert text.count('<svg role="img" aria-label="') == 14
+    assert text.count('<svg role="img" aria-label="') == 17
 
 
 def test_every_table_is_a_rectangle(page: Page):
-    assert len(page.tables) == 13
+    assert len(page.tables) == 16
     for name in page.tables:
         assert len(page.grid(name)) > 1
 

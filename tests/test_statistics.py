@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import tiny_predictions
 from hemiface import statistics as s
 from hemiface.errors import UsageError
 from hemiface.metrics import METRICS, class_scores, select_protocol
@@ -381,3 +382,28 @@ def test_wrong_usage_is_named():
     }
     with pytest.raises(UsageError, match="full-seed0, full-seed1 are all full with seed 0"):
         s.matrix(study)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_sums_are_the_same_whatever_type_the_weights_have(whole):
+    rng = np.random.default_rng(5)
+    labels = np.arange(420) % 7
+    values = np.round(rng.dirichlet(np.ones(7), 420), 2) + 1e-3
+    values /= values.sum(axis=1, keepdims=True)
+    groups = np.arange(420) // 2
+    weights = s.group_weights(210, 9, seed=1)
+    given = weights if whole else weights.astype(np.float64)
+    found = s.scores_over_draws(values, labels, groups, given)
+    for draw in range(9):
+        repeated = weights[groups, draw].astype(np.float64)
+        for name, metric in METRICS.items():
+            wanted = metric.function(values, labels, repeated)
+            assert found[name][draw] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_scores_drawn_once_serve_the_matrix():
+    table = s.matrix(tiny_predictions(28), ["standard"], ["accuracy"], draws=20)
+    drawn = s.draw_scores(tiny_predictions(28), "standard", ["accuracy"], draws=20)
+    pd.testing.assert_frame_equal(s.matrix_rows(drawn), table)
+    assert set(drawn.sizes.values()) == {28}
+    assert drawn.groups == 14

@@ -16,6 +16,7 @@ from hemiface.tables import (
     PROBABILITY_COLUMNS,
     check_images,
     check_predictions,
+    compact,
     derive,
     label_indices,
     probabilities,
@@ -251,3 +252,12 @@ class TestFiles:
         assert (tmp_path / "t.csv").read_bytes() == (
             'name,value,n\n"ü, x",0.333333,1\nb,,2\n'.encode()
         )
+
+
+def test_a_compact_table_says_the_same_in_less_memory():
+    table = tiny_predictions(40)
+    table.attrs["hemiface"] = {"models": []}
+    small = compact(table)
+    pd.testing.assert_frame_equal(small.astype(table.dtypes.to_dict()), table)
+    assert small.attrs == table.attrs
+    assert small.memory_usage(deep=True).sum() < table.memory_usage(deep=True).sum()

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize_scalar
 
 from hemiface.errors import UsageError
 from hemiface.metrics import log_losses, reliability
-from hemiface.paired import align, select
+from hemiface.paired import align, cell_codes, select
 from hemiface.statistics import (
     check_options,
+    in_threads,
     interval,
-    present_cells,
     sample_and_draws,
     scores_over_draws,
     unique_names,
@@ -48,6 +47,8 @@ POOLED = "pooled"
 CALIBRATIONS = ("none", "pooled", "by visibility")
 CALIBRATION_METRICS = ("log_loss", "brier_score", "ece")
 _RANGE = (0.05, 20.0)
+_MOST_STEPS = 60
+_PRECISION = 1e-7
 _SMALLEST = float(np.finfo(np.float32).tiny)
 """Smaller probabilities are stored imprecisely or as 0, whose log no temperature changes."""
 
@@ -70,22 +71,32 @@ def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
     """Return the temperature in [0.05, 20] with the least log loss, and "" or a reason for doubt.
 
     values: probabilities [n, 7], n >= 1; labels: int [n]. The loss is convex in 1 / T, so there is
-    one minimum; at an end of the range (every image right, or labels at random) there is none
-    inside, and `reason` says so.
+    one minimum, found by Newton's method inside shrinking bounds; at an end of the range (every
+    image right, or labels at random) there is none inside, and `reason` says so.
     """
     logs = np.log(np.maximum(values, _SMALLEST))
-
-    def loss(log_t: float) -> float:
-        scaled = logs / np.exp(log_t)
-        top = scaled.max(axis=1)
-        norm = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float((norm - scaled[np.arange(len(labels)), labels]).mean())
-
-    low, high = np.log(_RANGE)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    near = min(found.x - low, high - found.x) < 1e-3
+    logs -= logs[np.arange(len(labels)), labels][:, None]
+    low, high = 1 / _RANGE[1], 1 / _RANGE[0]
+    beta = min(max(1.0, low), high)
+    for _ in range(_MOST_STEPS):
+        scaled = beta * logs
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        powers /= powers.sum(axis=1, keepdims=True)
+        mean = (powers * logs).sum(axis=1)
+        slope = float(mean.mean())
+        curvature = float(((powers * logs**2).sum(axis=1) - mean**2).mean())
+        # The loss is convex: the slope's sign says on which side of beta the minimum lies.
+        low, high = (low, beta) if slope > 0 else (beta, high)
+        step = beta - slope / curvature if curvature > 0 else np.nan
+        # Newton's step where it stays inside, the (geometric) middle elsewhere.
+        following = step if low < step < high else float(np.sqrt(low * high))
+        if abs(np.log(following / beta)) < _PRECISION:
+            beta = following
+            break
+        beta = following
+    near = min(np.log(beta * _RANGE[1]), -np.log(beta * _RANGE[0])) < 1e-3
     reason = "no minimum inside the range; more or other validation images are needed"
-    return float(np.exp(found.x)), reason if near else ""
+    return 1 / beta, reason if near else ""
 
 
 def fit_temperatures(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -158,13 +169,11 @@ def apply_temperatures(
         UsageError: as `temperature_of`.
 
     """
-    cells = predictions.groupby(["model", "condition"], sort=False, observed=True)
-    each = np.array(
-        [temperature_of(temperatures, *cell, calibration) for cell in present_cells(predictions)]
-    )
+    cells, place = cell_codes(predictions)
+    each = np.array([temperature_of(temperatures, *cell, calibration) for cell in cells])
     result = predictions.copy()
     if calibration != "none" and len(result):
-        scaled = scale(probabilities(predictions), each[cells.ngroup().to_numpy()])
+        scaled = scale(probabilities(predictions), each[place])
         result[list(PROBABILITY_COLUMNS)] = scaled
     return result
 
@@ -196,18 +205,23 @@ def calibration_scores(
     aligned = align(selected)
     weights = sample_and_draws(aligned.group_count, draws, seed)
     values = probabilities(selected)
-    rows: list[tuple[Any, ...]] = []
-    for (model, condition), places in zip(aligned.cells, aligned.rows, strict=True):
+
+    def score(cell: tuple[tuple[str, str], Ints]) -> list[tuple[Any, ...]]:
+        (model, condition), places = cell
         key = *names[model], condition
+        rows: list[tuple[Any, ...]] = []
         for calibration in CALIBRATIONS:
             temperature = temperature_of(temperatures, model, condition, calibration)
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, metrics)
             for metric, scores in found.items():
                 low, high, reason = interval(scores[1:], aligned.group_count, level)
-                size = len(places)
-                score = (metric, float(scores[0]), low, high, size, reason)
-                rows.append((*key, calibration, temperature, *score))
+                one = (metric, float(scores[0]), low, high, len(places), reason)
+                rows.append((*key, calibration, temperature, *one))
+        return rows
+
+    cells = zip(aligned.cells, aligned.rows, strict=True)
+    rows = [row for found in in_threads(score, cells) for row in found]
     columns = ["model", "seed", "condition", "calibration", "temperature"]
     return pd.DataFrame(rows, columns=[*columns, "metric", "value", "low", "high", "n", "reason"])
 

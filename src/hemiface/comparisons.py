@@ -18,7 +18,6 @@ equivalence are not corrected.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -26,24 +25,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.contrasts import (
+    DIFFERENCE_COLUMNS,
+    PAIR_COLUMNS,
+    Cell,
+    Pair,
+    corrected,
+    difference_table,
+    matched,
+)
 from hemiface.metrics import known_metrics
-from hemiface.paired import Aligned, align, infer, paired_members, runs_of, select
+from hemiface.paired import Aligned, align, runs_of, select
 from hemiface.significance import (
     cochran_q,
     cohens_g,
     cohens_h,
-    holm,
     mcnemar_exact,
     mcnemar_mid,
     paired_odds_ratio,
 )
-from hemiface.statistics import (
-    Progress,
-    check_options,
-    present_cells,
-    score_cells,
-    unique_names,
-)
+from hemiface.statistics import Drawn, Progress, check_options, draw_scores, unique_names
 from hemiface.tables import label_indices, probabilities
 
 __all__ = [
@@ -60,28 +61,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 COMPARED_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
-_PAIR = ("kind", "family", "seed", "model_a", "condition_a", "model_b", "condition_b")
-DIFFERENCE_COLUMNS = (
-    *_PAIR,
-    "metric",
-    "value_a",
-    "value_b",
-    "difference",
-    "low",
-    "high",
-    "se",
-    "df",
-    "p",
-    "p_holm",
-    "margin",
-    "p_equivalence",
-    "n",
-    "groups",
-    "method",
-    "reason",
-)
 MCNEMAR_COLUMNS = (
-    *_PAIR,
+    *PAIR_COLUMNS,
     "n",
     "both",
     "only_a",
@@ -103,16 +84,6 @@ MCNEMAR_COLUMNS = (
 COCHRAN_COLUMNS = ("kind", "family", "seed", "compared", "k", "n", "q", "df", "p", "p_holm")
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Two cells to compare; `a` and `b` hold a (model ID, condition) per seed."""
-
-    key: tuple[str, ...]
-    a: tuple[tuple[str, str], ...]
-    b: tuple[tuple[str, str], ...]
-    paired: bool
-
-
 def differences(
     predictions: pd.DataFrame,
     metrics: Sequence[str] = COMPARED_METRICS,
@@ -122,6 +93,7 @@ def differences(
     level: float = 0.95,
     margin: float = 0.02,
     seed: int = 0,
+    drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return a row per comparison and metric: a minus b with its interval, by resampling.
@@ -130,7 +102,8 @@ def differences(
     module); `value_a`, `value_b` are the scores, `low`, `high`, `se`, `df` and `p` are explained in
     `paired.infer`, `p_holm` is corrected within the family. `p_equivalence` is that of TOST with
     +-`margin` (in the metric's unit): below .05, the two are as good as equal. `n` counts images,
-    `groups` what was resampled. All comparisons use the same draws.
+    `groups` what was resampled. All comparisons use the same draws; `drawn` hands over those that
+    were made before with the same protocol, draws and seed, for at least these metrics.
 
     Raises:
         UsageError: no image of the protocol, an unknown metric or protocol, a bad option, or two
@@ -139,38 +112,12 @@ def differences(
     """
     chosen = known_metrics(metrics)
     check_options(draws, level)
-    selected = select(predictions, protocol)
-    names = unique_names(predictions)
-    aligned = align(selected)
-    scores = {}
-    scored = score_cells(selected, present_cells(selected), chosen, draws, seed)
-    for done, (cell, _, found) in enumerate(scored, start=1):
-        scores[cell] = np.stack([found[name] for name in chosen])
-        if progress:
-            progress(done, len(aligned.cells))
-    rows: list[tuple[Any, ...]] = []
-    for pair in _pairs(names, aligned):
-        a, b = (np.stack([scores[cell] for cell in side], axis=1) for side in (pair.a, pair.b))
-        parts = [a - b] if pair.paired else [a, -b]
-        one = infer(parts, aligned.group_count, level=level, margin=margin, seed=seed)
-        for place, metric in enumerate(chosen):
-            values = (a[place, :, 0].mean(), b[place, :, 0].mean(), one.value[place])
-            chance = (one.low, one.high, one.se, one.df, one.p)
-            tail = (margin, one.p_equivalence[place], len(aligned.labels), aligned.group_count)
-            rows.append(
-                (
-                    *pair.key,
-                    metric,
-                    *values,
-                    *(column[place] for column in chance),
-                    np.nan,
-                    *tail,
-                    one.method,
-                    one.reason[place],
-                )
-            )
-    table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
-    return _corrected(table, ["seed", "family", "metric"])
+    if drawn is None:
+        align(select(predictions, protocol))
+        options: dict[str, Any] = {"draws": draws, "seed": seed, "progress": progress}
+        drawn = draw_scores(predictions, protocol, chosen, **options)
+    pairs = _pairs(drawn.names, drawn.cells)
+    return difference_table(pairs, drawn, chosen, level=level, margin=margin, seed=seed)
 
 
 def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
@@ -191,7 +138,7 @@ def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
     aligned = align(selected)
     correct = _correct(selected, aligned)
     keys, counts, votes = [], [], []
-    for pair in _pairs(names, aligned):
+    for pair in _pairs(names, aligned.cells):
         if len(pair.a) == len(pair.b) == 1:
             a, b = correct[pair.a[0]], correct[pair.b[0]]
             keys.append(pair.key)
@@ -207,10 +154,10 @@ def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
     by_group = (mcnemar_exact(for_a, for_b), np.full(len(n), np.nan))
     effects = (*odds, cohens_g(only_a, only_b), cohens_h(accuracy_a, accuracy_b))
     values = (*columns, *tests, *by_group, *effects)
-    table = pd.DataFrame(keys, columns=list(_PAIR)).assign(
-        **dict(zip(MCNEMAR_COLUMNS[len(_PAIR) :], values, strict=True))
+    table = pd.DataFrame(keys, columns=list(PAIR_COLUMNS)).assign(
+        **dict(zip(MCNEMAR_COLUMNS[len(PAIR_COLUMNS) :], values, strict=True))
     )
-    return _corrected(table, ["seed", "family"], "p_groups")
+    return corrected(table, ["seed", "family"], "p_groups")
 
 
 def cochran(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
@@ -233,31 +180,29 @@ def cochran(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
         q, df, p = cochran_q(np.stack([correct[cell] for cell in members], axis=1))
         size = (len(members), len(aligned.labels))
         rows.append((kind, family, seed, ", ".join(labels), *size, q, df, p, np.nan))
-    return _corrected(pd.DataFrame(rows, columns=list(COCHRAN_COLUMNS)), ["kind", "seed"])
+    return corrected(pd.DataFrame(rows, columns=list(COCHRAN_COLUMNS)), ["kind", "seed"])
 
 
-def _pairs(names: pd.DataFrame, aligned: Aligned) -> Iterator[_Pair]:
+def _pairs(names: pd.DataFrame, cells: Sequence[Cell]) -> Iterator[Pair]:
     """Yield everything to compare, as the module says, in order of appearance."""
-    conditions = list(dict.fromkeys(condition for _, condition in aligned.cells))
+    conditions = list(dict.fromkeys(condition for _, condition in cells))
     known = list(dict.fromkeys(names["name"]))
     own = [name for name in known if name in conditions]
     for kind, family, cell in _questions(known, conditions):
-        yield from _matched(names, aligned, kind, family, ("full", "full"), cell)
+        yield from matched(names, cells, kind, family, ("full", "full"), cell)
     for a, b in combinations(own, 2):
-        yield from _matched(names, aligned, "own conditions", "own conditions", (a, a), (b, b))
+        yield from matched(names, cells, "own conditions", "own conditions", (a, a), (b, b))
     for condition in conditions:
         family = f"models on {condition}"
         for a, b in combinations(known, 2):
-            yield from _matched(names, aligned, "models", family, (a, condition), (b, condition))
+            yield from matched(names, cells, "models", family, (a, condition), (b, condition))
     for name in known:
         family = f"conditions of {name}"
         for a, b in combinations(conditions, 2):
-            yield from _matched(names, aligned, "conditions", family, (name, a), (name, b))
+            yield from matched(names, cells, "conditions", family, (name, a), (name, b))
 
 
-def _questions(
-    known: Sequence[str], conditions: Sequence[str]
-) -> Iterator[tuple[str, str, tuple[str, str]]]:
+def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str, Cell]]:
     """Yield (kind, family, cell) of what the baseline on whole faces is compared with."""
     if "full" not in known or "full" not in conditions:
         return
@@ -270,23 +215,6 @@ def _questions(
     for one in hidden:
         if "any" in known:
             yield "available information", "available information, generalist", ("any", one)
-
-
-def _matched(
-    names: pd.DataFrame,
-    aligned: Aligned,
-    kind: str,
-    family: str,
-    a: tuple[str, str],
-    b: tuple[str, str],
-) -> Iterator[_Pair]:
-    """Yield the pairs of two (name, condition), by seed; without those that weren't evaluated."""
-    present = set(aligned.cells)
-    for seed, first, second, paired in paired_members(names, a[0], b[0]):
-        cells_a = tuple((model, a[1]) for model in first)
-        cells_b = tuple((model, b[1]) for model in second)
-        if present.issuperset((*cells_a, *cells_b)):
-            yield _Pair((kind, family, seed, *a, *b), cells_a, cells_b, paired)
 
 
 def _sets(
@@ -326,11 +254,3 @@ def _votes(a: Bools, b: Bools, aligned: Aligned) -> tuple[int, int]:
     """Return how many groups have more images right by a than by b, and by b than by a."""
     net = np.bincount(aligned.groups, a.astype(np.float64) - b, aligned.group_count)
     return int((net > 0).sum()), int((net < 0).sum())
-
-
-def _corrected(table: pd.DataFrame, family: list[str], column: str = "p") -> pd.DataFrame:
-    """Fill p_holm from `column` within each family."""
-    if table.empty:
-        return table
-    adjusted = table.groupby(family, sort=False)[column].transform(lambda p: holm(p.to_numpy()))
-    return table.assign(p_holm=adjusted)

@@ -21,7 +21,7 @@ says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,22 +94,29 @@ class _Contrast:
 class _Sums:
     """A table's images as sums over groups: `values` [rows, 2 measures], and how to add them up.
 
-    `weights` float64 [groups, 1 + draws]; `counts` [8, 1 + draws]: images of each of _ROWS.
+    `weights` float64 [groups, 1 + draws]; `counts` [8, 1 + draws]: images of each of _ROWS; `known`
+    keeps what `means` gave.
     """
 
     aligned: Aligned
     values: Floats
     weights: Floats
     counts: Floats
+    known: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     def means(self, model: str, key: str) -> Floats:
-        """Return [2 measures, 8 rows, 1 + draws] of one cell."""
+        """Return [2 measures, 8 rows, 1 + draws] of one cell, which several contrasts may need."""
+        if (model, key) not in self.known:
+            self.known[model, key] = self._means(model, key)
+        return self.known[model, key]
+
+    def _means(self, model: str, key: str) -> Floats:
         values = self.values[self.aligned.at(model, key)]
-        places = self.aligned.labels + 1, self.aligned.groups
-        sums = np.zeros((len(_MEASURES), len(_ROWS), self.aligned.group_count))
-        for measure, one in zip(sums, values.T, strict=True):
-            np.add.at(measure, places, one)
-            measure[0] = measure.sum(axis=0)
+        places = (self.aligned.labels + 1) * self.aligned.group_count + self.aligned.groups
+        shape = len(_ROWS), self.aligned.group_count
+        size = shape[0] * shape[1]
+        sums = np.stack([np.bincount(places, one, size).reshape(shape) for one in values.T])
+        sums[:, 0] = sums.sum(axis=1)
         return ratio(sums @ self.weights, self.counts)
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "confusion",
     "model_names",
     "precision_recall_curve",
+    "ranking_scores",
     "reliability",
     "roc_curve",
     "select_protocol",
@@ -406,22 +407,43 @@ def class_scores(
         values, labels = probabilities(cell), label_indices(cell)
         counts = confusion_counts(values, labels)
         scores = (class_precision(counts), class_recall(counts), class_f1(counts))
-        aucs = class_aucs(values, labels)
         for index, emotion in enumerate(EMOTIONS):
             positive = labels == index
-            average_precision = (
-                sk.average_precision_score(positive, values[:, index]) if positive.any() else np.nan
-            )
+            auc, average_precision = ranking_scores(values[:, index], positive)
             reasons = [
                 *(["absent"] if not positive.any() else []),
                 *(["never predicted"] if not counts[:, index].sum() else []),
                 *(["every image is of this emotion"] if len(labels) and positive.all() else []),
             ]
             three = (float(score[index]) for score in scores)
-            rest = (float(aucs[index]), float(average_precision), int(positive.sum()))
+            rest = (auc, average_precision, int(positive.sum()))
             rows.append((*key, emotion, *three, *rest, ", ".join(reasons)))
     names = ["emotion", "precision", "recall", "f1", "auc", "average_precision", "support"]
     return pd.DataFrame(rows, columns=[*by, *names, "reason"])
+
+
+def ranking_scores(scores: Floats, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the area under the ROC curve and the average precision of scores [n].
+
+    What scikit-learn's `roc_auc_score` and `average_precision_score` give, ties included, several
+    times as fast; NaN where there is no positive, the area also where there is nothing else.
+    """
+    hits = int(positive.sum())
+    if not hits:
+        return np.nan, np.nan
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order]
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    above = np.concatenate([[0], np.cumsum(positive[order])[last]]).astype(np.float64)
+    answered = np.concatenate([[0], last + 1]).astype(np.float64)
+    gained = np.diff(above)
+    precision = float((gained * above[1:] / answered[1:]).sum() / hits)
+    others = len(scores) - hits
+    passed = np.diff(answered - above)
+    area = (
+        float((passed * (above[1:] + above[:-1])).sum() / 2 / hits / others) if others else np.nan
+    )
+    return area, precision
 
 
 def confusion(

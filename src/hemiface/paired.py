@@ -23,7 +23,16 @@ from hemiface.significance import difference_p, equivalence_p
 from hemiface.statistics import MOST_UNDEFINED, group_codes
 from hemiface.tables import label_indices
 
-__all__ = ["Aligned", "Inference", "align", "infer", "paired_members", "runs_of", "select"]
+__all__ = [
+    "Aligned",
+    "Inference",
+    "align",
+    "cell_codes",
+    "infer",
+    "paired_members",
+    "runs_of",
+    "select",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -94,9 +103,7 @@ def align(selected: pd.DataFrame) -> Aligned:
         UsageError: two cells hold different images.
 
     """
-    key = ["model", "condition"]
-    cells = list(selected[key].drop_duplicates().itertuples(index=False, name=None))
-    place = selected.groupby(key, sort=False, observed=True).ngroup().to_numpy(np.int64)
+    cells, place = cell_codes(selected)
     images, known = pd.factorize(selected["image"], sort=True)
     if len(selected) != len(cells) * len(known):
         raise UsageError("Cells to compare must hold the same images; evaluate them together.")
@@ -104,6 +111,15 @@ def align(selected: pd.DataFrame) -> Aligned:
     codes, count = group_codes(selected)
     labels = label_indices(selected)
     return Aligned(tuple(cells), rows, labels[rows[0]], codes[rows[0]], count)
+
+
+def cell_codes(table: pd.DataFrame) -> tuple[list[Cell], Ints]:
+    """Return the cells of a table in order of appearance, and int [rows]: the cell of each row."""
+    models, names = pd.factorize(table["model"])
+    conditions, keys = pd.factorize(table["condition"])
+    place, found = pd.factorize(models.astype(np.int64) * len(keys) + conditions)
+    cells = [(str(names[one // len(keys)]), str(keys[one % len(keys)])) for one in found]
+    return cells, place.astype(np.int64)
 
 
 def runs_of(names: pd.DataFrame, wanted: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:

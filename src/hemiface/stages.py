@@ -47,7 +47,17 @@ _PRODUCTS = (
 )
 _REPORT_CODE = (
     "hemiface.metrics",
+    "hemiface.resampling",
     "hemiface.statistics",
+    "hemiface.significance",
+    "hemiface.paired",
+    "hemiface.contrasts",
+    "hemiface.comparisons",
+    "hemiface.halves",
+    "hemiface.laterality",
+    "hemiface.confusion_shifts",
+    "hemiface.calibration",
+    "hemiface.abstention",
     "hemiface.original",
     "hemiface.importance",
     "hemiface.figures",
@@ -206,6 +216,7 @@ def _evaluate(
 def _report(config: Config, folder: Path, book: "_Book") -> None:
     target = folder / "report.html"
     templates = sorted((Path(__file__).parent / "templates").glob("*"))
+    mirrored = folder / "mirrored.parquet"
     mark = hash_json(
         {
             "predictions": sha256_file(folder / "predictions.parquet"),
@@ -213,6 +224,7 @@ def _report(config: Config, folder: Path, book: "_Book") -> None:
             "config": (folder / "config.toml").read_text(encoding="utf-8"),
             "code": code_hash(*_REPORT_CODE),
             "templates": [sha256_file(path) for path in templates],
+            "mirrored": sha256_file(mirrored) if mirrored.is_file() else "",
         }
     )
     book.run("report", mark, lambda: report.build(folder), keeps=target)

@@ -10,45 +10,40 @@ Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (perc
 Field & Welsh 2007, Bootstrapping clustered data, JRSS B 69 (the cluster bootstrap).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 
 from hemiface.errors import UsageError
 from hemiface.metrics import (
-    CLASSES,
-    ECE_BINS,
-    FROM_COUNTS,
-    PAPER_GRID,
     PROTOCOLS,
-    average_auc,
-    brier_losses,
-    calibration_gaps,
     class_scores,
-    ece_of_gaps,
     known_metrics,
-    log_losses,
     model_names,
-    ratio,
     require_one_cell,
     select_protocol,
     why_undefined,
 )
+from hemiface.resampling import scores_over_draws
 from hemiface.tables import EMOTIONS, label_indices, probabilities
 
 __all__ = [
     "MATRIX_COLUMNS",
+    "Drawn",
     "Estimate",
     "Progress",
     "class_score_table",
+    "draw_scores",
     "estimate",
     "group_weights",
     "matrix",
+    "matrix_rows",
     "scores_over_draws",
 ]
 
@@ -58,6 +53,8 @@ Draws = npt.NDArray[np.int16]
 Progress = Callable[[int, int], None]
 Cell = tuple[str, str]
 Scores = dict[str, Floats]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MATRIX_COLUMNS = (
     "protocol",
@@ -74,14 +71,9 @@ MATRIX_COLUMNS = (
 CLASS_COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
 ALL_PROTOCOLS = tuple(PROTOCOLS)
 
-_BLOCK = 128
-"""Draws computed at a time: the arrays of one block (8 MB for 7,178 images) stay in the cache."""
-
+_THREADS = 4
 MOST_UNDEFINED = 0.05
 """An interval is given if at most this share of the draws is undefined (they are left out)."""
-
-
-_CLASS_AUCS = {"weighted_auc", "weighted_auc_paper", "macro_auc"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +91,26 @@ class Estimate:
     reason: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The scores of every cell of one protocol, all over the same draws of `groups` groups.
+
+    names: `metrics.model_names`; sizes: images by (model ID, condition), in order of appearance;
+    scores: metrics as float64 [1 + draws] by cell: the sample, then the draws.
+    """
+
+    protocol: str
+    names: pd.DataFrame
+    sizes: dict[Cell, int]
+    scores: dict[Cell, Scores]
+    groups: int
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells that have images."""
+        return [cell for cell, size in self.sizes.items() if size]
+
+
 def group_weights(groups: int, draws: int, seed: int = 0) -> Draws:
     """Return int16 [groups, draws]: how often each draw holds each group.
 
@@ -110,33 +122,6 @@ def group_weights(groups: int, draws: int, seed: int = 0) -> Draws:
     for draw in range(draws if groups else 0):
         weights[:, draw] = np.bincount(rng.integers(groups, size=groups), minlength=groups)
     return weights
-
-
-def scores_over_draws(
-    values: Floats,
-    labels: Ints,
-    groups: Ints,
-    weights: npt.NDArray[Any],
-    metrics: Sequence[str] | None = None,
-) -> Scores:
-    """Return each metric as float64 [draws], NaN in the draws where it is undefined.
-
-    values: probabilities [n, 7]; labels: int [n] in 0..6; groups: int [n], each image's row of
-    `weights` [groups, draws] (>= 0). Column d gives what the metric's function gives for the
-    weights `weights[groups, d]`, or for rows repeated that often.
-
-    Raises:
-        UsageError: a metric is unknown.
-
-    """
-    chosen = known_metrics(metrics)
-    cell = _prepare(values, labels, groups, len(weights), chosen)
-    scores = {name: np.empty(weights.shape[1]) for name in chosen}
-    for start in range(0, weights.shape[1], _BLOCK):
-        block = slice(start, start + _BLOCK)
-        for name, found in _block_scores(cell, weights[:, block].astype(np.float64)).items():
-            scores[name][block] = found
-    return scores
 
 
 def estimate(
@@ -193,21 +178,53 @@ def matrix(
             seed.
 
     """
-    chosen = known_metrics(metrics)
     check_options(draws, level)
+    tables = []
+    for index, protocol in enumerate(protocols):
+
+        def count(done: int, total: int, before: int = index) -> None:
+            if progress:
+                progress(before * total + done, len(protocols) * total)
+
+        drawn = draw_scores(predictions, protocol, metrics, draws=draws, seed=seed, progress=count)
+        tables.append(matrix_rows(drawn, level))
+    if not tables:
+        return pd.DataFrame(columns=list(MATRIX_COLUMNS))
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw_scores(
+    predictions: pd.DataFrame,
+    protocol: str,
+    metrics: Sequence[str] | None = None,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Drawn:
+    """Score every cell of one protocol over the sample and over `draws` draws of groups.
+
+    Options and errors as in `matrix`.
+    """
+    chosen = known_metrics(metrics)
+    check_options(draws, 0.5)
     names = unique_names(predictions)
     cells = present_cells(predictions)
-    rows: list[tuple[Any, ...]] = []
-    for index, protocol in enumerate(protocols):
-        selected = select_protocol(predictions, protocol)
-        _, groups = group_codes(selected)
-        scored = score_cells(selected, cells, chosen, draws, seed)
-        found: dict[Cell, tuple[int, Scores]] = {}
-        for done, (cell, n, scores) in enumerate(scored, start=1):
-            found[cell] = n, scores
-            if progress:
-                progress(index * len(cells) + done, len(protocols) * len(cells))
-        rows += _matrix_rows(protocol, found, names, groups, level)
+    selected = select_protocol(predictions, protocol)
+    _, groups = group_codes(selected)
+    sizes: dict[Cell, int] = {}
+    found: dict[Cell, Scores] = {}
+    scored = score_cells(selected, cells, chosen, draws, seed)
+    for done, (cell, n, scores) in enumerate(scored, start=1):
+        sizes[cell], found[cell] = n, scores
+        if progress:
+            progress(done, len(cells))
+    return Drawn(protocol, names, sizes, found, groups)
+
+
+def matrix_rows(drawn: Drawn, level: float = 0.95) -> pd.DataFrame:
+    """Return the rows of `matrix` about one protocol."""
+    rows = _matrix_rows(drawn, level)
     return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
 
 
@@ -246,176 +263,6 @@ def class_score_table(
     return pd.concat(tables, ignore_index=True)[columns]
 
 
-# Draws of one cell.
-
-
-@dataclass(frozen=True)
-class _Ranking:
-    """Who ranks above whom when one class's probability is the score, as sparse sums over groups.
-
-    Row k belongs to the k-th largest of the distinct scores of positives. hits: positives with that
-    score; passed: negatives that score less than row k-1 (or equal) but more than row k; their
-    running sum is the weight above row k. tied: negatives whose score equals that of row
-    `tied_rows`. negatives [groups]: all of them.
-    """
-
-    hits: sparse.csr_array
-    passed: sparse.csr_array
-    tied: sparse.csr_array
-    tied_rows: Ints
-    negatives: Floats
-
-
-@dataclass(frozen=True)
-class _CellSums:
-    """Everything about one cell's images that the chosen metrics need, ready for any weights."""
-
-    chosen: tuple[str, ...]
-    sums: sparse.csr_array
-    rankings: tuple[_Ranking, ...]
-    micro: _Ranking | None
-
-
-def _prepare(
-    values: Floats, labels: Ints, groups: Ints, count: int, chosen: tuple[str, ...]
-) -> _CellSums:
-    bins, gaps = calibration_gaps(values, labels)
-    cells = labels * CLASSES + values.argmax(axis=1)
-    one = np.ones(len(labels))
-    last = CLASSES**2 + ECE_BINS
-    rows = [cells, CLASSES**2 + bins, np.full(len(labels), last), np.full(len(labels), last + 1)]
-    data = [one, gaps, log_losses(values, labels), brier_losses(values, labels)]
-    sums = _sparse(np.concatenate(data), np.concatenate(rows), np.tile(groups, 4), last + 2, count)
-    truth = labels[:, None] == np.arange(CLASSES)
-    ranked = CLASSES if _CLASS_AUCS & set(chosen) else 0
-    rankings = tuple(
-        _ranking(values[:, index], truth[:, index], groups, count) for index in range(ranked)
-    )
-    micro = None
-    if "micro_auc" in chosen:
-        micro = _ranking(values.ravel(), truth.ravel(), np.repeat(groups, CLASSES), count)
-    return _CellSums(chosen, sums, rankings, micro)
-
-
-def _ranking(scores: Floats, positive: npt.NDArray[np.bool_], groups: Ints, count: int) -> _Ranking:
-    losses = -scores
-    levels, rows = np.unique(losses[positive], return_inverse=True)
-    others, owners = losses[~positive], groups[~positive]
-    # side="right": an equal negative is above only the rows after the one it is tied with.
-    first = np.searchsorted(levels, others, side="right")
-    equal = np.searchsorted(levels, others, side="left")
-    is_tied = first > equal
-    tied_rows, tied_index = np.unique(equal[is_tied], return_inverse=True)
-    kept = first < len(levels)
-    size = len(levels)
-    return _Ranking(
-        hits=_sparse(np.ones(len(rows)), rows, groups[positive], size, count),
-        passed=_sparse(np.ones(kept.sum()), first[kept], owners[kept], size, count),
-        tied=_sparse(np.ones(len(tied_index)), tied_index, owners[is_tied], len(tied_rows), count),
-        tied_rows=tied_rows.astype(np.int64),
-        negatives=np.bincount(owners, minlength=count).astype(np.float64),
-    )
-
-
-def _sparse(data: Floats, rows: Ints, columns: Ints, height: int, width: int) -> sparse.csr_array:
-    return sparse.csr_array((data, (rows, columns)), shape=(height, width))
-
-
-def _block_scores(cell: _CellSums, weights: Floats) -> Scores:
-    """Return the chosen metrics as [draws] for float64 weights [groups, draws]."""
-    sums = np.asarray((cell.sums @ weights).T)
-    counts = sums[:, : CLASSES**2].reshape(-1, CLASSES, CLASSES)
-    support = counts.sum(axis=-1)
-    total = support.sum(axis=-1)
-    found: Scores = {
-        "ece": ece_of_gaps(sums[:, CLASSES**2 : CLASSES**2 + ECE_BINS], total),
-        "log_loss": ratio(sums[:, -2], total),
-        "brier_score": ratio(sums[:, -1], total),
-    }
-    found |= {name: formula(counts) for name, formula in FROM_COUNTS.items() if name in cell.chosen}
-    if cell.rankings:
-        pairs = [_areas(one, weights, "weighted_auc_paper" in cell.chosen) for one in cell.rankings]
-        areas, paper_areas = (np.stack(both, axis=-1) for both in zip(*pairs, strict=True))
-        found |= {name: average_auc(name, areas, support) for name in ("weighted_auc", "macro_auc")}
-        found["weighted_auc_paper"] = average_auc("weighted_auc_paper", paper_areas, support)
-    if cell.micro:
-        found["micro_auc"] = _areas(cell.micro, weights, False)[0]
-    return {name: found[name] for name in cell.chosen}
-
-
-def _areas(ranking: _Ranking, weights: Floats, with_paper: bool) -> tuple[Floats, Floats]:
-    """Return the AUC [draws] and the area on the paper's grid [draws] (NaN unless asked for).
-
-    AUC is the share of pairs in which the positive scores more, ties counting half (Hanley &
-    McNeil 1982), so it is 1 minus the weight of the pairs lost.
-    """
-    hits = ranking.hits @ weights
-    above = np.cumsum(ranking.passed @ weights, axis=0)
-    tied = ranking.tied @ weights
-    positives, negatives = hits.sum(axis=0), ranking.negatives @ weights
-    lost = _dot(hits, above) + _dot(hits[ranking.tied_rows], tied) / 2
-    auc = 1 - ratio(lost, positives * negatives)
-    if not with_paper:
-        return auc, np.full_like(auc, np.nan)
-    rows = ranking.tied_rows
-    gained, at_zero = _on_grid(hits, above, negatives)
-    more, less = _tie_correction(hits[rows], above[rows], tied, negatives)
-    heights = ratio(gained + more, positives)
-    ends = ratio(at_zero - less, positives) + 1
-    paper = (heights - ends / 2) / (len(PAPER_GRID) - 1)
-    return auc, np.where(negatives > 0, paper, np.nan)
-
-
-def _dot(first: Floats, second: Floats) -> Floats:
-    return np.asarray(np.einsum("kd,kd->d", first, second))
-
-
-def _on_grid(hits: Floats, above: Floats, negatives: Floats) -> tuple[Floats, Floats]:
-    """Return the sum over PAPER_GRID of the ROC curve's height, and its height at 0: both [draws].
-
-    Without ties the curve is a staircase: a positive lifts every grid point at or beyond the false
-    positive rate at which it is reached. Heights are in weight of positives.
-    """
-    reached = len(PAPER_GRID) - _grid_points_before(above, negatives)
-    return _dot(hits, reached), _dot(hits, (above == 0).astype(np.float64))
-
-
-def _tie_correction(
-    hits: Floats, above: Floats, tied: Floats, negatives: Floats
-) -> tuple[Floats, Floats]:
-    """Return what ties change in both results of `_on_grid`: positives tied with negatives.
-
-    There the curve climbs a slope from the rate of the negatives above to that of those above or
-    tied, instead of a step at the former. Shapes [tied rows, draws] -> [draws].
-    """
-    start = _grid_points_before(above, negatives).astype(np.int64)
-    end = _grid_points_before(above + tied, negatives).astype(np.int64)
-    until = np.concatenate([[0.0], np.cumsum(PAPER_GRID)])
-    size = np.where(negatives > 0, negatives, 1)
-    climbed = until[end] - until[start] - (end - start) * above / size
-    slope = ratio(climbed * size, tied)
-    change = np.where(tied > 0, slope - (end - start), 0.0)
-    return _dot(hits, change), _dot(hits, ((above == 0) & (tied > 0)).astype(np.float64))
-
-
-def _grid_points_before(above: Floats, negatives: Floats) -> Floats:
-    """Return how many points of PAPER_GRID lie below the rate above / negatives (0 if undefined).
-
-    Exactly `np.searchsorted(PAPER_GRID, rate)`, ten times as fast: only where the product is
-    next to a whole number can rounding tip the comparison, and those few are searched.
-    """
-    rate = above / np.where(negatives > 0, negatives, 1)
-    steps = rate * (len(PAPER_GRID) - 1)
-    before = np.ceil(steps)
-    doubtful = np.abs(steps - np.rint(steps)) < 1e-6
-    doubtful &= above > 0
-    before[doubtful] = np.searchsorted(PAPER_GRID, rate[doubtful])
-    return before
-
-
-# Tables.
-
-
 def score_cells(
     selected: pd.DataFrame, cells: list[Cell], chosen: tuple[str, ...], draws: int, seed: int
 ) -> Iterator[tuple[Cell, int, Scores]]:
@@ -424,38 +271,45 @@ def score_cells(
     codes, count = group_codes(selected)
     weights = sample_and_draws(count, draws, seed)
     places = selected.groupby(["model", "condition"], observed=True).indices
-    for cell in cells:
+
+    def score(cell: Cell) -> tuple[Cell, int, Scores]:
         rows = places.get(cell, np.empty(0, dtype=np.int64))
-        if len(rows):
-            scores = scores_over_draws(values[rows], labels[rows], codes[rows], weights, chosen)
-        else:
-            scores = {name: np.full(1 + draws, np.nan) for name in chosen}
-        yield cell, len(rows), scores
+        if not len(rows):
+            return cell, 0, {name: np.full(1 + draws, np.nan) for name in chosen}
+        scores = scores_over_draws(values[rows], labels[rows], codes[rows], weights, chosen)
+        return cell, len(rows), scores
+
+    yield from in_threads(score, cells)
 
 
-def _matrix_rows(
-    protocol: str,
-    found: dict[Cell, tuple[int, Scores]],
-    names: pd.DataFrame,
-    groups: int,
-    level: float,
-) -> Iterator[tuple[Any, ...]]:
-    for name, condition, seed, members in _with_means(names, list(found)):
-        n = min(found[model, condition][0] for model in members)
-        for metric in found[members[0], condition][1]:
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield function(item) for every item, in order, several at a time.
+
+    For work in numpy and scipy, which let other threads run meanwhile.
+    """
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        yield from pool.map(function, items)
+
+
+def _matrix_rows(drawn: Drawn, level: float) -> Iterator[tuple[Any, ...]]:
+    found = drawn.scores
+    for name, condition, seed, members in _with_means(drawn.names, list(found)):
+        n = min(drawn.sizes[model, condition] for model in members)
+        for metric in found[members[0], condition]:
             scores = _mean_scores(found, members, condition, metric)
-            low, high, _ = interval(scores[1:], groups, level)
+            low, high, _ = interval(scores[1:], drawn.groups, level)
             has_full = all((model, "full") in found for model in members)
             full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
             value, drop = float(scores[0]), float(full - scores[0])
-            yield protocol, name, seed, condition, metric, value, low, high, n, drop
+            key = (drawn.protocol, name, seed, condition, metric)
+            yield *key, value, low, high, n, drop
 
 
 def _mean_scores(
-    found: dict[Cell, tuple[int, Scores]], models: list[str], condition: str, metric: str
+    found: dict[Cell, Scores], models: list[str], condition: str, metric: str
 ) -> Floats:
     """Return [1 + draws]: draw d of the mean is the mean of the models' draw d."""
-    return np.asarray(np.mean([found[model, condition][1][metric] for model in models], axis=0))
+    return np.asarray(np.mean([found[model, condition][metric] for model in models], axis=0))
 
 
 def _with_means(

@@ -31,6 +31,7 @@ __all__ = [
     "SPLITS",
     "check_images",
     "check_predictions",
+    "compact",
     "derive",
     "label_indices",
     "probabilities",
@@ -201,6 +202,14 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     predictions = read_table(path)
     check_predictions(predictions, str(path))
     return predictions
+
+
+def compact(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the Predictions table with texts as categories: a fraction of its size, and faster."""
+    texts = [column for column in PREDICTION_COLUMNS[:-8] if column in predictions.columns]
+    result = predictions.astype(dict.fromkeys(texts, "category"))
+    result.attrs = dict(predictions.attrs)
+    return result
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:

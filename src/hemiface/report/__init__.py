@@ -5,7 +5,7 @@ again from predictions.parquet, and what else lies in the run folder tells how i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,16 @@ import hemiface
 from hemiface import metrics
 from hemiface.figures.style import ordered
 from hemiface.files import write_text
+from hemiface.halves import shown_conditions
 from hemiface.report import texts
+from hemiface.report.confidence import calibration_table, calibration_words
 from hemiface.report.figures import Figures, View, draw
+from hemiface.report.halves import half_words, mark_table, summary_table
+from hemiface.report.methods import methods_text, references
 from hemiface.report.regions import sentences
-from hemiface.report.run import Results, Run, compute, read_run
+from hemiface.report.run import MARGIN, Results, Run, compute, read_run
+from hemiface.report.shifts import shift_words, shown_models
+from hemiface.report.sides import side_table, side_warnings, side_words
 from hemiface.report.tables import (
     Table,
     class_table,
@@ -34,23 +40,36 @@ from hemiface.tables import write_csv
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
 
 REPORT_FILE = "report.html"
+METHODS_FILE = "methods.txt"
 
 _MOST_PANELS = 6
 _MOST_COLUMNS = 5
-_REGION_TABLES = ("importance", "interactions")
+_TABLES = (
+    "matrix",
+    "class_scores",
+    "confusions",
+    "comparisons",
+    "halves",
+    "importance",
+    "interactions",
+)
 HEADINGS = {
     "done": "What was done",
     "scores": "Scores of every model on every condition",
-    "drop": "What hiding costs",
-    "original": "Beside the original study",
-    "classes": "Each emotion",
+    "halves": "What hiding each half costs",
+    "sides": "Left and right",
     "regions": "Which part of the face matters",
+    "shifts": "What emotions are mistaken for",
+    "original": "Beside the original study",
+    "drop": "What hiding costs every model",
+    "classes": "Each emotion",
     "confusions": "Confusions",
     "curves": "ROC and precision-recall curves",
-    "calibration": "Confidence",
+    "calibration": "How sure the networks are",
     "training": "Training curves",
     "pictures": "Examples and mistakes",
-    "methods": "Methods and limits",
+    "methods": "Methods, ready for a paper",
+    "limits": "How to read the numbers",
     "cite": "How to cite",
     "rebuild": "How to rebuild this page",
     "configuration": "The whole configuration",
@@ -62,7 +81,9 @@ def build(
 ) -> Path:
     """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
 
-    importance.csv and interactions.csv follow where the predictions hold all sixteen coalitions.
+    Also halves.csv and the tables of comparisons and calibration (see `report.run.Results`),
+    methods.txt, and, where the predictions hold all sixteen coalitions, importance.csv and
+    interactions.csv.
 
     `run_or_predictions` is a run folder or a Predictions table as Parquet; what lies beside the
     table (images.parquet + pixels.npy, models/<id>/history.csv, config.toml, environment.json) is
@@ -78,16 +99,18 @@ def build(
     """
     run = read_run(run_or_predictions)
     page = _page_path(run.folder, out)
-    results = compute(run.predictions, run.options)
-    for name in ("matrix", "class_scores", "confusions", "comparisons", *_REGION_TABLES):
-        table = getattr(results, name)
+    results = compute(run.predictions, run.options, run.mirrored)
+    tables = {name: getattr(results, name) for name in _TABLES} | results.tests
+    for name, table in tables.items():
         if table is not None:
             write_csv(table, page.parent / f"{name}.csv")
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])
     views = _views(names, conditions)
     figures, no_pictures = draw(results, run, views, page.parent / "figures", pictures=pictures)
-    write_text(page, _render(run, results, views, figures, no_pictures))
+    methods = _methods(run, results)
+    write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
+    write_text(page, _render(run, results, views, figures, no_pictures, methods))
     return page
 
 
@@ -98,25 +121,34 @@ def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
     information); the two never share a figure. A model that is neither, such as the generalist, or
     any model where there is no baseline, is seen on every condition.
     """
-    first = list(conditions[:_MOST_PANELS])
+    first = shown_conditions(conditions)
     views = []
     if "full" in names:
         text = "Robustness: the model trained on whole faces, with parts hidden"
-        views.append(View("robustness", text, [("full", hidden) for hidden in first]))
+        cells = [("full", hidden) for hidden in first]
+        views.append(View("robustness", text, "Robustness: baseline", cells))
         own = [name for name in names if name in conditions][:_MOST_PANELS]
         if len(own) > 1:
             text = "Available information: each model on the condition it was trained on"
-            views.append(View("information", text, [(name, name) for name in own]))
+            cells = [(name, name) for name in own]
+            views.append(View("information", text, "Information: specialists", cells))
     for name in names:
         if "full" not in names or (name != "full" and name not in conditions):
             trained = "every condition" if name == "any" else name
             text = f"The model trained on {trained}"
-            views.append(View(f"model-{name}", text, [(name, hidden) for hidden in first]))
+            short = "Information: generalist" if name == "any" else f"Model {name}"
+            cells = [(name, hidden) for hidden in first]
+            views.append(View(f"model-{name}", text, short, cells))
     return views
 
 
 def _render(
-    run: Run, results: Results, views: Sequence[View], figures: Figures, no_pictures: str
+    run: Run,
+    results: Results,
+    views: Sequence[View],
+    figures: Figures,
+    no_pictures: str,
+    methods: "_Methods",
 ) -> str:
     """Return the page."""
     matrix, primary = results.matrix, results.primary
@@ -129,7 +161,16 @@ def _render(
     once = scored.drop_duplicates("image")
     shares = once["label"].value_counts(normalize=True)
     datasets = list(dict.fromkeys(run.predictions["dataset"]))
+    confidence = results.tests.get("calibration")
+    sides = results.tests.get("laterality")
+    shown = list(dict.fromkeys(cell for view in views for cell in view.cells))
     tables = {
+        "marks": mark_table(matrix, results.halves, primary),
+        "halves": summary_table(results.halves, run.options.level),
+        "sides": None if sides is None else side_table(sides, run.options.level),
+        "calibration": None
+        if confidence is None
+        else calibration_table(confidence, shown, run.options.level),
         "scores": [
             table
             for protocol in results.protocols
@@ -145,6 +186,8 @@ def _render(
     absent = {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
     absent |= {"regions"} if results.importance is None else set()
+    told = _told(results, run.options.level)
+    absent |= {name for name in ("halves", "sides", "shifts") if not told[name]}
     loader = PackageLoader("hemiface")
     template = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
@@ -171,12 +214,14 @@ def _render(
             "environment": texts.environment_rows(run.environment),
         },
         configuration=run.recipe,
+        told=told,
         regions=_region_words(results, run.options.level),
         tables=tables,
         figures=figures,
         seeds=metrics.model_names(run.predictions)["seed"].nunique(),
         no_pictures=no_pictures,
-        methods=texts.methods(results.protocols, datasets, run.options),
+        methods=methods,
+        limits=texts.methods(results.protocols, datasets, run.options),
         citations=texts.citations(datasets, run.images),
         rebuild=texts.rebuild(run.name, run.environment, run.recipe),
         version=hemiface.__version__,
@@ -198,6 +243,59 @@ def _split(
     return tables
 
 
+@dataclass(frozen=True)
+class _Methods:
+    """The paragraphs of the methods section and what they cite."""
+
+    text: list[str]
+    references: list[str]
+
+
+def _methods(run: Run, results: Results) -> _Methods:
+    known = {"calibration": "calibration", "confusion_shifts": "shifts", "laterality": "sides"}
+    parts = [part for name, part in known.items() if name in results.tests]
+    parts += ["regions"] if results.regions else []
+    text = methods_text(
+        run.predictions,
+        protocol=results.primary,
+        options=run.options,
+        settings=run.settings,
+        images=run.images,
+        environment=run.environment,
+        parts=parts,
+        margin=MARGIN,
+    )
+    seeds = metrics.model_names(run.predictions)["seed"].nunique()
+    return _Methods(text, references(run.predictions, parts, seeds))
+
+
+def _told(results: Results, level: float) -> dict[str, list[str]]:
+    """Return the paragraphs of the sections on comparisons, and what they warn of."""
+    tests = results.tests
+    sides, moved, sure = (
+        tests.get(name) for name in ("laterality", "confusion_shifts", "calibration")
+    )
+    told: dict[str, list[str]] = {
+        "halves": half_words(results.halves, level),
+        "sides": [] if sides is None else [*side_warnings(sides), *side_words(sides)],
+        "side_warnings": [] if sides is None else side_warnings(sides),
+        "side_words": [] if sides is None else side_words(sides),
+        "shifts": [],
+        "calibration": [],
+    }
+    if moved is not None:
+        words = (shift_words(moved, model) for model in shown_models(moved))
+        told["shifts"] = [one for one in words if one]
+    if sure is not None:
+        models = [one for one in ("full", "any") if one in set(sure["model"])]
+        conditions = shown_conditions(ordered(sure["condition"]))
+        told["calibration"] = [
+            calibration_words(sure, [(model, one) for one in conditions])
+            for model in models or [str(sure["model"].iloc[0])]
+        ]
+    return told
+
+
 def _region_words(results: Results, level: float) -> list[str]:
     known = results.regions
     return sentences(known, level) if known else []
@@ -205,7 +303,9 @@ def _region_words(results: Results, level: float) -> list[str]:
 
 def _counts(run: Run) -> dict[str, Any]:
     scored = run.predictions.drop_duplicates("image")
-    columns, rows = counts_table(scored if run.images is None else run.images.table)
+    texts_only = {"split": str, "label": str}
+    table = scored.astype(texts_only) if run.images is None else run.images.table
+    columns, rows = counts_table(table)
     return {"columns": columns, "rows": rows}
 
 

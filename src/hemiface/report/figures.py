@@ -15,9 +15,12 @@ from hemiface.data import sheets
 from hemiface.data.images import Images
 from hemiface.figures import classes
 from hemiface.figures.classes import Cell
-from hemiface.figures.style import METRIC_NAMES, condition_label, ordered, save
+from hemiface.figures.confidence import reliability_panels, risk_coverage_plot
+from hemiface.figures.halves import forest_plot, shift_maps
+from hemiface.figures.style import METRIC_NAMES, condition_label, model_label, ordered, save
 from hemiface.files import atomic_path
-from hemiface.occlusion import CONDITIONS
+from hemiface.occlusion import CONDITIONS, HALVES
+from hemiface.report import halves, shifts
 from hemiface.report.regions import importance_figures
 from hemiface.report.run import PAPER_METRICS, Results, Run
 
@@ -25,15 +28,17 @@ __all__ = ["Figures", "Picture", "View", "draw", "inline_svg"]
 
 _MODELS_A_FIGURE = 5
 _MOST_SHEETS = 6
+_MOST_PANELS = 3
 _MISTAKES = 16
 
 
 @dataclass(frozen=True)
 class View:
-    """Which (model, condition) cells the class-wise figures and tables put side by side."""
+    """Which (model, condition) cells are put side by side; `short` is a title for a panel."""
 
     key: str
     title: str
+    short: str
     cells: list[Cell]
 
 
@@ -51,13 +56,16 @@ class Figures:
     """The figures of each section."""
 
     scores: list[Picture] = field(default_factory=list)
+    halves: list[Picture] = field(default_factory=list)
     drop: list[Picture] = field(default_factory=list)
     original: list[Picture] = field(default_factory=list)
     classes: list[Picture] = field(default_factory=list)
+    shifts: list[Picture] = field(default_factory=list)
     confusions: list[Picture] = field(default_factory=list)
     curves: list[Picture] = field(default_factory=list)
     regions: list[Picture] = field(default_factory=list)
     calibration: list[Picture] = field(default_factory=list)
+    abstention: list[Picture] = field(default_factory=list)
     training: list[Picture] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
 
@@ -76,8 +84,10 @@ def draw(
     """
     drawn = Figures()
     _draw_scores(drawn, results, folder)
+    _draw_halves(drawn, results, folder)
     _draw_original(drawn, results, folder)
     _draw_regions(drawn, results, folder)
+    _draw_confidence(drawn, results, views, folder)
     _draw_views(drawn, results, run.predictions, views, folder)
     models = list(run.histories)
     for start in range(0, len(models), _MODELS_A_FIGURE):
@@ -135,6 +145,45 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
         drawn.drop.append(_picture(figure, folder, "drop-accuracy", caption))
 
 
+def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
+    """Draw what each half costs, and what emotions are mistaken for when it is hidden."""
+    contrasts = halves.once(results.halves)
+    if contrasts["kind"].isin(["robustness", "available information"]).any():
+        caption = (
+            "Points of accuracy lost, with intervals. Left, a network that met only whole faces; "
+            "right, networks trained for what is hidden."
+        )
+        drawn.halves.append(_picture(forest_plot(contrasts), folder, "halves", caption))
+    if "confusion_shifts" not in results.tests:
+        return
+    table = shifts.once(results.tests["confusion_shifts"])
+    shown = [one for one in HALVES if one in set(table["condition"])]
+    for model in shifts.shown_models(table) if shown else ():
+        caption = (
+            f"The model {model_label(model)}. Blue: given more often when the part is hidden, "
+            "orange: less often; the diagonal is what is still read right."
+        )
+        figure = shift_maps(table, model, shown)
+        drawn.shifts.append(_picture(figure, folder, f"shifts-{model}", caption))
+
+
+def _draw_confidence(drawn: Figures, results: Results, views: Sequence[View], folder: Path) -> None:
+    """Draw reliability before and after temperatures, and risk by coverage."""
+    tests = results.tests
+    if "reliability" not in tests:
+        return
+    for view in views:
+        figure = reliability_panels(tests["reliability"], view.cells, view.title)
+        caption = f"{view.title}. The larger a mark, the more images it stands for."
+        drawn.calibration.append(_picture(figure, folder, f"reliability-{view.key}", caption))
+    panels = {view.short: view.cells for view in views[:_MOST_PANELS]}
+    caption = (
+        "The further right a line starts to rise, the better a network knows what it can't tell."
+    )
+    figure = risk_coverage_plot(tests["risk_coverage"], panels)
+    drawn.abstention.append(_picture(figure, folder, "risk-coverage", caption))
+
+
 def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
     if results.comparisons is None or not results.comparisons["ours"].notna().any():
         return
@@ -186,10 +235,11 @@ def _draw_views(
         ):
             figure = curves(scored, cells)
             drawn.curves.append(_picture(figure, folder, f"{name}-{key}", caption, len(cells) == 1))
-        diagram = classes.reliability_diagram(scored, cells)
-        drawn.calibration.append(
-            _picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
-        )
+        if "reliability" not in results.tests:
+            diagram = classes.reliability_diagram(scored, cells)
+            drawn.calibration.append(
+                _picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
+            )
 
 
 def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, folder: Path) -> None:
@@ -205,7 +255,9 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, fo
     for name in ordered(models)[:_MOST_SHEETS]:
         hidden = next((key for key in (name, "full", *known) if key in known), None)
         if hidden is not None:
-            sheet = sheets.mistakes_sheet(images, predictions, models[name], hidden, _MISTAKES)
+            is_shown = predictions["model"].eq(models[name]) & predictions["condition"].eq(hidden)
+            cell = predictions[is_shown].astype({"image": str})
+            sheet = sheets.mistakes_sheet(images, cell, models[name], hidden, _MISTAKES)
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
     for sheet, file, caption in found:

@@ -23,7 +23,7 @@ from hemiface.importance.people import read as read_people
 from hemiface.occlusion import QUADRANTS
 from hemiface.report.texts import joined
 from hemiface.report.words import Score, percent, warnings
-from hemiface.tables import EMOTIONS, read_predictions, read_table, write_csv
+from hemiface.tables import EMOTIONS, compact, read_predictions, read_table, write_csv
 
 __all__ = [
     "Written",
@@ -71,7 +71,7 @@ def write_importance(
     """
     if people is not None and tiles is None:
         raise UsageError("--people needs --tiles: it is the tiles that are compared.")
-    table = read_predictions(predictions)
+    table = compact(read_predictions(predictions))
     found = analyse(table, protocol=protocol, draws=draws, level=level, seed=seed)
     folder = Path(out) if out is not None else Path(predictions).parent
     tables = {"importance": found.regions, "interactions": found.interactions}

@@ -9,15 +9,33 @@ from typing import Any
 import pandas as pd
 
 from hemiface import config, importance, metrics, original, statistics
+from hemiface.abstention import risk_coverage_table
+from hemiface.calibration import calibration_scores, fit_temperatures, reliability_table
+from hemiface.comparisons import cochran, differences, mcnemar
+from hemiface.confusion_shifts import confusion_shifts
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.figures.style import ordered
+from hemiface.halves import half_contrasts
 from hemiface.importance import Importance
-from hemiface.tables import read_predictions
+from hemiface.laterality import has_sides, laterality
+from hemiface.tables import compact, read_predictions
 
-__all__ = ["PAPER_METRICS", "PREDICTIONS_FILE", "Results", "Run", "compute", "read_run"]
+__all__ = [
+    "MARGIN",
+    "PAPER_METRICS",
+    "PREDICTIONS_FILE",
+    "Results",
+    "Run",
+    "compute",
+    "read_run",
+]
 
 PREDICTIONS_FILE = "predictions.parquet"
+MIRRORED_FILE = "mirrored.parquet"
+MARGIN = 0.02
+"""Accuracies that differ by less are as good as equal: the margin of the equivalence tests."""
+
 PAPER_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 """The four scores of each cell in the original study's table."""
 
@@ -27,6 +45,7 @@ class Run:
     """What lies in a run folder; only `predictions` has to be there.
 
     `name` is that of the folder, or of the table if the table was given.
+    `mirrored` is mirrored.parquet, the control for left and right (`evaluate --mirrored`).
     `histories` maps model IDs to history.csv, `settings` and `recipe` are config.toml, parsed and
     as text (None and "" if absent), `environment` the content of environment.json ({} if absent).
     """
@@ -39,6 +58,7 @@ class Run:
     settings: config.Config | None
     recipe: str
     environment: dict[str, Any]
+    mirrored: pd.DataFrame | None = None
 
     @property
     def options(self) -> config.StatisticsConfig:
@@ -50,6 +70,10 @@ class Run:
 class Results:
     """The result tables: matrix.csv, class_scores.csv, confusions.csv, comparisons.csv (or None).
 
+    `halves` is halves.csv, `tests` holds the other tables of comparisons and of calibration by the
+    names of their files: differences, mcnemar, cochran, and, where there is what they need,
+    confusion_shifts, laterality, calibration, reliability, risk_coverage, aurc, temperatures.
+
     `protocols` are those that have images, `primary` is the one the words and figures are about;
     `regions` (None without the sixteen coalitions) is about that one too.
     """
@@ -58,6 +82,8 @@ class Results:
     class_scores: pd.DataFrame
     confusions: pd.DataFrame
     comparisons: pd.DataFrame | None
+    halves: pd.DataFrame
+    tests: dict[str, pd.DataFrame]
     protocols: Sequence[str]
     regions: Importance | None = None
 
@@ -88,7 +114,7 @@ def read_run(run_or_predictions: str | Path) -> Run:
     given = Path(run_or_predictions)
     table = given / PREDICTIONS_FILE if given.is_dir() else given
     folder = table.parent
-    predictions = read_predictions(table)
+    predictions = compact(read_predictions(table))
     recipe_file, environment_file = folder / "config.toml", folder / "environment.json"
     has_recipe = recipe_file.is_file()
     has_images = (folder / TABLE_FILE).is_file() and (folder / PIXELS_FILE).is_file()
@@ -101,38 +127,91 @@ def read_run(run_or_predictions: str | Path) -> Run:
         settings=config.load(recipe_file) if has_recipe else None,
         recipe=recipe_file.read_text(encoding="utf-8") if has_recipe else "",
         environment=_json(environment_file) if environment_file.is_file() else {},
+        mirrored=_mirrored(folder),
     )
 
 
-def compute(predictions: pd.DataFrame, options: config.StatisticsConfig) -> Results:
+def compute(
+    predictions: pd.DataFrame,
+    options: config.StatisticsConfig,
+    mirrored: pd.DataFrame | None = None,
+) -> Results:
     """Compute the result tables of a Predictions table.
 
     Raises:
         UsageError: no protocol has an image.
 
     """
-    matrix = statistics.matrix(
-        predictions, draws=max(1, options.draws), level=options.level, seed=options.seed
-    )
-    sizes = matrix.groupby("protocol", sort=False)["n"].max()
-    protocols = [name for name in ("standard", "paper") if sizes.get(name, 0) > 0]
+    drawn = {
+        protocol: statistics.draw_scores(
+            predictions, protocol, draws=max(1, options.draws), seed=options.seed
+        )
+        for protocol in metrics.PROTOCOLS
+    }
+    kept = [name for name, one in drawn.items() if one.cells]
+    protocols = [name for name in ("standard", "paper") if name in kept]
     if not protocols:
         raise UsageError(
             "The predictions hold no image of the test split, so there is nothing to report; "
             "evaluate with --split test."
         )
-    matrix = matrix[matrix["protocol"].map(sizes) > 0].reset_index(drop=True)
-    kept = [name for name in sizes.index if sizes[name] > 0]
+    matrix = pd.concat(
+        [statistics.matrix_rows(drawn[name], options.level) for name in kept], ignore_index=True
+    )
     is_fer2013 = set(predictions["dataset"]) == {"fer2013"}
     compared = original.compare(matrix) if is_fer2013 and "paper" in protocols else None
+    primary = drawn[protocols[0]]
+    halves = half_contrasts(primary, level=options.level, margin=MARGIN, seed=options.seed)
     return Results(
         matrix=matrix,
         class_scores=statistics.class_score_table(predictions, kept),
         confusions=_confusions(predictions, kept),
         comparisons=compared,
+        halves=halves,
+        tests=_tests(predictions, primary, options, mirrored),
         protocols=protocols,
         regions=_regions(predictions, protocols[0], options),
     )
+
+
+def _tests(
+    predictions: pd.DataFrame,
+    drawn: statistics.Drawn,
+    options: config.StatisticsConfig,
+    mirrored: pd.DataFrame | None,
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of every comparison and of calibration, by the names of their files."""
+    draws = max(1, options.draws)
+    shared: dict[str, Any] = {
+        "protocol": drawn.protocol,
+        "draws": draws,
+        "level": options.level,
+        "seed": options.seed,
+    }
+    found = {
+        "differences": differences(predictions, margin=MARGIN, drawn=drawn, **shared),
+        "mcnemar": mcnemar(predictions, protocol=drawn.protocol),
+        "cochran": cochran(predictions, protocol=drawn.protocol),
+    }
+    conditions = {condition for _, condition in drawn.cells}
+    if "full" in conditions and len(conditions) > 1:
+        found["confusion_shifts"] = confusion_shifts(predictions, **shared)
+    if has_sides(predictions):
+        found["laterality"] = laterality(predictions, mirrored, margin=MARGIN, **shared)
+    if drawn.protocol == "standard" and (predictions["split"] == "validation").any():
+        temperatures = fit_temperatures(predictions)
+        found["temperatures"] = temperatures
+        found["calibration"] = calibration_scores(predictions, temperatures, **shared)
+        found["reliability"] = reliability_table(predictions, temperatures)
+        shared["draws"] = min(draws, 200)
+        curves, areas = risk_coverage_table(predictions, temperatures, **shared)
+        found |= {"risk_coverage": curves, "aurc": areas}
+    return found
+
+
+def _mirrored(folder: Path) -> pd.DataFrame | None:
+    path = folder / MIRRORED_FILE
+    return compact(read_predictions(path)) if path.is_file() else None
 
 
 def _regions(

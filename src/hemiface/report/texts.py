@@ -53,8 +53,9 @@ _SCORES = (
     "the average of interpolated curves, as published. A dash is an undefined score, never 0."
 )
 _APART = (
-    "Two scores are said to differ only if their intervals don't overlap. This is stricter than a "
-    "paired test: what can't be told apart here might be with one."
+    "At the top of the page two scores are said to differ only if their intervals don't overlap. "
+    "This is stricter than the paired tests of the sections below, which can tell apart what it "
+    "can't."
 )
 _LABELS = (
     "FER2013's labels are noisy: people agree with them in about 65 ± 5 % of the images "

@@ -1,0 +1,150 @@
+"""How long tables, figures and the page take from the predictions alone, and how much memory.
+
+    python benchmarks/reporting.py                 # 501,120 rows: 6 models x 16 x 3 seeds
+    python benchmarks/reporting.py --images 7178   # 2,067,264 rows: FER2013
+
+Predictions are synthesised with known effects, written as a study writes them, and given to
+`hemiface importance` and `hemiface report`, each a process of its own. Time is that of the whole
+process, memory its largest resident set. Written to benchmarks/reporting.json; `--keep FOLDER`
+keeps the run to look at.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.config import Config, EvaluateConfig, from_dict, to_toml
+from hemiface.files import write_json
+from hemiface.occlusion import COALITIONS, QUADRANTS, condition
+from hemiface.provenance import environment
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_predictions
+
+HERE = Path(__file__).resolve().parent
+MODELS = ("full", "any", "upper", "lower", "left", "right")
+CONDITIONS = ("full", "upper", "lower", "left", "right")
+CONDITIONS += tuple(one for one in COALITIONS.values() if one not in CONDITIONS)
+SHARES = np.array([0.137, 0.015, 0.147, 0.245, 0.166, 0.116, 0.174])
+# What each quarter adds to the logit of the truth, per emotion: angry above, happy below, ...
+ABOVE = np.array([1.2, 0.9, 1.4, 0.6, 1.0, 1.5, 0.9])
+BELOW = np.array([0.9, 1.3, 0.7, 2.6, 1.0, 1.3, 1.0])
+LEAKED, IN_PAIRS = 0.26, 0.06
+
+
+def images(count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return `count` images, half validation and half test, with FER2013's shares of labels."""
+    split = np.where(np.arange(count) < count // 2, "validation", "test")
+    single = np.arange(count)
+    twin = rng.random(count) < IN_PAIRS / 2
+    group = np.where(twin & (single > 0), np.maximum(single - 1, 0), single)
+    return pd.DataFrame(
+        {
+            "image": [f"{index:016x}" for index in single],
+            "dataset": "fer2013",
+            "split": split,
+            "label": np.asarray(EMOTIONS)[rng.choice(7, count, p=SHARES)],
+            "group": [f"{index:016x}" for index in group],
+            "leaked": rng.random(count) < LEAKED,
+        }
+    )
+
+
+def probabilities(
+    labels: np.ndarray, ease: np.ndarray, model: str, key: str, rng: np.random.Generator
+) -> np.ndarray:
+    """Return float32 [n, 7]: surer of the truth the more is visible, and surer than it should be.
+
+    A baseline reads hidden faces worse than what stays visible would allow; left and right tell the
+    same; with the lower half hidden, disgust looks like anger.
+    """
+    hidden = condition(key).hidden
+    seen = {one: one not in hidden for one in QUADRANTS}
+    above = (seen["upper-left"] + seen["upper-right"]) / 2
+    below = (seen["lower-left"] + seen["lower-right"]) / 2
+    lost = 0.9 if model == "full" else 0.35 if model not in ("any", key) else 0.0
+    visible = ABOVE * above + BELOW * below - lost * len(hidden) / 2
+    logits = rng.normal(0, 1, (len(labels), 7))
+    logits[np.arange(len(labels)), labels] += visible[labels] + ease
+    logits[labels == EMOTIONS.index("disgust"), EMOTIONS.index("angry")] += 1.5 * (1 - below)
+    logits *= 1.3 + 0.5 * (model == "full") * (len(hidden) > 0)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def synthesise(folder: Path, count: int, seeds: int, seed: int = 0) -> int:
+    """Write predictions.parquet and config.toml into `folder`; return the number of rows."""
+    rng = np.random.default_rng(seed)
+    base = images(count, rng)
+    labels = base["label"].map({one: index for index, one in enumerate(EMOTIONS)}).to_numpy()
+    ease = rng.normal(0, 1.2, count)
+    cells, described = [], []
+    for name in MODELS:
+        for run in range(seeds):
+            model = f"{name}-seed{run}"
+            seen = [one for one in CONDITIONS if one != "none"] if name == "any" else [name]
+            described.append(
+                {"model": model, "name": name, "seed": run, "flips": False, "conditions": seen}
+            )
+            skill = rng.normal(0, 0.08)
+            for key in CONDITIONS:
+                p = probabilities(labels, ease + skill, name, key, rng)
+                cell = base.assign(condition=key, model=model)
+                cells.append(cell.assign(**dict(zip(PROBABILITY_COLUMNS, p.T, strict=True))))
+    table = pd.concat(cells, ignore_index=True)
+    write_predictions(table, folder / "predictions.parquet", {"models": described})
+    tree = {"name": "synthetic", "models": list(MODELS), "seeds": list(range(seeds))}
+    config: Config = from_dict({**tree, "evaluate": {"conditions": list(CONDITIONS)}})
+    assert isinstance(config.evaluate, EvaluateConfig)  # noqa: S101
+    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    return len(table)
+
+
+def measure(arguments: list[str]) -> dict[str, Any]:
+    """Run hemiface and return its time in seconds and its peak memory in MiB."""
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "hemiface", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    took = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"hemiface {' '.join(arguments)} failed.")
+    # Linux counts in KiB, macOS in bytes.
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"time_s": round(took, 1), "cpu_s": round(cpu, 1), "peak_mib": usage.ru_maxrss // scale}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=1740, help="half validation, half test")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="write the run here and keep it")
+    parser.add_argument("--out", type=Path, default=HERE / "reporting.json")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = chosen.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = synthesise(folder, chosen.images, chosen.seeds)
+        load = os.getloadavg()[0]
+        table = str(folder / "predictions.parquet")
+        found = {
+            "importance": measure(["importance", table]),
+            "report": measure(["report", str(folder)]),
+        }
+    setting = {"rows": rows, "images": chosen.images, "seeds": chosen.seeds, "models": len(MODELS)}
+    written = {**setting, "conditions": len(CONDITIONS), "load_before": round(load, 2)}
+    write_json(chosen.out, {**written, "commands": found, **environment()})
+    for name, one in found.items():
+        print(f"hemiface {name}: {one['time_s']} s, {one['peak_mib']} MiB, {rows:,} rows")
+    total = sum(one["time_s"] for one in found.values())
+    print(f"together: {total:.0f} s, at most {max(one['peak_mib'] for one in found.values())} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a row of a result table allows one to say: a direction, equivalence, or nothing.
+
+One rule for the whole report. A direction is stated only where the Holm-corrected p is below .05
+*and* the interval leaves 0 out. Where it isn't, two things are told apart: `alike` (an equivalence
+test places the difference within the margin) and nothing found, which is no finding of equality.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["SIGNIFICANT", "Verdict", "over_seeds", "points", "verdict"]
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A difference of shares, its interval, and what may be said of it.
+
+    `sign` is 1 or -1 where a direction may be stated, else 0; `alike` says that an equivalence test
+    places the difference within +-`margin`. Both can hold: a difference that is sure and small.
+    """
+
+    value: float
+    low: float
+    high: float
+    sign: int
+    alike: bool
+    margin: float
+
+    @property
+    def text(self) -> str:
+        """The difference in points with its interval."""
+        return points(self.value, self.low, self.high)
+
+    @property
+    def size(self) -> str:
+        """The same without a sign: for "x points less"; the interval's ends by size."""
+        ends = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
+        return points(abs(self.value), *ends, plus="")
+
+    @property
+    def within(self) -> str:
+        """The margin in words."""
+        return f"{100 * self.margin:g} points"
+
+
+def verdict(row: "Mapping[Any, Any] | pd.Series[Any]", column: str = "difference") -> Verdict:
+    """Return what a row with `column`, low, high, p_holm, p_equivalence and margin allows.
+
+    >>> row = {"difference": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.001}
+    >>> verdict(row).sign
+    0
+    """
+    value, low, high, p = (float(row[name]) for name in (column, "low", "high", "p_holm"))
+    sign = (low > 0) - (high < 0) if p < SIGNIFICANT else 0
+    margin = float(row.get("margin", math.nan))
+    alike = float(row.get("p_equivalence", math.nan)) < SIGNIFICANT
+    return Verdict(value, low, high, sign, alike, margin)
+
+
+def points(value: float, low: float, high: float, plus: str = "+") -> str:
+    """Return a difference in percentage points, with the interval if there is one.
+
+    An interval that leaves 0 out is never rounded to one that ends there.
+
+    >>> points(0.1234, 0.1, 0.15), points(-0.01, -0.0199, -0.0004)
+    ('+12.3 [10.0, 15.0] points', '−1.00 [−1.99, −0.04] points')
+    """
+    if math.isnan(value):
+        return "undefined"
+    if math.isnan(low) or math.isnan(high):
+        return f"{100 * value:{plus}.1f} points".replace("-", "−")
+    low, high = 100 * low, 100 * high
+    nearest = min(abs(low), abs(high))
+    decimals = 1
+    if low > 0 or high < 0:
+        while decimals < 6 and nearest < 0.5 * 10**-decimals:
+            decimals += 1
+    text = f"{100 * value:{plus}.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] points"
+    return text.replace("-", "−")
+
+
+def over_seeds(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Return one row per `key`: the mean over seeds where there is one, else the only seed."""
+    means = table[table["seed"].astype(str) == "mean"]
+    have = pd.MultiIndex.from_frame(means[key])
+    single = table[~pd.MultiIndex.from_frame(table[key]).isin(have)]
+    rows = pd.concat([means, single]).sort_index()
+    return rows.drop_duplicates(key)
