@@ -24,7 +24,7 @@ from hemiface.errors import HemifaceError
 from hemiface.evaluation import evaluate
 from hemiface.statistics import matrix
 from hemiface.subsets import pick_rows
-from hemiface.tables import write_csv
+from hemiface.tables import derive, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 SIZES_PX = (40, 42, 44, 46)
@@ -39,9 +39,8 @@ def choose_crop(model: Path, images: Images, sizes_px: list[int]) -> tuple[int, 
             [model], images, conditions=("full",), splits=("validation",), flip=True,
             crop_px=crop_px,
         )  # fmt: skip
-        scores = matrix(found.assign(split="test"), ["standard"], ["accuracy"], draws=0)
-        one = scores[scores["seed"] != "mean"].iloc[0]
-        rows.append({"crop_px": crop_px, "n": one["n"], "accuracy": one["value"]})
+        right = derive(found)["correct"]
+        rows.append({"crop_px": crop_px, "n": len(right), "accuracy": right.mean()})
     table = pd.DataFrame(rows)
     crops = table[table["crop_px"] > 0]
     return int(crops.loc[crops["accuracy"].idxmax(), "crop_px"]), table

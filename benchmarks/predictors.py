@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -86,8 +87,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate()
-        self._errors.close()
+        with self._process as process, self._errors, suppress(BrokenPipeError):
+            process.communicate()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout  # noqa: S101 - for the type checker
@@ -95,6 +96,7 @@ class Worker:
         if not line:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()
+            self.close()
             raise HemifaceError(f"{self.name} stopped: {last[-1] if last else 'no reason given'}.")
         found: dict[str, Any] = json.loads(line)
         return found
@@ -180,23 +182,33 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+# Run by a bare Python, because a process's peak memory begins with that of its parent.
+_LAUNCH = """
+import json, os, subprocess, sys, time
+nowhere = subprocess.DEVNULL
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=nowhere, stderr=nowhere)
+_, status, used = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - started
+spent, peak = used.ru_utime + used.ru_stime, used.ru_maxrss
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, spent, peak]))
+"""
+
+
 def fresh(command: Sequence[str | Path]) -> dict[str, float]:
     """Run a command; return wall and processor seconds and peak memory of its process."""
     known = dict(os.environ)
     if command[0] != sys.executable:  # another environment brings its own hemiface
         known.pop("PYTHONPATH", None)
-    nowhere = subprocess.DEVNULL
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=known)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    if process.returncode:
-        raise HemifaceError(f"{' '.join(map(str, command))} ended with {process.returncode}.")
+    launcher = [sys.executable, "-S", "-c", _LAUNCH, *command]
+    done = subprocess.run(launcher, capture_output=True, text=True, env=known, check=True)
+    code, seconds, spent, peak = json.loads(done.stdout)
+    if code:
+        raise HemifaceError(f"{' '.join(map(str, command))} ended with {code}.")
     return {
         "seconds": seconds,
-        "processor_s": used.ru_utime + used.ru_stime,
-        "peak_mib": used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "processor_s": spent,
+        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
     }
 
 

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import grey_faces
+from hemiface import onnx_model
 from hemiface.errors import DamagedError, UsageError
 from hemiface.onnx_model import METADATA_KEY, OnnxModel
 from hemiface.tables import EMOTIONS
@@ -99,6 +101,38 @@ class TestPredict:
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == "(2, 7)"
+
+
+class TestExactProducts:
+    def test_the_question_is_the_one_that_it_says(self):
+        asked = onnx.load_from_string(onnx_model._PRODUCT)
+        (node,) = asked.graph.node
+        assert node.op_type == "MatMulInteger"
+        np.testing.assert_array_equal(
+            onnx.numpy_helper.to_array(asked.graph.initializer[0]), np.full((4, 1), 127)
+        )
+
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_only_machines_that_run_over_take_the_slow_way(self, exported, monkeypatch, exact):
+        chosen = {}
+
+        class Options(onnxruntime.SessionOptions):
+            def add_session_config_entry(self, key, value):
+                chosen[key] = value
+                super().add_session_config_entry(key, value)
+
+        monkeypatch.setattr(onnx_model, "_is_exact", lambda: exact)
+        monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+        OnnxModel.load(exported.int8)
+        assert chosen["session.x64quantprecision"] == ("0" if exact else "1")
+
+    def test_the_ways_agree_where_the_machine_is_exact(self, exported, monkeypatch):
+        if not onnx_model._is_exact():
+            pytest.skip("8-bit products run over on this machine")
+        faces = grey_faces(8)
+        fast = OnnxModel.load(exported.int8).predict(faces)
+        monkeypatch.setattr(onnx_model, "_is_exact", lambda: False)
+        np.testing.assert_array_equal(OnnxModel.load(exported.int8).predict(faces), fast)
 
 
 class TestBadFiles:
