@@ -21,7 +21,7 @@ CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"
 _READERS = {
     "robustness": (
         "Robustness",
-        "the baseline, which met only whole faces in training",
+        "the same network",
         "Robustness is what a network trained on whole faces makes of hidden ones: what is missing "
         "and what is merely strange to it are mixed.",
     ),
@@ -199,6 +199,11 @@ def _side(row: "pd.Series[object]", family: str) -> str:
         return (
             f"Hiding {region(one)} and hiding {region(other)} cost {trained} the same to within "
             f"{v.within} (equivalence test; {one} minus {other} hidden: {v.text})."
+        )
+    if v.low > 0 or v.high < 0:
+        return (
+            f"The difference between hiding {region(one)} and hiding {region(other)} for {trained} "
+            f"({v.text}) doesn't withstand the correction for several tests."
         )
     return (
         f"Between hiding {region(one)} and hiding {region(other)} no difference was found for "
