@@ -124,13 +124,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1740, help="half validation, half test")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", type=Path, help="only write the run into this folder")
     parser.add_argument("--keep", type=Path, help="write the run here and keep it")
     parser.add_argument("--out", type=Path, default=HERE / "reporting.json")
     chosen = parser.parse_args()
+    if chosen.write:
+        print(synthesise(chosen.write, chosen.images, chosen.seeds))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = synthesise(folder, chosen.images, chosen.seeds)
+        # Apart, because a process that is started counts the memory of the one that starts it.
+        size = ["--images", str(chosen.images), "--seeds", str(chosen.seeds)]
+        writer = [sys.executable, __file__, "--write", str(folder), *size]
+        rows = int(subprocess.run(writer, check=True, capture_output=True).stdout)
         load = os.getloadavg()[0]
         table = str(folder / "predictions.parquet")
         found = {
