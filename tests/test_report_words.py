@@ -95,7 +95,7 @@ def sentences_of(text):
     return re.split(r"(?<=[.:;]) (?=[A-Z])", text)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(contrasts())
 def test_halves_no_direction_without_interval_and_corrected_test(table):
     rows = once(table)
@@ -132,7 +132,7 @@ def test_halves_no_direction_without_interval_and_corrected_test(table):
                 assert stated.groups() == ((other, one) if sign > 0 else (one, other))
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(contrasts())
 def test_tables_mark_exactly_what_is_supported(table):
     rows = once(table)
@@ -176,7 +176,7 @@ def sides(draw):
     return pd.DataFrame(rows).reindex(columns=list(LATERALITY_COLUMNS))
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(sides())
 def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
     said = side_words(table)
@@ -214,7 +214,7 @@ def shifts(draw):
     return pd.DataFrame(rows)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(shifts())
 def test_shifts_only_what_grows_for_sure_is_a_new_mistake(table):
     text = shift_words(table, "full")
@@ -229,7 +229,7 @@ def test_shifts_only_what_grows_for_sure_is_a_new_mistake(table):
     assert ("no mistake was found" in text) == bool(silent)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=4, max_size=4))
 def test_calibration_is_said_to_change_only_where_intervals_part(ends):
     rows = [
