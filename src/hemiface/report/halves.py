@@ -77,6 +77,7 @@ def mark_table(matrix: pd.DataFrame, contrasts: pd.DataFrame, protocol: str) -> 
         f"tests); {_DAGGER} differs from the same model on whole faces "
         f"({sizes['table, conditions']} tests). Paired tests, p < .05 after Holm's correction over "
         "all tests of the kind. Between bars: trained on that condition."
+        f"{_means(matrix)}"
     )
     return Table("marks", "Accuracy, %.", note, "trained on", "", conditions, groups)
 
@@ -120,6 +121,7 @@ def summary_table(contrasts: pd.DataFrame, level: float = 0.95) -> Table | None:
         "Last rows: accuracy with the first half hidden minus that with the second; "
         f"=: equal to within {100 * margin:g} points "
         "(equivalence test). No mark: no difference found, which doesn't mean that there is none."
+        f"{_means(contrasts)}"
     )
     columns = [_READERS[one][0] for one in families]
     title = "What hiding each half costs."
@@ -144,11 +146,18 @@ def half_words(contrasts: pd.DataFrame, level: float = 0.95) -> list[str]:
         parts += [_side(row, family) for _, row in sides.iterrows()]
         said.append(" ".join(parts))
     if said:
+        several = " and seeds" if _means(contrasts) else ""
         said.append(
-            f"Brackets hold {100 * level:g} % intervals; a direction is stated only where the "
+            f"Brackets hold {100 * level:g} % intervals over test images{several}; a direction is stated only where the "
             "corrected test and the interval both support it."
         )
     return said
+
+
+def _means(table: pd.DataFrame) -> str:
+    """Say that scores are means over seeds, where there are several."""
+    seeds = table.loc[table["seed"].astype(str) != "mean", "seed"].nunique()
+    return f" Means over {seeds} seeds." if seeds > 1 else ""
 
 
 def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
