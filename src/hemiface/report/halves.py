@@ -148,8 +148,8 @@ def half_words(contrasts: pd.DataFrame, level: float = 0.95) -> list[str]:
     if said:
         several = " and seeds" if _means(contrasts) else ""
         said.append(
-            f"Brackets hold {100 * level:g} % intervals over test images{several}; a direction is stated only where the "
-            "corrected test and the interval both support it."
+            f"Brackets hold {100 * level:g} % intervals over test images{several}; a direction is "
+            "stated only where the corrected test and the interval both support it."
         )
     return said
 
