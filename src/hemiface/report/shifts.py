@@ -41,7 +41,7 @@ def shift_words(shifts: pd.DataFrame, model: str) -> str:
         here = rows[rows["condition"] == half].sort_values("shift", ascending=False, kind="stable")
         if here.empty:
             continue
-        found = []
+        found: list[str] = []
         for _, row in here.iterrows():
             v = verdict(row, "shift")
             if v.sign > 0 and len(found) < _MOST:
