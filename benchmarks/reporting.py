@@ -99,7 +99,8 @@ def synthesise(folder: Path, count: int, seeds: int, seed: int = 0) -> int:
                 cells.append(cell.assign(**dict(zip(PROBABILITY_COLUMNS, p.T, strict=True))))
     table = pd.concat(cells, ignore_index=True)
     write_predictions(table, folder / "predictions.parquet", {"models": described})
-    tree = {"name": "synthetic", "models": list(MODELS), "seeds": list(range(seeds))}
+    tree: dict[str, Any] = {"name": "synthetic", "models": list(MODELS)}
+    tree |= {"seeds": list(range(seeds)), "augment": {"flip": False}}
     config: Config = from_dict({**tree, "evaluate": {"conditions": list(CONDITIONS)}})
     assert isinstance(config.evaluate, EvaluateConfig)  # noqa: S101
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")

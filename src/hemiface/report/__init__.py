@@ -55,13 +55,13 @@ _TABLES = (
 )
 HEADINGS = {
     "done": "What was done",
-    "scores": "Scores of every model on every condition",
+    "scores": "Accuracy of every model on every condition",
     "halves": "What hiding each half costs",
     "sides": "Left and right",
     "regions": "Which part of the face matters",
     "shifts": "What emotions are mistaken for",
     "original": "Beside the original study",
-    "drop": "What hiding costs every model",
+    "drop": "All scores, and what hiding costs every model",
     "classes": "Each emotion",
     "confusions": "Confusions",
     "curves": "ROC and precision-recall curves",
