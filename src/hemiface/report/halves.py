@@ -3,6 +3,8 @@
 Everything here reads halves.csv (see `hemiface.halves`) and says what `verdicts` allows.
 """
 
+from typing import Any
+
 import pandas as pd
 
 from hemiface.figures import headline
@@ -188,10 +190,10 @@ def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
     return said
 
 
-def _side(row: "pd.Series[object]", family: str) -> str:
+def _side(row: "pd.Series[Any]", family: str) -> str:
     """Say which of two halves costs more when hidden: positive favours hiding the first."""
     one, other = str(row["condition_a"]), str(row["condition_b"])
-    v = verdict(row)  # type: ignore[arg-type]
+    v = verdict(row)
     trained = {
         "robustness": "the baseline",
         "available information, specialists": "the networks trained for it",
@@ -232,7 +234,7 @@ def _difference(v: Verdict, says_alike: bool = False) -> Shown:
 def _accuracy(cells: pd.DataFrame, model: str, hidden: str, marks: str) -> Shown:
     if (model, hidden) not in cells.index:
         return _DASH
-    row = cells.loc[(model, hidden)]
+    row: Any = cells.loc[(model, hidden)]
     value, low, high = (100 * float(row[name]) for name in ("value", "low", "high"))
     if value != value:
         return _DASH

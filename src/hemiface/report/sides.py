@@ -25,11 +25,12 @@ def side_table(laterality: pd.DataFrame, level: float = 0.95) -> Table | None:
     if rows.empty:
         return None
     contrasts = list(dict.fromkeys(zip(rows["question"], rows["model"], strict=True)))
-    cells = rows.set_index(["question", "model", "emotion"])
+    keys = zip(rows["question"], rows["model"], rows["emotion"], strict=True)
+    cells = {key: row for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
     groups = []
     for emotion in ("all", *EMOTIONS):
-        shown = [_shown(verdict(cells.loc[(*one, emotion)])) for one in contrasts]
-        count = int(cells.loc[(*contrasts[0], emotion), "n"])
+        shown = [_shown(verdict(cells[(*one, emotion)])) for one in contrasts]
+        count = int(cells[(*contrasts[0], emotion)]["n"])
         name = "all images" if emotion == "all" else emotion
         groups.append(Group(f"{name} ({count:,})", [Row("", shown)]))
     margin = float(rows["margin"].iloc[0])
