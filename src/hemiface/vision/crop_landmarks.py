@@ -2,11 +2,12 @@
 
 A crop is upright and shows one face. The detector is asked first; where it finds nothing, or only a
 face lying on its side or head, the landmark network looks at the whole crop with two margins, and
-is believed where it is sure. On 300 random validation images of FER2013 the detector found 290;
-the network alone would have found 285 at its best margin, and of the ten missed by the
-detector it rescued four without believing in any of the six that show no landmarks (profiles from
-behind, a drawing). Looking again in the square that the first landmarks give didn't make them
-more constant under mirroring, so nothing is refined.
+is believed where it is sure. Of 300 random validation images of FER2013 the detector finds 290 and
+the network alone 285 at its best margin; of the ten that the detector misses it rescues four and
+believes in none of the six that show no landmarks (profiles from behind, a drawing). Two that the
+detector finds lying are believed by neither: 292 (`benchmarks/detection.py --lines`). Looking again
+in the square that the first landmarks give didn't make them more constant under mirroring, so
+nothing is refined.
 """
 
 import hashlib
