@@ -124,9 +124,7 @@ class Canvas:
         depth = cv2.GaussianBlur(self.cover, (0, 0), width_px * _FINER)
         self.tone = self.tone * (1 - strength * (1 - depth))
 
-    def _placed(
-        self, points: Sequence[Point] | npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.int32]:
+    def _placed(self, points: Sequence[Point] | npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         moved = (np.asarray(points, dtype=np.float64) - self._middle) @ self._matrix.T
         on_canvas = (moved + self._middle + self._shift) * _FINER - 0.5
         fixed: npt.NDArray[np.int32] = np.rint(on_canvas * (1 << _SHIFT)).astype(np.int32)

@@ -53,9 +53,15 @@ def _one_hand(canvas: Canvas, target: tuple[float, float], degrees: float, grey:
     if fingers > 2:
         palm = base - along * canvas.between(6, 10)
         wide = fingers * gap / 2 * 1.05
-        outline = [base - across * wide, base + across * wide, palm + across * wide * 0.95,
-                   palm - along * 22 + across * wide * 0.7,
-                   palm - along * 22 - across * wide * 0.7, palm - across * wide * 0.95]  # fmt: skip
+        wrist = palm - along * 22
+        outline = [
+            base - across * wide,
+            base + across * wide,
+            palm + across * wide * 0.95,
+            wrist + across * wide * 0.7,
+            wrist - across * wide * 0.7,
+            palm - across * wide * 0.95,
+        ]
         canvas.polygon([_point(one) for one in outline])
     else:
         fist = base - along * 4

@@ -155,5 +155,5 @@ def patch(canvas: Canvas) -> None:
     canvas.round_off(canvas.between(0, 0.4))
     if canvas.chance(0.8):
         steep = math.tan(math.radians(canvas.between(10, 35)))
-        canvas.line([(-4, y - 2 - (x + 4) * steep * 0.5), (x, y - 2), (52, y - canvas.between(0, 5))],
-                    canvas.between(0.5, 1.2))  # fmt: skip
+        ends = (-4, y - 2 - (x + 4) * steep * 0.5), (52, y - canvas.between(0, 5))
+        canvas.line([ends[0], (x, y - 2), ends[1]], canvas.between(0.5, 1.2))

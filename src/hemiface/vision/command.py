@@ -38,6 +38,7 @@ def predict(
     workers: int,
     frames: int | None,
     max_pixels: int | None,
+    estimate: bool,
     as_json: bool,
     on_progress: OnProgress,
 ) -> None:
@@ -59,6 +60,7 @@ def predict(
             abstain_below=abstain_below,
             flip=flip,
             most_pixels=max_pixels or MOST_PIXELS,
+            estimate=estimate,
         )
     with _folder(out) as folder, run_all(
         sources, predictor, folder, formats=formats if out else (), pictures=save_image, blur=blur,
