@@ -92,6 +92,7 @@ def _moved(face: Faces, options: Covering, random: np.random.Generator) -> Faces
     turn, size, across, down = random.uniform(-1, 1, 4)
     matrix = cv2.getRotationMatrix2D((23.5, 23.5), turn * options.rotate_deg,
                                      1 + size * options.scale)  # fmt: skip
+    matrix = np.asarray(matrix, dtype=np.float64)
     matrix[:, 2] += np.array([across, down]) * options.translate_px
     moved = cv2.warpAffine(
         np.ascontiguousarray(face), matrix, (48, 48), flags=cv2.INTER_LINEAR,
@@ -107,7 +108,8 @@ def _swap(face: Faces, other: Faces, random: np.random.Generator) -> None:
     left, top = random.integers(0, 49 - width), random.integers(0, 49 - height)
     weight[top : top + height, left : left + width] = 1
     if random.random() < 0.6:
-        weight = cv2.GaussianBlur(weight, (0, 0), random.uniform(0.5, 2.5))
+        blurred = cv2.GaussianBlur(weight, (0, 0), random.uniform(0.5, 2.5))
+        weight = np.asarray(blurred, dtype=np.float32)
     face[:] = np.rint(face + weight * (other.astype(np.float32) - face)).astype(np.uint8)
 
 
@@ -130,4 +132,5 @@ def _worsened(face: Faces, options: Covering, random: np.random.Generator) -> Fa
             quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))]
             plain = np.clip(value, 0, 255).astype(np.uint8)
             value = cv2.imdecode(cv2.imencode(".jpg", plain, quality)[1], cv2.IMREAD_GRAYSCALE)
-    return np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    worse: Faces = np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    return worse

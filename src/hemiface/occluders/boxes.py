@@ -50,4 +50,6 @@ def _fill(canvas: Canvas) -> None:
     else:
         cells = int(canvas.random.integers(6, 49))
         rough = canvas.random.uniform(0, 255, (cells, cells)).astype(np.float32)
-        canvas.tone = cv2.resize(rough, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_NEAREST)
+        size = (CANVAS_PX, CANVAS_PX)
+        large = cv2.resize(rough, size, interpolation=cv2.INTER_NEAREST)
+        canvas.tone = np.asarray(large, dtype=np.float32)
