@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from builders import hemiface
 from hemiface import shipped
@@ -61,9 +62,9 @@ class TestTiles:
             tiles = tile_shares(USUAL_REGIONS[half][None])
             assert set(np.unique(tiles)) == {0, 1}
 
-    def test_other_files_are_refused(self, exported, tmp_path):
+    def test_other_files_are_refused(self, tmp_path):
         with pytest.raises(DamagedError, match="isn't a network for visibility"):
-            VisibleTiles.load(exported.fp32)
+            VisibleTiles.load(shipped.path_of("small"))
         with pytest.raises(DamagedError, match="doesn't exist"):
             VisibleTiles.load(tmp_path / "none.onnx")
         cut = tmp_path / "cut.onnx"
@@ -163,10 +164,9 @@ class TestTraining:
                 raise KeyboardInterrupt
             return epoch(run, number)
 
-        monkeypatch.setattr(training._Run, "epoch", stops)
-        with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(training._Run, "epoch", stops)
             training.train(images, self.config(epochs=2), tmp_path / "parts")
-        monkeypatch.setattr(training._Run, "epoch", epoch)
         parts = training.train(images, self.config(epochs=2), tmp_path / "parts")
         one, other = (VisibleTiles.load(path) for path in (whole, parts))
         assert np.array_equal(one.predict(images.pixels), other.predict(images.pixels))
@@ -198,6 +198,8 @@ class TestTraining:
     def test_images_of_each_split_are_needed(self, images, tmp_path):
         from hemiface.visibility_training import train
 
+        with pytest.raises(UsageError, match="max_epochs"):
+            train(images, self.config(), tmp_path, max_epochs=0)
         with pytest.raises(UsageError, match="no validation images"):
             train(images.split("train"), self.config(), tmp_path)
 
@@ -241,24 +243,22 @@ class TestPredict:
     def face(self):
         return rgb(phantom.render([3], seed=0)[0])
 
-    def test_abstains_in_words(self, exported, face, monkeypatch):
-        predictor = Predictor(exported.fp32, no_detect=True)
+    def test_abstains_in_words(self, face, monkeypatch):
+        predictor = Predictor(no_detect=True)
         nothing = Tiles(lambda faces: np.full((len(faces), 12, 12), 0.1, dtype=np.float32))
         monkeypatch.setattr(predictor, "_tiles", nothing)
         (one,) = predictor.predict(face)
         assert one.reason == "by estimate only 10 % of the face can be seen"
         assert one.row()["visible_upper_source"] == "estimated"
 
-    def test_can_be_switched_off(self, exported, face):
-        (one,) = Predictor(exported.fp32, no_detect=True, estimate=False).predict(face)
+    def test_can_be_switched_off(self, face):
+        (one,) = Predictor(no_detect=True, estimate=False).predict(face)
         assert set(one.visibility.sources.values()) == {"unknown"}
         assert one.visibility.estimate is None
 
-    def test_the_command_has_a_switch(self, exported, tmp_path, monkeypatch, capsys):
-        from PIL import Image
-
-        Image.fromarray(rgb(phantom.render([3], seed=0)[0])).save(tmp_path / "face.png")
-        words = ["predict", tmp_path / "face.png", "--model", exported.fp32, "--no-detect"]
+    def test_the_command_has_a_switch(self, face, tmp_path, monkeypatch, capsys):
+        Image.fromarray(face).save(tmp_path / "face.png")
+        words = ["predict", tmp_path / "face.png", "--no-detect"]
         for switch, source in ((["--no-estimate"], "unknown"), ([], "estimated")):
             assert hemiface(monkeypatch, *words, "--json", *switch) == 0
             (row,) = json.loads(capsys.readouterr().out)["faces"]

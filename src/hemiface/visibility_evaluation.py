@@ -18,6 +18,7 @@ import pandas as pd
 from hemiface.covered_faces import fixed_examples
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
+from hemiface.metrics import ratio
 from hemiface.occluders import HELD_OUT, NOTHING, SEEN
 from hemiface.statistics import group_weights
 from hemiface.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
@@ -124,7 +125,7 @@ def _tiles(
     hidden, called = true < 0.5, guess < 0.5
     both = (hidden & called).sum(axis=(1, 2)).astype(np.float64)
     either = (hidden | called).sum(axis=(1, 2)).astype(np.float64)
-    overlap = _interval(both.sum() / either.sum(), (both @ weights) / (either @ weights))
+    overlap = _interval(ratio(both.sum(), either.sum()), ratio(both @ weights, either @ weights))
     area = rank_auc(1 - guess[hidden], 1 - guess[~hidden])
     return [
         _row("tile_auc", (area, np.nan, np.nan), len(guess)),
@@ -160,7 +161,7 @@ class _Faces:
         # Ties of two floats are too rare to count halves of them in the draws.
         below = np.cumsum(negative, axis=0)
         totals = positive.sum(axis=0) * negative.sum(axis=0)
-        over_draws = (positive * below).sum(axis=0) / totals
+        over_draws = ratio((positive * below).sum(axis=0), totals)
         value = rank_auc(self.hidden[self.covered], self.hidden[~self.covered])
         return _interval(value, over_draws)
 
@@ -201,13 +202,14 @@ def _hidden(tiles: npt.NDArray[np.float32]) -> Floats:
 
 
 def _mean(values: npt.NDArray[Any], weights: Floats) -> tuple[float, float, float]:
-    return _interval(float(values.mean()), (values @ weights) / weights.sum(axis=0))
+    return _interval(float(values.mean()), ratio(values @ weights, weights.sum(axis=0)))
 
 
-def _interval(value: float, over_draws: Floats) -> tuple[float, float, float]:
+def _interval(value: Any, over_draws: Floats) -> tuple[float, float, float]:
     tail = (1 - _LEVEL) / 2
     # A draw may hold none of a small set's groups.
-    low, high = np.nanquantile(over_draws, [tail, 1 - tail])
+    known = over_draws[np.isfinite(over_draws)]
+    low, high = np.quantile(known, [tail, 1 - tail]) if known.size else (np.nan, np.nan)
     return float(value), float(low), float(high)
 
 

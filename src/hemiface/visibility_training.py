@@ -113,22 +113,27 @@ def _convolution(channels: int, result: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def train(images: Images, config: VisibilityConfig, out: str | Path) -> Path:
+def train(
+    images: Images, config: VisibilityConfig, out: str | Path, *, max_epochs: int | None = None
+) -> Path:
     """Train and write `visibility.onnx` and `history.csv` into `out`; return the model's path.
 
     An interrupted training goes on from `out/checkpoint.pt` where config, data and code are the
-    same.
+    same. `max_epochs` ends it early, with the best of the epochs so far and the schedule unchanged.
 
     Raises:
-        UsageError: there are no training or no validation images.
+        UsageError: there are no training or no validation images, or max_epochs isn't positive.
     """
+    if max_epochs is not None and max_epochs < 1:
+        raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = hash_json([config_hash(config), images.info["data_sha256"], code_hash(*_MODULES)])
     run = _Run(images, config)
     checkpoint = folder / "checkpoint.pt"
     history = run.resume(checkpoint, fingerprint)
-    for epoch in range(len(history) + 1, config.epochs + 1):
+    last = min(config.epochs, max_epochs or config.epochs)
+    for epoch in range(len(history) + 1, last + 1):
         started = time.perf_counter()
         row = {"epoch": epoch, "train_loss": run.epoch(epoch), "validation_loss": run.validate()}
         history.append({**row, "seconds": time.perf_counter() - started})

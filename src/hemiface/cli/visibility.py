@@ -18,6 +18,7 @@ def visibility_train(
     out: Annotated[Path, typer.Option(help="Folder of the network, history and checkpoint.")],
     config: Annotated[Path | None, typer.Option(help="TOML file; default: as shipped.")] = None,
     settings: SetOption = None,
+    max_epochs: Annotated[int | None, typer.Option(help="End it early.", min=1)] = None,
     threads: Annotated[int, typer.Option(help="Of the computation.", min=1)] = 1,
 ) -> None:
     """Train the network on faces under drawn occluders; the same command goes on if stopped."""
@@ -36,7 +37,7 @@ def visibility_train(
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     chosen = load_as(VisibilityConfig, config, settings or ())
-    path = train(sources.load(data), chosen, out)
+    path = train(sources.load(data), chosen, out, max_epochs=max_epochs)
     write_text(out / "config.toml", to_toml(chosen))
     write_json(out / "environment.json", environment())
     print(path)
