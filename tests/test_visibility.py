@@ -164,9 +164,10 @@ class TestTraining:
                 raise KeyboardInterrupt
             return epoch(run, number)
 
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(training._Run, "epoch", stops)
-            training.train(images, self.config(epochs=2), tmp_path / "parts")
+            with pytest.raises(KeyboardInterrupt):
+                training.train(images, self.config(epochs=2), tmp_path / "parts")
         parts = training.train(images, self.config(epochs=2), tmp_path / "parts")
         one, other = (VisibleTiles.load(path) for path in (whole, parts))
         assert np.array_equal(one.predict(images.pixels), other.predict(images.pixels))
@@ -301,3 +302,15 @@ class TestShipped:
         assert shares[hidden] < 0.5
         assert shares[free] > 0.7
         assert bare[hidden] > 0.8
+
+    @pytest.mark.usefixtures("face_networks")
+    def test_sunglasses_in_a_photograph(self, shared_data):
+        (man,) = Predictor().predict(shared_data / "photos/sunglasses_man.jpg")
+        (free,) = Predictor().predict(shared_data / "photos/obama_official.jpg")
+        assert man.visibility.sources["eyes"] == "estimated"
+        assert man.visibility.shares["eyes"] < 0.5
+        assert man.visibility.shares["eyes"] < man.visibility.shares["mouth"] - 0.2
+        assert free.visibility.shares["eyes"] > 0.7
+        assert free.visibility.shares["mouth"] > 0.7
+        assert not man.abstained
+        assert not free.abstained
