@@ -46,7 +46,7 @@ def visibility_train(
 @visibility_app.command("evaluate")
 def visibility_evaluate(
     data: DataOption,
-    out: Annotated[Path, typer.Option(help="Folder of scores.csv, config.toml, environment.json.")],
+    out: Annotated[Path, typer.Option(help="Folder of scores.csv, table.md and what made them.")],
     model: Annotated[
         str, typer.Option(help="A file of hemiface visibility train; default the shipped one.")
     ] = "",
@@ -80,6 +80,7 @@ def visibility_evaluate(
     known["data"] = {key: images.info[key] for key in ("source_sha256", "data_sha256")}
     known["occluded_sha256"] = sha256_file(occluded) if occluded else ""
     write_csv(scores, out / "scores.csv")
+    write_text(out / "table.md", format_scores(scores) + "\n")
     write_text(out / "config.toml", to_toml(network.header["config"]))
     write_json(out / "environment.json", known)
     if as_json:
