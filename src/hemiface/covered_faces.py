@@ -4,6 +4,7 @@ What is drawn is known exactly; what the pictures themselves hide is not: FER201
 and microphones of its own, and all of them count as visible here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -68,7 +69,7 @@ def examples(
 
 
 def fixed_examples(
-    pixels: Faces, ids: list[str], kinds: tuple[str, ...], *, nothing: float = 0.5
+    pixels: Faces, ids: list[str], kinds: Sequence[str], *, nothing: float = 0.5
 ) -> tuple[Faces, npt.NDArray[np.bool_], list[str]]:
     """Return faces under one occluder each, what of them is visible, and its kind.
 
@@ -92,8 +93,8 @@ def _moved(face: Faces, options: Covering, random: np.random.Generator) -> Faces
     turn, size, across, down = random.uniform(-1, 1, 4)
     matrix = cv2.getRotationMatrix2D((23.5, 23.5), turn * options.rotate_deg,
                                      1 + size * options.scale)  # fmt: skip
-    matrix = np.asarray(matrix, dtype=np.float64)
-    matrix[:, 2] += np.array([across, down]) * options.translate_px
+    matrix[0, 2] += across * options.translate_px
+    matrix[1, 2] += down * options.translate_px
     moved = cv2.warpAffine(
         np.ascontiguousarray(face), matrix, (48, 48), flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,

@@ -85,8 +85,8 @@ def evaluate(
         found += [{"set": name, **row} for row in cell]
     if real.any():
         hidden = _hidden(model.predict(test.pixels))
-        cell = _Faces(hidden, real, model.partly_hidden_above, weights[groups])
-        found += [{"set": "real", "kind": "all", **row} for row in cell.scores()]
+        both = _Faces(hidden, real, model.partly_hidden_above, weights[groups])
+        found += [{"set": "real", "kind": "all", **row} for row in both.scores()]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 

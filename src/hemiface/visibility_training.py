@@ -188,8 +188,11 @@ class _Run:
         self.averaged.load_state_dict(self.network.state_dict())
         decayed = [one for one in self.network.parameters() if one.ndim > 1]
         spared = [one for one in self.network.parameters() if one.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed}, {"params": spared, "weight_decay": 0.0}
+        ]  # fmt: skip
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed}, {"params": spared, "weight_decay": 0.0}],
+            groups,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )
@@ -212,7 +215,7 @@ class _Run:
                 logits = self.network(faces).float()
             loss = functional.binary_cross_entropy_with_logits(logits, tiles)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.schedule.step()
             self._average()
@@ -249,7 +252,9 @@ class _Run:
     def logits(self, network: TileNetwork) -> Tensor:
         """Return [n, 12, 12] for the validation examples."""
         network.eval()
-        return torch.cat([network(one) for one in torch.from_numpy(self.known.pixels).split(256)])
+        pixels = torch.from_numpy(self.known.pixels)
+        parts = [network(pixels[i : i + 256]) for i in range(0, len(pixels), 256)]
+        return torch.cat(parts)
 
     def keep_best(self, loss: float, epoch: int) -> None:
         """Keep the averaged weights if no epoch was better."""
@@ -276,7 +281,7 @@ class _Run:
         if content["fingerprint"] != fingerprint:
             log.warning("%s belongs to another training, which starts anew.", checkpoint)
             return []
-        parts = (self.network, self.averaged, self.optimizer, self.schedule)
+        parts: tuple[Any, ...] = (self.network, self.averaged, self.optimizer, self.schedule)
         for part, state in zip(parts, content["state"]["parts"], strict=True):
             part.load_state_dict(state)
         self.best = content["state"]["best"]
