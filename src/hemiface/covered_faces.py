@@ -81,7 +81,7 @@ def fixed_examples(
     for seed in seeds:
         random = np.random.default_rng([int(seed), len(kinds)])
         bare = random.random() < nothing
-        chosen.append(NOTHING if bare else kinds[random.integers(len(kinds))])
+        chosen.append(NOTHING if bare else kinds[int(random.integers(len(kinds)))])
     faces, masks = wear(pixels, chosen, seeds)
     return faces, ~masks, chosen
 
