@@ -21,6 +21,8 @@ from typing import Any, Literal
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
 
+Section = typing.TypeVar("Section")
+
 __all__ = [
     "AugmentConfig",
     "Config",
@@ -35,6 +37,7 @@ __all__ = [
     "config_hash",
     "from_dict",
     "load",
+    "load_as",
     "model_config",
     "to_toml",
 ]
@@ -292,16 +295,33 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
             or is out of range.
 
     """
-    source = Path(path)
-    try:
-        tree = tomllib.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"Config {source} doesn't exist; check the path.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
+    return from_dict(_read(path, settings), str(path))
+
+
+def load_as(cls: type[Section], path: str | Path | None, settings: Iterable[str] = ()) -> Section:
+    """Read any frozen dataclass of plain fields as `load` reads a Config; None for its defaults.
+
+    Raises:
+        UsageError: see `load`; ranges are the dataclass's own matter.
+    """
+    tree = _read(path, settings)
+    return typing.cast(Section, _build(cls, tree, "", str(path or "--set")))
+
+
+def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
+    """Return the tables of a TOML file (none without a path) under `settings`."""
+    tree: dict[str, Any] = {}
+    if path is not None:
+        source = Path(path)
+        try:
+            tree = tomllib.loads(source.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"Config {source} doesn't exist; check the path.") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
     for setting in settings:
         _apply_setting(tree, setting)
-    return from_dict(tree, str(source))
+    return tree
 
 
 def from_dict(tree: dict[str, Any], where: str = "config") -> Config:
@@ -348,10 +368,13 @@ def model_config(tree: dict[str, Any], where: str) -> ModelConfig:
     return typing.cast(ModelConfig, _build(ModelConfig, tree, "model.", where))
 
 
-def to_toml(config: Config) -> str:
-    """Return the resolved config as TOML text that `load` reads back to an equal Config."""
+def to_toml(config: Any) -> str:
+    """Return a resolved Config as TOML text that `load` reads back to an equal one.
+
+    Other dataclasses of plain fields, and nested dicts of such, are read back by `load_as`.
+    """
     lines: list[str] = []
-    _write_table(as_plain(config), "", lines)
+    _write_table(config if isinstance(config, dict) else as_plain(config), "", lines)
     return "\n".join(lines).strip() + "\n"
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel"]
+__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
 
 METADATA_KEY = "hemiface"
 """The key of the file's metadata that holds the header as JSON."""
@@ -71,7 +71,7 @@ class OnnxModel:
             raise UsageError(f"threads must be at least 1, got {threads}.")
         if not source.is_file():
             raise DamagedError(f"Model {source} doesn't exist; check the path.")
-        session = _open(source, threads)
+        session = open_session(source, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise DamagedError(
@@ -110,8 +110,12 @@ class OnnxModel:
         return result
 
 
-def _open(source: Path, threads: int) -> Any:
-    """Return ONNX Runtime's session on `source`."""
+def open_session(source: Path, threads: int) -> Any:
+    """Return ONNX Runtime's session on the file `source`.
+
+    Raises:
+        DamagedError: it can't be read or is not an ONNX model.
+    """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
@@ -167,6 +171,8 @@ def _checked_header(text: str, source: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise DamagedError(f"Model {source} has format {found}, this hemiface reads {FORMAT}.")
+    if header.get("kind", "emotion") != "emotion":
+        raise DamagedError(f"{source} tells {header['kind']}, not emotions; name another model.")
     bad = [name for name, kind in _HEADER_TYPES.items() if not isinstance(header.get(name), kind)]
     if header.get("precision") not in PRECISIONS:
         bad.append("precision")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hemiface import visible_tiles
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.onnx_model import OnnxModel
@@ -39,7 +40,8 @@ FOLDER = Path(__file__).parent / "shipped"
 
 _INDEX = "index.json"
 _FORMAT = 1
-_KIND = "emotion"
+_EMOTION = "emotion"
+_Network = OnnxModel | visible_tiles.VisibleTiles
 _CONDITIONS = ("full", "upper", "lower", "left", "right")
 
 
@@ -52,7 +54,7 @@ class ShippedModel:
     file: str
     """Its file's name inside the folder."""
     kind: str
-    """What it tells of a face: `emotion`."""
+    """What it tells of a face: `emotion`, or `visibility` (see `hemiface.visible_tiles`)."""
     precision: str
     """fp32, fp16 or int8."""
     bytes: int
@@ -117,7 +119,7 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """
     rows = []
     for model in list_models(folder):
-        header = dict(OnnxModel.load(path_of(model.name, folder)).header)
+        header = dict(_open(path_of(model.name, folder), model.kind).header)
         rows.append({**asdict(model), "accuracy": accuracy(header), "header": header})
     return rows
 
@@ -126,8 +128,10 @@ def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
     """Return condition -> accuracy on the test split, as a model file's metadata knows it.
 
     Measured of this very file where its parity report was made on the test split alone, else what
-    the network that it was made from scored (protocol standard).
+    the network that it was made from scored (protocol standard). Empty for models of other kinds.
     """
+    if header.get("kind", _EMOTION) != _EMOTION:
+        return {}
     scores = {
         condition: cell["accuracy"]["value"]
         for condition, cell in header["scores"].get("standard", {}).items()
@@ -168,21 +172,21 @@ def add(file: str | Path, name: str, summary: str, folder: str | Path | None = N
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, or
             the summary is empty.
-        DamagedError: the file is not one that `hemiface export` wrote.
+        DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise UsageError(f"Name {name!r} must consist of small letters, digits, dots and hyphens.")
     if not summary.strip():
         raise UsageError("A model needs a summary, one sentence on what it is for.")
     target = Path(folder or FOLDER)
-    header = OnnxModel.load(file).header
+    header, kind = _header_and_kind(file)
     place = target / f"{name}.onnx"
     with atomic_path(place) as partial:
         shutil.copyfile(file, partial)
     model = ShippedModel(
         name=name,
         file=place.name,
-        kind=_KIND,
+        kind=kind,
         precision=header["precision"],
         bytes=place.stat().st_size,
         sha256=sha256_file(place),
@@ -239,7 +243,7 @@ def _verify(model: ShippedModel, path: Path) -> None:
             f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
             "install again."
         )
-    opened = OnnxModel.load(path)
+    opened = _open(path, model.kind)
     if opened.header["precision"] != model.precision:
         raise DamagedError(
             f"Model {model.name} is {opened.header['precision']}, but listed as {model.precision}."
@@ -248,5 +252,25 @@ def _verify(model: ShippedModel, path: Path) -> None:
     from hemiface.data import phantom
 
     values = opened.predict(phantom.render([0], seed=0))
-    if not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
+    if model.kind == visible_tiles.KIND:
+        if not (values >= 0.5).mean() > 0.5:  # NaN included
+            raise DamagedError(f"Model {model.name} doesn't see a rendered face.")
+    elif not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
         raise DamagedError(f"Model {model.name} gives no probabilities for a rendered face.")
+
+
+def _open(path: Path, kind: str) -> _Network:
+    return (
+        visible_tiles.VisibleTiles.load(path)
+        if kind == visible_tiles.KIND
+        else OnnxModel.load(path)
+    )
+
+
+def _header_and_kind(file: str | Path) -> tuple[Mapping[str, Any], str]:
+    """Return the metadata of a file of either kind, and which kind that is."""
+    try:
+        return visible_tiles.VisibleTiles.load(file).header, visible_tiles.KIND
+    except DamagedError:
+        # Whatever else it may be, what is wrong with it is told as of the usual kind.
+        return OnnxModel.load(file).header, _EMOTION

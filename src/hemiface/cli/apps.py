@@ -2,7 +2,7 @@
 
 import typer
 
-__all__ = ["app", "data_app", "models_app"]
+__all__ = ["app", "data_app", "models_app", "visibility_app"]
 
 app = typer.Typer(
     name="hemiface",
@@ -18,3 +18,8 @@ data_app = typer.Typer(help="Look at data: audit, sheets, rendered faces.", no_a
 app.add_typer(data_app, name="data")
 models_app = typer.Typer(help="The models that come with hemiface.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+visibility_app = typer.Typer(
+    help="The network that says what of a face is visible: train it, evaluate it.",
+    no_args_is_help=True,
+)
+app.add_typer(visibility_app, name="visibility")

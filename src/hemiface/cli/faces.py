@@ -50,6 +50,12 @@ def predict(
     max_pixels: Annotated[
         int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
     ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate/--no-estimate", help="Let a network say what lies over each face."
+        ),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
@@ -71,6 +77,7 @@ def predict(
             workers=workers,
             frames=frames,
             max_pixels=max_pixels,
+            estimate=estimate,
             as_json=as_json,
             on_progress=on_progress,
         )

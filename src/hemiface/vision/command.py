@@ -20,6 +20,7 @@ from hemiface.vision.run import run as run_all
 __all__ = ["predict"]
 
 _ROWS_SHOWN = 40
+_WELL_VISIBLE = 0.95
 
 
 def predict(
@@ -38,6 +39,7 @@ def predict(
     workers: int,
     frames: int | None,
     max_pixels: int | None,
+    estimate: bool,
     as_json: bool,
     on_progress: OnProgress,
 ) -> None:
@@ -59,6 +61,7 @@ def predict(
             abstain_below=abstain_below,
             flip=flip,
             most_pixels=max_pixels or MOST_PIXELS,
+            estimate=estimate,
         )
     with _folder(out) as folder, run_all(
         sources, predictor, folder, formats=formats if out else (), pictures=save_image, blur=blur,
@@ -158,7 +161,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     seen = [
         f"{region} {100 * row[f'visible_{region}']:.0f}% {row[f'visible_{region}_source']}"
         for region in ("upper", "lower", "left", "right")
-        if row[f"visible_{region}"] is not None and row[f"visible_{region}"] < 1
+        if row[f"visible_{region}"] is not None and row[f"visible_{region}"] < _WELL_VISIBLE
     ]
     return [
         row["source"], str(row["face"]), box, row["label"] or "?",

@@ -1,7 +1,7 @@
 """From pictures to predictions: detect, align, say what is visible, ask the network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file
 from hemiface.occlusion import condition, hide, image_seeds
 from hemiface.onnx_model import OnnxModel
+from hemiface.visible_tiles import KIND, VisibleTiles
 from hemiface.vision import assets
 from hemiface.vision.alignment import AlignedFace, align, whole_picture
 from hemiface.vision.detector import Detector, FoundFace, MediaPipeDetector
@@ -44,6 +45,8 @@ class _Seen:
     found: FoundFace
     aligned: AlignedFace
     visibility: Visibility
+    marks: npt.NDArray[np.float64] | None = None
+    """The landmarks [468, 2] in pixels of the crop."""
 
 
 class Predictor:
@@ -58,6 +61,8 @@ class Predictor:
     for masks: that part is hidden from the network, filled as in its training. Below a confidence
     of `abstain_below` no label is given, nor where less than LEAST_VISIBLE of a face can be seen.
     `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
+    `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
+    declares it.
 
     Raises:
         UsageError: an option is out of range, or there is no such model or condition.
@@ -75,6 +80,7 @@ class Predictor:
         abstain_below: float | None = None,
         flip: bool = False,
         most_pixels: int = MOST_PIXELS,
+        estimate: bool = True,
     ) -> None:
         if abstain_below is not None and not 0 <= abstain_below <= 1:
             raise UsageError(f"abstain_below must lie in 0..1, got {abstain_below}.")
@@ -91,6 +97,7 @@ class Predictor:
         self._abstain_below = abstain_below or 0.0
         self._flip = flip
         self._most_pixels = most_pixels
+        self._tiles = _shipped_tiles() if estimate and self._hidden is None else None
 
     @property
     def hidden(self) -> str:
@@ -106,6 +113,7 @@ class Predictor:
             "abstain_below": self._abstain_below,
             "flip": self._flip,
             "most_pixels": self._most_pixels,
+            "estimator_sha256": sha256_file(self._tiles.path) if self._tiles else "",
         }
 
     def predict(self, source: str | Path | Pixels) -> Faces:
@@ -131,7 +139,7 @@ class Predictor:
         Raises:
             UsageError: an array isn't RGB uint8 [height, width, 3].
         """
-        seen = [self._see(frame.pixels) for frame in frames]
+        seen = self._estimated([self._see(frame.pixels) for frame in frames])
         names = [
             f"{frame.source}#{frame.number}#{number}"
             for frame, faces in zip(frames, seen, strict=True)
@@ -165,8 +173,25 @@ class Predictor:
                 raise UsageError("This detector marks no eyes, nose and mouth: can't align.")
             aligned = align(pixels, found.five)
             marks = None if found.landmarks is None else aligned.place(found.landmarks)
-            seen.append(_Seen(found, aligned, visibility(aligned.inside, marks, self._hidden)))
+            looks = visibility(aligned.inside, marks, self._hidden)
+            seen.append(_Seen(found, aligned, looks, marks))
         return seen
+
+    def _estimated(self, seen: list[list[_Seen]]) -> list[list[_Seen]]:
+        """Return the faces with what the network for visibility says, all in one batch."""
+        crops = [one.aligned.pixels for faces in seen for one in faces]
+        if self._tiles is None or not crops:
+            return seen
+        tiles = iter(self._tiles.predict(np.stack(crops)))
+        return [
+            [
+                replace(
+                    one, visibility=visibility(one.aligned.inside, one.marks, None, next(tiles))
+                )
+                for one in faces
+            ]
+            for faces in seen
+        ]
 
     def _probabilities(
         self, crops: Sequence[Pixels], names: Sequence[str]
@@ -208,6 +233,8 @@ class Predictor:
         """Return why no label should be given, empty if one should."""
         if looks.most < LEAST_VISIBLE:
             return f"at most {100 * looks.most:.0f} % of the face can be seen"
+        if looks.estimate is not None and looks.estimate < LEAST_VISIBLE:
+            return f"by estimate only {100 * looks.estimate:.0f} % of the face can be seen"
         if confidence < self._abstain_below:
             return f"confidence {confidence:.2f} is below {self._abstain_below:.2f}"
         return ""
@@ -228,3 +255,11 @@ def _model_path(model: str | Path | None) -> Path:
             "--model PATH."
         )
     return shipped.path_of(known[0].name)
+
+
+def _shipped_tiles() -> VisibleTiles | None:
+    """Return the shipped network for visibility, None where none comes along."""
+    from hemiface import shipped
+
+    known = [one for one in shipped.list_models() if one.kind == KIND]
+    return VisibleTiles.load(shipped.path_of(known[0].name)) if known else None

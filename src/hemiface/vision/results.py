@@ -1,7 +1,8 @@
 """What is known of each face: one row per face and frame, in CSV, Parquet or JSON lines.
 
-Schema version 1 (column `schema`). Positions are pixels of the upright photo; x to the right, y
-down; they may lie beyond its border. Sides are the viewer's. What doesn't apply is empty.
+Schema version 2 (column `schema`; version 1 knew no estimated visibility). Positions are pixels of
+the upright photo; x to the right, y down; they may lie beyond its border. Sides are the viewer's.
+What doesn't apply is empty.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
@@ -15,7 +16,8 @@ presence_score      float  the landmark network's probability that this is a fac
 in_picture          float  share of the aligned 48 x 48 face that lies inside the picture, 0..1
 hidden              str    what was declared hidden (`lower`), empty if nothing was
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth
-visible_<region>_source  str  declared, measured or unknown: see `hemiface.vision.visibility`
+visible_<region>_source  str  declared, estimated, measured or unknown: see
+                           `hemiface.vision.visibility`
 p_<emotion>         float  the seven probabilities, which sum to 1
 label               str    the most probable emotion; empty if abstained
 confidence          float  the largest probability, 0..1
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "FORMATS", "SCHEMA", "FacePrediction", "Faces", "write_rows"]
 
-SCHEMA = 1
+SCHEMA = 2
 FORMATS = ("csv", "parquet", "jsonl")
 
 _TEXT, _INT, _FLOAT, _BOOL = "string", "int64", "float64", "bool"

@@ -3,12 +3,13 @@
 A value is the share in 0..1 of a region's pixels in the aligned 48 x 48 face that could be seen.
 Its source is a word:
 
-- declared: the user said what is hidden (`--hide lower`: everybody wears a mask).
-- measured: the picture's border cuts the region.
-- unknown: the region lies inside the picture; whether something lies over it isn't known, and the
-  value is NaN.
-
-Where the user declared something, a border still takes away what it cuts.
+- declared: the user said what is hidden (`--hide lower`: everybody wears a mask); nothing is
+  estimated then, and a border still takes away what it cuts.
+- estimated: a network says what things lie over the face (`hemiface.visible_tiles`); the value is
+  what the picture's border leaves of the region, weighted by its estimates.
+- measured: the border cuts the region and the value says how much; all of it if nothing is left to
+  estimate. Without an estimate nobody knows what lies over the rest.
+- unknown: nothing of the above is known of the region, and the value is NaN.
 """
 
 import math
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from hemiface.occlusion import Condition, hidden_mask
 from hemiface.tables import FER2013_SIZE_PX
+from hemiface.visible_tiles import enlarge
 
 __all__ = ["REGIONS", "SOURCES", "Visibility", "region_masks", "visibility"]
 
@@ -32,7 +34,7 @@ FEATURES = ("eyes", "nose", "mouth")
 REGIONS = (*HALVES, *FEATURES)
 """What is told apart; halves are the crop's, left and right the viewer's."""
 
-SOURCES = ("declared", "measured", "unknown")
+SOURCES = ("declared", "measured", "estimated", "unknown")
 
 # Indices of MediaPipe's face mesh: what outlines each feature.
 _EYE_POINTS = (
@@ -51,9 +53,11 @@ class Visibility:
     shares: Mapping[str, float]
     """Region -> 0..1, NaN where unknown."""
     sources: Mapping[str, str]
-    """Region -> declared, measured or unknown."""
+    """Region -> one of SOURCES."""
     most: float
     """The most of the crop that can be visible: what neither a border nor the user takes away."""
+    estimate: float | None = None
+    """The share of the crop that is visible as far as was estimated; None where nothing was."""
 
 
 def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
@@ -80,32 +84,41 @@ def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
 
 
 def visibility(
-    inside: Mask, landmarks: Floats | None, declared: Condition | None = None
+    inside: Mask,
+    landmarks: Floats | None,
+    declared: Condition | None = None,
+    tiles: npt.NDArray[np.float32] | None = None,
 ) -> Visibility:
     """Say what can be seen of an aligned face.
 
     `inside` is bool [48, 48], True where the crop shows the photo; `landmarks` float64 [468, 2] in
-    pixels of the crop or None; `declared` names what the user says is hidden.
+    pixels of the crop or None; `declared` names what the user says is hidden; `tiles` float32
+    [12, 12] are the estimated visible shares of the crop's tiles, which a declaration overrules.
     """
-    seen = inside
+    seen = inside.astype(np.float64)
+    estimated = tiles is not None and declared is None
     if declared is not None:
-        seen = inside & ~hidden_mask(declared, *inside.shape)
+        seen = seen * ~hidden_mask(declared, *inside.shape)
+    elif tiles is not None:
+        seen = seen * enlarge(tiles)
     masks = region_masks(landmarks)
     shares, sources = {}, {}
     for region in REGIONS:
         mask = masks.get(region)
-        known = mask is not None and bool(mask.any())
-        cut = mask is not None and known and not inside[mask].all()
-        if mask is None or not known:
+        if mask is None or not mask.any():
             source = "unknown"
         elif declared is not None:
             source = "declared"
+        elif estimated and inside[mask].any():
+            source = "estimated"
         else:
-            source = "measured" if cut else "unknown"
+            source = "unknown" if inside[mask].all() else "measured"
         sources[region] = source
         shares[region] = math.nan if source == "unknown" or mask is None else _share(seen, mask)
-    return Visibility(shares, sources, float(seen.mean()))
+    most = inside if declared is None else seen
+    whole = float(seen.mean()) if estimated else None
+    return Visibility(shares, sources, float(most.mean()), whole)
 
 
-def _share(seen: Mask, mask: Mask) -> float:
+def _share(seen: Floats, mask: Mask) -> float:
     return float(seen[mask].mean())
