@@ -6,7 +6,8 @@ down; they may lie beyond its border. Sides are the viewer's. What doesn't apply
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
 timestamp_s         float  the frame's time in the video, in seconds
-face                int    number of the face within its frame from 0, the largest first
+face                int    of a photo: number of the face from 0, the largest first; of a video:
+                           number that a face keeps over frames, see `hemiface.vision.tracking`
 x_px, y_px          float  upper left corner of the face's box
 width_px, height_px float  size of the box
 roll_deg            float  how far the face is turned clockwise, -180..180
@@ -16,7 +17,9 @@ in_picture          float  share of the aligned 48 x 48 face that lies inside th
 hidden              str    what was declared hidden (`lower`), empty if nothing was
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth
 visible_<region>_source  str  declared, measured or unknown: see `hemiface.vision.visibility`
-p_<emotion>         float  the seven probabilities, which sum to 1
+p_<emotion>         float  the seven probabilities, which sum to 1; calibrated if `temperature` is
+temperature         float  what the network's logits were divided by, from validation images and
+                           what is visible (`hemiface.temperatures`); empty without a calibration
 label               str    the most probable emotion; empty if abstained
 confidence          float  the largest probability, 0..1
 abstained           bool   whether no label is given
@@ -64,6 +67,7 @@ COLUMNS: dict[str, str] = {
         for name, kind in ((f"visible_{region}", _FLOAT), (f"visible_{region}_source", _TEXT))
     },
     **dict.fromkeys(PROBABILITY_COLUMNS, _FLOAT),
+    "temperature": _FLOAT,
     "label": _TEXT,
     "confidence": _FLOAT,
     "abstained": _BOOL,
@@ -96,6 +100,8 @@ class FacePrediction:
     visibility: Visibility
     probabilities: tuple[float, ...]
     """In the order of EMOTIONS."""
+    temperature: float
+    """That they are calibrated with, NaN if they aren't."""
     reason: str
     """Why no label is given; empty if one is."""
     model: str
@@ -139,6 +145,7 @@ class FacePrediction:
             "confidence": self.confidence,
             "abstained": self.abstained,
             "reason": self.reason or None,
+            "temperature": self.temperature,
             "model": self.model,
             "model_sha256": self.model_sha256,
             "schema": SCHEMA,

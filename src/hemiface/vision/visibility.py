@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.occlusion import Condition, hidden_mask
+from hemiface.occlusion import QUADRANTS, Condition, condition, hidden_mask
 from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = ["REGIONS", "SOURCES", "Visibility", "region_masks", "visibility"]
@@ -31,6 +31,10 @@ HALVES = ("upper", "lower", "left", "right")
 FEATURES = ("eyes", "nose", "mouth")
 REGIONS = (*HALVES, *FEATURES)
 """What is told apart; halves are the crop's, left and right the viewer's."""
+
+_QUADRANT_MASKS = [
+    hidden_mask(condition(name), FER2013_SIZE_PX, FER2013_SIZE_PX) for name in QUADRANTS
+]
 
 SOURCES = ("declared", "measured", "unknown")
 
@@ -54,6 +58,8 @@ class Visibility:
     """Region -> declared, measured or unknown."""
     most: float
     """The most of the crop that can be visible: what neither a border nor the user takes away."""
+    quadrants: tuple[float, float, float, float]
+    """The same for each of QUADRANTS, 0..1."""
 
 
 def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
@@ -104,7 +110,8 @@ def visibility(
             source = "measured" if cut else "unknown"
         sources[region] = source
         shares[region] = math.nan if source == "unknown" or mask is None else _share(seen, mask)
-    return Visibility(shares, sources, float(seen.mean()))
+    quarters = tuple(_share(seen, mask) for mask in _QUADRANT_MASKS)
+    return Visibility(shares, sources, float(seen.mean()), quarters)  # type: ignore[arg-type]
 
 
 def _share(seen: Mask, mask: Mask) -> float:
