@@ -79,25 +79,29 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     return target
 
 
-def answered(scaled: pd.DataFrame, below: float) -> list[dict[str, Any]]:
-    """Return what a threshold does to calibrated predictions of one model, for each of STATED.
+def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    """Return what thresholds do to calibrated predictions of one model, for each of STATED.
 
     Rows: condition, abstain_below, coverage (share that gets a label), accuracy (of these; None if
     none is answered), n (images).
     """
-    rows = []
+    cells = {}
     for condition in STATED:
         cell = derive(scaled[scaled["condition"] == condition])
-        kept = cell[cell["confidence"] >= below]
-        rows.append(
-            {
-                "condition": condition,
-                "abstain_below": below,
-                "coverage": round(len(kept) / len(cell), _DIGITS) if len(cell) else None,
-                "accuracy": round(float(kept["correct"].mean()), _DIGITS) if len(kept) else None,
-                "n": len(cell),
-            }
-        )
+        cells[condition] = cell["confidence"].to_numpy(), cell["correct"].to_numpy(bool)
+    rows = []
+    for below in thresholds:
+        for condition, (confidence, correct) in cells.items():
+            kept = correct[confidence >= below]
+            rows.append(
+                {
+                    "condition": condition,
+                    "abstain_below": below,
+                    "coverage": round(len(kept) / len(correct), _DIGITS),
+                    "accuracy": round(float(kept.mean()), _DIGITS) if len(kept) else None,
+                    "n": len(correct),
+                }
+            )
     return rows
 
 
@@ -126,16 +130,19 @@ def _view(rows: pd.DataFrame, risk: float) -> dict[str, Any]:
     fitted = fit_temperatures(rows)
     sure = fitted[fitted["reason"] == ""]
     scaled = apply_temperatures(rows, sure)
-    for percent in range(100):
-        kept = answered(scaled, percent / 100)
-        if all(one["accuracy"] is not None and 1 - one["accuracy"] <= risk for one in kept):
-            break
-    else:
+    every = answered(scaled, [percent / 100 for percent in range(100)])
+    wrong = {
+        one["abstain_below"]
+        for one in every
+        if one["accuracy"] is None or 1 - one["accuracy"] > risk
+    }
+    below = next((one["abstain_below"] for one in every if one["abstain_below"] not in wrong), None)
+    if below is None:
         raise UsageError(f"No threshold keeps {100 * risk:g} % of errors under every condition.")
+    stated = [one for one in every if one["abstain_below"] in (below, *SHOWN_THRESHOLDS)]
     temperatures = zip(sure["condition"], sure["temperature"], strict=True)
-    more = [one for below in SHOWN_THRESHOLDS for one in answered(scaled, below)]
     return {
         "temperatures": {str(key): float(np.round(value, _DIGITS)) for key, value in temperatures},
-        "abstain_below": percent / 100,
-        "answered": kept + more,
+        "abstain_below": below,
+        "answered": stated,
     }

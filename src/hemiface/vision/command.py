@@ -65,8 +65,8 @@ def predict(
         )
     with _folder(out) as folder, run_all(
         sources, predictor, folder, formats=formats if out else (), pictures=save_image, blur=blur,
-        workers=workers, most_frames=frames, search_every=search_every or SEARCH_EVERY, timelines=timeline,
-        on_progress=on_progress,
+        workers=workers, most_frames=frames, search_every=search_every or SEARCH_EVERY,
+        timelines=timeline, on_progress=on_progress,
     ) as outcome:  # fmt: skip
         if as_json:
             _print_json(outcome)

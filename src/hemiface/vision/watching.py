@@ -74,6 +74,6 @@ class Watch:
 
     def _lost(self, faces: Sequence[SeenFace]) -> bool:
         """Return whether a known face isn't where it was."""
-        boxes = np.array([face.found.box for face in faces]).reshape(-1, 2, 2)
+        boxes = np.array([face.found.box for face in faces], dtype=np.float64).reshape(-1, 2, 2)
         overlaps = [blazeface.overlap(one.box, boxes).max(initial=0) for one in self._known]
         return any(one < _SAME_OVERLAP for one in overlaps)
