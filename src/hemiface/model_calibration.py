@@ -1,4 +1,7 @@
-"""Prediction tables of a model's file -> the calibration that lies beside it; validation only.
+"""Prediction tables of a model's file -> the calibration that lies beside it.
+
+Everything is fitted and chosen on validation images; where a table has test images too, what the
+result does to these is told beside it.
 
 Temperatures are those of `calibration.fit_temperatures`, one for each condition. The default
 threshold is the least whole percent of calibrated confidence at which at most `risk` of the
@@ -34,8 +37,8 @@ _DIGITS = 4
 def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: float = RISK) -> Path:
     """Fit what `hemiface.temperatures` reads, write it beside `model` and return its path.
 
-    `tables` are prediction tables of this very file, of which only validation images are used: one
-    made without and, if wanted, one with `--flip`. They must have the conditions STATED; each of
+    `tables` are prediction tables of this very file, whose validation images decide: one made
+    without and, if wanted, one with `--flip`. They must have the conditions STATED; each of
     the other twelve that they have gets a temperature too. One whose fit is in doubt (see
     `fit_temperature`) is left out, and takes the pooled temperature.
 
@@ -52,7 +55,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     for path in tables:
         predictions = read_predictions(path)
         info = predictions.attrs["hemiface"]
-        rows = _own_rows(predictions, sha256, path, model)
+        rows, tested = _own_rows(predictions, sha256, path, model)
         name = VIEWS[bool(info.get("flip"))]
         if name in views:
             raise UsageError(f"{path} is a second table of the view {name!r}; give one of each.")
@@ -65,7 +68,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
         if fitted_on and fitted_on != images:
             raise UsageError(f"{path} is about other images than the table before it.")
         fitted_on = images
-        views[name] = _view(rows, risk)
+        views[name] = _view(rows, tested, risk)
     if VIEWS[0] not in views:
         raise UsageError("A table made without --flip is needed; add it.")
     target = calibration_path(model)
@@ -97,7 +100,7 @@ def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str
                 {
                     "condition": condition,
                     "abstain_below": below,
-                    "coverage": round(len(kept) / len(correct), _DIGITS),
+                    "coverage": round(len(kept) / max(len(correct), 1), _DIGITS),
                     "accuracy": round(float(kept.mean()), _DIGITS) if len(kept) else None,
                     "n": len(correct),
                 }
@@ -107,26 +110,27 @@ def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str
 
 def _own_rows(
     predictions: pd.DataFrame, sha256: str, path: str | Path, model: str | Path
-) -> pd.DataFrame:
-    """Return the validation rows of the file with this hash."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the validation and the test rows of the file with this hash."""
     known = predictions.attrs["hemiface"].get("models", [])
     own = [one["model"] for one in known if one.get("sha256") == sha256]
     if not own:
         raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
     if predictions.attrs["hemiface"].get("mirrored"):
         raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
-    rows = predictions[predictions["model"] == own[0]]
-    rows = rows[(rows["split"] == "validation") & rows["condition"].isin(CONDITIONS)]
+    every = predictions[predictions["model"] == own[0]]
+    every = every[every["condition"].isin(CONDITIONS)]
+    rows = every[every["split"] == "validation"]
     missing = [one for one in STATED if not (rows["condition"] == one).any()]
     if missing:
         raise UsageError(
             f"{path} has no validation images under {', '.join(missing)}; evaluate with --split "
             f"validation --conditions {','.join(CONDITIONS)}."
         )
-    return rows
+    return rows, every[every["split"] == "test"]
 
 
-def _view(rows: pd.DataFrame, risk: float) -> dict[str, Any]:
+def _view(rows: pd.DataFrame, tested: pd.DataFrame, risk: float) -> dict[str, Any]:
     fitted = fit_temperatures(rows)
     sure = fitted[fitted["reason"] == ""]
     scaled = apply_temperatures(rows, sure)
@@ -145,4 +149,5 @@ def _view(rows: pd.DataFrame, risk: float) -> dict[str, Any]:
         "temperatures": {str(key): float(np.round(value, _DIGITS)) for key, value in temperatures},
         "abstain_below": below,
         "answered": stated,
+        "tested": answered(apply_temperatures(tested, sure), [below]) if len(tested) else [],
     }
