@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import tiny_predictions
+from hemiface import shipped
 from hemiface.calibration import fit_temperatures
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
@@ -182,6 +183,18 @@ def test_damage_is_told(tmp_path, change):
     (tmp_path / "a.calibration.json").write_text("{")
     with pytest.raises(DamagedError):
         ModelCalibration.beside(tmp_path / "a.onnx", "m")
+
+
+def test_shipped_models_have_theirs():
+    for model in shipped.list_models():
+        if model.kind == "emotion":
+            found = ModelCalibration.beside(shipped.path_of(model.name), model.sha256)
+            view = found.views["one"]
+            assert set(view.temperatures) == {"pooled", *CONDITIONS}
+            at = [row for row in view.answered if row["abstain_below"] == view.abstain_below]
+            assert {row["condition"] for row in at} == set(STATED)
+    table = shipped.format_answered(shipped.describe())
+    assert table.row_count == 2
 
 
 def test_everything_below_the_threshold_is_left_out():

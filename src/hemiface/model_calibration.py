@@ -118,16 +118,17 @@ def _own_rows(
         raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
     if predictions.attrs["hemiface"].get("mirrored"):
         raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
-    every = predictions[predictions["model"] == own[0]]
+    every: pd.DataFrame = predictions[predictions["model"] == own[0]]
     every = every[every["condition"].isin(CONDITIONS)]
-    rows = every[every["split"] == "validation"]
+    rows: pd.DataFrame = every[every["split"] == "validation"]
     missing = [one for one in STATED if not (rows["condition"] == one).any()]
     if missing:
         raise UsageError(
             f"{path} has no validation images under {', '.join(missing)}; evaluate with --split "
             f"validation --conditions {','.join(CONDITIONS)}."
         )
-    return rows, every[every["split"] == "test"]
+    tested: pd.DataFrame = every[every["split"] == "test"]
+    return rows, tested
 
 
 def _view(rows: pd.DataFrame, tested: pd.DataFrame, risk: float) -> dict[str, Any]:
