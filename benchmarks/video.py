@@ -37,7 +37,7 @@ from hemiface.vision.watching import SEARCH_EVERY
 
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, FPS = 320, 240, 25
-SEARCHED_FRAMES = 200
+SEARCHED_FRAMES = 100
 """So many are also watched with every frame searched."""
 
 

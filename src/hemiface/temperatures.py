@@ -5,8 +5,9 @@
 sixteen sets of quadrants that can be hidden. A real face shows any share of each quadrant; its
 temperature is the geometric mean of the sixteen, each weighted by the probability that exactly its
 quadrants are hidden if quadrant q is hidden with probability 1 - visible share, independently. That
-is interpolation, linear in each quadrant's share and exact at the sixteen corners. What lies
-between them isn't measured.
+is interpolation: its logarithm is linear in each quadrant's share and exact at the sixteen corners.
+What lies between them isn't measured. The quadrants were hidden under black; what is hidden under
+another fill, or behind a thing, takes the same temperatures.
 """
 
 import json
