@@ -167,12 +167,13 @@ def show(result: dict[str, Any]) -> None:
     console.print(table)
     video = result["video"]
     memory = [mib for _, mib in video["memory_mib"]]
-    if memory:
+    growth = video["growth_mib_an_hour"]
+    if memory and growth is not None:
         console.print(
             f"Memory: {memory[len(memory) // 10]:.0f} MiB after a tenth of the video, "
             f"{memory[-1]:.0f} MiB at its end, {max(memory):.0f} MiB at most, "
             f"{video['memory_after_writing_mib']:.0f} MiB after writing the table; growth "
-            f"{video['growth_mib_an_hour']} MiB an hour."
+            f"{growth} MiB an hour."
         )
 
 
