@@ -1,5 +1,6 @@
 """Small real parts that several tests are made of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hemiface import cli
 from hemiface.config import ModelConfig
 from hemiface.data.images import Images
+from hemiface.onnx_model import FORMAT, METADATA_KEY
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 
 
@@ -106,6 +108,38 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     weights["backbone.fc.bias"] = (weights["backbone.fc.bias"] - logits.mean(0)) / logits.std(0)
     known = {"model_id": f"full-seed{seed}", "name": "full", "seed": seed, "conditions": ["full"]}
     Bundle(config, weights, {**known, **provenance}).save(path)
+    return path
+
+
+def linear_model(path: Path, seed: int = 0) -> Path:
+    """An ONNX file as `hemiface export` writes it, whose network is one random linear layer.
+
+    Made without torch, in a moment; skips where onnx is absent.
+    """
+    onnx = pytest.importorskip("onnx", reason="making a model needs hemiface[export]")
+    weights = np.random.default_rng(seed).normal(0, 1e-4, (2304, 7)).astype(np.float32)
+    make, kind = onnx.helper, onnx.TensorProto
+    nodes = [
+        make.make_node("Cast", ["faces"], ["real"], to=kind.FLOAT),
+        make.make_node("Flatten", ["real"], ["flat"]),
+        make.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        make.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = make.make_graph(
+        nodes, "linear",
+        [make.make_tensor_value_info("faces", kind.UINT8, ["n", 48, 48])],
+        [make.make_tensor_value_info(one, kind.FLOAT, ["n", 7])
+         for one in ("logits", "probabilities")],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )  # fmt: skip
+    built = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=9)
+    header = {
+        "format": FORMAT, "model": {}, "emotions": list(EMOTIONS), "size_px": 48,
+        "licence": "Apache-2.0", "provenance": {}, "precision": "fp32", "source_sha256": "",
+        "opset": 18, "scores": {},
+    }  # fmt: skip
+    make.set_model_props(built, {METADATA_KEY: json.dumps(header)})
+    onnx.save(built, path)
     return path
 
 

@@ -27,6 +27,7 @@ from hemiface.statistics import (
     unique_names,
 )
 from hemiface.tables import PROBABILITY_COLUMNS, label_indices, probabilities
+from hemiface.temperatures import POOLED, SMALLEST, scale
 
 __all__ = [
     "CALIBRATIONS",
@@ -43,28 +44,11 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-POOLED = "pooled"
 CALIBRATIONS = ("none", "pooled", "by visibility")
 CALIBRATION_METRICS = ("log_loss", "brier_score", "ece")
 _RANGE = (0.05, 20.0)
 _MOST_STEPS = 60
 _PRECISION = 1e-7
-_SMALLEST = float(np.finfo(np.float32).tiny)
-"""Smaller probabilities are stored imprecisely or as 0, whose log no temperature changes."""
-
-
-def scale(values: Floats, temperature: npt.ArrayLike) -> Floats:
-    """Return probabilities [n, 7] at another temperature (> 0; one, or one per row).
-
-    Equal to softmax(logits / T), since logits differ from log p by a constant per row only.
-
-    >>> scale(np.array([[0.8, 0.2]]), 2.0).round(4).tolist()
-    [[0.6667, 0.3333]]
-    """
-    logits = np.log(np.maximum(values, _SMALLEST)) / np.reshape(temperature, (-1, 1))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scaled: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return scaled
 
 
 def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
@@ -74,7 +58,7 @@ def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
     one minimum, found by Newton's method inside shrinking bounds; at an end of the range (every
     image right, or labels at random) there is none inside, and `reason` says so.
     """
-    logs = np.log(np.maximum(values, _SMALLEST))
+    logs = np.log(np.maximum(values, SMALLEST))
     logs -= logs[np.arange(len(labels)), labels][:, None]
     low, high = 1 / _RANGE[1], 1 / _RANGE[0]
     beta = min(max(1.0, low), high)

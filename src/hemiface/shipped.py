@@ -19,6 +19,7 @@ from hemiface import visible_tiles
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.onnx_model import OnnxModel
+from hemiface.temperatures import VIEWS, ModelCalibration, calibration_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +30,7 @@ __all__ = [
     "accuracy",
     "add",
     "describe",
+    "format_answered",
     "format_models",
     "list_models",
     "path_of",
@@ -112,15 +114,28 @@ def path_of(name: str, folder: str | Path | None = None) -> Path:
 def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """Return every model's line of the index together with the metadata of its file.
 
-    A row has the fields of ShippedModel, `accuracy` (see `accuracy`) and `header`.
+    A row has the fields of ShippedModel, `accuracy` (see `accuracy`), `abstain_below` (the default
+    threshold) and `answered` (the risk and coverage that go with thresholds, see
+    `temperatures.View`; None and empty without a calibration) and `header`.
 
     Raises:
-        DamagedError: a file is missing or can't be opened.
+        DamagedError: a file is missing or can't be opened, or a calibration is another file's.
     """
     rows = []
     for model in list_models(folder):
-        header = dict(_open(path_of(model.name, folder), model.kind).header)
-        rows.append({**asdict(model), "accuracy": accuracy(header), "header": header})
+        path = path_of(model.name, folder)
+        header = dict(_open(path, model.kind).header)
+        known = ModelCalibration.beside(path, model.sha256)
+        view = known.views.get(VIEWS[0]) if known else None
+        rows.append(
+            {
+                **asdict(model),
+                "accuracy": accuracy(header),
+                "abstain_below": view.abstain_below if view else None,
+                "answered": [dict(row) for row in view.answered] if view else [],
+                "header": header,
+            }
+        )
     return rows
 
 
@@ -144,7 +159,7 @@ def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
 
 
 def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[str, str]:
-    """Check models (all if none is named): size, SHA-256, metadata, and one rendered face.
+    """Check models (all if none is named): size, SHA-256, calibration, one rendered face.
 
     Returns name -> what is wrong, in one sentence; "" where all is well.
 
@@ -167,7 +182,8 @@ def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[
 def add(file: str | Path, name: str, summary: str, folder: str | Path | None = None) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
 
-    A model of the same name is replaced. A folder without an index gets one.
+    A model of the same name is replaced. A calibration that lies beside the file comes along. A
+    folder without an index gets one.
 
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, or
@@ -183,6 +199,13 @@ def add(file: str | Path, name: str, summary: str, folder: str | Path | None = N
     place = target / f"{name}.onnx"
     with atomic_path(place) as partial:
         shutil.copyfile(file, partial)
+    known = ModelCalibration.beside(file, sha256_file(file))
+    if known is None:
+        # One of the file that was replaced must not stay.
+        calibration_path(place).unlink(missing_ok=True)
+    elif calibration_path(file) != calibration_path(place):
+        with atomic_path(calibration_path(place)) as partial:
+            shutil.copyfile(calibration_path(file), partial)
     model = ShippedModel(
         name=name,
         file=place.name,
@@ -193,8 +216,8 @@ def add(file: str | Path, name: str, summary: str, folder: str | Path | None = N
         licence=header["licence"],
         summary=summary.strip(),
     )
-    known = list_models(target) if (target / _INDEX).is_file() else ()
-    models = sorted([*(one for one in known if one.name != name), model], key=lambda one: one.name)
+    others = list_models(target) if (target / _INDEX).is_file() else ()
+    models = sorted([*(one for one in others if one.name != name), model], key=lambda one: one.name)
     write_json(target / _INDEX, {"format": _FORMAT, "models": [asdict(one) for one in models]})
 
 
@@ -223,6 +246,32 @@ def format_models(rows: list[dict[str, Any]]) -> "Table":
     return table
 
 
+def format_answered(rows: list[dict[str, Any]]) -> "Table | None":
+    """Return which faces get a label at the default thresholds, None without any calibration."""
+    from rich.table import Table
+
+    rows = [row for row in rows if row["answered"]]
+    if not rows:
+        return None
+    table = Table(
+        title="Labels given at the default threshold, % of validation faces (of these right, %)",
+        title_justify="left",
+    )
+    table.add_column("name")
+    for heading in ("threshold", *_CONDITIONS):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        below = row["abstain_below"]
+        known = {one["condition"]: one for one in row["answered"] if one["abstain_below"] == below}
+        cells = [known[key] for key in _CONDITIONS]
+        table.add_row(
+            row["name"],
+            f"{below:.2f}",
+            *(f"{100 * one['coverage']:.0f} ({100 * one['accuracy']:.0f})" for one in cells),
+        )
+    return table
+
+
 def _find(name: str, folder: str | Path | None) -> ShippedModel:
     models = {model.name: model for model in list_models(folder)}
     if name not in models:
@@ -243,6 +292,7 @@ def _verify(model: ShippedModel, path: Path) -> None:
             f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
             "install again."
         )
+    ModelCalibration.beside(path, model.sha256)
     opened = _open(path, model.kind)
     if opened.header["precision"] != model.precision:
         raise DamagedError(

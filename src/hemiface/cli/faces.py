@@ -33,7 +33,11 @@ def predict(
         str, typer.Option("--format", help="Comma-separated: csv, parquet, jsonl.")
     ] = "csv",
     abstain_below: Annotated[
-        float | None, typer.Option(help="Give no label below this confidence.")
+        float | None,
+        typer.Option(
+            help="Give no label below this confidence; default what hemiface models list says of "
+            "the model, 0 gives every face one."
+        ),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
     save_image: Annotated[
@@ -47,6 +51,17 @@ def predict(
     frames: Annotated[
         int | None, typer.Option(help="Stop a video or camera after so many.", min=1)
     ] = None,
+    search_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Search every so many-th frame of a video like a photo and only follow known "
+            "faces in between; default 10, 1 searches each.",
+            min=1,
+        ),
+    ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Draw each video's faces over time, below --out.")
+    ] = False,
     max_pixels: Annotated[
         int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
     ] = None,
@@ -76,6 +91,8 @@ def predict(
             strict=strict,
             workers=workers,
             frames=frames,
+            search_every=search_every,
+            timeline=timeline,
             max_pixels=max_pixels,
             estimate=estimate,
             as_json=as_json,

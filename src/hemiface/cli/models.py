@@ -1,4 +1,4 @@
-"""Commands about models at hand: list, verify, add, pull."""
+"""Commands about models at hand: list, verify, add, calibrate, pull."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from hemiface.cli.options import FolderOption, JsonOption
 from hemiface.cli.printing import print_json, print_tables, show_progress
 from hemiface.errors import DamagedError
 
-__all__ = ["models_add", "models_list", "models_pull", "models_verify"]
+__all__ = ["models_add", "models_calibrate", "models_list", "models_pull", "models_verify"]
 
 
 @models_app.command("list")
@@ -22,7 +22,8 @@ def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(rows)
     elif rows:
-        print_tables([shipped.format_models(rows)])
+        tables = [shipped.format_models(rows), shipped.format_answered(rows)]
+        print_tables([one for one in tables if one is not None])
     else:
         print("No models are shipped with this version.")
 
@@ -61,6 +62,28 @@ def models_add(
 
     shipped.add(file, name, summary, folder)
     print(shipped.path_of(name, folder))
+
+
+@models_app.command("calibrate")
+def models_calibrate(
+    model: Annotated[Path, typer.Argument(help="A file of hemiface export.")],
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(help="Its prediction table of validation images; one more with --flip."),
+    ],
+    risk: Annotated[
+        float, typer.Option(help="At most this share of the labels given may be wrong.")
+    ] = 0.3,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit temperatures and the default threshold on validation; write them beside the model."""
+    from hemiface.model_calibration import calibrate_model
+
+    path = calibrate_model(model, predictions, risk=risk)
+    if as_json:
+        print_json(str(path))
+    else:
+        print(path)
 
 
 @models_app.command("pull")

@@ -16,6 +16,7 @@ from hemiface.vision.predictor import Predictor
 from hemiface.vision.results import SCHEMA
 from hemiface.vision.run import OnProgress, Outcome, find_sources
 from hemiface.vision.run import run as run_all
+from hemiface.vision.watching import SEARCH_EVERY
 
 __all__ = ["predict"]
 
@@ -38,6 +39,8 @@ def predict(
     strict: bool,
     workers: int,
     frames: int | None,
+    search_every: int | None,
+    timeline: bool,
     max_pixels: int | None,
     estimate: bool,
     as_json: bool,
@@ -50,8 +53,8 @@ def predict(
         DamagedError: some sources couldn't be read; all the others have been.
         NoFaceError: `strict`, and a source shows no face.
     """
-    if save_image and out is None:
-        raise UsageError("Annotated copies need a folder; name it with --out.")
+    if (save_image or timeline) and out is None:
+        raise UsageError("Annotated copies and timelines need a folder; name it with --out.")
     sources = find_sources(names)
     with _quiet_start():
         predictor = Predictor(
@@ -65,7 +68,8 @@ def predict(
         )
     with _folder(out) as folder, run_all(
         sources, predictor, folder, formats=formats if out else (), pictures=save_image, blur=blur,
-        workers=workers, most_frames=frames, on_progress=on_progress,
+        workers=workers, most_frames=frames, search_every=search_every or SEARCH_EVERY,
+        timelines=timeline, on_progress=on_progress,
     ) as outcome:  # fmt: skip
         if as_json:
             _print_json(outcome)

@@ -7,10 +7,11 @@ and says whether it is a face and where its 468 points lie.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,19 +21,12 @@ from hemiface.errors import UsageError
 from hemiface.vision import blazeface
 from hemiface.vision.alignment import can_align
 from hemiface.vision.litert import TfliteNetwork
+from hemiface.vision.views import cut_out, is_cut, square, tile_views, whole_views
 
-__all__ = ["Detector", "FoundFace", "MediaPipeDetector"]
+__all__ = ["Detector", "FollowingDetector", "FoundFace", "MediaPipeDetector"]
 
 Floats = npt.NDArray[np.float64]
 Photo = npt.NDArray[np.uint8]
-
-_TILE_PX = blazeface.INPUT_PX
-_STEP_PX = _TILE_PX // 2
-_GREY = 127
-_MARGIN = 0.25
-"""Share of the photo's longer side that the padded view adds on each side."""
-_SMALLEST_IN_TILE_PX = 24
-"""What BlazeFace still finds reliably in its input."""
 _LEAST_CONTRAST = 8
 """A tile whose grey levels span less shows no face."""
 _LEAST_PRODUCT = 0.55
@@ -41,6 +35,10 @@ _SURELY_UPRIGHT = 0.88
 """With a score like this the photo isn't searched lying on its sides or head: upright faces of the
 photos had 0.92 and more, upside-down ones taken for upright up to 0.78, lying ones up to 0.90."""
 _CLEARLY_BETTER = 0.03
+_NEAR_SCALE = 3.0
+"""Side of the square in which a known face is looked for, in sides of its box: it may move by its
+size, and fills a third of BlazeFace's input."""
+_MOST_FINE = 4
 _LANDMARK_PX = 192
 _LANDMARK_SCALE = 1.5
 """Side of the square that the landmark network sees, in sides of the detection's box."""
@@ -70,6 +68,15 @@ class Detector(Protocol):
 
     def detect(self, photo: Photo) -> list[FoundFace]:
         """Return the faces in an RGB photo uint8 [height, width, 3], largest first."""
+        ...
+
+
+@runtime_checkable
+class FollowingDetector(Detector, Protocol):
+    """A detector that is faster where it knows the faces of the frame before."""
+
+    def follow(self, photo: Photo, known: Sequence[FoundFace]) -> list[FoundFace]:
+        """Return the faces near those of the frame before, and new ones that are easy to find."""
         ...
 
 
@@ -115,10 +122,7 @@ class MediaPipeDetector:
         Raises:
             UsageError: the array has another type or shape.
         """
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-            raise UsageError(
-                f"detect() takes uint8 [height, width, 3], got {photo.dtype} {list(photo.shape)}."
-            )
+        _check(photo)
         best = self._search(photo, 0)
         # An upside-down face can pass for an upright one, but scores lower than turned back.
         if _best_score(best) < _SURELY_UPRIGHT:
@@ -126,6 +130,22 @@ class MediaPipeDetector:
             if _best_score(turned) > _best_score(best) + _CLEARLY_BETTER:
                 best = turned
         return _largest_first(best)
+
+    def follow(self, photo: Photo, known: Sequence[FoundFace]) -> list[FoundFace]:
+        """Return the faces of a video's next frame, largest first: near `known`, and large ones.
+
+        BlazeFace looks at the whole frame and at a square around each known face, turned upright,
+        of three times its size; at no tiles, which most of `detect`'s time goes to. So small faces
+        that are new aren't found.
+
+        Raises:
+            UsageError: as `detect`.
+        """
+        _check(photo)
+        views = [self._in_view(*view) for view in whole_views(photo)]
+        points, scores = _best_first([*views, *(self._near(photo, one) for one in known)])
+        looked = (self._look(photo, *one) for one in zip(points, scores.tolist(), strict=True))
+        return _largest_first(_distinct([face for face in looked if face is not None]))
 
     def _search(self, photo: Photo, quarters: int) -> list[FoundFace]:
         """Return what is found after turning the photo by quarters, as positions in the photo."""
@@ -138,21 +158,50 @@ class MediaPipeDetector:
 
     def _candidates(self, photo: Photo) -> tuple[Floats, Floats]:
         """Return boxes with keypoints [n, 8, 2] in pixels of the photo, and scores, best first."""
-        all_points, all_scores = [np.zeros((0, 8, 2))], [np.zeros(0)]
-        for view, origin, scale, inner in _views(photo, self._smallest):
-            if int(view.max()) - int(view.min()) < _LEAST_CONTRAST:
-                continue
-            found = self._detection.run(view.astype(np.float32) / np.float32(127.5) - np.float32(1))
-            points, scores = blazeface.decode(
-                found["regressors"][0], found["classificators"][0, :, 0], self._least_score
-            )
-            points, scores = blazeface.suppress(points, scores)
-            whole = ~_is_cut(points, inner)
-            all_points.append((points[whole] + origin) / scale)
-            all_scores.append(scores[whole])
-        points, scores = np.concatenate(all_points), np.concatenate(all_scores)
-        order = np.argsort(-scores, kind="stable")
-        return _strongest(points[order], scores[order])
+        return _best_first(
+            self._in_view(*view)
+            for view in chain(whole_views(photo), tile_views(photo, self._smallest))
+        )
+
+    def _in_view(
+        self, view: Photo, origin: Floats, scale: float, inner: tuple[bool, bool, bool, bool]
+    ) -> tuple[Floats, Floats]:
+        """Return what one square view shows, as `_candidates` does."""
+        points, scores = self._blaze(view)
+        whole = ~is_cut(points, inner)
+        return (points[whole] + origin) / scale, scores[whole]
+
+    def _near(self, photo: Photo, known: FoundFace) -> tuple[Floats, Floats]:
+        """Return what lies around a face of the frame before, as `_candidates` does."""
+        to_photo = _nearsquare(known)
+        scale = math.hypot(*to_photo[:, 0])
+        # Sampled about as finely as the photo, then averaged: warping alone would skip pixels.
+        finer = min(max(math.floor(scale), 1), _MOST_FINE)
+        fine = np.column_stack([to_photo[:, :2] / finer, to_photo[:, 2]])
+        patch = cv2.resize(
+            cut_out(photo, fine, blazeface.INPUT_PX * finer),
+            (blazeface.INPUT_PX, blazeface.INPUT_PX),
+            interpolation=cv2.INTER_AREA,
+        )
+        points, scores = self._blaze(np.asarray(patch, dtype=np.uint8))
+        whole = ~is_cut(points, (True, True, True, True))
+        points, scores = points[whole], scores[whole]
+        placed = points @ to_photo[:, :2].T + to_photo[:, 2]
+        # A box isn't turned with its keypoints, as in every other view.
+        half = (points[:, 1] - points[:, 0])[:, np.newaxis] * scale / 2
+        middle = placed[:, :2].mean(axis=1, keepdims=True)
+        placed[:, :2] = middle + half * np.array([[-1.0], [1.0]])
+        return placed, scores
+
+    def _blaze(self, view: Photo) -> tuple[Floats, Floats]:
+        """Return boxes with keypoints [n, 8, 2] in pixels of a view of 128 px, and scores."""
+        if int(view.max()) - int(view.min()) < _LEAST_CONTRAST:
+            return np.zeros((0, 8, 2)), np.zeros(0)
+        found = self._detection.run(view.astype(np.float32) / np.float32(127.5) - np.float32(1))
+        points, scores = blazeface.decode(
+            found["regressors"][0], found["classificators"][0, :, 0], self._least_score
+        )
+        return blazeface.suppress(points, scores)
 
     def _look(self, photo: Photo, points: Floats, score: float) -> FoundFace | None:
         """Let the landmark network look at a candidate; None if it sees no face."""
@@ -179,12 +228,19 @@ class MediaPipeDetector:
 
     def _mesh(self, photo: Photo, to_photo: Floats) -> tuple[Floats, float]:
         """Return landmarks [468, 2] in the photo and their presence for one square of it."""
-        patch = _cut_out(photo, to_photo)
+        patch = cut_out(photo, to_photo, _LANDMARK_PX)
         found = self._landmarks.run(patch.astype(np.float32) / np.float32(255))
         raw = {value.size: value.ravel() for value in found.values()}
         presence = 1 / (1 + math.exp(-float(raw[1][0])))
         mesh = raw[1404].reshape(468, 3)[:, :2].astype(np.float64)
         return mesh @ to_photo[:, :2].T + to_photo[:, 2], presence
+
+
+def _check(photo: Photo) -> None:
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise UsageError(
+            f"A photo must be uint8 [height, width, 3], got {photo.dtype} {list(photo.shape)}."
+        )
 
 
 _EYES = ((33, 133), (362, 263))
@@ -214,87 +270,6 @@ def _turned_back(points: Floats, quarters: int, photo: Photo) -> Floats:
     return np.concatenate([corners, result[:, 2:]], axis=1)
 
 
-def _views(
-    photo: Photo, smallest: float
-) -> Iterator[tuple[Photo, Floats, float, tuple[bool, bool, bool, bool]]]:
-    """Yield squares of 128 px of the photo at several scales.
-
-    Each comes with its origin in pixels of the scaled photo, the scale, and which of its sides
-    (left, top, right, bottom) lie inside the photo: what touches these is whole in another tile.
-    """
-    height, width = photo.shape[:2]
-    longer = max(height, width)
-    yield _whole(photo, _TILE_PX)
-    yield _whole(photo, round(_TILE_PX / (1 + 2 * _MARGIN)))
-    smallest_px = max(20.0, smallest * longer)
-    side = 2 * _TILE_PX
-    # A level finds faces of _SMALLEST_IN_TILE_PX; the one before found those twice as large.
-    while longer * _SMALLEST_IN_TILE_PX / (side / 2) > smallest_px and side < 2 * longer:
-        yield from _tiles(photo, side)
-        side *= 2
-
-
-def _whole(photo: Photo, side: int) -> tuple[Photo, Floats, float, tuple[bool, bool, bool, bool]]:
-    scaled, scale = _scaled(photo, side)
-    height, width = scaled.shape[:2]
-    left, top = (_TILE_PX - width) // 2, (_TILE_PX - height) // 2
-    view = np.full((_TILE_PX, _TILE_PX, 3), _GREY, dtype=np.uint8)
-    view[top : top + height, left : left + width] = scaled
-    return view, np.array([-left, -top], dtype=np.float64), scale, (False,) * 4
-
-
-def _tiles(
-    photo: Photo, side: int
-) -> Iterator[tuple[Photo, Floats, float, tuple[bool, bool, bool, bool]]]:
-    scaled, scale = _scaled(photo, side)
-    pad = _STEP_PX // 2
-    padded = cv2.copyMakeBorder(
-        scaled, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
-    )
-    missing = [max(_TILE_PX - size, 0) for size in padded.shape[:2]]
-    padded = cv2.copyMakeBorder(
-        padded, 0, missing[0], 0, missing[1], cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
-    )
-    height, width = padded.shape[:2]
-    for top in _starts(height):
-        for left in _starts(width):
-            view = np.asarray(padded[top : top + _TILE_PX, left : left + _TILE_PX], dtype=np.uint8)
-            right, bottom = left + _TILE_PX < width, top + _TILE_PX < height
-            inner = (left > 0, top > 0, bool(right), bool(bottom))
-            yield view, np.array([left - pad, top - pad], dtype=np.float64), scale, inner
-
-
-def _starts(size: int) -> list[int]:
-    """Return where tiles begin so that they cover `size` pixels and overlap by half or more."""
-    last = size - _TILE_PX
-    return [*range(0, last, _STEP_PX), last]
-
-
-def _scaled(photo: Photo, side: int) -> tuple[Photo, float]:
-    """Return the photo with `side` pixels on its longer side, and the scale."""
-    height, width = photo.shape[:2]
-    scale = side / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = np.asarray(cv2.resize(photo, size, interpolation=how), dtype=np.uint8)
-    return scaled, scale
-
-
-def _is_cut(points: Floats, inner: tuple[bool, bool, bool, bool]) -> npt.NDArray[np.bool_]:
-    """Return bool [n]: whether a box leaves the tile through a side inside the photo."""
-    left, top, right, bottom = inner
-    cut = np.zeros(len(points), dtype=bool)
-    if left:
-        cut |= points[:, 0, 0] < 0
-    if top:
-        cut |= points[:, 0, 1] < 0
-    if right:
-        cut |= points[:, 1, 0] > _TILE_PX
-    if bottom:
-        cut |= points[:, 1, 1] > _TILE_PX
-    return cut
-
-
 def _strongest(points: Floats, scores: Floats, most_overlap: float = 0.3) -> tuple[Floats, Floats]:
     """Keep the best of the candidates that several tiles gave for one face."""
     kept: list[int] = []
@@ -305,32 +280,27 @@ def _strongest(points: Floats, scores: Floats, most_overlap: float = 0.3) -> tup
     return points[kept], scores[kept]
 
 
+def _best_first(found: Iterable[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Return the candidates of several views together, each face once, best first."""
+    each = [(np.zeros((0, 8, 2)), np.zeros(0)), *found]
+    points = np.concatenate([one for one, _ in each])
+    scores = np.concatenate([one for _, one in each])
+    order = np.argsort(-scores, kind="stable")
+    return _strongest(points[order], scores[order])
+
+
 def _landmark_square(points: Floats) -> Floats:
     """Return [2, 3] from the landmark network's input to the photo: upright by the eyes, 1.5 x."""
     box, (right_eye, left_eye) = points[:2], points[2:4]
-    angle = math.atan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0])
     side = _LANDMARK_SCALE * float((box[1] - box[0]).max())
-    scale = side / _LANDMARK_PX
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    offset = box.mean(axis=0) - turn @ np.full(2, _LANDMARK_PX / 2)
-    return np.column_stack([turn, offset])
+    return square(box.mean(axis=0), side, left_eye - right_eye, _LANDMARK_PX)
 
 
-def _cut_out(photo: Photo, to_photo: Floats) -> Photo:
-    """Return the landmark network's uint8 [192, 192, 3] square, grey outside the photo."""
-    # Pixel centres lie at halves, while warpAffine counts them from 0.
-    centred = to_photo.copy()
-    centred[:, 2] += to_photo[:, :2] @ np.full(2, 0.5) - 0.5
-    patch = cv2.warpAffine(
-        photo,
-        centred,
-        (_LANDMARK_PX, _LANDMARK_PX),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(_GREY, _GREY, _GREY),
-    )
-    return np.asarray(patch, dtype=np.uint8)
+def _nearsquare(known: FoundFace) -> Floats:
+    """Return [2, 3] from BlazeFace's input to the photo: around a known face, upright, 3 x."""
+    side = _NEAR_SCALE * float((known.box[1] - known.box[0]).max())
+    across = np.array([1.0, 0.0]) if known.five is None else known.five[1] - known.five[0]
+    return square(known.box.mean(axis=0), side, across, blazeface.INPUT_PX)
 
 
 def _distinct(faces: list[FoundFace], most_overlap: float = 0.4) -> list[FoundFace]:

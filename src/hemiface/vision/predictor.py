@@ -1,5 +1,6 @@
 """From pictures to predictions: detect, align, say what is visible, ask the network."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,21 @@ from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file
 from hemiface.occlusion import condition, hide, image_seeds
 from hemiface.onnx_model import OnnxModel
+from hemiface.temperatures import VIEWS, ModelCalibration, View, scale
 from hemiface.visible_tiles import KIND, VisibleTiles
 from hemiface.vision import assets
 from hemiface.vision.alignment import AlignedFace, align, whole_picture
-from hemiface.vision.detector import Detector, FoundFace, MediaPipeDetector
+from hemiface.vision.detector import (
+    Detector,
+    FollowingDetector,
+    FoundFace,
+    MediaPipeDetector,
+)
 from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
 from hemiface.vision.results import FacePrediction, Faces
 from hemiface.vision.visibility import Visibility, visibility
 
-__all__ = ["LEAST_VISIBLE", "Frame", "Predictor"]
+__all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "SeenFace"]
 
 LEAST_VISIBLE = 0.25
 """Of less of a face than this no label is given: a quarter is the least that the networks were
@@ -41,7 +48,9 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class SeenFace:
+    """A face that was found and looked at."""
+
     found: FoundFace
     aligned: AlignedFace
     visibility: Visibility
@@ -52,22 +61,26 @@ class _Seen:
 class Predictor:
     """Says for every face of a picture what emotion it looks like, or why it doesn't say.
 
-    One object serves any number of threads at once.
+    One object serves any number of threads at once. Frames of one video belong together: see
+    `hemiface.vision.watching`.
 
     `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the
     first of these). `detector` is anything that fits the Detector protocol (default: MediaPipe's
     two networks, see `hemiface.vision.assets`); `no_detect` takes each picture's central square for
     one upright face crop. `hide` is the condition under which everybody is seen, such as `lower`
     for masks: that part is hidden from the network, filled as in its training. Below a confidence
-    of `abstain_below` no label is given, nor where less than LEAST_VISIBLE of a face can be seen.
-    `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
-    `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
-    declares it.
+    of `abstain_below` no label is given (default: what the model's calibration says, 0 without
+    one), nor where less than LEAST_VISIBLE of a face can be seen. `flip` averages with the mirrored
+    view. `most_pixels` limits what a picture may unpack to. `estimate` lets the shipped network for
+    visibility say what lies over each face, unless `hide` declares it.
+
+    Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
+    temperature for what is visible of each face; see `hemiface.temperatures`.
 
     Raises:
         UsageError: an option is out of range, or there is no such model or condition.
         HemifaceError: no model is shipped and none is named, or the detector was never pulled.
-        DamagedError: a network's file is damaged.
+        DamagedError: a network's file is damaged, or its calibration is another file's.
     """
 
     def __init__(
@@ -94,8 +107,12 @@ class Predictor:
             self._detector = MediaPipeDetector(
                 assets.path_of("detection"), assets.path_of("landmarks")
             )
-        self._abstain_below = abstain_below or 0.0
         self._flip = flip
+        known = ModelCalibration.beside(self.model.path, self.model_sha256)
+        self.calibration: View | None = known.views.get(VIEWS[flip]) if known else None
+        """What is known of this model's confidence with this `flip`, None if nothing is."""
+        default = self.calibration.abstain_below if self.calibration else 0.0
+        self.abstain_below: float = default if abstain_below is None else abstain_below
         self._most_pixels = most_pixels
         self._tiles = _shipped_tiles() if estimate and self._hidden is None else None
 
@@ -104,13 +121,19 @@ class Predictor:
         """The key of the declared condition, empty if nothing was declared."""
         return self._hidden.key if self._hidden else ""
 
+    @property
+    def can_follow(self) -> bool:
+        """Whether the detector is faster where it knows the faces of the frame before."""
+        return isinstance(self._detector, FollowingDetector)
+
     def settings(self) -> dict[str, object]:
         """Return what a result depends on besides the picture."""
         return {
             "model_sha256": self.model_sha256,
             "detector": type(self._detector).__name__,
             "hide": self.hidden,
-            "abstain_below": self._abstain_below,
+            "abstain_below": self.abstain_below,
+            "temperatures": dict(self.calibration.temperatures) if self.calibration else None,
             "flip": self._flip,
             "most_pixels": self._most_pixels,
             "estimator_sha256": sha256_file(self._tiles.path) if self._tiles else "",
@@ -139,22 +162,17 @@ class Predictor:
         Raises:
             UsageError: an array isn't RGB uint8 [height, width, 3].
         """
-        seen = self._estimated([self._see(frame.pixels) for frame in frames])
-        names = [
-            f"{frame.source}#{frame.number}#{number}"
-            for frame, faces in zip(frames, seen, strict=True)
-            for number in range(len(faces))
-        ]
-        crops = [one.aligned.pixels for faces in seen for one in faces]
-        values = iter(self._probabilities(crops, names))
-        results = []
-        for frame, faces in zip(frames, seen, strict=True):
-            rows = [self._row(frame, i, one, next(values)) for i, one in enumerate(faces)]
-            results.append(Faces(frame.source, tuple(rows)))
-        return results
+        return self.say(frames, [self.see(frame.pixels) for frame in frames])
 
-    def _see(self, pixels: Pixels) -> list[_Seen]:
-        """Find, align and look at the faces of one picture."""
+    def see(self, pixels: Pixels, known: Sequence[FoundFace] | None = None) -> list[SeenFace]:
+        """Find, align and look at the faces of one picture, largest first; no emotions yet.
+
+        With `known`, small faces are only looked for near these (of the frame before), if the
+        detector can do that.
+
+        Raises:
+            UsageError: the array isn't RGB uint8 [height, width, 3].
+        """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise UsageError(
                 f"A picture must be RGB uint8 [height, width, 3], got {pixels.dtype} "
@@ -166,18 +184,57 @@ class Predictor:
             corner = np.array([pixels.shape[1] - side, pixels.shape[0] - side]) // 2
             box = np.stack([corner, corner + side]).astype(np.float64)
             looks = visibility(aligned.inside, None, self._hidden)
-            return [_Seen(FoundFace(box, float("nan")), aligned, looks)]
-        seen = []
-        for found in self._detector.detect(pixels):
-            if found.five is None:
-                raise UsageError("This detector marks no eyes, nose and mouth: can't align.")
-            aligned = align(pixels, found.five)
-            marks = None if found.landmarks is None else aligned.place(found.landmarks)
-            looks = visibility(aligned.inside, marks, self._hidden)
-            seen.append(_Seen(found, aligned, looks, marks))
-        return seen
+            return [SeenFace(FoundFace(box, float("nan")), aligned, looks)]
+        if known is not None and isinstance(self._detector, FollowingDetector):
+            found = self._detector.follow(pixels, known)
+        else:
+            found = self._detector.detect(pixels)
+        return [self._look(pixels, one) for one in found]
 
-    def _estimated(self, seen: list[list[_Seen]]) -> list[list[_Seen]]:
+    def say(
+        self,
+        frames: Sequence[Frame],
+        seen: Sequence[Sequence[SeenFace]],
+        numbers: Sequence[Sequence[int]] | None = None,
+    ) -> list[Faces]:
+        """Return what the faces of each frame that `see` found look like.
+
+        `numbers` are the faces' numbers, by default their order within the frame.
+        """
+        numbers = [range(len(faces)) for faces in seen] if numbers is None else numbers
+        seen = self._estimated(seen)
+        flat = [
+            (frame, number, one)
+            for frame, own, faces in zip(frames, numbers, seen, strict=True)
+            for number, one in zip(own, faces, strict=True)
+        ]
+        names = [f"{frame.source}#{frame.number}#{number}" for frame, number, _ in flat]
+        values = self._probabilities([one.aligned.pixels for _, _, one in flat], names)
+        temperatures = [self._temperature(one.visibility) for _, _, one in flat]
+        if self.calibration is not None and flat:
+            values = scale(values, temperatures)
+        each = iter(zip(values, temperatures, strict=True))
+        results = []
+        for frame, own, faces in zip(frames, numbers, seen, strict=True):
+            rows = [
+                self._row(frame, number, one, *next(each))
+                for number, one in zip(own, faces, strict=True)
+            ]
+            results.append(Faces(frame.source, tuple(rows)))
+        return results
+
+    def _look(self, pixels: Pixels, found: FoundFace) -> SeenFace:
+        if found.five is None:
+            raise UsageError("This detector marks no eyes, nose and mouth: can't align.")
+        aligned = align(pixels, found.five)
+        marks = None if found.landmarks is None else aligned.place(found.landmarks)
+        return SeenFace(found, aligned, visibility(aligned.inside, marks, self._hidden), marks)
+
+    def _temperature(self, looks: Visibility) -> float:
+        """Return the temperature for what can be seen, NaN where none was fitted."""
+        return self.calibration.temperature(looks.quadrants) if self.calibration else math.nan
+
+    def _estimated(self, seen: Sequence[Sequence[SeenFace]]) -> Sequence[Sequence[SeenFace]]:
         """Return the faces with what the network for visibility says, all in one batch."""
         crops = [one.aligned.pixels for faces in seen for one in faces]
         if self._tiles is None or not crops:
@@ -208,7 +265,12 @@ class Predictor:
         return values
 
     def _row(
-        self, frame: Frame, number: int, seen: _Seen, values: npt.NDArray[np.float64]
+        self,
+        frame: Frame,
+        number: int,
+        seen: SeenFace,
+        values: npt.NDArray[np.float64],
+        temperature: float,
     ) -> FacePrediction:
         (left, top), (right, bottom) = seen.found.box.tolist()
         return FacePrediction(
@@ -224,6 +286,7 @@ class Predictor:
             hidden=self.hidden,
             visibility=seen.visibility,
             probabilities=tuple(values.tolist()),
+            temperature=temperature,
             reason=self._why_not(seen.visibility, float(values.max())),
             model=self.model.path.stem,
             model_sha256=self.model_sha256,
@@ -235,8 +298,8 @@ class Predictor:
             return f"at most {100 * looks.most:.0f} % of the face can be seen"
         if looks.estimate is not None and looks.estimate < LEAST_VISIBLE:
             return f"by estimate only {100 * looks.estimate:.0f} % of the face can be seen"
-        if confidence < self._abstain_below:
-            return f"confidence {confidence:.2f} is below {self._abstain_below:.2f}"
+        if confidence < self.abstain_below:
+            return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}"
         return ""
 
 

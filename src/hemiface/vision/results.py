@@ -7,7 +7,8 @@ What doesn't apply is empty.
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
 timestamp_s         float  the frame's time in the video, in seconds
-face                int    number of the face within its frame from 0, the largest first
+face                int    of a photo: number of the face from 0, the largest first; of a video:
+                           number that a face keeps over frames, see `hemiface.vision.tracking`
 x_px, y_px          float  upper left corner of the face's box
 width_px, height_px float  size of the box
 roll_deg            float  how far the face is turned clockwise, -180..180
@@ -18,7 +19,9 @@ hidden              str    what was declared hidden (`lower`), empty if nothing 
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth
 visible_<region>_source  str  declared, estimated, measured or unknown: see
                            `hemiface.vision.visibility`
-p_<emotion>         float  the seven probabilities, which sum to 1
+p_<emotion>         float  the seven probabilities, which sum to 1; calibrated if `temperature` is
+temperature         float  what the network's logits were divided by, from validation images and
+                           what is visible (`hemiface.temperatures`); empty without a calibration
 label               str    the most probable emotion; empty if abstained
 confidence          float  the largest probability, 0..1
 abstained           bool   whether no label is given
@@ -66,6 +69,7 @@ COLUMNS: dict[str, str] = {
         for name, kind in ((f"visible_{region}", _FLOAT), (f"visible_{region}_source", _TEXT))
     },
     **dict.fromkeys(PROBABILITY_COLUMNS, _FLOAT),
+    "temperature": _FLOAT,
     "label": _TEXT,
     "confidence": _FLOAT,
     "abstained": _BOOL,
@@ -98,6 +102,8 @@ class FacePrediction:
     visibility: Visibility
     probabilities: tuple[float, ...]
     """In the order of EMOTIONS."""
+    temperature: float
+    """That they are calibrated with, NaN if they aren't."""
     reason: str
     """Why no label is given; empty if one is."""
     model: str
@@ -141,6 +147,7 @@ class FacePrediction:
             "confidence": self.confidence,
             "abstained": self.abstained,
             "reason": self.reason or None,
+            "temperature": self.temperature,
             "model": self.model,
             "model_sha256": self.model_sha256,
             "schema": SCHEMA,

@@ -2,7 +2,8 @@
 
 A folder of results holds `faces.<format>` (see `hemiface.vision.results`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
-asked for, and a hidden journal, by which the same command goes on where it was killed.
+asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
+command goes on where it was killed.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from hemiface.vision.drawing import annotate, blur_faces
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
 from hemiface.vision.results import SCHEMA, Faces, write_rows
+from hemiface.vision.timeline import write as write_timeline
 from hemiface.vision.video import VIDEO_SUFFIXES, camera_number, open_writer, read_frames
+from hemiface.vision.watching import SEARCH_EVERY, Watch
 
 __all__ = ["Outcome", "Source", "find_sources", "run"]
 
@@ -126,13 +130,16 @@ def run(
     blur: bool = False,
     workers: int = 1,
     most_frames: int | None = None,
+    search_every: int = SEARCH_EVERY,
+    timelines: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> Iterator[Outcome]:
     """Look at every source and write tables into `folder`; yield what came of it.
 
     A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
-    again. `workers` threads share the photos. Each camera and video stops after `most_frames`.
+    again. `workers` threads share the photos. Each camera and video stops after `most_frames`; of
+    their frames every `search_every`-th is searched like a photo (see `hemiface.vision.watching`).
     `on_progress` is called with what is done, its number and the total.
 
     Raises:
@@ -141,8 +148,10 @@ def run(
         HemifaceError: the folder can't be written.
     """
     _check(sources, pictures, blur, workers, most_frames)
+    if timelines:
+        _check_timelines(sources)
     settings = {**predictor.settings(), "schema": SCHEMA, "pictures": pictures, "blur": blur,
-                "most_frames": most_frames}  # fmt: skip
+                "most_frames": most_frames, "search_every": search_every}  # fmt: skip
     copies = _Copies(folder / "pictures", blur) if pictures else None
     with Journal(folder, settings) as journal:
         todo = [one for one in sources if not _is_done(one, journal)]
@@ -157,7 +166,8 @@ def run(
             on_progress(f"looking at {Path(source.name).name}", done, len(sources))
         for source in todo:
             if source.kind != "photo":
-                _watch(source, predictor, copies, journal, most_frames, on_progress)
+                watch = Watch(predictor, search_every)
+                _watch(source, watch, copies, journal, most_frames, on_progress)
         names = [one.name for one in sources]
         told = [{"source": name, **_told(journal.ended[name])} for name in names]
         written = []
@@ -167,6 +177,11 @@ def run(
 
             write_csv(pd.DataFrame(told), folder / "sources.csv")
             written.append(folder / "sources.csv")
+        for source in sources if timelines else ():
+            if source.kind != "photo":
+                target = folder / "timelines" / source.inner.parent
+                rows = partial(journal.rows, [source.name])
+                written += write_timeline(rows, target, source.inner.name, source.inner.name)
         yield Outcome(told, lambda: journal.rows(names), written)
 
 
@@ -180,6 +195,15 @@ def _check(
     twice = [path for path, n in Counter(one.inner for one in sources).items() if n > 1]
     if pictures and twice:
         raise UsageError(f"Two of the sources would both become {twice[0]}; rename one of them.")
+
+
+def _check_timelines(sources: Sequence[Source]) -> None:
+    # Missing, it must be told before hours of work.
+    import matplotlib  # noqa: F401
+
+    videos = [one.inner for one in sources if one.kind != "photo"]
+    if len(set(videos)) < len(videos):
+        raise UsageError("Two of the videos have one name, and so would their timelines.")
 
 
 def _is_done(source: Source, journal: Journal) -> bool:
@@ -250,7 +274,7 @@ def _photos(
 
 def _watch(
     source: Source,
-    predictor: Predictor,
+    watch: Watch,
     copies: _Copies | None,
     journal: Journal,
     most_frames: int | None,
@@ -267,14 +291,16 @@ def _watch(
             if copies is not None and writer is None and part:
                 target = copies.folder / source.inner.with_suffix(".mp4")
                 writer = stack.enter_context(open_writer(target))
-            for frame, found in zip(part, predictor.predict_frames(part), strict=True):
+            rows: list[dict[str, Any]] = []
+            for frame, found in zip(part, watch.predict_frames(part), strict=True):
                 if writer is not None and copies is not None:
                     writer.add(copies.drawn(frame, found), frame.timestamp_s)
-                if found:
-                    journal.add(source.name, [face.row() for face in found])
+                rows += [face.row() for face in found]
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
                     on_progress(f"watching {source.name}", frames, frames)
+            if rows:
+                journal.add(source.name, rows)
             if len(part) < _FRAMES_AT_ONCE:
                 break
     if not frames and not error:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.occlusion import Condition, hidden_mask
+from hemiface.occlusion import QUADRANTS, Condition, condition, hidden_mask
 from hemiface.tables import FER2013_SIZE_PX
 from hemiface.visible_tiles import enlarge
 
@@ -33,6 +33,10 @@ HALVES = ("upper", "lower", "left", "right")
 FEATURES = ("eyes", "nose", "mouth")
 REGIONS = (*HALVES, *FEATURES)
 """What is told apart; halves are the crop's, left and right the viewer's."""
+
+_QUADRANT_MASKS = [
+    hidden_mask(condition(name), FER2013_SIZE_PX, FER2013_SIZE_PX) for name in QUADRANTS
+]
 
 SOURCES = ("declared", "measured", "estimated", "unknown")
 
@@ -56,6 +60,8 @@ class Visibility:
     """Region -> one of SOURCES."""
     most: float
     """The most of the crop that can be visible: what neither a border nor the user takes away."""
+    quadrants: tuple[float, float, float, float]
+    """What is visible of each of QUADRANTS, 0..1, by border, declaration or estimate."""
     estimate: float | None = None
     """The share of the crop that is visible as far as was estimated; None where nothing was."""
 
@@ -117,7 +123,8 @@ def visibility(
         shares[region] = math.nan if source == "unknown" or mask is None else _share(seen, mask)
     most = inside if declared is None else seen
     whole = float(seen.mean()) if estimated else None
-    return Visibility(shares, sources, float(most.mean()), whole)
+    quarters = tuple(_share(seen, mask) for mask in _QUADRANT_MASKS)
+    return Visibility(shares, sources, float(most.mean()), quarters, whole)  # type: ignore[arg-type]
 
 
 def _share(seen: Floats, mask: Mask) -> float:

@@ -1,0 +1,208 @@
+"""Videos and photos from file to table: frames and photos per second, and memory over an hour.
+
+    python benchmarks/video.py --photo PHOTO_OF_A_FACE --photos FOLDER
+    python benchmarks/video.py --minutes 1 --photo PHOTO_OF_A_FACE --out trial.json
+
+Makes a clip of 320 x 240 pixels and 25 frames a second in which the photo drifts to and fro
+(without one rendered faces do, which the detector may pass over), and lets the code of `hemiface
+predict` watch it: once all of it, with the process's resident memory noted every 100 frames; and
+its first frames with every frame searched. Photos are looked at by the command itself, start-up
+included. Every measurement is a fresh process. Memory is read from Linux's /proc.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hemiface.data import phantom
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.files import write_json
+from hemiface.provenance import environment
+from hemiface.vision.photos import read_photo
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.run import find_sources, run
+from hemiface.vision.video import open_writer
+from hemiface.vision.watching import SEARCH_EVERY
+
+HERE = Path(__file__).resolve().parent
+WIDTH, HEIGHT, FPS = 320, 240, 25
+SEARCHED_FRAMES = 100
+"""So many are also watched with every frame searched."""
+
+
+def make_clip(path: Path, frames: int, photo: Path | None) -> None:
+    """Write the clip: grey, with a picture a little over half as high, once to and fro in 10 s."""
+    side = 150
+    if photo is None:
+        faces = [np.repeat(one[..., None], 3, axis=2) for one in phantom.render(range(7), seed=0)]
+    else:
+        faces = [read_photo(photo).pixels]
+    scaled = []
+    for one in faces:
+        scale = side / max(one.shape[:2])
+        size = (round(one.shape[1] * scale), round(one.shape[0] * scale))
+        scaled.append(cv2.resize(one, size, interpolation=cv2.INTER_AREA))
+    with open_writer(path) as writer:
+        for index in range(frames):
+            face = scaled[index // FPS % len(scaled)]
+            height, width = face.shape[:2]
+            swing = (1 + np.sin(2 * np.pi * index / (10 * FPS))) / 2
+            x, y = round(swing * (WIDTH - width)), (HEIGHT - height) // 2
+            canvas = np.full((HEIGHT, WIDTH, 3), 110, dtype=np.uint8)
+            canvas[y : y + height, x : x + width] = face
+            writer.add(canvas, index / FPS)
+
+
+def resident_mib() -> float:
+    """Return the process's resident memory, from Linux's /proc."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def watch(clip: Path, model: str | None, search_every: int, most: int | None) -> dict[str, Any]:
+    """Return what watching the clip took; for a process of its own."""
+    predictor = Predictor(model)
+    seen: list[tuple[int, float]] = []
+    started = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(prefix="hemiface-") as folder,
+        run(
+            find_sources([str(clip)]),
+            predictor,
+            Path(folder),
+            formats=("parquet",),
+            most_frames=most,
+            search_every=search_every,
+            on_progress=lambda _, frames, __: seen.append((frames, resident_mib())),
+        ) as done,
+    ):
+        took_s = time.perf_counter() - started
+        (known,) = done.sources
+    return {
+        "search_every": search_every,
+        "frames": known["frames"],
+        "faces": known["faces"],
+        "seconds": round(took_s, 3),
+        "frames_per_s": round(known["frames"] / took_s, 2),
+        "memory_mib": [[frames, round(mib, 1)] for frames, mib in seen],
+        "memory_after_writing_mib": round(resident_mib(), 1),
+    }
+
+
+def growth_mib(memory: list[list[float]]) -> float | None:
+    """Return by how much memory grew an hour (90,000 frames) after the first tenth of a video."""
+    later = np.array(memory[len(memory) // 10 :], dtype=float)
+    if len(later) < 2:
+        return None
+    return round(float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 3600 * FPS, 2)
+
+
+def in_a_process(*words: object) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, __file__, *map(str, words)], check=True, stdout=subprocess.PIPE
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def predict_photos(source: Path, model: str | None) -> dict[str, Any]:
+    """Return how long `hemiface predict SOURCE --json` took from start to end."""
+    words = [sys.executable, "-m", "hemiface", "predict", str(source), "--json"]
+    started = time.perf_counter()
+    done = subprocess.run(
+        [*words, *(["--model", model] if model else [])], check=True, stdout=subprocess.PIPE
+    )
+    took_s = time.perf_counter() - started
+    found = json.loads(done.stdout)
+    count = len(found["sources"])
+    return {
+        "photos": count,
+        "faces": len(found["faces"]),
+        "seconds": round(took_s, 3),
+        "photos_per_s": round(count / took_s, 2),
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Do all measurements and return what the results file holds."""
+    result: dict[str, Any] = {"load_before": os.getloadavg()[0], **environment()}
+    with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
+        clip = Path(folder) / "clip.mp4"
+        make_clip(clip, round(options.minutes * 60 * FPS), options.photo)
+        shared = ["--watch", clip, *(["--model", options.model] if options.model else [])]
+        whole = in_a_process(*shared, "--search-every", SEARCH_EVERY)
+        whole["growth_mib_an_hour"] = growth_mib(whole["memory_mib"])
+        result["video"] = whole
+        result["video_every_frame_searched"] = in_a_process(
+            *shared, "--search-every", 1, "--frames", SEARCHED_FRAMES
+        )
+    if options.photo:
+        result["one_photo"] = predict_photos(options.photo, options.model)
+    if options.photos:
+        result["photos"] = predict_photos(options.photos, options.model)
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    table = Table("", "sources or frames", "faces", "seconds", "per second")
+    for name in ("video", "video_every_frame_searched", "one_photo", "photos"):
+        if name in result:
+            one = result[name]
+            count = one["frames"] if "frames" in one else one["photos"]
+            rate = one["frames_per_s"] if "frames" in one else one["photos_per_s"]
+            cells = (f"{count:,}", f"{one['faces']:,}", f"{one['seconds']:.1f}", f"{rate:.1f}")
+            table.add_row(name.replace("_", " "), *cells)
+    console = Console()
+    console.print(table)
+    video = result["video"]
+    memory = [mib for _, mib in video["memory_mib"]]
+    growth = video["growth_mib_an_hour"]
+    if memory and growth is not None:
+        console.print(
+            f"Memory: {memory[len(memory) // 10]:.0f} MiB after a tenth of the video, "
+            f"{memory[-1]:.0f} MiB at its end, {max(memory):.0f} MiB at most, "
+            f"{video['memory_after_writing_mib']:.0f} MiB after writing the table; growth "
+            f"{growth} MiB an hour."
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60.0, help="length of the clip")
+    parser.add_argument("--photo", type=Path, help="what is to be seen in it")
+    parser.add_argument("--photos", type=Path, help="a folder of photos to look at too")
+    parser.add_argument("--model", help="default: the shipped one")
+    parser.add_argument("--out", type=Path, default=HERE / "video.json")
+    parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--search-every", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--frames", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.watch:
+        found = watch(options.watch, options.model, options.search_every, options.frames)
+        print(json.dumps(found))
+        return
+    if options.minutes * 60 * FPS < 1:
+        raise UsageError("The clip needs a frame at least.")
+    result = measure(options)
+    show(result)
+    write_json(options.out, result)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HemifaceError as error:
+        print(f"video.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
