@@ -14,8 +14,9 @@ from hemiface.errors import DamagedError, NoFaceError, UsageError
 from hemiface.vision.photos import MOST_PIXELS
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.results import SCHEMA
-from hemiface.vision.run import OnProgress, Outcome, find_sources
+from hemiface.vision.run import OnProgress, Outcome
 from hemiface.vision.run import run as run_all
+from hemiface.vision.sources import find_sources
 
 __all__ = ["predict"]
 
@@ -50,7 +51,7 @@ def predict(
     """
     if save_image and out is None:
         raise UsageError("Annotated copies need a folder; name it with --out.")
-    sources = find_sources(names)
+    sources = find_sources(names, out)
     with _quiet_start():
         predictor = Predictor(
             model,
