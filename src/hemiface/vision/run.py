@@ -82,7 +82,7 @@ def run(
     A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
     again. `workers` threads share the photos. Each camera and video stops after `most_frames`.
-    `on_progress` is called with what is done, its number and the total.
+    `on_progress` is called with what is done, its number and the total, 0 where nobody knows it.
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
@@ -252,7 +252,7 @@ def _watch(
                     journal.add(source.name, [face.row() for face in found])
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
-                    on_progress(f"watching {source.name}", frames, frames)
+                    on_progress(f"watching {Path(source.name).name}", frames, 0)
             if len(part) < _FRAMES_AT_ONCE:
                 break
     if not frames and not error:
