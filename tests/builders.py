@@ -1,5 +1,6 @@
 """Small real parts that several tests are made of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hemiface import cli
 from hemiface.config import ModelConfig
 from hemiface.data.images import Images
+from hemiface.onnx_model import FORMAT, METADATA_KEY
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 
 
@@ -139,6 +141,35 @@ def hemiface(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+def export_linear(path: Path) -> Path:
+    """An ONNX file as `hemiface export` writes it, whose network is one random linear layer."""
+    onnx = pytest.importorskip("onnx", reason="making a model needs hemiface[export]")
+    weights = np.random.default_rng(0).normal(0, 1e-4, (2304, 7)).astype(np.float32)
+    make, kind = onnx.helper, onnx.TensorProto
+    nodes = [
+        make.make_node("Cast", ["faces"], ["real"], to=kind.FLOAT),
+        make.make_node("Flatten", ["real"], ["flat"]),
+        make.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        make.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = make.make_graph(
+        nodes, "linear",
+        [make.make_tensor_value_info("faces", kind.UINT8, ["n", 48, 48])],
+        [make.make_tensor_value_info(one, kind.FLOAT, ["n", 7])
+         for one in ("logits", "probabilities")],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )  # fmt: skip
+    built = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=9)
+    header = {
+        "format": FORMAT, "model": {}, "emotions": list(EMOTIONS), "size_px": 48,
+        "licence": "Apache-2.0", "provenance": {}, "precision": "fp32", "source_sha256": "",
+        "opset": 18, "scores": {},
+    }  # fmt: skip
+    make.set_model_props(built, {METADATA_KEY: json.dumps(header)})
+    onnx.save(built, path)
+    return path
 
 
 def scored_predictions(

@@ -17,12 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from builders import hemiface
+from builders import export_linear, hemiface
 from hemiface.data import phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.occlusion import condition
-from hemiface.onnx_model import FORMAT, METADATA_KEY
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.tables import PROBABILITY_COLUMNS
 from hemiface.vision import assets, blazeface
 from hemiface.vision.alignment import FRAME, align, similarity
 from hemiface.vision.journal import Journal
@@ -37,32 +36,7 @@ NETWORKS = pytest.mark.usefixtures("face_networks")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     """An ONNX file as `hemiface export` writes it, whose network is one random linear layer."""
-    onnx = pytest.importorskip("onnx", reason="making a model needs hemiface[export]")
-    weights = np.random.default_rng(0).normal(0, 1e-4, (2304, 7)).astype(np.float32)
-    make, kind = onnx.helper, onnx.TensorProto
-    nodes = [
-        make.make_node("Cast", ["faces"], ["real"], to=kind.FLOAT),
-        make.make_node("Flatten", ["real"], ["flat"]),
-        make.make_node("MatMul", ["flat", "weights"], ["logits"]),
-        make.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-    ]
-    graph = make.make_graph(
-        nodes, "linear",
-        [make.make_tensor_value_info("faces", kind.UINT8, ["n", 48, 48])],
-        [make.make_tensor_value_info(one, kind.FLOAT, ["n", 7])
-         for one in ("logits", "probabilities")],
-        [onnx.numpy_helper.from_array(weights, "weights")],
-    )  # fmt: skip
-    built = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=9)
-    header = {
-        "format": FORMAT, "model": {}, "emotions": list(EMOTIONS), "size_px": 48,
-        "licence": "Apache-2.0", "provenance": {}, "precision": "fp32", "source_sha256": "",
-        "opset": 18, "scores": {},
-    }  # fmt: skip
-    make.set_model_props(built, {METADATA_KEY: json.dumps(header)})
-    path = tmp_path_factory.mktemp("model") / "linear.onnx"
-    onnx.save(built, path)
-    return path
+    return export_linear(tmp_path_factory.mktemp("model") / "linear.onnx")
 
 
 @pytest.fixture
