@@ -8,6 +8,7 @@ on disk; only where they lie is in memory.
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from hemiface.files import hash_json
 __all__ = ["Journal"]
 
 _NAME = ".progress.jsonl"
+_SYNC_EVERY_S = 1.0
 
 
 class Journal:
@@ -39,6 +41,7 @@ class Journal:
         self.ended: dict[str, dict[str, Any]] = {}
         """Source -> what `end` was told, of those that are whole."""
         self._open_parts: dict[str, list[int]] = {}
+        self._synced_s = 0.0
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             # Opened for appending: whoever else holds the lock must not lose what it has written.
@@ -80,8 +83,12 @@ class Journal:
         """Record that `source` is whole with `known`; earlier rows of it don't count any more."""
         self._append({"source": source, "end": known})
         with self._writing():
+            # What is flushed survives a kill; only a crash of the machine needs more, and waiting
+            # for the disk takes longer than looking at a small picture.
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
+                os.fsync(self._file.fileno())
+                self._synced_s = time.monotonic()
         self._parts[source] = self._open_parts.pop(source, [])
         self.ended[source] = known
 
