@@ -41,12 +41,17 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture(scope="session")
 def face_networks() -> Path:
-    """The cache with the two networks that find faces; pulls them once, or skips, saying why."""
-    from hemiface.errors import HemifaceError
+    """The cache with the two networks that find faces; pulls them once, or skips, saying why.
+
+    HEMIFACE_OFFLINE=1 forbids the pull. Networks that came but aren't what they should be fail.
+    """
+    from hemiface.errors import DamagedError, HemifaceError
     from hemiface.vision import assets
 
     try:
         files = assets.pull()
+    except DamagedError:
+        raise
     except HemifaceError as error:
         pytest.skip(f"the networks that find faces can't be had: {error}")
     return files[0].parent

@@ -76,28 +76,27 @@ def predict(
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
     from hemiface.vision.command import predict as run
 
-    with show_progress() as on_progress:
-        run(
-            sources,
-            model=model or None,
-            hide=hide or None,
-            no_detect=no_detect,
-            out=out,
-            formats=words(formats),
-            abstain_below=abstain_below,
-            flip=flip,
-            save_image=save_image,
-            blur=blur,
-            strict=strict,
-            workers=workers,
-            frames=frames,
-            search_every=search_every,
-            timeline=timeline,
-            max_pixels=max_pixels,
-            estimate=estimate,
-            as_json=as_json,
-            on_progress=on_progress,
-        )
+    run(
+        sources,
+        model=model or None,
+        hide=hide or None,
+        no_detect=no_detect,
+        out=out,
+        formats=words(formats),
+        abstain_below=abstain_below,
+        flip=flip,
+        save_image=save_image,
+        blur=blur,
+        strict=strict,
+        workers=workers,
+        frames=frames,
+        search_every=search_every,
+        timeline=timeline,
+        max_pixels=max_pixels,
+        estimate=estimate,
+        as_json=as_json,
+        progress=show_progress,
+    )
 
 
 @app.command()

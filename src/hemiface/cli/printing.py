@@ -42,7 +42,13 @@ def show_progress() -> Iterator["OnProgress"]:
     """Show progress on stderr: a bar in a terminal, else only what is logged."""
     from rich.console import Console
     from rich.logging import RichHandler
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     logger = logging.getLogger("hemiface")
@@ -57,7 +63,7 @@ def show_progress() -> Iterator["OnProgress"]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TaskProgressColumn(),
     )
     bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not terminal)
     tasks: dict[str, Any] = {}
@@ -68,8 +74,8 @@ def show_progress() -> Iterator["OnProgress"]:
             for old in tasks.values():
                 bar.remove_task(old)
             tasks.clear()
-            tasks[kind] = bar.add_task(what, total=total)
-        bar.update(tasks[kind], completed=done, total=total, description=what)
+            tasks[kind] = bar.add_task(what, total=total or None)
+        bar.update(tasks[kind], completed=done, total=total or None, description=what)
 
     try:
         with bar:

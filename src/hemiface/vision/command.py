@@ -4,24 +4,34 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, NoFaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
 from hemiface.vision.photos import MOST_PIXELS
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.results import SCHEMA
-from hemiface.vision.run import OnProgress, Outcome, find_sources
+from hemiface.vision.run import OnProgress, Outcome
 from hemiface.vision.run import run as run_all
+from hemiface.vision.sources import find_sources
 from hemiface.vision.watching import SEARCH_EVERY
 
 __all__ = ["predict"]
 
 _ROWS_SHOWN = 40
 _WELL_VISIBLE = 0.95
+_LINES_OF_PROGRESS = 10
+_WORTH_LINES = 50
+
+
+class _LostError(HemifaceError):
+    """Ctrl-C without a folder that keeps what was done."""
+
+    exit_code = 130
 
 
 def predict(
@@ -44,37 +54,49 @@ def predict(
     max_pixels: int | None,
     estimate: bool,
     as_json: bool,
-    on_progress: OnProgress,
+    progress: Callable[[], AbstractContextManager[OnProgress]],
 ) -> None:
     """Run, print a table or one JSON document, and raise at the end what went wrong.
 
+    `progress` shows how far the work is until it is left; nothing is printed before.
+
     Raises:
         UsageError: copies are asked for without a folder, or what `Predictor` and `run` raise.
+        HemifaceError: standard output can't be written, or what `run` raises.
         DamagedError: some sources couldn't be read; all the others have been.
         NoFaceError: `strict`, and a source shows no face.
     """
     if (save_image or timeline) and out is None:
         raise UsageError("Annotated copies and timelines need a folder; name it with --out.")
-    sources = find_sources(names)
-    with _quiet_start():
-        predictor = Predictor(
-            model,
-            no_detect=no_detect,
-            hide=hide,
-            abstain_below=abstain_below,
-            flip=flip,
-            most_pixels=max_pixels or MOST_PIXELS,
-            estimate=estimate,
-        )
-    with _folder(out) as folder, run_all(
-        sources, predictor, folder, formats=formats if out else (), pictures=save_image, blur=blur,
-        workers=workers, most_frames=frames, search_every=search_every or SEARCH_EVERY,
-        timelines=timeline, on_progress=on_progress,
-    ) as outcome:  # fmt: skip
-        if as_json:
-            _print_json(outcome)
-        else:
-            _print_table(outcome)
+    if out is not None and not formats:
+        raise UsageError("No format is named; give --format csv, parquet or jsonl.")
+    # Pillow warns of oddities in metadata, which nothing here depends on.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    sources = find_sources(names, out)
+    with _folder(out) as folder, ExitStack() as stack:
+        with progress() as on_progress, _said_if_lost(out):
+            with _quiet_start():
+                predictor = Predictor(
+                    model,
+                    no_detect=no_detect,
+                    hide=hide,
+                    abstain_below=abstain_below,
+                    flip=flip,
+                    most_pixels=max_pixels or MOST_PIXELS,
+                    estimate=estimate,
+                )
+            running = run_all(
+                sources, predictor, folder, formats=formats if out else (), pictures=save_image,
+                blur=blur, workers=workers, most_frames=frames,
+                search_every=search_every or SEARCH_EVERY, timelines=timeline,
+                on_progress=_lines(on_progress),
+            )  # fmt: skip
+            outcome = stack.enter_context(running)
+        with _printing():
+            if as_json:
+                _print_json(outcome)
+            else:
+                _print_table(outcome)
     for sentence in outcome.errors if len(sources) > 1 else []:
         print(f"hemiface: {sentence}", file=sys.stderr)
     _finish(outcome, strict)
@@ -88,6 +110,53 @@ def _folder(out: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
         yield Path(folder)
+
+
+@contextmanager
+def _said_if_lost(out: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C that nothing was kept, where that is so."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if out is not None:
+            raise
+        raise _LostError("interrupted; name a folder with --out to keep what is done.") from stop
+
+
+def _lines(on_progress: OnProgress) -> OnProgress:
+    """Tell `on_progress`, and say some times in a line how far the work is if nobody sees a bar."""
+    if sys.stderr.isatty():
+        return on_progress
+
+    def told(what: str, done: int, total: int) -> None:
+        on_progress(what, done, total)
+        if not total and done % 1000 == 0:
+            print(f"{what}: {done:,} frames", file=sys.stderr)
+        step = -(-total // _LINES_OF_PROGRESS)
+        if total >= _WORTH_LINES and done % step == 0:
+            print(f"looked at {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return told
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Print what the output's encoding lacks as escapes, and say if it can't be written."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough, such as head; the command line knows how to end.
+        raise
+    except OSError as error:
+        # Python would try to write the rest at its end, and fail once more.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise HemifaceError(
+            f"Standard output can't be written ({error.strerror or error}); free some space."
+        ) from error
 
 
 @contextmanager
@@ -121,53 +190,96 @@ def _finish(outcome: Outcome, strict: bool) -> None:
 
 def _print_json(outcome: Outcome) -> None:
     """Print the document piece by piece: the faces of a long video don't fit into memory."""
-    sources = json.dumps(outcome.sources, ensure_ascii=False)
+    # In JSON, what the output's encoding lacks has escapes of its own.
+    escaped = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    sources = json.dumps(outcome.sources, ensure_ascii=escaped)
     print(f'{{"schema": {SCHEMA},\n"sources": {sources},\n"faces": [', end="")
     for number, row in enumerate(outcome.rows()):
-        print("," if number else "", json.dumps(row, ensure_ascii=False), sep="\n", end="")
+        print("," if number else "", json.dumps(row, ensure_ascii=escaped), sep="\n", end="")
     print("\n]}")
 
 
 def _print_table(outcome: Outcome) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Faces", title_justify="left")
-    table.add_column("source", overflow="fold")
-    for heading in ("face", "box px"):
-        table.add_column(heading, justify="right")
-    for heading in ("looks", "confidence", "visible", "why not"):
-        table.add_column(heading)
     photos = (row for row in outcome.rows() if row["frame"] is None)
-    for row in islice(photos, _ROWS_SHOWN):
-        table.add_row(*_cells(row))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    if table.row_count:
-        console.print(table)
+    shown = list(islice(photos, _ROWS_SHOWN))
+    if shown:
+        _print_faces(shown)
     more = sum(1 for _ in photos)
     if more:
-        print(f"... and {more:,} more faces")
+        print(f"... and {_counted(more, 'more face')}")
     for one in outcome.sources:
         if one["frames"] is not None:
-            print(f"{one['source']}: {one['faces']:,} faces in {one['frames']:,} frames")
+            seen = f"{_counted(one['faces'], 'face')} in {_counted(one['frames'], 'frame')}"
+            print(f"{one['source']}: {seen}")
         if one["note"]:
             print(f"{one['source']}: {one['note']}")
-    faces = sum(one["faces"] for one in outcome.sources)
-    print(f"{faces:,} faces in {len(outcome.sources) - len(outcome.errors):,} sources")
     for source in outcome.faceless[:_ROWS_SHOWN]:
         print(f"{source}: no face found")
+    more = len(outcome.faceless) - _ROWS_SHOWN
+    if more > 0:
+        print(f"... and no face in {_counted(more, 'more source')}")
+    faces = sum(one["faces"] for one in outcome.sources)
+    read = len(outcome.sources) - len(outcome.errors)
+    print(f"{_counted(faces, 'face')} in {_counted(read, 'source')}")
+    if not outcome.written and any(one["frames"] for one in outcome.sources):
+        print("To keep what was seen in each frame, name a folder with --out, or give --json.")
     for path in outcome.written:
         print(path)
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _print_faces(rows: Sequence[dict[str, Any]]) -> None:
+    """Print one line per face; a source is named at its first, columns without a word are left out.
+
+    Names are shortened by the folder that they have in common, which the title names.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    folder = _common_folder(row["source"] for row in rows)
+    table = Table(title=escape(f"Faces in {folder}") if folder else "Faces", title_justify="left")
+    columns = ("photo", "face", "box, px", "emotion", "sure", "visible", "why not")
+    cells = [_cells(row) for row in rows]
+    last = ""
+    for row, cell in zip(rows, cells, strict=True):
+        cell[0] = os.path.relpath(row["source"], folder or ".") if row["source"] != last else ""
+        last = row["source"]
+    kept = [i for i, name in enumerate(columns) if i < 5 or any(cell[i] for cell in cells)]
+    for i in kept:
+        is_number = columns[i] in ("face", "box, px", "sure")
+        table.add_column(columns[i], justify="right" if is_number else "left", overflow="fold")
+    for cell in cells:
+        table.add_row(*(escape(cell[i]) for i in kept))
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(table)
+
+
+def _common_folder(names: Iterable[str]) -> str:
+    """Return the folder that files lie in together, empty if there is none."""
+    try:
+        return os.path.commonpath({os.path.dirname(name) for name in names})  # noqa: PTH120
+    except ValueError:
+        # Absolute and relative names, or two drives.
+        return ""
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     box = f"{row['x_px']:.0f},{row['y_px']:.0f} {row['width_px']:.0f}x{row['height_px']:.0f}"
-    seen = [
-        f"{region} {100 * row[f'visible_{region}']:.0f}% {row[f'visible_{region}_source']}"
-        for region in ("upper", "lower", "left", "right")
-        if row[f"visible_{region}"] is not None and row[f"visible_{region}"] < _WELL_VISIBLE
-    ]
-    return [
-        row["source"], str(row["face"]), box, row["label"] or "?",
-        f"{row['confidence']:.2f}", ", ".join(seen), row["reason"] or "",
-    ]  # fmt: skip
+    label = row["label"] or "?"
+    return ["", str(row["face"]), box, label, f"{100 * row['confidence']:.0f}%", _visible(row),
+            row["reason"] or ""]  # fmt: skip
+
+
+def _visible(row: dict[str, Any]) -> str:
+    """Return the halves that aren't whole, by where that is known from."""
+    known: dict[str, list[str]] = {}
+    for region in ("upper", "lower", "left", "right"):
+        share = row[f"visible_{region}"]
+        if share is not None and share < _WELL_VISIBLE:
+            said = f"{region} {100 * share:.0f}%"
+            known.setdefault(row[f"visible_{region}_source"], []).append(said)
+    return "; ".join(f"{', '.join(said)} ({source})" for source, said in known.items())

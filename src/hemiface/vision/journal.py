@@ -7,10 +7,13 @@ on disk; only where they lie is in memory.
 
 import json
 import os
+import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from hemiface.errors import HemifaceError
 from hemiface.files import hash_json
@@ -18,15 +21,17 @@ from hemiface.files import hash_json
 __all__ = ["Journal"]
 
 _NAME = ".progress.jsonl"
+_SYNC_EVERY_S = 1.0
 
 
 class Journal:
     """The record of a run in `folder` under `settings` (what the results depend on).
 
-    A journal of other settings is replaced. One thread at a time may write.
+    A journal of other settings is replaced. One thread at a time may write; a second process on
+    the same folder is turned away (but on Windows).
 
     Raises:
-        HemifaceError: the folder can't be written.
+        HemifaceError: the folder can't be written, or another process writes into it.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -35,16 +40,21 @@ class Journal:
         self._parts: dict[str, list[int]] = {}
         self.ended: dict[str, dict[str, Any]] = {}
         """Source -> what `end` was told, of those that are whole."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            good = self._read() if self.path.is_file() else 0
-            self._file = self.path.open("r+b" if good else "wb")
-            self._file.seek(good)
-            self._file.truncate()
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
         self._open_parts: dict[str, list[int]] = {}
-        self._append({"open": self._key})
+        self._synced_s = 0.0
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            # Opened for appending: whoever else holds the lock must not lose what it has written.
+            self._file = self.path.open("a+b")
+        try:
+            _lock(self._file, folder)
+            with self._writing():
+                self._file.truncate(self._read())
+                self._file.seek(0, os.SEEK_END)
+            self._append({"open": self._key})
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +65,13 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        try:
+            with self._writing():
+                self._file.close()
+        except HemifaceError:
+            # The first error says more than that the rest can't be written either.
+            if error is None:
+                raise
 
     def add(self, source: str, rows: list[dict[str, Any]]) -> None:
         """Record some rows of a source that hasn't ended."""
@@ -66,14 +82,20 @@ class Journal:
     def end(self, source: str, known: dict[str, Any]) -> None:
         """Record that `source` is whole with `known`; earlier rows of it don't count any more."""
         self._append({"source": source, "end": known})
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._writing():
+            # What is flushed survives a kill; only a crash of the machine needs more, and waiting
+            # for the disk takes longer than looking at a small picture.
+            self._file.flush()
+            if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
+                os.fsync(self._file.fileno())
+                self._synced_s = time.monotonic()
         self._parts[source] = self._open_parts.pop(source, [])
         self.ended[source] = known
 
     def rows(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of `sources` that ended, in their order."""
-        self._file.flush()
+        with self._writing():
+            self._file.flush()
         with self.path.open("rb") as file:
             for source in sources:
                 for offset in self._parts.get(source, []):
@@ -82,12 +104,21 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> int:
         """Write a line; return where it begins."""
-        try:
+        with self._writing():
             offset = self._file.tell()
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
         return offset
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the system says into a sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise HemifaceError(
+                f"{self.path.parent} can't be written ({error.strerror or error}); choose another "
+                "--out or free some space."
+            ) from error
 
     def _read(self) -> int:
         """Take over what is whole; return how many bytes of the file are good (0: start anew)."""
@@ -124,8 +155,18 @@ def _decoded(raw: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) else None
 
 
-def _cannot_write(path: Path, error: OSError) -> HemifaceError:
-    return HemifaceError(
-        f"{path.parent} can't be written ({error.strerror or error}); choose another --out or free "
-        "some space."
-    )
+def _lock(file: IO[bytes], folder: Path) -> None:
+    """Take the journal for this process; the system lets go of it when the process ends."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise HemifaceError(
+            f"Another hemiface is writing into {folder}; wait for it or choose another --out."
+        ) from error
+    except OSError:
+        # Some network file systems know no locks: there the user has to take care.
+        return

@@ -1,5 +1,6 @@
 """Reading pictures of any kind as upright RGB, or saying in one sentence why not."""
 
+import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,33 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hemiface.data.pictures import PICTURE_SUFFIXES
 from hemiface.errors import DamagedError, UsageError
 
-__all__ = ["MOST_PIXELS", "Photo", "read_photo"]
+__all__ = ["MOST_PIXELS", "PHOTO_SUFFIXES", "Photo", "read_photo"]
 
 MOST_PIXELS = 89_478_485
 """What Pillow warns of: a quarter of a gibibyte as RGB."""
+
+PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
+    ".apng", ".avif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".mpo", ".pnm",
+}  # fmt: skip
+"""What is looked at in folders. Of HEIC it is only said that it can't be read: silence would pass
+for "no face"."""
+
+_FORMATS = frozenset(
+    {"AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM",
+     "QOI", "TGA", "TIFF", "WEBP"}
+)  # fmt: skip
+# Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
+
+# Files that were changed at random make Pillow's decoders raise all of these.
+_DECODER_ERRORS = (
+    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error,
+)  # fmt: skip
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 # Opening looks only at a file's header, so that waiting for another thread costs nothing.
 _OPENING = threading.Lock()
@@ -33,7 +55,7 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
     """Read a picture file.
 
     Grey is repeated, transparency laid on black, CMYK converted, 16 bits a channel are divided by
-    257; of an animation the first frame is read, which `note` says.
+    257; of an animation or of several pages the first is read, which `note` says.
 
     Raises:
         DamagedError: the file is missing, empty, truncated, no picture, of a kind that has no one
@@ -49,21 +71,21 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
         if not source.stat().st_size:
             raise DamagedError(f"Picture {source} is empty (0 bytes); get it again.")
         with _open(source) as opened:
+            if opened.format not in _FORMATS:
+                raise UnidentifiedImageError(f"{opened.format} is no format of photos")
             width, height = opened.size
             if width * height > most_pixels:
                 raise DamagedError(
                     f"Picture {source} has {width} x {height} pixels, over the limit of "
                     f"{most_pixels:,}; raise it with --max-pixels if you trust the file."
                 )
-            frames = getattr(opened, "n_frames", 1)
+            frames = _frames(opened)
             opened.load()
             pixels = _rgb(opened, source)
     except UnidentifiedImageError as error:
-        raise DamagedError(f"{source} is not a picture of a known format.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DamagedError(f"Picture {source} can't be read ({reason}); get it again.") from error
+        raise DamagedError(_unknown(source)) from error
+    except _DECODER_ERRORS as error:
+        raise DamagedError(f"Picture {source} can't be read ({_reason(error)}).") from error
     return Photo(pixels, f"only the first of {frames} frames was read" if frames > 1 else "")
 
 
@@ -78,9 +100,17 @@ def _open(source: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
+def _frames(opened: Image.Image) -> int:
+    """Return how many different pictures a file holds."""
+    # Phones put a smaller copy or a depth map behind the photo and call it MPO.
+    return 1 if opened.format in ("MPO", "ICO") else int(getattr(opened, "n_frames", 1))
+
+
 def _rgb(picture: Image.Image, source: Path) -> npt.NDArray[np.uint8]:
+    # Pillow before 11 opens 16-bit PNG as 32-bit integers, and every Pillow 16-bit PGM.
+    is_wide = picture.mode == "I" and picture.format in ("PNG", "PPM")
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16"):
+    if upright.mode.startswith("I;16") or is_wide:
         wide = np.asarray(upright).astype(np.uint32)
         grey = ((wide + 128) // 257).astype(np.uint8)
         return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
@@ -93,3 +123,22 @@ def _rgb(picture: Image.Image, source: Path) -> npt.NDArray[np.uint8]:
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
     return np.array(upright.convert("RGB"))
+
+
+def _unknown(source: Path) -> str:
+    """Return the sentence about a file that isn't of a known format."""
+    with source.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:] in _HEIC_BRANDS:
+        return f"Picture {source} is HEIC, which isn't read; convert it to JPEG or PNG."
+    if start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis"):
+        return f"Picture {source} is AVIF; update Pillow to 11.3 or newer, or convert it to PNG."
+    return f"{source} is not a picture of a known format; convert it to JPEG or PNG."
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a file can't be read, and how to mend it, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    said = (str(error).splitlines() or [""])[0].rstrip(".")
+    return f"{said or type(error).__name__}; damaged or cut off: get it again"

@@ -1,4 +1,4 @@
-"""Photos, folders, videos and cameras to tables: find the files, share the work, resume.
+"""Photos, folders, videos and cameras to tables: share the work, name what is broken, resume.
 
 A folder of results holds `faces.<format>` (see `hemiface.vision.results`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
@@ -6,58 +6,43 @@ asked for, `timelines/` where figures of videos were, and a hidden journal, by w
 command goes on where it was killed.
 """
 
-import os
-from collections import Counter, deque
+import logging
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from hemiface.data.pictures import PICTURE_SUFFIXES
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.tables import write_csv
 from hemiface.vision.drawing import annotate, blur_faces
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.results import SCHEMA, Faces, write_rows
+from hemiface.vision.results import FORMATS, SCHEMA, Faces, write_rows
+from hemiface.vision.sources import Source, copy_names, printable
 from hemiface.vision.timeline import write as write_timeline
-from hemiface.vision.video import VIDEO_SUFFIXES, camera_number, open_writer, read_frames
+from hemiface.vision.video import open_writer, read_frames
 from hemiface.vision.watching import SEARCH_EVERY, Watch
 
-__all__ = ["Outcome", "Source", "find_sources", "run"]
+__all__ = ["Outcome", "run"]
 
 OnProgress = Callable[[str, int, int], None]
 
 _FRAMES_AT_ONCE = 16
 _TOLD_EVERY = 100
+_LEFT_OVER = re.compile(r"\..+\.\d+\.partial\.\w+")
+_VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
-
-@dataclass(frozen=True)
-class Source:
-    """One thing to look at."""
-
-    name: str
-    """As it stands in the results: the path as it was given, or camera:N."""
-    kind: str
-    """photo, video or camera."""
-    inner: Path
-    """Where its annotated copy goes below `pictures`."""
-
-    @property
-    def fingerprint(self) -> list[int]:
-        """Size and time of change of the file; results of another one don't count."""
-        try:
-            known = os.stat(self.name)  # noqa: PTH116 - a camera is no path
-        except OSError:
-            return []
-        return [known.st_size, known.st_mtime_ns]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,43 +67,6 @@ class Outcome:
         return [one["source"] for one in self.sources if not one["faces"] and not one["error"]]
 
 
-def find_sources(names: Sequence[str]) -> list[Source]:
-    """Return what to look at: files and cameras as named, and the pictures and videos in folders.
-
-    Folders are searched deeply, in the order of names; files of other kinds in them and files whose
-    name begins with a dot are passed over. A file named on purpose is tried whatever its suffix.
-
-    Raises:
-        DamagedError: a file or folder doesn't exist.
-        UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
-    """
-    found: dict[str, Source] = {}
-    for name in names:
-        path = Path(name)
-        if camera_number(name) is not None:
-            found[name] = Source(name, "camera", Path(name.replace(":", "-")))
-        elif path.is_dir():
-            inside = [
-                Source(str(one), _kind(one), one.relative_to(path))
-                for one in sorted(path.rglob("*"))
-                if one.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
-                and not one.name.startswith(".")
-                and one.is_file()
-            ]
-            if not inside:
-                raise UsageError(f"Folder {path} holds neither pictures nor videos.")
-            found |= {one.name: one for one in inside}
-        elif path.is_file():
-            found[str(path)] = Source(str(path), _kind(path), Path(path.name))
-        else:
-            raise DamagedError(f"{path} doesn't exist; check the path.")
-    return list(found.values())
-
-
-def _kind(path: Path) -> str:
-    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
-
-
 @contextmanager
 def run(
     sources: Sequence[Source],
@@ -140,22 +88,26 @@ def run(
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
     again. `workers` threads share the photos. Each camera and video stops after `most_frames`; of
     their frames every `search_every`-th is searched like a photo (see `hemiface.vision.watching`).
-    `on_progress` is called with what is done, its number and the total.
+    `on_progress` is called with what is done, its number and the total, 0 where nobody knows it.
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
             unknown format, or two annotated pictures would have the same name.
-        HemifaceError: the folder can't be written.
+        HemifaceError: the folder can't be written, another process writes into it, a camera can't
+            be opened, or there are only videos and PyAV isn't installed.
     """
-    _check(sources, pictures, blur, workers, most_frames)
+    _check(formats, pictures, blur, workers, most_frames)
     if timelines:
         _check_timelines(sources)
+    copies = _Copies(folder / "pictures", blur, copy_names(sources)) if pictures else None
     settings = {**predictor.settings(), "schema": SCHEMA, "pictures": pictures, "blur": blur,
                 "most_frames": most_frames, "search_every": search_every}  # fmt: skip
-    copies = _Copies(folder / "pictures", blur) if pictures else None
     with Journal(folder, settings) as journal:
-        todo = [one for one in sources if not _is_done(one, journal)]
+        _sweep(folder)
+        todo = [one for one in sources if not _is_done(one, journal, copies)]
         done = len(sources) - len(todo)
+        if done:
+            _log.info("%d of %d sources were looked at before", done, len(sources))
         photos = [one for one in todo if one.kind == "photo"]
         for source, faces, error in _photos(photos, predictor, copies, workers):
             if faces:
@@ -164,10 +116,10 @@ def run(
             journal.end(source.name, _known(source, known, faces.note if faces else ""))
             done += 1
             on_progress(f"looking at {Path(source.name).name}", done, len(sources))
-        for source in todo:
-            if source.kind != "photo":
-                watch = Watch(predictor, search_every)
-                _watch(source, watch, copies, journal, most_frames, on_progress)
+        moving = [one for one in todo if one.kind != "photo"]
+        for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
+            watch = Watch(predictor, search_every)
+            _watch(source, watch, copies, journal, most_frames, on_progress)
         names = [one.name for one in sources]
         told = [{"source": name, **_told(journal.ended[name])} for name in names]
         written = []
@@ -186,15 +138,16 @@ def run(
 
 
 def _check(
-    sources: Sequence[Source], pictures: bool, blur: bool, workers: int, most_frames: int | None
+    formats: Sequence[str], pictures: bool, blur: bool, workers: int, most_frames: int | None
 ) -> None:
     if workers < 1 or (most_frames is not None and most_frames < 1):
         raise UsageError("Workers and frames must be at least 1.")
     if blur and not pictures:
         raise UsageError("Blurring changes the pictures that --save-image writes; give both.")
-    twice = [path for path, n in Counter(one.inner for one in sources).items() if n > 1]
-    if pictures and twice:
-        raise UsageError(f"Two of the sources would both become {twice[0]}; rename one of them.")
+    for name in formats:
+        # Not only when all the work is done and is to be written.
+        if name not in FORMATS:
+            raise UsageError(f"Format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
@@ -206,14 +159,38 @@ def _check_timelines(sources: Sequence[Source]) -> None:
         raise UsageError("Two of the videos have one name, and so would their timelines.")
 
 
-def _is_done(source: Source, journal: Journal) -> bool:
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run was writing; the journal sees to it that no other is at work."""
+    below = ("pictures", "timelines")
+    left = [*folder.glob(".*.partial.*")]
+    left += [path for name in below for path in (folder / name).rglob(".*.partial.*")]
+    for path in left:
+        if _LEFT_OVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _is_done(source: Source, journal: Journal, copies: "_Copies | None") -> bool:
     known = journal.ended.get(source.name)
     return (
         known is not None
         and source.kind != "camera"
         and not known["error"]
         and known["fingerprint"] == source.fingerprint
+        and (copies is None or copies.path(source).is_file())
     )
+
+
+def _watchable(sources: Sequence[Source], journal: Journal, *, alone: bool) -> Sequence[Source]:
+    """Return videos and cameras; without PyAV none, and an error for each or, `alone`, for all."""
+    if not sources or find_spec("av") is not None:
+        return sources
+    if alone:
+        raise HemifaceError(f"Videos and cameras need PyAV; {_VIDEO_EXTRA}.")
+    for source in sources:
+        error = f"{source.name} needs PyAV to be watched; {_VIDEO_EXTRA}."
+        known = {"faces": 0, "frames": None, "error": error}
+        journal.end(source.name, _known(source, known, ""))
+    return ()
 
 
 def _known(source: Source, values: dict[str, Any], note: str) -> dict[str, Any]:
@@ -230,13 +207,17 @@ class _Copies:
 
     folder: Path
     blur: bool
+    names: dict[str, Path]
+
+    def path(self, source: Source) -> Path:
+        return self.folder / self.names[source.name]
 
     def drawn(self, frame: Frame, faces: Faces) -> Any:
         pixels = blur_faces(frame.pixels, faces) if self.blur else frame.pixels
         return annotate(pixels, faces)
 
     def save(self, source: Source, frame: Frame, faces: Faces) -> None:
-        with atomic_path(self.folder / source.inner.with_suffix(".png")) as partial:
+        with atomic_path(self.path(source)) as partial:
             Image.fromarray(self.drawn(frame, faces)).save(partial)
 
 
@@ -247,9 +228,9 @@ def _photos(
 
     def look(source: Source) -> tuple[Source, Faces | None, str]:
         try:
-            photo = predictor.read(source.name)
+            photo = predictor.read(source.path)
         except DamagedError as error:
-            return source, None, str(error)
+            return source, None, printable(str(error))
         frame = Frame(photo.pixels, source.name)
         found = predictor.predict_frames([frame])[0]
         faces = Faces(found.source, found.faces, photo.note)
@@ -282,15 +263,15 @@ def _watch(
 ) -> None:
     """Look at a video or camera, some frames at a time."""
     frames, faces, error = 0, 0, ""
-    stream = islice(read_frames(source.name), most_frames)
+    read = (replace(frame, source=source.name) for frame in read_frames(source.path))
+    stream = islice(read, most_frames)
     with ExitStack() as stack:
         writer = None
         while True:
             part, error = _some(stream, source.kind)
             # No file for a video without a frame.
             if copies is not None and writer is None and part:
-                target = copies.folder / source.inner.with_suffix(".mp4")
-                writer = stack.enter_context(open_writer(target))
+                writer = stack.enter_context(open_writer(copies.path(source)))
             rows: list[dict[str, Any]] = []
             for frame, found in zip(part, watch.predict_frames(part), strict=True):
                 if writer is not None and copies is not None:
@@ -298,7 +279,7 @@ def _watch(
                 rows += [face.row() for face in found]
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
-                    on_progress(f"watching {source.name}", frames, frames)
+                    on_progress(f"watching {Path(source.name).name}", frames, 0)
             if rows:
                 journal.add(source.name, rows)
             if len(part) < _FRAMES_AT_ONCE:
@@ -317,7 +298,7 @@ def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str]:
         for frame in islice(stream, _FRAMES_AT_ONCE):
             part.append(frame)  # noqa: PERF402 - what came before an error must stay
     except DamagedError as error:
-        return part, str(error)
+        return part, printable(str(error))
     except KeyboardInterrupt:
         if kind != "camera":
             raise

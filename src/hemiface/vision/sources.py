@@ -1,0 +1,111 @@
+"""What to look at: photos, videos and cameras, named or found in folders; names of copies."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.vision.photos import PHOTO_SUFFIXES
+from hemiface.vision.video import VIDEO_SUFFIXES, camera_number
+
+__all__ = ["Source", "copy_names", "find_sources", "printable"]
+
+_COPY_SUFFIX = {"photo": ".png", "video": ".mp4", "camera": ".mp4"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to look at."""
+
+    name: str
+    """As it stands in the results: the path as it was given, or camera:N. Bytes of a file's name
+    that are no text are written as escapes."""
+    kind: str
+    """photo, video or camera."""
+    inner: Path
+    """Where its annotated copy goes below `pictures`, but for its suffix."""
+    path: str
+    """What to open."""
+
+    @property
+    def fingerprint(self) -> list[int]:
+        """Size and time of change of the file; results of another one don't count."""
+        try:
+            known = os.stat(self.path)  # noqa: PTH116 - a camera is no path
+        except OSError:
+            return []
+        return [known.st_size, known.st_mtime_ns]
+
+
+def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
+    """Return what to look at: files and cameras as named, and the pictures and videos in folders.
+
+    Folders are searched deeply, in the order of names; files of other kinds in them and files whose
+    name begins with a dot are passed over, and so are the copies that an earlier run has put below
+    the folder of results `out`. A file named on purpose is tried whatever its suffix.
+
+    Raises:
+        DamagedError: a file or folder doesn't exist.
+        UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
+    """
+    found: dict[str, Source] = {}
+    copies = None if out is None else (out / "pictures").resolve()
+    for name in names:
+        path = Path(name)
+        if camera_number(name) is not None:
+            found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
+        elif path.is_dir():
+            inside = [_source(one, one.relative_to(path)) for one in _files(path, copies)]
+            if not inside:
+                raise UsageError(f"Folder {path} holds neither pictures nor videos.")
+            found |= {one.path: one for one in inside}
+        elif path.is_file():
+            found[str(path)] = _source(path, Path(path.name))
+        else:
+            raise DamagedError(f"{path} doesn't exist; check the path.")
+    return list(found.values())
+
+
+def _files(folder: Path, copies: Path | None) -> Iterator[Path]:
+    """Yield the pictures and videos in `folder`, but not those in `copies`."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
+            continue
+        if copies is not None and copies in path.resolve().parents:
+            continue
+        # A link that leads nowhere is one of the files that can't be read.
+        if path.is_file() or path.is_symlink():
+            yield path
+
+
+def _source(path: Path, inner: Path) -> Source:
+    kind = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
+    return Source(printable(str(path)), kind, inner, str(path))
+
+
+def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
+    """Return source name -> its copy below `pictures`: a.png, or a.jpg.png where a.gif is too."""
+    short = {one.name: one.inner.with_suffix(_COPY_SUFFIX[one.kind]) for one in sources}
+    # Some file systems take A.png and a.png for one file.
+    taken = Counter(str(path).casefold() for path in short.values())
+    targets = {
+        one.name: short[one.name]
+        if taken[str(short[one.name]).casefold()] == 1
+        else one.inner.with_name(one.inner.name + _COPY_SUFFIX[one.kind])
+        for one in sources
+    }
+    twice = [path for path, n in Counter(str(one).casefold() for one in targets.values()).items()
+             if n > 1]  # fmt: skip
+    if twice:
+        raise UsageError(
+            f"Two of the sources would both become pictures/{printable(twice[0])}; look at them "
+            "one after the other, each with its own --out."
+        )
+    return targets
+
+
+def printable(text: str) -> str:
+    """Return `text` as it can be written: names of files may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()

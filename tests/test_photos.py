@@ -1,0 +1,178 @@
+"""Pictures of every kind: right, or one sentence that says what is wrong and how to mend it."""
+
+import io
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, features
+
+from hemiface.errors import DamagedError
+from hemiface.vision.photos import PHOTO_SUFFIXES, read_photo
+
+NOISE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
+SECOND = Image.new("RGB", (16, 24), "blue")
+
+
+def saved(path: Path, picture: Image.Image | None = None, **options: object) -> Path:
+    (picture or Image.fromarray(NOISE)).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_every_exif_orientation_comes_upright(tmp_path, orientation, suffix):
+    # How a camera stores what it saw, so that turning by the tag gives it back (EXIF 2.32, 4.6.4).
+    stored = {
+        1: NOISE, 2: NOISE[:, ::-1], 3: NOISE[::-1, ::-1], 4: NOISE[::-1],
+        5: NOISE.transpose(1, 0, 2), 6: np.rot90(NOISE), 7: np.rot90(NOISE, 2).transpose(1, 0, 2),
+        8: np.rot90(NOISE, -1),
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == "webp" else {}
+    picture = Image.fromarray(np.ascontiguousarray(stored))
+    path = saved(tmp_path / f"a.{suffix}", picture, exif=exif, **options)
+    np.testing.assert_array_equal(read_photo(path).pixels, NOISE)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+def test_lossless_kinds_keep_their_pixels(tmp_path, mode):
+    grey = Image.fromarray(NOISE[..., 0])
+    picture = {
+        "1": grey.convert("1"), "L": grey, "LA": grey.convert("LA"),
+        "P": Image.fromarray(NOISE).convert("P"), "RGBA": Image.fromarray(NOISE).convert("RGBA"),
+        "I;16": Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257),
+    }[mode]  # fmt: skip
+    expected = grey if mode == "I;16" else picture
+    found = read_photo(saved(tmp_path / "a.png", picture)).pixels
+    np.testing.assert_array_equal(found, np.array(expected.convert("RGB")))
+
+
+def test_16_bit_pgm_and_tiff_are_divided_by_257(tmp_path):
+    wide = NOISE[..., 0].astype(">u2") * 257
+    (tmp_path / "a.pgm").write_bytes(b"P5 16 24 65535\n" + wide.tobytes())
+    saved(tmp_path / "a.tif", Image.fromarray(wide.astype(np.uint16)))
+    for name in ("a.pgm", "a.tif"):
+        np.testing.assert_array_equal(read_photo(tmp_path / name).pixels[..., 0], NOISE[..., 0])
+
+
+def test_floating_point_has_no_white(tmp_path):
+    path = saved(tmp_path / "a.tif", Image.fromarray(np.ones((4, 4), np.float32)))
+    with pytest.raises(DamagedError, match=r"mode F.*save it with 8 or 16 bits"):
+        read_photo(path)
+
+
+def test_cmyk_jpeg_looks_like_its_rgb(tmp_path):
+    flat = Image.new("RGB", (16, 16), (200, 60, 30))
+    found = read_photo(saved(tmp_path / "a.jpg", flat.convert("CMYK"), quality=100)).pixels
+    assert np.abs(found.astype(int) - (200, 60, 30)).max() <= 4
+
+
+def test_a_palette_with_transparency_is_laid_on_black(tmp_path):
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    picture.putpixel((1, 0), 1)
+    found = read_photo(saved(tmp_path / "a.png", picture, transparency=0)).pixels
+    assert found.tolist() == [[[0, 0, 0], [0, 255, 0]]]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_of_animations_and_pages_the_first_is_read_and_told(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    flat = Image.new("RGB", (16, 24), "red")
+    path = tmp_path / f"a.{suffix}"
+    saved(path, flat, save_all=True, append_images=[SECOND], **options)
+    photo = read_photo(path)
+    assert (photo.pixels == (255, 0, 0)).all()
+    assert photo.note == "only the first of 2 frames was read"
+
+
+def test_the_preview_that_phones_hide_in_a_photo_is_not_told(tmp_path):
+    path = tmp_path / "a.jpg"
+    saved(path, None, format="MPO", save_all=True, append_images=[SECOND])
+    photo = read_photo(path)
+    assert photo.note == ""
+    assert photo.pixels.shape == NOISE.shape
+
+
+def test_avif_is_read_or_says_what_it_needs(tmp_path):
+    if features.check("avif"):
+        path = saved(tmp_path / "a.avif", Image.new("RGB", (32, 32), (90, 90, 90)))
+        assert np.abs(read_photo(path).pixels.astype(int) - 90).max() <= 3
+    else:
+        (tmp_path / "a.avif").write_bytes(b"\0\0\0\x20ftypavif" + bytes(50))
+        with pytest.raises(DamagedError, match=r"AVIF; update Pillow"):
+            read_photo(tmp_path / "a.avif")
+
+
+def test_heic_is_named_and_looked_at_in_folders(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x24ftypheic" + bytes(50))
+    with pytest.raises(DamagedError, match="is HEIC, which isn't read; convert it to JPEG"):
+        read_photo(tmp_path / "a.heic")
+    assert {".heic", ".avif"} <= PHOTO_SUFFIXES
+
+
+def test_what_pillow_gives_to_other_programs_is_no_photo(tmp_path):
+    path = saved(tmp_path / "a.eps")
+    path.rename(tmp_path / "a.jpg")
+    with pytest.raises(DamagedError, match="not a picture of a known format"):
+        read_photo(tmp_path / "a.jpg")
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of some bytes that says it has side x side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    content = chunk(b"IDAT", zlib.compress(bytes(10_000)))
+    return b"\x89PNG\r\n\x1a\n" + header + content + chunk(b"IEND", b"")
+
+
+def test_a_bomb_is_refused_before_it_unpacks(tmp_path):
+    (tmp_path / "a.png").write_bytes(bomb(60_000))
+    with pytest.raises(DamagedError, match=r"60000 x 60000 .*limit of 89,478,485; .*--max-pixels"):
+        read_photo(tmp_path / "a.png")
+    Image.new("L", (100, 100)).save(tmp_path / "b.png")
+    assert read_photo(tmp_path / "b.png", most_pixels=10_000).pixels.shape == (100, 100, 3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_files_changed_at_random_are_read_or_one_sentence(tmp_path):
+    small, exif = Image.fromarray(NOISE), Image.Exif()
+    exif[0x0112] = 6
+    contents = []
+    for kind, options in (
+        ("JPEG", {"exif": exif}), ("PNG", {"exif": exif}), ("BMP", {}), ("PPM", {}),
+        ("GIF", {"save_all": True, "append_images": [ImageOps.mirror(small)]}),
+        ("WEBP", {"save_all": True, "append_images": [SECOND]}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ):  # fmt: skip
+        file = io.BytesIO()
+        small.save(file, kind, **options)
+        contents.append(file.getvalue())
+    # This one made Pillow raise IndexError: an animation cut off in a frame's header.
+    damaged = [contents[4][:-n] for n in range(1, 200, 7)]
+    choose = random.Random(0)
+    for content in contents * 10:
+        changed = bytearray(content)
+        for _ in range(choose.randint(1, 4)):
+            changed[choose.randrange(min(len(changed), choose.choice([40, 10_000])))] = (
+                choose.randrange(256)
+            )
+        damaged.append(bytes(changed[: choose.choice([len(content), len(content) - 20])]))
+    outcomes = set()
+    for content in damaged:
+        (tmp_path / "a").write_bytes(content)
+        try:
+            outcomes.add(read_photo(tmp_path / "a", most_pixels=100_000).pixels.ndim)
+        except DamagedError as error:
+            outcomes.add(len(str(error).splitlines()))
+    assert outcomes == {3, 1}
