@@ -10,7 +10,8 @@ holds exactly, not nearly, because it is built in:
   hidden as `upper` then shows the face's lower half as often as its upper one.
 - *copies*: the same, each face three times in one group, as near duplicates are in FER2013.
 - *networks*: networks as they were trained, each entering as it is or as its mirror image. A single
-  one may prefer a side; the population of networks doesn't.
+  one may prefer a side; the population of networks doesn't. A dozen networks are far from a normal
+  distribution, so the t intervals of three of them hold less exactly than all others.
 - *known*: faces of truth `left`, drawn as they are. Nothing is null, but the population's values
   are known, so that it can be counted how often an interval misses them and how often equivalence
   (TOST) is claimed where the difference is exactly the margin.
@@ -235,10 +236,13 @@ def known(
             missed = not row.low <= row.value_true <= row.high
             yield null, f"importance: shapley {row.region}", what, NOMINAL, missed
     gap = truth.gaps[network]
-    one = differences(table(of, [network], drawn, SIDES), ["accuracy"], margin=abs(gap)).iloc[0]
+    # A margin must be above 0; a network without a difference has no boundary to test.
+    margin = abs(gap) or 1.0
+    one = differences(table(of, [network], drawn, SIDES), ["accuracy"], margin=margin).iloc[0]
     what = "accuracy, left against right"
     yield null, "differences: interval", what, NOMINAL, not one["low"] <= gap <= one["high"]
-    yield null, "TOST at its margin", what, NOMINAL, one["p_equivalence"] < LEVEL
+    if gap:
+        yield null, "TOST at its margin", what, AT_MOST, one["p_equivalence"] < LEVEL
 
 
 @dataclass(frozen=True, eq=False)

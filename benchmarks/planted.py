@@ -91,7 +91,7 @@ TRUTHS = {
     # Neutral too: an upper half without any activity would give a happy face away.
     "lower": Truth(1, dict.fromkeys(("happy", "neutral"), Expressiveness(upper=0)), 2),
     "left": Truth(2, Expressiveness(left=1, right=0.5), 3),
-    "nothing": Truth(3, Expressiveness(), 4),
+    "nothing": Truth(3, Expressiveness(), 6),
 }
 
 

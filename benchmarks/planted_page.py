@@ -54,7 +54,7 @@ in which it holds exactly (how: `benchmarks/false_alarms.py`):
   how often TOST claims equivalence where the difference is exactly its margin.
 
 Nominal is 5 %. The interval of a rate is Clopper & Pearson's (95 %), so one row in twenty is off by
-chance. "At most" marks tests that may reject more rarely (exact tests, Holm's correction), "too
+chance. "At most" marks tests that may reject more rarely (exact tests, Holm, TOST), "too
 often" what an analysis would do that ignored groups or took one network for all of them: it is
 there to show that the others pass for a reason. {rows} rows are expected at or below nominal;
 {above} of them are above it{which}.

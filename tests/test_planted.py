@@ -26,7 +26,7 @@ from hemiface.config import from_dict, load
 from hemiface.evaluation import evaluate
 from hemiface.train import fit, task
 
-SETS = 300
+SETS = 200
 LEVEL = 0.05
 LABELS = np.arange(210) % 7
 
@@ -76,7 +76,7 @@ def copied() -> pd.DataFrame:
 
 
 def test_comparisons_reject_as_often_as_they_say_where_faces_come_in_groups(copied) -> None:
-    found = by_set(differences(copied, ["accuracy"], draws=400))
+    found = by_set(differences(copied, ["accuracy"], draws=300))
     assert as_nominal(found["p"] < LEVEL)
     assert as_nominal((found["low"] > 0) | (found["high"] < 0))
     tests = by_set(mcnemar(copied))
@@ -87,15 +87,15 @@ def test_comparisons_reject_as_often_as_they_say_where_faces_come_in_groups(copi
 def test_ignoring_groups_cries_wolf(copied) -> None:
     single = copied.assign(group=copied["image"])
     single.attrs = copied.attrs
-    found = by_set(differences(single, ["accuracy"], draws=400))
+    found = by_set(differences(single, ["accuracy"], draws=300))
     assert (found["p"] < LEVEL).mean() > 0.15
     assert ((found["low"] > 0) | (found["high"] < 0)).mean() > 0.15
     assert (mcnemar(copied)["p_exact"] < LEVEL).mean() > 0.12
 
 
 def test_ignoring_pairs_says_next_to_nothing() -> None:
-    table = null_table(sets=SETS, seed=1)
-    found = by_set(differences(table, ["accuracy"], draws=400))
+    table = null_table(seed=1)
+    found = by_set(differences(table, ["accuracy"], draws=300))
     assert as_nominal(found["p"] < LEVEL)
     assert as_nominal(by_set(mcnemar(table))["p_mid"] < LEVEL)
     a, b = found["value_a"], found["value_b"]
@@ -122,14 +122,14 @@ def test_laterality_names_a_side_as_often_as_it_says() -> None:
 
 @pytest.fixture(scope="module")
 def either_way() -> pd.DataFrame:
-    """Shapley values of SETS data sets of 84 faces, drawn from a population without sides."""
+    """Shapley values of SETS data sets of 56 faces, drawn from a population without sides."""
     random = np.random.default_rng(3)
     of = _population(random, networks=1, faces=210).symmetric()
     cells = []
     for number in range(SETS):
-        drawn = false_alarms.sample(of, 84, random)
+        drawn = false_alarms.sample(of, 56, random)
         # Every data set with the same labels, because they are models of one table here.
-        faces = drawn.faces // 7 * 7 + np.arange(84) % 7
+        faces = drawn.faces // 7 * 7 + np.arange(56) % 7
         drawn = false_alarms.Sample(faces, drawn.flipped, drawn.turned)
         cells.append(
             false_alarms.table(of, [0], drawn, CONDITIONS).assign(model=f"any-seed{number}")
@@ -139,7 +139,7 @@ def either_way() -> pd.DataFrame:
     table.attrs["hemiface"] = {
         "models": [{"model": one, "name": "any", "seed": seed} for one, seed in names.items()]
     }
-    return importance.shapley(table, draws=250)
+    return importance.shapley(table, draws=200)
 
 
 @pytest.mark.parametrize("region", ["left - right", "upper - lower"])
