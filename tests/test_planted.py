@@ -200,6 +200,7 @@ def test_no_side_and_no_half_carries_more_in_the_population() -> None:
     assert np.abs(sides["value"]).max() > 1e-3
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_symmetric_population_is_what_evaluate_with_flips_predicts(tmp_path) -> None:
     bundle, images = tiny_bundle(tmp_path / "b.safetensors"), tiny_images()
     both = [
@@ -330,6 +331,46 @@ def test_the_config_is_that_of_a_generalist_for_sides() -> None:
     augment = config.generalist.augment
     assert not augment.flip
     assert augment.translate_px == augment.rotate_deg == augment.scale == augment.shear_deg == 0
+
+
+def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, capsys) -> None:
+    tables = {}
+    for seed, name in enumerate(planted.TRUTHS):
+        of = _population(np.random.default_rng(seed), faces=56)
+        everyone = np.arange(56)
+        whole = false_alarms.Sample(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+        pair = [
+            false_alarms.table(of, [0, 1], whole, CONDITIONS, mirrored=one) for one in (False, True)
+        ]
+        for one in pair:
+            for model in one.attrs["hemiface"]["models"]:
+                model["training_s"] = 1.5
+        tables[name] = (pair[0], pair[1])
+    arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    options = planted._options([*arguments, "--sets", "1", "--faces", "56"])
+    planted.write(tables, load(planted.CONFIG), options)
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert page.strip() == capsys.readouterr().out.strip()
+    assert "python benchmarks/planted.py --out results/planted" in page
+    assert "trains 6 generalists" in page
+    assert "Trainings took 9 s" in page
+    alarms = pd.read_csv(tmp_path / "out" / "false_alarms.csv")
+    bound = alarms["expected"] != "too often"
+    assert f"{bound.sum()} rows are expected at or below nominal" in page
+    orders = pd.read_csv(tmp_path / "out" / "orders.csv", keep_default_na=False)
+    happy = orders[(orders["truth"] == "lower") & (orders["emotion"] == "happy")]
+    assert set(happy["planted"]) == {"lower"}
+    assert set(happy["seed"]) == {"0", "1", "mean"}
+    assert (orders["found"] == (orders["says"] == orders["planted"])).all()
+    names = {"README.md", "config.toml", "environment.json", "planted.json", "networks.csv",
+             "orders.csv", "told_apart.csv", "false_alarms.csv"}  # fmt: skip
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    # A second run counts nothing again: it finds the data sets that were kept.
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "alarms").iterdir()}
+    assert len(kept) == 4
+    again = planted.count_alarms(tables, options)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    pd.testing.assert_frame_equal(false_alarms.summary(again), alarms, check_dtype=False, rtol=1e-4)
 
 
 @pytest.mark.usefixtures("one_thread")
