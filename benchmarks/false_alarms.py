@@ -273,8 +273,10 @@ def summary(alarms: pd.DataFrame) -> pd.DataFrame:
     emotion each) are counted apart, `sets` counts data sets.
     """
     key = ["null", "test", "about", "expected"]
-    found = alarms.groupby(key, sort=False).agg(
-        sets=("set", "nunique"), tests=("rejected", "size"), rejected=("rejected", "sum")
+    found = (
+        alarms.astype({"rejected": bool})
+        .groupby(key, sort=False)
+        .agg(sets=("set", "nunique"), tests=("rejected", "size"), rejected=("rejected", "sum"))
     )
     found = found.reset_index()
     k, n = found["rejected"], found["tests"]
