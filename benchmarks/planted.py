@@ -1,0 +1,347 @@
+"""Does the whole chain find what was planted in faces, and nothing where nothing was?
+
+    python benchmarks/planted.py --out results/planted
+
+renders faces whose right answers are known, trains small generalists on them
+(configs/planted.toml), predicts all sixteen coalitions of quadrants and hands the tables to the
+functions that a study uses: `importance`, `laterality`, `comparisons`. What is planted (`TRUTHS`):
+
+- `lower`: the upper half of a happy face is that of a neutral one, pixel for pixel;
+- `left`: every emotion is half as strong on the image's right side;
+- `nothing`: both sides are alike.
+
+The first two answer whether the planted order is found, with intervals, for every seed and for
+their mean. The third, with `false_alarms`, answers how often each test cries wolf over resampled
+data sets. Every training, prediction and data set is kept in --runs: the same command goes on where
+it was. Sized for two CPU cores and about ten minutes.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import false_alarms
+from false_alarms import SIDES
+from hemiface import importance
+from hemiface.config import Config, load, to_toml
+from hemiface.data import Images, phantom
+from hemiface.data.phantom import Expressiveness
+from hemiface.errors import HemifaceError
+from hemiface.evaluation import evaluate, fingerprint
+from hemiface.files import hash_json, sha256_file, write_json, write_text
+from hemiface.laterality import laterality
+from hemiface.provenance import code_hash, environment
+from hemiface.statistics import matrix
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions, write_csv
+from hemiface.train import fit, task
+from planted_page import page
+
+log = logging.getLogger("planted")
+
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "planted.toml"
+_STATISTICS = (
+    "hemiface.comparisons",
+    "hemiface.importance",
+    "hemiface.laterality",
+    "hemiface.paired",
+    "hemiface.significance",
+    "hemiface.statistics",
+)
+_CHUNK = 10
+"""Data sets between two savings."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is planted, and how many networks learn it."""
+
+    number: int
+    expressiveness: Expressiveness | Mapping[str, Expressiveness]
+    networks: int
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A contrast of regions, for which emotions it is read, and which region carries more."""
+
+    contrast: str
+    emotions: tuple[str, ...]
+    carries: str
+
+
+PLANTED = {
+    "lower": (Planted("upper - lower", ("happy",), "lower"),),
+    "left": (Planted("left - right", ("all", *EMOTIONS[:-1]), "left"),),
+    "nothing": (),
+}
+"""Neutral isn't planted in `left`: there is nothing to show more or less of."""
+
+TRUTHS = {
+    # Neutral too: an upper half without any activity would give a happy face away.
+    "lower": Truth(1, dict.fromkeys(("happy", "neutral"), Expressiveness(upper=0)), 2),
+    "left": Truth(2, Expressiveness(left=1, right=0.5), 3),
+    "nothing": Truth(3, Expressiveness(), 6),
+}
+
+
+def faces(name: str, n: int, *, test: bool) -> Images:
+    """Return `n` faces of a truth to train on and select by, or to test on.
+
+    Straight and upright (`pose=False`), so that what is planted in a half stays in that half of the
+    picture. Test faces are other people than training faces.
+    """
+    truth = TRUTHS[name]
+    return phantom.make(
+        n,
+        seed=10 * truth.number + test,
+        expressiveness=truth.expressiveness,
+        splits=(0, 0, 1) if test else (15, 1, 0),
+        pose=False,
+    )
+
+
+def trained(config: Config, options: argparse.Namespace) -> dict[str, list[Path]]:
+    """Train what is missing; return the Bundles of every truth."""
+    images = {name: faces(name, options.train_faces, test=False) for name in TRUTHS}
+    bundles: dict[str, list[Path]] = {name: [] for name in TRUTHS}
+    # Seeds outside, so that an unfinished run has some of every truth.
+    for seed in range(max(one.networks for one in TRUTHS.values())):
+        for name in [name for name, one in TRUTHS.items() if seed < one.networks]:
+            log.info("truth %s, network %d of %d", name, seed + 1, TRUTHS[name].networks)
+            place = options.runs / name / f"seed{seed}"
+            job = task(config, "any", seed)
+            bundles[name].append(fit(job, images[name], place, device=options.device))
+    return bundles
+
+
+def predicted(
+    name: str, bundles: Sequence[Path], config: Config, options: argparse.Namespace
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the Predictions tables of a truth's test faces as they are, and mirrored."""
+    images = faces(name, options.test_faces, test=True)
+    return (
+        _evaluated(bundles, images, config, options, mirrored=False),
+        _evaluated(bundles, images, config, options, mirrored=True),
+    )
+
+
+def _evaluated(
+    bundles: Sequence[Path],
+    images: Images,
+    config: Config,
+    options: argparse.Namespace,
+    *,
+    mirrored: bool,
+) -> pd.DataFrame:
+    """Return one table of all networks; what was predicted before is read."""
+    keys = list(config.generalist_conditions)
+    tables = []
+    for bundle in bundles:
+        path = bundle.with_name("mirrored.parquet" if mirrored else "predictions.parquet")
+        wanted = fingerprint([bundle], images, keys, ["test"], False, mirrored)
+        known = read_predictions(path) if path.is_file() else None
+        if known is None or known.attrs["hemiface"]["fingerprint"] != wanted:
+            log.info("predicting %s, %s", bundle.parent, path.stem)
+            known = evaluate(
+                [bundle], images, conditions=keys, mirrored=mirrored, device=options.device,
+                out=path,
+            )  # fmt: skip
+        tables.append(known)
+    info = [one.attrs["hemiface"] for one in tables]
+    # Before pandas compares the tables' attrs with one another.
+    for one in tables:
+        one.attrs = {}
+    whole = pd.concat(tables, ignore_index=True)
+    whole.attrs["hemiface"] = info[0] | {"models": [one["models"][0] for one in info]}
+    return whole
+
+
+def orders(name: str, predictions: pd.DataFrame, mirrored: pd.DataFrame) -> pd.DataFrame:
+    """Return what the chain says of a truth, beside what was planted.
+
+    Columns: truth, method, seed, emotion, measure, contrast, value, low, high, says, planted,
+    found. `says` is the region that carries more by the interval (importance) or by the verdict
+    (laterality), "" if none is known to.
+    """
+    rows = []
+    regions = importance.shapley(predictions)
+    for planted in PLANTED[name]:
+        wanted = regions[
+            regions["region"].eq(planted.contrast)
+            & regions["emotion"].isin(planted.emotions)
+            & regions["value_function"].isin(["probability", "accuracy"])
+        ]
+        for row in wanted.itertuples():
+            first, second = planted.contrast.split(" - ")
+            says = first if row.low > 0 else second if row.high < 0 else ""
+            key = ("importance, Shapley", row.seed, row.emotion, row.value_function)
+            told = (planted.contrast, row.value, row.low, row.high, says, planted.carries)
+            rows.append((name, *key, *told))
+    sides = laterality(_only(predictions, SIDES), _only(mirrored, SIDES))
+    carries = "left" if name == "left" else ""
+    for row in sides[(sides["part"] == "face") & (sides["emotion"] == "all")].itertuples():
+        key = ("laterality, face", row.seed, row.emotion, row.measure, "left - right hidden")
+        rows.append((name, *key, row.difference, row.low, row.high, row.image_side, carries))
+    columns = ["truth", "method", "seed", "emotion", "measure", "contrast", "value", "low", "high"]
+    found = pd.DataFrame(rows, columns=[*columns, "says", "planted"])
+    return found.assign(found=found["says"] == found["planted"])
+
+
+def told_apart(name: str, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return how often happy faces and neutral ones are told apart when these are the only choices.
+
+    Columns of `statistics.matrix` and truth; condition `lower` leaves the upper half visible. Under
+    truth `lower` that half is the same in both, so no network can do better than 50 %.
+    """
+    both = ["p_happy", "p_neutral"]
+    wanted = predictions["label"].isin(["happy", "neutral"])
+    two = _only(predictions[wanted], ("full", "upper", "lower"), predictions.attrs)
+    shares = two[both].div(two[both].sum(axis=1), axis=0)
+    two[list(PROBABILITY_COLUMNS)] = 0.0
+    two[both] = shares
+    return matrix(two, ["standard"], ["accuracy"]).assign(truth=name)
+
+
+def _only(
+    predictions: pd.DataFrame, conditions: Sequence[str], attrs: Mapping[Any, Any] | None = None
+) -> pd.DataFrame:
+    """Return a copy with these conditions only, described as before."""
+    some = predictions[predictions["condition"].isin(conditions)].reset_index(drop=True)
+    some.attrs = dict(predictions.attrs if attrs is None else attrs)
+    return some
+
+
+def count_alarms(
+    tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], options: argparse.Namespace
+) -> pd.DataFrame:
+    """Return the alarms of all data sets of every null; those counted before are read."""
+    alike = false_alarms.population(*tables["nothing"])
+    left = false_alarms.population(*tables["left"])
+    nulls: dict[str, tuple[Callable[..., Iterator[Any]], tuple[Any, ...]]] = {
+        "either-way": (false_alarms.either_way, (alike.symmetric(),)),
+        "copies": (false_alarms.copies, (alike.symmetric(),)),
+        "networks": (false_alarms.networks, (alike,)),
+        "known": (false_alarms.known, (left,)),
+    }
+    truth = false_alarms.values_of(left)
+    known = hash_json(
+        {
+            "tables": [one.attrs["hemiface"]["models"] for pair in tables.values() for one in pair],
+            "code": [code_hash(*_STATISTICS), sha256_file(false_alarms.__file__)],
+            "faces": options.faces,
+        }
+    )
+    found = []
+    for place, (name, (draw, (of,))) in enumerate(nulls.items()):
+        path = options.runs / "alarms" / f"{name}-{known}.csv"
+        columns = [*false_alarms.ALARM_COLUMNS, "set"]
+        done = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
+        started, before = time.perf_counter(), done["set"].nunique()
+        for start in range(before, options.sets, _CHUNK):
+            rows = []
+            for number in range(start, min(start + _CHUNK, options.sets)):
+                random = np.random.default_rng([place, number])
+                more = {"truth": truth} if name == "known" else {}
+                alarms = draw(of, number, random, options.faces, **more)
+                rows += [(*one, number) for one in alarms]
+            # An empty table would decide the columns' types.
+            parts = [done] if len(done) else []
+            done = pd.concat([*parts, pd.DataFrame(rows, columns=columns)], ignore_index=True)
+            write_csv(done, path)
+            made = number + 1
+            left_s = (time.perf_counter() - started) / (made - before) * (options.sets - made)
+            log.info("%s: %d of %d data sets, about %.0f s left", name, made, options.sets, left_s)
+        found.append(done[done["set"] < options.sets])
+    return pd.concat(found, ignore_index=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, predict, analyse what is missing; write the tables."""
+    options = _options(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    torch.set_num_threads(options.threads)
+    try:
+        config = load(options.config, options.settings)
+        bundles = trained(config, options)
+        tables = {name: predicted(name, bundles[name], config, options) for name in TRUTHS}
+        write(tables, config, options)
+    except HemifaceError as error:
+        print(f"planted: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def write(
+    tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    config: Config,
+    options: argparse.Namespace,
+) -> None:
+    """Analyse the tables; write and print what was found."""
+    found = {
+        "networks": pd.concat([networks_table(name, pair[0]) for name, pair in tables.items()]),
+        "orders": pd.concat([orders(name, *pair) for name, pair in tables.items()]),
+        "told_apart": pd.concat([told_apart(name, pair[0]) for name, pair in tables.items()]),
+    }
+    log.info("the orders are read; now the false alarms")
+    found["false_alarms"] = false_alarms.summary(count_alarms(tables, options))
+    for name, one in found.items():
+        write_csv(one, options.out / f"{name}.csv")
+    known = {name: json.loads(one.to_json(orient="records")) for name, one in found.items()}
+    chosen = ("train_faces", "test_faces", "faces", "sets")
+    known["options"] = {one: getattr(options, one) for one in chosen}
+    write_json(options.out / "planted.json", known)
+    text = page(found, known["options"], config.model.architecture)
+    write_text(options.out / "README.md", text)
+    write_json(options.out / "environment.json", environment())
+    write_text(options.out / "config.toml", to_toml(config))
+    print(text)
+
+
+def networks_table(name: str, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy with nothing and each half hidden, and training time, for each network."""
+    halves = _only(predictions, ("full", "upper", "lower", "left", "right"))
+    scores = matrix(halves, ["standard"], ["accuracy"], draws=1)
+    wide = scores[scores["seed"] != "mean"].pivot_table(
+        index="seed", columns="condition", values="value", sort=False
+    )
+    times = [one["training_s"] for one in predictions.attrs["hemiface"]["models"]]
+    return wide.reset_index().assign(training_s=times, truth=name)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--train-faces", type=int, default=2240, help="a sixteenth selects")
+    parser.add_argument("--test-faces", type=int, default=420)
+    parser.add_argument("--sets", type=int, default=300, help="data sets of each null")
+    parser.add_argument("--faces", type=int, default=350, help="faces of a data set")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "hemiface-planted",
+        help="folder of what is kept between runs",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The README of results/planted, written from the tables of planted.py: no number is typed in."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+_TITLE = "# Does hemiface find what was planted, and nothing where nothing was?"
+
+_INTRODUCTION = """
+    python benchmarks/planted.py --out results/planted
+
+renders faces whose right answers are known, trains {networks} generalists on them
+(`config.toml`: {architecture}, {train_faces} faces, all sixteen coalitions of quadrants, no flips),
+predicts {test_faces} other faces and hands the tables to the functions behind `hemiface importance`
+and `hemiface compare`. Trainings took {training_s:.0f} s in all; versions and hardware are in
+`environment.json`. This page is written by the command, from the tables beside it.
+
+Planted: in `lower`, the upper half of a happy face is that of a neutral one, pixel for pixel; in
+`left`, every emotion is half as strong on the image's right side; in `nothing`, sides are alike.
+Faces are straight and upright, so that what is planted in a half stays in that half of the picture.
+"""
+
+_ORDERS = """
+## What was planted is found
+
+A region is said to carry more if its 95 % interval leaves out 0 (importance; for `mean` conditional
+on these networks) or by the verdict of `laterality` with its mirror control (`face`). {found} of
+{all} statements are as planted; {wrong} name the other region, the others are undecided.
+
+Accuracy on test faces, %:
+
+{networks_table}
+
+{orders_table}
+
+"Happy or neutral?", if these are the only choices and one half is visible, % (50 is chance). In
+`lower` the upper half can't tell them apart, whatever the network.
+
+{told_table}
+"""
+
+_ALARMS = """
+## Nothing is found where there is nothing
+
+{sets} data sets of {faces} faces for each null hypothesis, drawn with replacement from a population
+in which it holds exactly (how: `benchmarks/false_alarms.py`):
+
+- *either way round*: each face as it is or mirrored, and upright or upside down, by the toss of
+  coins; the network is the mean of itself and its mirror image.
+- *copies*: the same, each face three times in one group.
+- *networks*: three networks of {alike} and their mirror images, as they were trained.
+- *known*: faces of `left`, drawn as they are; how often intervals miss the population's value, and
+  how often TOST claims equivalence where the difference is exactly its margin.
+
+Nominal is 5 %. The interval of a rate is Clopper & Pearson's (95 %), so one row in twenty is off by
+chance. "At most" marks tests that may reject more rarely (exact tests, Holm, TOST), "too
+often" what an analysis would do that ignored groups or took one network for all of them: it is
+there to show that the others pass for a reason. {rows} rows are expected at or below nominal;
+{above} of them are above it{which}.
+
+{alarms_table}
+
+All rows, with halves, necessity and sufficiency, are in `false_alarms.csv`.
+
+| file | holds |
+|---|---|
+| `orders.csv`, `told_apart.csv` | what is found of each truth, for every network and the mean |
+| `false_alarms.csv` | every test under every null |
+| `networks.csv` | accuracy and training time of every network |
+| `planted.json` | all of these and the options |
+| `config.toml`, `environment.json` | resolved config; versions and hardware |
+"""
+
+
+def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architecture: str) -> str:
+    """Return the README as Markdown; `found` holds the tables that planted.py writes."""
+    networks, orders, alarms = found["networks"], found["orders"], found["false_alarms"]
+    bound = alarms[alarms["expected"] != "too often"]
+    above = bound[bound["verdict"] == "above .05"]
+    names = [f"{one.null}, {one.test} ({one.about})" for one in above.itertuples()]
+    values = {
+        **options,
+        "architecture": architecture,
+        "networks": len(networks),
+        "alike": int((networks["truth"] == "nothing").sum()),
+        "training_s": networks["training_s"].sum(),
+        "found": int(orders["found"].sum()),
+        "all": len(orders),
+        "wrong": int(((orders["says"] != "") & ~orders["found"]).sum()),
+        "networks_table": _networks(networks),
+        "orders_table": _orders(orders),
+        "told_table": _told(found["told_apart"]),
+        "rows": len(bound),
+        "above": len(above),
+        "which": f": {'; '.join(names)}" if names else "",
+        "alarms_table": _alarms(alarms),
+    }
+    return (
+        _TITLE + "\n" + "".join(part.format(**values) for part in (_INTRODUCTION, _ORDERS, _ALARMS))
+    )
+
+
+def _networks(networks: pd.DataFrame) -> str:
+    hidden = ["full", "upper", "lower", "left", "right"]
+    rows = (
+        (one["truth"], one["seed"], *(f"{100 * one[key]:.1f}" for key in hidden))
+        for _, one in networks.iterrows()
+    )
+    return _markdown(["truth", "seed", "full", *(f"{key} hidden" for key in hidden[1:])], rows)
+
+
+def _orders(orders: pd.DataFrame) -> str:
+    """Return the means over networks and how many of the single networks say the same."""
+    rows = []
+    key = ["truth", "method", "emotion", "measure", "contrast"]
+    for names, group in orders.groupby(key, sort=False):
+        singles, mean = group[group["seed"] != "mean"], group[group["seed"] == "mean"].iloc[0]
+        agreeing = f"{int(singles['found'].sum())} of {len(singles)}"
+        planted = mean["planted"] or "neither"
+        said = mean["says"] or "neither"
+        rows.append((*names, _interval(mean, 3), planted, said, agreeing))
+    names = ["truth", "by", "emotion", "measure", "contrast", "mean over networks"]
+    return _markdown([*names, "planted", "said", "networks alone"], rows)
+
+
+def _told(told: pd.DataFrame) -> str:
+    rows = []
+    for truth, group in told[told["seed"] == "mean"].groupby("truth", sort=False):
+        cells = group.set_index("condition")
+        shown = [_interval(cells.loc[one], 1, 100) for one in ("lower", "upper")]
+        rows.append((truth, *shown))
+    return _markdown(["truth", "only the upper half visible", "only the lower half visible"], rows)
+
+
+def _alarms(alarms: pd.DataFrame) -> str:
+    """Return the rows to look at first: of importance the Shapley values only."""
+    other = alarms["test"].str.startswith("importance: ")
+    shown = alarms[~other | alarms["test"].str.contains("shapley")]
+    rows = (
+        (
+            one.null, one.test, one.about, f"{one.rejected:,} of {one.tests:,}",
+            f"{100 * one.rate:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]",
+            one.expected, one.verdict,
+        )
+        for one in shown.itertuples()
+    )  # fmt: skip
+    return _markdown(["null", "test", "about", "rejected", "rate, %", "expected", "is"], rows)
+
+
+def _interval(row: pd.Series, digits: int, factor: float = 1) -> str:
+    value, low, high = (f"{factor * row[one]:.{digits}f}" for one in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _markdown(names: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    titles = list(names)
+    lines = [titles, ["---"] * len(titles), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
