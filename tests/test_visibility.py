@@ -318,7 +318,7 @@ class TestShipped:
     @pytest.mark.usefixtures("face_networks")
     def test_sunglasses_in_a_photograph(self, shared_data):
         """Real things are noticed less than drawn ones (results/visibility), but noticed."""
-        predictor = Predictor()
+        predictor = Predictor(abstain_below=0)
         (man,) = predictor.predict(shared_data / "photos/sunglasses_man.jpg")
         (free,) = predictor.predict(shared_data / "photos/obama_official.jpg")
         seen, bare = man.visibility, free.visibility
