@@ -118,7 +118,8 @@ def cell_codes(table: pd.DataFrame) -> tuple[list[Cell], Ints]:
     models, names = pd.factorize(table["model"])
     conditions, keys = pd.factorize(table["condition"])
     place, found = pd.factorize(models.astype(np.int64) * len(keys) + conditions)
-    cells = [(str(names[one // len(keys)]), str(keys[one % len(keys)])) for one in found]
+    pairs = [divmod(int(one), len(keys)) for one in found]
+    cells = [(str(names[model]), str(keys[key])) for model, key in pairs]
     return cells, place.astype(np.int64)
 
 
