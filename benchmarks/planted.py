@@ -3,7 +3,7 @@
     python benchmarks/planted.py --out results/planted
 
 renders faces whose right answers are known, trains small generalists on them
-(configs/planted.toml), predicts all sixteen coalitions of quadrants and hands the tables to the
+(planted.toml), predicts all sixteen coalitions of quadrants and hands the tables to the
 functions that a study uses: `importance`, `laterality`, `comparisons`. What is planted (`TRUTHS`):
 
 - `lower`: the upper half of a happy face is that of a neutral one, pixel for pixel;
@@ -49,7 +49,7 @@ from planted_page import page
 
 log = logging.getLogger("planted")
 
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "planted.toml"
+CONFIG = Path(__file__).resolve().with_name("planted.toml")
 _STATISTICS = (
     "hemiface.comparisons",
     "hemiface.importance",

@@ -112,6 +112,7 @@ def measure(arguments: list[str]) -> dict[str, Any]:
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "hemiface", *arguments])
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # waited for behind its back
     took = time.perf_counter() - started
     if status:
         raise SystemExit(f"hemiface {' '.join(arguments)} failed.")

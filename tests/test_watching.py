@@ -142,7 +142,8 @@ class TestCalibrated:
     def test_confidence_has_the_temperature_of_what_is_visible(self, model, calibrated):
         path, temperatures = calibrated
         for key in ("full", "lower", "only-upper-left"):
-            options = {"no_detect": True, "hide": None if key == "full" else key}
+            hide = None if key == "full" else key
+            options = {"no_detect": True, "hide": hide, "estimate": False}
             raw = Predictor(model, **options).predict(PIXELS)[0]
             face = Predictor(path, **options).predict(PIXELS)[0]
             expected = scale(np.array([raw.probabilities]), temperatures[key])[0]
@@ -258,7 +259,8 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import find_sources, run
+from hemiface.vision.run import run
+from hemiface.vision.sources import find_sources
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

@@ -272,7 +272,7 @@ def _rows(images: Images, splits: tuple[str, ...], chosen: npt.NDArray[np.bool_]
             raise UsageError(f"The data has no {name} images; choose another split or source.")
     wanted = images.table["split"].isin(splits).to_numpy()
     if chosen is not None:
-        wanted &= chosen
+        wanted = wanted & chosen
         for name in splits:
             if not (wanted & (images.table["split"] == name).to_numpy()).any():
                 raise UsageError(f"No row of the list is a {name} image; choose another split.")

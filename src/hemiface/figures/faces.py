@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Ellipse, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from hemiface.errors import UsageError
-from hemiface.figures.style import COLOURS, MARKERS, STYLE, model_label, title
+from hemiface.figures.style import COLOURS, MARKERS, STYLE, colour_bar, model_label, title
 from hemiface.occlusion import QUADRANTS
 from hemiface.tables import EMOTIONS
 from hemiface.tiles import TILE_COLUMNS, TILE_ROWS, TILES, place
@@ -83,17 +82,7 @@ def face_figure(
         _draw_cells(axes, panel, scale, decimals)
         _draw_face(axes, faint=len(panel.values) > len(QUADRANTS))
         axes.set_title(panel.title, fontsize=8.5, loc="center")
-    bar = figure.colorbar(
-        ScalarMappable(scale, _COLOURS),
-        ax=figure.axes,
-        location="bottom",
-        shrink=0.5,
-        aspect=40,
-        pad=0.02,
-    )
-    bar.set_label(unit, fontsize=8)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, length=2)
+    colour_bar(figure, scale, _COLOURS, unit)
     title(figure, text)
     return figure
 

@@ -11,12 +11,19 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
-from hemiface.figures.style import COLOURS, MARKERS, STYLE, condition_label, model_label, title
+from hemiface.figures.style import (
+    COLOURS,
+    MARKERS,
+    STYLE,
+    colour_bar,
+    condition_label,
+    model_label,
+    title,
+)
 from hemiface.occlusion import HALVES
 from hemiface.tables import EMOTIONS
 
@@ -119,17 +126,8 @@ def shift_maps(shifts: pd.DataFrame, model: str, conditions: Sequence[str] = HAL
         axes.set_xlabel("answer")
         if index % across == 0:
             axes.set_ylabel("label")
-    bar = figure.colorbar(
-        ScalarMappable(scale, _SHIFTS),
-        ax=figure.axes,
-        location="bottom",
-        shrink=0.5,
-        aspect=40,
-        pad=0.02,
-    )
-    bar.set_label("percentage points of the label's images (large: differs from 0)", fontsize=8)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, length=2)
+    unit = "percentage points of the label's images (large: differs from 0)"
+    colour_bar(figure, scale, _SHIFTS, unit)
     title(figure, f"How answers shift when a part is hidden: the model {model_label(model)}")
     return figure
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from hemiface.files import atomic_path
@@ -18,6 +20,7 @@ __all__ = [
     "MARKERS",
     "METRIC_NAMES",
     "STYLE",
+    "colour_bar",
     "condition_label",
     "model_label",
     "ordered",
@@ -84,6 +87,24 @@ def ordered(names: Iterable[str]) -> list[str]:
     """
     distinct = list(dict.fromkeys(names))
     return [n for n in _ORDER if n in distinct] + [n for n in distinct if n not in _ORDER]
+
+
+def colour_bar(figure: Figure, scale: Normalize, colours: Colormap, unit: str) -> None:
+    """Put a bar that says what colours mean below everything that `figure` has."""
+    bar = figure.colorbar(
+        ScalarMappable(scale, colours),
+        ax=figure.axes,
+        location="bottom",
+        shrink=0.5,
+        aspect=40,
+        pad=0.02,
+    )
+    if bar.solids is not None:
+        # So many colours are drawn as pixels otherwise, a picture inside the SVG.
+        bar.solids.set_rasterized(False)
+    bar.set_label(unit, fontsize=8)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7.5, length=2)
 
 
 def condition_label(condition: str) -> str:
