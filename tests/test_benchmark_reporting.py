@@ -37,7 +37,7 @@ def test_synthetic_predictions_are_a_valid_run_with_the_planted_effects(benchmar
 
 def test_time_and_memory_are_those_of_the_command(benchmark, monkeypatch):
     monkeypatch.setattr(benchmark.subprocess, "Popen", _python(benchmark.subprocess.Popen))
-    found = benchmark.measure(["-c", "x = bytearray(60_000_000)"])
+    found = benchmark.measure(["-c", "x = bytearray(60_000_000); sum(range(10_000_000))"])
     assert 0 < found["cpu_s"] <= found["time_s"] + 1
     assert found["peak_mib"] > 50
 
