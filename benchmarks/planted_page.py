@@ -8,7 +8,7 @@ import pandas as pd
 _TITLE = "# Does hemiface find what was planted, and nothing where nothing was?"
 
 _INTRODUCTION = """
-    python benchmarks/planted.py --out results/planted
+    python benchmarks/planted.py --sets {sets} --out results/planted
 
 renders faces whose right answers are known, trains {networks} generalists on them
 (`config.toml`: {architecture}, {train_faces} faces, all sixteen coalitions of quadrants, no flips),
