@@ -137,6 +137,16 @@ class TestMirrorControl:
         assert values["network"] == pytest.approx((d + m) / 2)
         assert found[found["part"] == "face"]["value_left_hidden"].isna().all()
 
+    def test_the_control_may_have_fewer_conditions(self):
+        plain = side_table(0.5, 0.7)
+        more = plain.assign(condition=plain["condition"].replace("left", "upper-left"))
+        more["condition"] = more["condition"].replace("right", "upper-right")
+        both = pd.concat([plain, more], ignore_index=True)
+        both.attrs = plain.attrs
+        control = side_table(0.5, 0.7, mirrored=True, swap=True)
+        pd.testing.assert_frame_equal(laterality(both, control), laterality(plain, control))
+        assert set(laterality(both)["left_hidden"]) == {"left", "upper-left"}
+
     def test_the_control_must_be_one(self):
         plain = side_table(0.5, 0.7)
         with pytest.raises(UsageError, match="needs predictions of mirrored pictures"):

@@ -134,7 +134,8 @@ def laterality(
 
     `predictions` holds conditions that mirror each other (`left` and `right`, `upper-left` and
     `upper-right`, ...); `mirrored` is the table of the same models on the same pictures flipped
-    (`evaluate(..., mirrored=True)`). Columns LATERALITY_COLUMNS:
+    (`evaluate(..., mirrored=True)`), which may have fewer conditions: only these are compared then.
+    Columns LATERALITY_COLUMNS:
 
     - question, model, seed, left_hidden, right_hidden: what is compared (see the module).
     - part: `as shown`, and with `mirrored` also `mirrored`, `face` and `network`. In `mirrored`
@@ -163,6 +164,9 @@ def laterality(
             "These predictions are of mirrored pictures; they serve as a control only."
         )
     flips = {str(one["model"]): one.get("flips") for one in info.get("models", [])}
+    if mirrored is not None:
+        controlled = predictions["condition"].isin(mirrored["condition"].unique())
+        predictions = predictions[controlled]
     plain = _sums(predictions, protocol, draws, seed)
     flipped = None if mirrored is None else _mirrored_sums(mirrored, plain, protocol, draws, seed)
     rows: list[tuple[Any, ...]] = []
