@@ -159,6 +159,8 @@ class TestTraining:
         from hemiface import visibility_training as training
 
         whole = training.train(images, self.config(epochs=2), tmp_path / "whole")
+        # What runs after a training wants IEEE arithmetic again.
+        assert np.float64(5e-324) * np.float64(1) > 0
         epoch = training._Run.epoch
 
         def stops(run, number):

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,7 +136,9 @@ def train(
     last = min(config.epochs, max_epochs or config.epochs)
     for epoch in range(len(history) + 1, last + 1):
         started = time.perf_counter()
-        row = {"epoch": epoch, "train_loss": run.epoch(epoch), "validation_loss": run.validate()}
+        with _flushing_denormals():
+            loss, known = run.epoch(epoch), run.validate()
+        row = {"epoch": epoch, "train_loss": loss, "validation_loss": known}
         history.append({**row, "seconds": time.perf_counter() - started})
         run.keep_best(row["validation_loss"], epoch)
         content = {"fingerprint": fingerprint, "history": history, "state": run.state()}
@@ -157,6 +160,16 @@ def train(
         "training_s": sum(row["seconds"] for row in history),
     }
     return _write_onnx(network, config, provenance, run, folder / MODEL_FILE)
+
+
+@contextmanager
+def _flushing_denormals() -> Iterator[None]:
+    """Spare the processor numbers next to 0, which it is slow at; then be exact again."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class _Validation:
@@ -182,7 +195,6 @@ class _Run:
             raise UsageError("The data has no training images.")
         self.known = _Validation(images)
         torch.manual_seed(config.seed)
-        torch.set_flush_denormal(True)
         self.network = TileNetwork(config.width).to(memory_format=torch.channels_last)
         self.averaged = TileNetwork(config.width)
         self.averaged.load_state_dict(self.network.state_dict())
