@@ -26,7 +26,8 @@ _ORDERS = """
 
 A region is said to carry more if its 95 % interval leaves out 0 (importance; for `mean` conditional
 on these networks) or by the verdict of `laterality` with its mirror control (`face`). {found} of
-{all} statements are as planted; {wrong} name the other region, the others are undecided.
+{all} statements are as planted; {wrong} name a region that isn't the planted one (or one where
+neither is), the others are undecided.
 
 Accuracy on test faces, %:
 
