@@ -248,6 +248,14 @@ class TestValidation:
             ({"model": {"dropout": 1.0}}, "model.dropout must lie in [0, 1)."),
             ({"evaluate": {"conditions": ["upper"]}}, "evaluate.conditions must contain full."),
             ({"evaluate": {"splits": []}}, "evaluate.splits must name at least one."),
+            (
+                {"evaluate": {"specialist_conditions": ["upper"]}},
+                "evaluate.specialist_conditions must contain full.",
+            ),
+            (
+                {"evaluate": {"specialist_conditions": ["full", "none"]}},
+                "evaluate.specialist_conditions must be among conditions.",
+            ),
             ({"evaluate": {"crop_px": 48}}, "evaluate.crop_px must be 0 or lie in 25 to 47."),
             ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size must be positive."),
             ({"statistics": {"draws": -1}}, "statistics.draws must not be negative."),

@@ -22,7 +22,8 @@ SETTINGS = (
     "train.epochs=1",
     "finetune.train.epochs=1",
     'models=["full","left"]',
-    'evaluate.conditions=["full","left"]',
+    'evaluate.conditions=["full","left","none"]',
+    'evaluate.specialist_conditions=["full","left"]',
     "statistics.draws=20",
     "data.source=phantom:n=140,seed=5",
 )
@@ -80,7 +81,13 @@ def test_predictions_cover_every_cell_and_the_matrix_agrees(finished: Path) -> N
     predictions = read_predictions(finished / "predictions.parquet")
     images = pd.read_parquet(finished / "images.parquet")
     scored = images["split"].isin(["validation", "test"]).sum()
-    assert len(predictions) == 2 * 2 * scored
+    assert predictions.groupby(["model", "condition"]).size().to_dict() == {
+        ("full-seed0", "full"): scored,
+        ("full-seed0", "left"): scored,
+        ("full-seed0", "none"): scored,
+        ("left-seed0", "full"): scored,
+        ("left-seed0", "left"): scored,
+    }
     cell = predictions.query("model == 'left-seed0' and condition == 'left' and split == 'test'")
     columns = [f"p_{emotion}" for emotion in EMOTIONS]
     by_hand = (cell[columns].idxmax(axis=1).str[2:] == cell["label"]).mean()

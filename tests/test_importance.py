@@ -21,6 +21,7 @@ from hemiface.importance.indices import (
     shapley_coefficients,
 )
 from hemiface.occlusion import COALITIONS, QUADRANTS
+from hemiface.significance import expanded_quantiles
 from hemiface.statistics import estimate, group_weights
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, check_predictions, derive
 
@@ -228,7 +229,7 @@ class TestRegions:
             found, seed="0", emotion="all", value_function="neg_log_loss", region="lower-left"
         )
         assert (row["low"], row["high"]) == pytest.approx(
-            tuple(np.quantile(values, [0.025, 0.975]))
+            tuple(np.quantile(values, expanded_quantiles(0.95, len(names))))
         )
 
     def test_the_mean_of_seeds_and_its_draws(self, found):

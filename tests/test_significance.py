@@ -185,3 +185,32 @@ class TestMeans:
     def test_a_margin_is_needed(self):
         with pytest.raises(UsageError, match="margin must be above 0, got 0"):
             s.equivalence_p(0.0, 1.0, 5, 0)
+
+
+class TestExpandedQuantiles:
+    def test_of_the_draws_of_a_small_sample_they_cover_what_plain_ones_do_not(self):
+        random = np.random.default_rng(0)
+        n, samples = 8, 1500
+        data = random.normal(size=(samples, n))
+        weights = random.multinomial(n, np.full(n, 1 / n), size=1000)
+        draws = data @ weights.T / n
+
+        def missed(tails):
+            low, high = np.quantile(draws, tails, axis=1)
+            return ((low > 0) | (high < 0)).mean()
+
+        # Binomial(1500, .05): standard deviation .006; that of plain percentiles is known to be
+        # much too high.
+        assert missed(s.expanded_quantiles(0.95, n)) == pytest.approx(0.05, abs=0.018)
+        assert missed((0.025, 0.975)) > 0.09
+
+    @FEW
+    @given(level=st.floats(0.5, 0.99), n=st.integers(2, 5000))
+    def test_for_normal_draws_of_a_mean_they_are_the_t_interval(self, level, n):
+        low, high = s.expanded_quantiles(level, n)
+        # Draws of a mean have the standard deviation with divisor n; here that with n - 1 is 1.
+        ends = stats.norm.ppf([low, high], scale=np.sqrt((n - 1) / n) / np.sqrt(n))
+        t = stats.t.interval(level, n - 1, scale=1 / np.sqrt(n))
+        assert ends[0] == pytest.approx(t[0])
+        if high < 1 - 1e-12:
+            assert ends[1] == pytest.approx(t[1], rel=1e-3)

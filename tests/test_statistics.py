@@ -12,6 +12,7 @@ from builders import tiny_predictions
 from hemiface import statistics as s
 from hemiface.errors import UsageError
 from hemiface.metrics import METRICS, class_scores, select_protocol
+from hemiface.significance import expanded_quantiles
 from hemiface.tables import EMOTIONS, PREDICTION_COLUMNS, PROBABILITY_COLUMNS, check_predictions
 
 EVERY_METRIC = pytest.mark.parametrize("name", list(METRICS))
@@ -286,7 +287,7 @@ def test_the_mean_is_over_seeds_within_each_draw():
         )
         used = weights[codes[mask]]
         draws.append(right @ used / used.sum(axis=0))
-    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
+    low, high = np.quantile(np.mean(draws, axis=0), expanded_quantiles(0.95, len(known)))
     found = s.matrix(study, ["standard"], ["accuracy"], draws=200, seed=7)
     row = found[(found["seed"] == "mean") & (found["condition"] == "left")].iloc[0]
     assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))

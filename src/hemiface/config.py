@@ -233,6 +233,8 @@ class EvaluateConfig:
 
     conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")
     """What is hidden, in the order of the tables."""
+    specialist_conditions: tuple[str, ...] = ()
+    """What is hidden from specialists: some of `conditions`, with full; empty takes all of them."""
     splits: tuple[Literal["train", "validation", "test"], ...] = ("validation", "test")
     """Both are needed for the `paper` protocol."""
     flip: bool = False
@@ -469,6 +471,7 @@ def _convert(value: Any, wanted: Any, key: str, where: str) -> Any:
 def _validate(config: Config, where: str) -> None:
     """Raise UsageError for values that have the right type and make no sense."""
     model, seeds, crop_px = config.model, config.seeds, config.evaluate.crop_px
+    keys, few = config.evaluate.conditions, config.evaluate.specialist_conditions
     checks = [
         ("models", "full" in config.models, "must contain full, the baseline"),
         ("models", len(set(config.models)) == len(config.models), "names a model twice"),
@@ -485,7 +488,9 @@ def _validate(config: Config, where: str) -> None:
         ("model.mean", len(model.mean) == len(model.std), "needs as many values as std"),
         ("model.mean", len(model.mean) in (1, model.channels), "needs one value a channel"),
         ("model.dropout", 0 <= model.dropout < 1, "must lie in [0, 1)"),
-        ("evaluate.conditions", "full" in config.evaluate.conditions, "must contain full"),
+        ("evaluate.conditions", "full" in keys, "must contain full"),
+        ("evaluate.specialist_conditions", not few or "full" in few, "must contain full"),
+        ("evaluate.specialist_conditions", set(few) <= set(keys), "must be among conditions"),
         ("evaluate.splits", bool(config.evaluate.splits), "must name at least one"),
         ("evaluate.crop_px", crop_px == 0 or 24 < crop_px < 48, "must be 0 or lie in 25 to 47"),
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),

@@ -19,7 +19,7 @@ from scipy import stats
 
 from hemiface.errors import UsageError
 from hemiface.metrics import select_protocol
-from hemiface.significance import difference_p, equivalence_p
+from hemiface.significance import difference_p, equivalence_p, expanded_quantiles
 from hemiface.statistics import MOST_UNDEFINED, group_codes
 from hemiface.tables import label_indices
 
@@ -173,11 +173,11 @@ def infer(
     draws of `groups` groups) and is averaged over its seeds. A difference of paired seeds is one
     part, a - b; one of unpaired seeds two, a and -b.
 
-    With one seed everywhere the interval is the central `level` of the draws and `df` is groups -
-    1. With several, groups and seeds are drawn, and the interval is value +- t * se with
-    Satterthwaite's degrees of freedom: the quantiles of draws from three seeds span little more
-    than the seeds themselves and would cover far less than they say. p is that of a t test with
-    `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
+    With one seed everywhere the interval is the expanded percentile interval of the draws and `df`
+    is groups - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
+    with Satterthwaite's degrees of freedom: the quantiles of draws from three seeds span little
+    more than the seeds themselves and would cover far less than they say. p is that of a t test
+    with `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
     correction for many tests needs.
     """
     sizes = [part.shape[-2] for part in parts]
@@ -208,7 +208,7 @@ def infer(
         low, high = value - half, value + half
         method = f"{level:.0%} t interval, {count} draws of {groups} groups x {max(sizes)} seeds"
     else:
-        low, high = _quantiles(kept, usable, level)
+        low, high = _quantiles(kept, usable, level, groups)
         method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
     reason[usable & (se == 0)] = "nothing varies between the draws"
@@ -250,10 +250,12 @@ def _deviation(draws: Floats) -> Floats:
     return np.asarray(np.nanstd(draws, axis=-1, ddof=1))
 
 
-def _quantiles(draws: Floats, usable: npt.NDArray[np.bool_], level: float) -> tuple[Floats, Floats]:
+def _quantiles(
+    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: int
+) -> tuple[Floats, Floats]:
     low, high = (np.full(usable.shape, np.nan) for _ in range(2))
     if usable.any():
         kept = draws[usable]
         quantile = np.quantile if np.isfinite(kept).all() else np.nanquantile
-        low[usable], high[usable] = quantile(kept, [(1 - level) / 2, (1 + level) / 2], axis=-1)
+        low[usable], high[usable] = quantile(kept, expanded_quantiles(level, groups), axis=-1)
     return low, high

@@ -16,6 +16,7 @@ __all__ = [
     "cohens_h",
     "difference_p",
     "equivalence_p",
+    "expanded_quantiles",
     "holm",
     "mcnemar_exact",
     "mcnemar_mid",
@@ -76,6 +77,23 @@ def cochran_q(correct: npt.NDArray[np.bool_]) -> tuple[float, int, float]:
         return np.nan, k - 1, np.nan
     q = float(k * (k - 1) * ((column - column.mean()) ** 2).sum() / spread)
     return q, k - 1, float(stats.chi2.sf(q, k - 1))
+
+
+def expanded_quantiles(level: float, units: int) -> tuple[float, float]:
+    """Return which quantiles of bootstrap draws bound the central `level`, for a sample of `units`.
+
+    Draws of n units vary by sqrt((n-1) / n) too little, and plain percentiles neglect that their
+    spread is itself estimated: those of 50 units miss in 6 % instead of 5 %. Here the tail is
+    Phi(-sqrt(n / (n-1)) t), with t of n-1 degrees of freedom, in place of (1 - level) / 2: for the
+    mean of a normal sample the ends are then those of the t interval. `units` must be above 1.
+    Source: Hesterberg 2015, The American Statistician 69:371, "expanded percentile interval".
+
+    >>> [round(one, 4) for one in expanded_quantiles(0.95, 50)]
+    [0.0212, 0.9788]
+    """
+    wide = np.sqrt(units / (units - 1)) * stats.t.ppf((1 + level) / 2, units - 1)
+    tail = float(stats.norm.sf(wide))
+    return tail, 1 - tail
 
 
 def holm(p: npt.ArrayLike) -> Floats:

@@ -127,11 +127,9 @@ def _train_all(
     from hemiface.train import fit, task
 
     bundles = []
-    # The generalist before the specialists, which may start from it.
-    names = sorted(config.models, key=lambda name: (name != "full", name != "any"))
     for seed in config.seeds:
         done: dict[str, Path] = {}
-        for name in names:
+        for name in _in_order(config):
             start = "full" if name == "any" else config.finetune_from
             job = task(config, name, seed, init=done.get(start), baseline=done.get("full"))
             place = folder / "models" / job.model_id
@@ -168,22 +166,29 @@ def _evaluate(
     present = set(images.table["split"])
     splits = tuple(split for split in options.splits if split in present)
     target = folder / "predictions.parquet"
-    cells = len(options.conditions)
+    tasks = [(seed, name) for seed in config.seeds for name in _in_order(config)]
+    keys = {
+        bundle: options.conditions
+        if name in ("full", "any")
+        else options.specialist_conditions or options.conditions
+        for bundle, (_, name) in zip(bundles, tasks, strict=True)
+    }
+    cells = sum(map(len, keys.values()))
 
-    def mark(of: list[Path]) -> str:
-        keys = options.conditions
-        return fingerprint(of, images, keys, splits, options.flip, crop_px=options.crop_px)
+    def mark(bundle: Path) -> str:
+        hidden = keys[bundle]
+        return fingerprint([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
 
     def score(bundle: Path, before: int) -> Path:
         def on_cell(done: int, _: int, what: str) -> None:
             if on_progress:
-                on_progress(f"evaluating {what}", before + done, cells * len(bundles))
+                on_progress(f"evaluating {what}", before + done, cells)
 
         part = bundle.with_name(target.name)
         evaluate(
             [bundle],
             images,
-            conditions=options.conditions,
+            conditions=keys[bundle],
             splits=splits,
             flip=options.flip,
             crop_px=options.crop_px,
@@ -196,21 +201,30 @@ def _evaluate(
 
     def run() -> Path:
         # A table for each network first: many networks under many conditions take long.
-        parts = [
-            book.run(
+        parts, before = [], 0
+        for bundle in bundles:
+            part = book.run(
                 f"{bundle.parent.name} predictions",
-                mark([bundle]),
-                lambda bundle=bundle, place=place: score(bundle, cells * place),  # type: ignore[misc]
+                mark(bundle),
+                lambda bundle=bundle, before=before: score(bundle, before),  # type: ignore[misc]
                 keeps=bundle.with_name(target.name),
             )
-            for place, bundle in enumerate(bundles)
-        ]
+            parts.append(part)
+            before += len(keys[bundle])
         joined = join([read_predictions(part) for part in parts])
-        info = {**joined.attrs["hemiface"], "fingerprint": mark(bundles)}
-        write_predictions(joined, target, info)
+        write_predictions(joined, target, {**joined.attrs["hemiface"], "fingerprint": whole})
         return target
 
-    book.run("predictions", mark(bundles), run, keeps=target)
+    whole = hash_json([mark(bundle) for bundle in bundles])
+    book.run("predictions", whole, run, keeps=target)
+
+
+def _in_order(config: Config) -> list[str]:
+    """Return the models with the baseline first and the generalist next.
+
+    Others start from the first and may start from the second.
+    """
+    return sorted(config.models, key=lambda name: (name != "full", name != "any"))
 
 
 def _report(config: Config, folder: Path, book: "_Book") -> None:

@@ -7,6 +7,7 @@ function of weighted sums. So a draw needs no resampled table, and all metrics o
 all conditions are computed on the same draws (paired).
 
 Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
+Hesterberg 2015, The American Statistician 69 (expanded for small samples);
 Field & Welsh 2007, Bootstrapping clustered data, JRSS B 69 (the cluster bootstrap).
 """
 
@@ -31,6 +32,7 @@ from hemiface.metrics import (
     why_undefined,
 )
 from hemiface.resampling import scores_over_draws
+from hemiface.significance import expanded_quantiles
 from hemiface.tables import EMOTIONS, label_indices, probabilities
 
 __all__ = [
@@ -329,14 +331,14 @@ def _with_means(
 
 
 def interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
-    """Return the central `level` of the defined draws, or NaN, NaN and the reason."""
+    """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason."""
     if groups < 2:
         return np.nan, np.nan, "fewer than two groups to resample"
     defined = scores[np.isfinite(scores)]
     undefined = len(scores) - len(defined)
     if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, expanded_quantiles(level, groups))
     return float(low), float(high), ""
 
 

@@ -123,7 +123,9 @@ def print_cells(cells: "pd.DataFrame", title: str) -> None:
         table.add_column(key, justify="right")
     for model in dict.fromkeys(cells["model"]):
         row = cells[cells["model"] == model].set_index("condition")["value"]
-        table.add_row(model, *(f"{100 * row[key]:.1f}" for key in conditions))
+        # Specialists may have fewer conditions than the others.
+        known = (row.get(key) for key in conditions)
+        table.add_row(model, *("" if one is None else f"{100 * one:.1f}" for one in known))
     print_tables([table])
 
 

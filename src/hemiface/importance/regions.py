@@ -21,6 +21,7 @@ from hemiface.importance.game import (
 )
 from hemiface.importance.indices import interaction_coefficients, pairs, shapley_coefficients
 from hemiface.occlusion import HALVES, QUADRANTS
+from hemiface.significance import expanded_quantiles
 
 __all__ = [
     "BETWEEN",
@@ -105,17 +106,17 @@ def fill_spread(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def intervals(draws: Floats, groups: npt.NDArray[np.int64], level: float) -> tuple[Floats, Floats]:
-    """Return the ends [8, ...] of the central `level` of `draws` [draws, 8, ...] (GROUPED second).
+    """Return the ends [8, ...] of the intervals of `draws` [draws, 8, ...] (GROUPED second).
 
-    NaN where fewer than two groups can be resampled, or where more than 5 % of the draws are
-    undefined.
+    Expanded percentile intervals for as many units as there are `groups` [8]; NaN where fewer than
+    two groups can be resampled, or where more than 5 % of the draws are undefined.
     """
     ends = np.full((2, *draws.shape[1:]), np.nan)
     for index, count in enumerate(groups):
         here = draws[:, index]
         defined = np.isfinite(here).reshape(len(here), -1).all(axis=1)
         if count >= 2 and defined.sum() >= (1 - _MOST_UNDEFINED) * len(here):
-            quantiles = [(1 - level) / 2, (1 + level) / 2]
+            quantiles = expanded_quantiles(level, int(count))
             ends[:, index] = np.quantile(here[defined], quantiles, axis=0)
     return ends[0], ends[1]
 

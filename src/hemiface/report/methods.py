@@ -23,6 +23,9 @@ _REFERENCES = {
     "on three machine learning contests. ICONIP 2013, LNCS 8228, 117–124.",
     "bootstrap": "Efron, B., & Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman "
     "& Hall.",
+    "expanded": "Hesterberg, T. C. (2015). What teachers should know about the bootstrap: "
+    "Resampling in the undergraduate statistics curriculum. The American Statistician, 69, "
+    "371–386.",
     "clusters": "Field, C. A., & Welsh, A. H. (2007). Bootstrapping clustered data. Journal of the "
     "Royal Statistical Society B, 69, 369–390.",
     "pigeonhole": "Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics, 1, "
@@ -77,7 +80,7 @@ def methods_text(
 
 def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int = 1) -> list[str]:
     """Return what the paragraphs cite, in the order of names."""
-    used = ["bootstrap", "clusters", "Holm", "TOST", "McNemar", "Cochran"]
+    used = ["bootstrap", "expanded", "clusters", "Holm", "TOST", "McNemar", "Cochran"]
     if set(predictions["dataset"].unique()) & {"fer2013"}:
         used.append("FER2013")
     if seeds > 1:
@@ -218,9 +221,9 @@ def _statistics(
     said = (
         "Statistics. Accuracy, macro F1, weighted F1 and the class-weighted area under the ROC "
         f"curve are reported with {level} percentile intervals from {options.draws:,} bootstrap "
-        f"draws (Efron & Tibshirani, 1993; random seed {options.seed}) of whole groups of near "
-        "duplicates (Field & Welsh, 2007), the same draws for every network and condition, so that "
-        "differences are paired."
+        f"draws (Efron & Tibshirani, 1993; expanded after Hesterberg, 2015; random seed "
+        f"{options.seed}) of whole groups of near duplicates (Field & Welsh, 2007), the same draws "
+        "for every network and condition, so that differences are paired."
     )
     if seeds > 1:
         said += (
@@ -263,7 +266,8 @@ def _statistics(
             " The contribution of each quarter of the face is its exact Shapley value (Shapley, "
             "1953; Lundberg & Lee, 2017) in the game whose sixteen coalitions are the visible "
             "quarters and whose value is the mean probability of the label; its intervals are "
-            "percentile intervals, uncorrected."
+            "percentile intervals too, expanded for the number of groups that show an emotion, "
+            "uncorrected."
         )
     return said
 
