@@ -58,4 +58,5 @@ def _extra_of(module: str) -> str | None:
         return "export"
     if top == "av":
         return "video"
-    return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None
+    known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
+    return "study" if top in known else None
