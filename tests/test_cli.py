@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from builders import hemiface
+from hemiface import __version__
 
 
 def in_new_process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +41,11 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_the_version_is_told() -> None:
+    done = in_new_process("--version")
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

@@ -28,13 +28,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.occlusion import CONDITIONS, QUADRANTS, Condition, condition, hide
 from hemiface.tables import write_csv
 
 if TYPE_CHECKING:
+    # Hiding halves of pictures needs no table, and a light install has no pandas.
+    import pandas as pd
+
     from hemiface.data.images import Images
 
 __all__ = [
@@ -232,7 +234,7 @@ def hide_by_lines(
     return result
 
 
-def line_table(lines: FaceLines) -> pd.DataFrame:
+def line_table(lines: FaceLines) -> "pd.DataFrame":
     """Return how far each face's lines lie from the picture's: a row per face, LINE_COLUMNS.
 
     `across_px` is how far the midline passes right of the picture's middle, `down_px` how far the
@@ -242,6 +244,8 @@ def line_table(lines: FaceLines) -> pd.DataFrame:
     that lie on another side of that line than of the picture's middle. Where no lines were found
     (`found` is False) everything else is NaN.
     """
+    import pandas as pd
+
     if len(lines) > _AT_ONCE:
         parts = [slice(at, at + _AT_ONCE) for at in range(0, len(lines), _AT_ONCE)]
         return pd.concat([line_table(lines.subset(part)) for part in parts], ignore_index=True)
@@ -266,12 +270,14 @@ def line_table(lines: FaceLines) -> pd.DataFrame:
     return table[list(LINE_COLUMNS)]
 
 
-def summarise_lines(table: pd.DataFrame) -> pd.DataFrame:
+def summarise_lines(table: "pd.DataFrame") -> "pd.DataFrame":
     """Return a row per split and column of `line_table`: n, mean, sd, p5, median, p95.
 
     `table` is that of `line_table` with a column `split`. Of `found`, mean is the share of faces
     with lines of their own; all else is about those alone.
     """
+    import pandas as pd
+
     rows = []
     for split, part in table.groupby("split", sort=False, observed=True):
         for name in LINE_COLUMNS:
@@ -287,12 +293,14 @@ def summarise_lines(table: pd.DataFrame) -> pd.DataFrame:
 
 def measure_lines(
     images: "Images", splits: Sequence[str], landmarks: FindLandmarks, out: Path
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Write lines.csv (a row per image of `splits`) and line_summary.csv; return the latter.
 
     Raises:
         UsageError: a split is unknown.
     """
+    import pandas as pd
+
     parts = []
     for split in splits:
         part = images.split(split)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hemiface import visible_tiles
 from hemiface.errors import DamagedError, UsageError
@@ -298,15 +299,28 @@ def _verify(model: ShippedModel, path: Path) -> None:
         raise DamagedError(
             f"Model {model.name} is {opened.header['precision']}, but listed as {model.precision}."
         )
-    # Rendering needs pandas, which nobody should wait for who only wants the name of a file.
-    from hemiface.data import phantom
-
-    values = opened.predict(phantom.render([0], seed=0))
+    values = opened.predict(_rendered_face())
     if model.kind == visible_tiles.KIND:
         if not (values >= 0.5).mean() > 0.5:  # NaN included
             raise DamagedError(f"Model {model.name} doesn't see a rendered face.")
     elif not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
         raise DamagedError(f"Model {model.name} gives no probabilities for a rendered face.")
+
+
+def _rendered_face() -> npt.NDArray[np.uint8]:
+    """Return uint8 [1, 48, 48]: an angry face, `phantom.render([0], seed=0)`.
+
+    `phantom` itself makes tables too and needs pandas, which a light install doesn't have.
+    """
+    from hemiface.data.phantom_geometry import draw
+    from hemiface.data.phantom_parameters import Expressiveness, draw_faces
+
+    return draw(
+        draw_faces(
+            np.zeros(1, dtype=np.int64), 0, start=0, expressiveness=Expressiveness(),
+            intensity=None, noise=1.0, pose=True,
+        )
+    )  # fmt: skip
 
 
 def _open(path: Path, kind: str) -> _Network:

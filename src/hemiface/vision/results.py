@@ -37,11 +37,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.visibility import REGIONS, Visibility
@@ -49,7 +50,15 @@ from hemiface.vision.visibility import REGIONS, Visibility
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "FORMATS", "SCHEMA", "FacePrediction", "Faces", "write_rows"]
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "SCHEMA",
+    "FacePrediction",
+    "Faces",
+    "require_formats",
+    "write_rows",
+]
 
 SCHEMA = 2
 FORMATS = ("csv", "parquet", "jsonl")
@@ -179,14 +188,39 @@ class Faces(Sequence[FacePrediction]):
     def __getitem__(self, index: Any) -> Any:
         return self.faces[index]
 
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return one row per face with the columns of the schema."""
-        import pandas as pd
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per face: the columns of the schema, None where a value doesn't apply."""
+        return [one.row() for one in self.faces]
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return `rows` as a table.
+
+        Raises:
+            HemifaceError: pandas isn't installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise HemifaceError(
+                "A DataFrame needs pandas; pip install pandas, or take the same rows from rows()."
+            ) from error
         kinds = {"string": "str", "int64": "Int64", "float64": "float64", "bool": "bool"}
-        rows = [one.row() for one in self.faces]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        table = pd.DataFrame(self.rows(), columns=list(COLUMNS))
         return table.astype({column: kinds[kind] for column, kind in COLUMNS.items()})
+
+
+def require_formats(formats: Sequence[str]) -> None:
+    """Raise unless all of `formats` can be written here.
+
+    Raises:
+        UsageError: one is not of FORMATS.
+        HemifaceError: Parquet is among them and pyarrow isn't installed.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"Format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
+    if "parquet" in formats and find_spec("pyarrow") is None:
+        raise HemifaceError("Parquet needs pyarrow; pip install 'hemiface[parquet]'.")
 
 
 def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[str]) -> list[Path]:
@@ -195,13 +229,11 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
     No more than some thousand rows are in memory at once.
 
     Raises:
-        UsageError: a format is not one of FORMATS.
+        UsageError, HemifaceError: as `require_formats`.
         HemifaceError: the folder can't be written.
     """
+    require_formats(formats)
     writers = {"csv": _csv_rows, "parquet": _parquet_rows, "jsonl": _json_rows}
-    for name in formats:
-        if name not in writers:
-            raise UsageError(f"Format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
     targets = {name: folder / f"faces.{name}" for name in dict.fromkeys(formats)}
     with ExitStack() as stack:
         sinks = [

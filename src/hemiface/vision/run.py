@@ -6,6 +6,7 @@ asked for, `timelines/` where figures of videos were, and a hidden journal, by w
 command goes on where it was killed.
 """
 
+import csv
 import logging
 import re
 from collections import deque
@@ -23,11 +24,10 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
-from hemiface.tables import write_csv
 from hemiface.vision.drawing import annotate, blur_faces
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.results import FORMATS, SCHEMA, Faces, write_rows
+from hemiface.vision.results import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.sources import Source, copy_names, printable
 from hemiface.vision.timeline import write as write_timeline
 from hemiface.vision.video import open_writer, read_frames
@@ -39,6 +39,7 @@ OnProgress = Callable[[str, int, int], None]
 
 _FRAMES_AT_ONCE = 16
 _TOLD_EVERY = 100
+_TOLD = ("kind", "faces", "frames", "error", "note")
 _LEFT_OVER = re.compile(r"\..+\.\d+\.partial\.\w+")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
@@ -94,7 +95,8 @@ def run(
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
             unknown format, or two annotated pictures would have the same name.
         HemifaceError: the folder can't be written, another process writes into it, a camera can't
-            be opened, or there are only videos and PyAV isn't installed.
+            be opened, there are only videos and PyAV isn't installed, or Parquet is asked for and
+            pyarrow isn't.
     """
     _check(formats, pictures, blur, workers, most_frames)
     if timelines:
@@ -125,10 +127,7 @@ def run(
         written = []
         if formats:
             written = write_rows(journal.rows(names), folder, formats)
-            import pandas as pd
-
-            write_csv(pd.DataFrame(told), folder / "sources.csv")
-            written.append(folder / "sources.csv")
+            written.append(_write_sources(told, folder / "sources.csv"))
         for source in sources if timelines else ():
             if source.kind != "photo":
                 target = folder / "timelines" / source.inner.parent
@@ -144,10 +143,8 @@ def _check(
         raise UsageError("Workers and frames must be at least 1.")
     if blur and not pictures:
         raise UsageError("Blurring changes the pictures that --save-image writes; give both.")
-    for name in formats:
-        # Not only when all the work is done and is to be written.
-        if name not in FORMATS:
-            raise UsageError(f"Format {name!r} is unknown; choose from {', '.join(FORMATS)}.")
+    # Not only when all the work is done and is to be written.
+    require_formats(formats)
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
@@ -198,7 +195,15 @@ def _known(source: Source, values: dict[str, Any], note: str) -> dict[str, Any]:
 
 
 def _told(known: dict[str, Any]) -> dict[str, Any]:
-    return {key: known[key] for key in ("kind", "faces", "frames", "error", "note")}
+    return {key: known[key] for key in _TOLD}
+
+
+def _write_sources(told: Sequence[dict[str, Any]], path: Path) -> Path:
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["source", *_TOLD], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(told)
+    return path
 
 
 @dataclass(frozen=True)
