@@ -21,7 +21,7 @@ faces_recall        the share of these that is found
 late_frames         how many frames after it came into view each was first found; one that was never
                     found counts with all the frames that it was there
 
-Writes `benchmarks/following.json`. Needs `hemiface models pull`; about ten minutes.
+Writes `benchmarks/following.json`. Needs `hemiface models pull`; about eight minutes.
 """
 
 import argparse
@@ -253,14 +253,14 @@ def show(what: str, rows: list[dict[str, Any]]) -> None:
             f"{one['precision']:.3f}", str(one["number_changes"]),
             f"{one['number_changes_per_1000']:.1f}", *rest, f"{one['processor_s']:.0f}",
         )  # fmt: skip
-    Console().print(table)
+    Console(width=118).print(table)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photo", type=Path, help="of a group, for a clip made of it")
     parser.add_argument("--clip", type=Path, help="a video of faces")
-    parser.add_argument("--frames", type=int, default=500, help="of the photo's clip")
+    parser.add_argument("--frames", type=int, default=300, help="of the photo's clip")
     parser.add_argument("--out", type=Path, default=HERE / "following.json")
     options = parser.parse_args()
     if not (options.photo or options.clip) or options.frames < 1:

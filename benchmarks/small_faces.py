@@ -77,7 +77,7 @@ def as_they_are(photos: dict[str, Pixels], listed: int, find: Finder) -> list[di
             faces, took = find(pixels, part)
             before = base.setdefault(name, boxes_of(faces))
             overlaps = [blazeface.overlap(one.box, before).max(initial=0) for one in faces]
-            found, new = found + len(faces), new + sum(one < SAME for one in overlaps)
+            found, new = found + len(faces), new + sum(bool(one < SAME) for one in overlaps)
             seconds += took
             if max(pixels.shape) >= 2000:
                 large_s.append(took)
@@ -145,7 +145,7 @@ def in_scenes(photos: dict[str, Pixels], single: list[str], find: Finder) -> lis
                 found, took = find(scene, part)
                 overlaps = [blazeface.overlap(one.box, truth) for one in found]
                 hits = {int(one.argmax()) for one in overlaps if one.max() >= SAME}
-                false = sum(one.max() < SAME for one in overlaps)
+                false = sum(bool(one.max() < SAME) for one in overlaps)
                 rows.append({
                     "width": size[0], "height": size[1], "face_px": px, "part": part,
                     "pasted": len(truth), "found": len(hits), "false": false, "seconds": took,
@@ -168,7 +168,7 @@ def show(result: dict[str, Any]) -> None:
             f"{one['width']} x {one['height']}", str(one["face_px"]), f"1/{one['part']}",
             str(one["pasted"]), str(one["found"]), str(one["false"]), f"{one['seconds']:.2f}",
         )  # fmt: skip
-    Console().print(table, scenes)
+    Console(width=118).print(table, scenes)
 
 
 def main() -> None:
