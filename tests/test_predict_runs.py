@@ -444,7 +444,7 @@ def test_faces_too_small_to_be_looked_for_are_refused(face_networks, model):
     ]
     with pytest.raises(UsageError, match="at least 20"):
         MediaPipeDetector(*files, min_face_px=19)
-    with pytest.raises(UsageError, match="min_face_px"):
+    with pytest.raises(UsageError, match="--min-face"):
         Predictor(model, no_detect=True, min_face_px=30)
     settings = [Predictor(model, min_face_px=one).settings() for one in (None, 30)]
     assert settings[0] != settings[1]

@@ -103,7 +103,10 @@ class Predictor:
         if no_detect and detector is not None:
             raise UsageError("no_detect and a detector exclude each other; give one of them.")
         if min_face_px is not None and (no_detect or detector is not None):
-            raise UsageError("min_face_px is for MediaPipe's networks, which aren't asked here.")
+            raise UsageError(
+                "The size of faces (--min-face) is for MediaPipe's networks, which aren't asked "
+                "here; leave it out."
+            )
         self._hidden = condition(hide) if hide else None
         self.model = OnnxModel.load(_model_path(model))
         self.model_sha256 = sha256_file(self.model.path)
