@@ -21,7 +21,7 @@ faces_recall        the share of these that is found
 late_frames         how many frames after it came into view each was first found; one that was never
                     found counts with all the frames that it was there
 
-Writes `benchmarks/following.json`. Needs `hemiface models pull`; about eight minutes.
+Writes `benchmarks/following.json`. Needs `hemiface models pull`; about eleven minutes.
 """
 
 import argparse
