@@ -32,7 +32,7 @@ def predict(
         int | None,
         typer.Option(
             help="Look for faces down to so many pixels; default a 40th of the picture's longer "
-            "side, at least 20. Half of it takes about three times as long.",
+            "side, at least 20. Half of it takes three times as long.",
             min=20,
         ),
     ] = None,
