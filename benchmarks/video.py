@@ -5,9 +5,11 @@
 
 Makes a clip of 320 x 240 pixels and 25 frames a second in which the photo drifts to and fro
 (without one rendered faces do, which the detector may pass over), and lets the code of `hemiface
-predict` watch it: once all of it, with the process's resident memory noted every 100 frames; and
-its first frames with every frame searched. Photos are looked at by the command itself, start-up
-included. Every measurement is a fresh process. Memory is read from Linux's /proc.
+predict` watch it: once all of it, with the process's resident memory noted every 100 frames; its
+first frames with every frame searched; and its first minute while a blurred copy is written, for
+which frames are held back. Photos are looked at by the command itself, start-up included. Every
+measurement is a fresh process. Memory is read from Linux's /proc. `--note` goes into the results:
+what else the machine did.
 """
 
 import argparse
@@ -31,7 +33,8 @@ from hemiface.files import write_json
 from hemiface.provenance import environment
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import find_sources, run
+from hemiface.vision.run import run
+from hemiface.vision.sources import find_sources
 from hemiface.vision.video import open_writer
 from hemiface.vision.watching import SEARCH_EVERY
 
@@ -39,6 +42,8 @@ HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, FPS = 320, 240, 25
 SEARCHED_FRAMES = 100
 """So many are also watched with every frame searched."""
+BLURRED_FRAMES = 1500
+"""So many are also watched while a blurred copy is written."""
 
 
 def make_clip(path: Path, frames: int, photo: Path | None) -> None:
@@ -70,7 +75,9 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def watch(clip: Path, model: str | None, search_every: int, most: int | None) -> dict[str, Any]:
+def watch(
+    clip: Path, model: str | None, search_every: int, most: int | None, blur: bool
+) -> dict[str, Any]:
     """Return what watching the clip took; for a process of its own."""
     predictor = Predictor(model)
     seen: list[tuple[int, float]] = []
@@ -84,6 +91,8 @@ def watch(clip: Path, model: str | None, search_every: int, most: int | None) ->
             formats=("parquet",),
             most_frames=most,
             search_every=search_every,
+            pictures=blur,
+            blur=blur,
             on_progress=lambda _, frames, __: seen.append((frames, resident_mib())),
         ) as done,
     ):
@@ -101,9 +110,12 @@ def watch(clip: Path, model: str | None, search_every: int, most: int | None) ->
 
 
 def growth_mib(memory: list[list[float]]) -> float | None:
-    """Return by how much memory grew an hour (90,000 frames) after the first tenth of a video."""
+    """Return by how much memory grew an hour (90,000 frames) after the first tenth of a video.
+
+    None of less than a minute, of which nothing can be said.
+    """
     later = np.array(memory[len(memory) // 10 :], dtype=float)
-    if len(later) < 2:
+    if len(later) < 15:
         return None
     return round(float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 3600 * FPS, 2)
 
@@ -136,7 +148,13 @@ def predict_photos(source: Path, model: str | None) -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
-    result: dict[str, Any] = {"load_before": os.getloadavg()[0], **environment()}
+    result: dict[str, Any] = {
+        "note": options.note,
+        "minutes": options.minutes,
+        "cores_allowed": len(os.sched_getaffinity(0)),
+        "load_before": os.getloadavg()[0],
+        **environment(),
+    }
     with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip, round(options.minutes * 60 * FPS), options.photo)
@@ -147,16 +165,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         result["video_every_frame_searched"] = in_a_process(
             *shared, "--search-every", 1, "--frames", SEARCHED_FRAMES
         )
+        result["video_blurred"] = in_a_process(
+            *shared, "--search-every", SEARCH_EVERY, "--frames", BLURRED_FRAMES, "--blur"
+        )
     if options.photo:
         result["one_photo"] = predict_photos(options.photo, options.model)
     if options.photos:
         result["photos"] = predict_photos(options.photos, options.model)
+    result["load_after"] = os.getloadavg()[0]
     return result
 
 
 def show(result: dict[str, Any]) -> None:
     table = Table("", "sources or frames", "faces", "seconds", "per second")
-    for name in ("video", "video_every_frame_searched", "one_photo", "photos"):
+    for name in ("video", "video_every_frame_searched", "video_blurred", "one_photo", "photos"):
         if name in result:
             one = result[name]
             count = one["frames"] if "frames" in one else one["photos"]
@@ -184,12 +206,16 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photos to look at too")
     parser.add_argument("--model", help="default: the shipped one")
     parser.add_argument("--out", type=Path, default=HERE / "video.json")
+    parser.add_argument("--note", default="", help="what else the machine did, for the results")
     parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--search-every", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--frames", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--blur", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.watch:
-        found = watch(options.watch, options.model, options.search_every, options.frames)
+        found = watch(
+            options.watch, options.model, options.search_every, options.frames, options.blur
+        )
         print(json.dumps(found))
         return
     if options.minutes * 60 * FPS < 1:

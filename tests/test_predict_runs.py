@@ -20,8 +20,10 @@ from PIL import Image
 
 from builders import hemiface, linear_model
 from hemiface.data import phantom
+from hemiface.errors import UsageError
 from hemiface.vision.detector import MediaPipeDetector
 from hemiface.vision.journal import Journal
+from hemiface.vision.predictor import Predictor
 from test_photos import bomb
 
 NETWORKS = pytest.mark.usefixtures("face_networks")
@@ -413,3 +415,36 @@ def test_turned_faces_are_found_where_they_are(shared_data, face_networks, angle
     # Pillow turns against the clock, and y goes down.
     found = -np.degrees(np.arctan2(across[1], across[0]))
     assert abs((found - angle + 180) % 360 - 180) < 12
+
+
+@NETWORKS
+def test_smaller_faces_are_found_when_asked_for(shared_data, face_networks):
+    files = [
+        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
+    ]
+    canvas = Image.new("RGB", (1600, 1000), (120, 130, 140))
+    with Image.open(shared_data / "photos" / "obama_official.jpg") as photo:
+        canvas.paste(photo.resize((400, 500)), (100, 100))
+        canvas.paste(photo.resize((72, 90), Image.Resampling.BOX), (1200, 700))
+    pixels = np.array(canvas)
+    (large,) = MediaPipeDetector(*files).detect(pixels)
+    both = MediaPipeDetector(*files, min_face_px=20).detect(pixels)
+    np.testing.assert_allclose(both[0].box, large.box, atol=2)
+    (small,) = both[1:]
+    assert 20 < (small.box[1] - small.box[0]).max() < 24
+    # The same photo, reduced: the face is at the same place in it.
+    expected = (large.box - [100, 100]) * 72 / 400 + [1200, 700]
+    np.testing.assert_allclose(small.box, expected, atol=4)
+
+
+@NETWORKS
+def test_faces_too_small_to_be_looked_for_are_refused(face_networks, model):
+    files = [
+        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
+    ]
+    with pytest.raises(UsageError, match="at least 20"):
+        MediaPipeDetector(*files, min_face_px=19)
+    with pytest.raises(UsageError, match="--min-face"):
+        Predictor(model, no_detect=True, min_face_px=30)
+    settings = [Predictor(model, min_face_px=one).settings() for one in (None, 30)]
+    assert settings[0] != settings[1]

@@ -40,6 +40,7 @@ def predict(
     model: str | None,
     hide: str | None,
     no_detect: bool,
+    min_face: int | None,
     out: Path | None,
     formats: Sequence[str],
     abstain_below: float | None,
@@ -79,6 +80,7 @@ def predict(
                 predictor = Predictor(
                     model,
                     no_detect=no_detect,
+                    min_face_px=min_face,
                     hide=hide,
                     abstain_below=abstain_below,
                     flip=flip,

@@ -21,7 +21,14 @@ from hemiface.errors import UsageError
 from hemiface.vision import blazeface
 from hemiface.vision.alignment import can_align
 from hemiface.vision.litert import TfliteNetwork
-from hemiface.vision.views import cut_out, is_cut, square, tile_views, whole_views
+from hemiface.vision.views import (
+    LEAST_FACE_PX,
+    cut_out,
+    is_cut,
+    square,
+    tile_views,
+    whole_views,
+)
 
 __all__ = ["Detector", "FollowingDetector", "FoundFace", "MediaPipeDetector"]
 
@@ -83,8 +90,9 @@ class FollowingDetector(Detector, Protocol):
 class MediaPipeDetector:
     """BlazeFace and face mesh on LiteRT; one object serves any number of threads at once.
 
-    `smallest_face` is the smallest face to look for as a share of the photo's longer side; a face
-    of fewer than 20 px is never looked for. `least_score` and `least_presence` are what both
+    `min_face_px` is the longer side of the smallest face to look for, by default a 40th of the
+    photo's longer side and at least 20 px; with half of it a large photo takes about three times as
+    long. `least_score` and `least_presence` are what both
     networks must reach, and the product of the two must reach 0.55 (chance patterns in tiles just
     pass each network). Where no face is surely upright, the photo is turned by quarters and
     searched again.
@@ -99,12 +107,13 @@ class MediaPipeDetector:
         detection: str | Path,
         landmarks: str | Path,
         *,
-        smallest_face: float = 1 / 40,
+        min_face_px: int | None = None,
         least_score: float = 0.5,
         least_presence: float = 0.5,
     ) -> None:
+        if min_face_px is not None and min_face_px < LEAST_FACE_PX:
+            raise UsageError(f"min_face_px must be at least {LEAST_FACE_PX}, got {min_face_px}.")
         for name, value in {
-            "smallest_face": smallest_face,
             "least_score": least_score,
             "least_presence": least_presence,
         }.items():
@@ -112,7 +121,7 @@ class MediaPipeDetector:
                 raise UsageError(f"{name} must lie in 0..1, got {value}.")
         self._detection = TfliteNetwork(detection)
         self._landmarks = TfliteNetwork(landmarks)
-        self._smallest = smallest_face
+        self._smallest_px = min_face_px
         self._least_score = least_score
         self._least_presence = least_presence
 
@@ -160,7 +169,7 @@ class MediaPipeDetector:
         """Return boxes with keypoints [n, 8, 2] in pixels of the photo, and scores, best first."""
         return _best_first(
             self._in_view(*view)
-            for view in chain(whole_views(photo), tile_views(photo, self._smallest))
+            for view in chain(whole_views(photo), tile_views(photo, self._smallest_px))
         )
 
     def _in_view(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from hemiface.vision.results import FacePrediction
 
-__all__ = ["annotate", "blur_faces"]
+__all__ = ["annotate", "blur"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -52,15 +52,14 @@ def _write(
     cv2.putText(drawn, text, (x, y), font, size, colour, thick, cv2.LINE_AA)
 
 
-def blur_faces(pixels: Pixels, faces: Iterable[FacePrediction]) -> Pixels:
-    """Return a copy in which every face is reduced to six by six soft cells and some around it.
+def blur(pixels: Pixels, boxes: Iterable[tuple[float, float, float, float]]) -> Pixels:
+    """Return a copy in which every box and a quarter more on each side is six by six soft cells.
 
-    What is left can't be turned back: a face becomes 36 colours.
+    What is left can't be turned back: a face becomes 36 colours. Boxes are x, y, width, height.
     """
     drawn = np.ascontiguousarray(pixels).copy()
     height, width = pixels.shape[:2]
-    for face in faces:
-        x, y, w, h = face.box_px
+    for x, y, w, h in boxes:
         left, top = max(int(x - _BLUR_MARGIN * w), 0), max(int(y - _BLUR_MARGIN * h), 0)
         right = min(int(x + (1 + _BLUR_MARGIN) * w) + 1, width)
         bottom = min(int(y + (1 + _BLUR_MARGIN) * h) + 1, height)

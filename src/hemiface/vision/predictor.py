@@ -67,12 +67,14 @@ class Predictor:
     `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the
     first of these). `detector` is anything that fits the Detector protocol (default: MediaPipe's
     two networks, see `hemiface.vision.assets`); `no_detect` takes each picture's central square for
-    one upright face crop. `hide` is the condition under which everybody is seen, such as `lower`
-    for masks: that part is hidden from the network, filled as in its training. Below a confidence
-    of `abstain_below` no label is given (default: what the model's calibration says, 0 without
-    one), nor where less than LEAST_VISIBLE of a face can be seen. `flip` averages with the mirrored
-    view. `most_pixels` limits what a picture may unpack to. `estimate` lets the shipped network for
-    visibility say what lies over each face, unless `hide` declares it.
+    one upright face crop. `min_face_px` is the smallest face that MediaPipe's networks look for
+    (default: a 40th of the picture's longer side). `hide` is the condition under which everybody is
+    seen, such as `lower` for masks: that part is hidden from the network, filled as in its
+    training. Below a confidence of `abstain_below` no label is given (default: what the model's
+    calibration says, 0 without one), nor where less than LEAST_VISIBLE of a face can be seen.
+    `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
+    `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
+    declares it.
 
     Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
     temperature for what is visible of each face; see `hemiface.temperatures`.
@@ -89,6 +91,7 @@ class Predictor:
         *,
         detector: Detector | None = None,
         no_detect: bool = False,
+        min_face_px: int | None = None,
         hide: str | None = None,
         abstain_below: float | None = None,
         flip: bool = False,
@@ -99,14 +102,20 @@ class Predictor:
             raise UsageError(f"abstain_below must lie in 0..1, got {abstain_below}.")
         if no_detect and detector is not None:
             raise UsageError("no_detect and a detector exclude each other; give one of them.")
+        if min_face_px is not None and (no_detect or detector is not None):
+            raise UsageError(
+                "The size of faces (--min-face) is for MediaPipe's networks, which aren't asked "
+                "here; leave it out."
+            )
         self._hidden = condition(hide) if hide else None
         self.model = OnnxModel.load(_model_path(model))
         self.model_sha256 = sha256_file(self.model.path)
         self._detector = detector
         if detector is None and not no_detect:
             self._detector = MediaPipeDetector(
-                assets.path_of("detection"), assets.path_of("landmarks")
+                assets.path_of("detection"), assets.path_of("landmarks"), min_face_px=min_face_px
             )
+        self._min_face_px = min_face_px
         self._flip = flip
         known = ModelCalibration.beside(self.model.path, self.model_sha256)
         self.calibration: View | None = known.views.get(VIEWS[flip]) if known else None
@@ -131,6 +140,7 @@ class Predictor:
         return {
             "model_sha256": self.model_sha256,
             "detector": type(self._detector).__name__,
+            "min_face_px": self._min_face_px,
             "hide": self.hidden,
             "abstain_below": self.abstain_below,
             "temperatures": dict(self.calibration.temperatures) if self.calibration else None,

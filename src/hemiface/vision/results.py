@@ -2,7 +2,8 @@
 
 Schema version 2 (column `schema`; version 1 knew no estimated visibility). Positions are pixels of
 the upright photo; x to the right, y down; they may lie beyond its border. Sides are the viewer's.
-What doesn't apply is empty.
+What doesn't apply is empty. A row is a face that was detected in that very frame: a frame in which
+detection misses a face has no row for it, also where `--blur` hides the place.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos

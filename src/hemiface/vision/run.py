@@ -10,7 +10,7 @@ import csv
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,13 +24,14 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
-from hemiface.vision.drawing import annotate, blur_faces
+from hemiface.vision.blurring import Box, Covers, frames_ahead
+from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
 from hemiface.vision.results import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.sources import Source, copy_names, printable
 from hemiface.vision.timeline import write as write_timeline
-from hemiface.vision.video import open_writer, read_frames
+from hemiface.vision.video import VideoWriter, open_writer, read_frames
 from hemiface.vision.watching import SEARCH_EVERY, Watch
 
 __all__ = ["Outcome", "run"]
@@ -217,13 +218,34 @@ class _Copies:
     def path(self, source: Source) -> Path:
         return self.folder / self.names[source.name]
 
-    def drawn(self, frame: Frame, faces: Faces) -> Any:
-        pixels = blur_faces(frame.pixels, faces) if self.blur else frame.pixels
+    def drawn(self, frame: Frame, faces: Faces, boxes: Sequence[Box]) -> Any:
+        pixels = blur(frame.pixels, boxes) if self.blur else frame.pixels
         return annotate(pixels, faces)
 
     def save(self, source: Source, frame: Frame, faces: Faces) -> None:
         with atomic_path(self.path(source)) as partial:
-            Image.fromarray(self.drawn(frame, faces)).save(partial)
+            picture = self.drawn(frame, faces, [face.box_px for face in faces])
+            Image.fromarray(picture).save(partial)
+
+
+class _Film:
+    """The annotated copy of a video, written while it is watched; see `open_writer`."""
+
+    def __init__(self, copies: _Copies, writer: VideoWriter, search_every: int) -> None:
+        self._copies = copies
+        self._writer = writer
+        # Only blurring needs to know what comes.
+        self._covers = Covers(frames_ahead(search_every) if copies.blur else 0)
+
+    def add(self, frame: Frame, faces: Faces) -> None:
+        self._write(self._covers.add(frame, faces))
+
+    def finish(self) -> None:
+        self._write(self._covers.rest())
+
+    def _write(self, ready: Iterable[tuple[Frame, Faces, list[Box]]]) -> None:
+        for frame, faces, boxes in ready:
+            self._writer.add(self._copies.drawn(frame, faces, boxes), frame.timestamp_s)
 
 
 def _photos(
@@ -271,16 +293,17 @@ def _watch(
     read = (replace(frame, source=source.name) for frame in read_frames(source.path))
     stream = islice(read, most_frames)
     with ExitStack() as stack:
-        writer = None
+        film = None
         while True:
             part, error = _some(stream, source.kind)
             # No file for a video without a frame.
-            if copies is not None and writer is None and part:
+            if copies is not None and film is None and part:
                 writer = stack.enter_context(open_writer(copies.path(source)))
+                film = _Film(copies, writer, watch.search_every)
             rows: list[dict[str, Any]] = []
             for frame, found in zip(part, watch.predict_frames(part), strict=True):
-                if writer is not None and copies is not None:
-                    writer.add(copies.drawn(frame, found), frame.timestamp_s)
+                if film is not None:
+                    film.add(frame, found)
                 rows += [face.row() for face in found]
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
@@ -289,9 +312,11 @@ def _watch(
                 journal.add(source.name, rows)
             if len(part) < _FRAMES_AT_ONCE:
                 break
+        if film is not None:
+            film.finish()
     if not frames and not error:
         error = f"Video {source.name} has no frames; get it again."
-    note = "sound isn't kept" if writer is not None and source.kind == "video" else ""
+    note = "sound isn't kept" if film is not None and source.kind == "video" else ""
     known = {"faces": faces, "frames": frames, "error": error}
     journal.end(source.name, _known(source, known, note))
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hemiface.vision import blazeface
 
-__all__ = ["View", "cut_out", "is_cut", "square", "tile_views", "whole_views"]
+__all__ = ["LEAST_FACE_PX", "View", "cut_out", "is_cut", "square", "tile_views", "whole_views"]
 
 Floats = npt.NDArray[np.float64]
 Photo = npt.NDArray[np.uint8]
@@ -24,6 +24,11 @@ _MARGIN = 0.25
 """Share of the photo's longer side that the padded view adds on each side."""
 _SMALLEST_IN_TILE_PX = 24
 """What BlazeFace still finds reliably in its input."""
+LEAST_FACE_PX = 20
+"""Smaller faces are never looked for: too little is left to see in them."""
+_SMALLEST_SHARE = 1 / 40
+"""Of the photo's longer side: what is looked for where nothing else is asked. Every halving takes
+four times as many tiles."""
 
 
 def whole_views(photo: Photo) -> Iterator[View]:
@@ -32,11 +37,15 @@ def whole_views(photo: Photo) -> Iterator[View]:
     yield _whole(photo, round(_TILE_PX / (1 + 2 * _MARGIN)))
 
 
-def tile_views(photo: Photo, smallest: float) -> Iterator[View]:
-    """Yield squares of 128 px of larger versions of the photo."""
+def tile_views(photo: Photo, smallest_px: float | None) -> Iterator[View]:
+    """Yield squares of 128 px of larger versions of the photo, for faces of `smallest_px` and more.
+
+    None stands for a 40th of the photo's longer side, at least LEAST_FACE_PX.
+    """
     height, width = photo.shape[:2]
     longer = max(height, width)
-    smallest_px = max(20.0, smallest * longer)
+    if smallest_px is None:
+        smallest_px = max(float(LEAST_FACE_PX), _SMALLEST_SHARE * longer)
     side = 2 * _TILE_PX
     # A level finds faces of _SMALLEST_IN_TILE_PX; the one before found those twice as large.
     while longer * _SMALLEST_IN_TILE_PX / (side / 2) > smallest_px and side < 2 * longer:

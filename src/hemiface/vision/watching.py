@@ -40,7 +40,7 @@ class Watch:
         if search_every < 1:
             raise UsageError(f"search_every must be at least 1, got {search_every}.")
         self._predictor = predictor
-        self._every = search_every
+        self.search_every = search_every
         self._tracker = Tracker()
         self._known: list[FoundFace] = []
         self._left = 0
@@ -67,7 +67,7 @@ class Watch:
             search = self._lost(faces)
         if search:
             faces = self._predictor.see(pixels)
-            self._left = self._every
+            self._left = self.search_every
         self._left -= 1
         self._known = [face.found for face in faces]
         return faces
