@@ -1,5 +1,9 @@
 import os
 from collections.abc import Iterator
+
+# Before anything imports torch or numpy: workers share the cores already.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 
 import pytest
