@@ -13,7 +13,7 @@ functions that a study uses: `importance`, `laterality`, `comparisons`. What is 
 The first two answer whether the planted order is found, with intervals, for every seed and for
 their mean. The third, with `false_alarms`, answers how often each test cries wolf over resampled
 data sets. Every training, prediction and data set is kept in --runs: the same command goes on where
-it was. Sized for two CPU cores and about ten minutes.
+it was. Sized for two CPU cores and about half an hour.
 """
 
 import argparse
