@@ -13,6 +13,7 @@ from hemiface.tables import EMOTIONS
 N = 1400
 LABELS = np.arange(N) % 7
 HAPPY = EMOTIONS.index("happy")
+SIDES = ("left", "right")
 
 
 def described(table: pd.DataFrame, **info: object) -> pd.DataFrame:
@@ -157,6 +158,27 @@ class TestMirrorControl:
         less = short[short["image"] < f"{700:016x}"]
         with pytest.raises(UsageError, match="lack models, conditions or images"):
             laterality(plain, less)
+
+    def test_the_control_needs_only_what_is_compared(self):
+        # What a specialist of one side does under the other is compared with nothing.
+        def study(mirrored: bool) -> list[pd.DataFrame]:
+            return [
+                side_table(share, share, model=f"{name}-seed0", mirrored=mirrored, swap=mirrored)
+                for name, share in (("left", 0.6), ("right", 0.3))
+            ]
+
+        def whole(parts: list[pd.DataFrame], mirrored: bool) -> pd.DataFrame:
+            return described(pd.concat(parts, ignore_index=True), mirrored=mirrored)
+
+        plain, control = whole(study(False), False), study(True)
+        home = [one[one["condition"] == name] for one, name in zip(control, SIDES, strict=True)]
+        found = laterality(plain, whole(home, True))
+        pd.testing.assert_frame_equal(found, laterality(plain, whole(control, True)))
+        assert set(found["model"]) == {"left and right"}
+        with pytest.raises(UsageError, match="lack models, conditions or images"):
+            laterality(
+                plain, whole([control[0], control[1][control[1]["condition"] == "left"]], True)
+            )
 
 
 class TestWhatIsCompared:

@@ -168,9 +168,12 @@ def laterality(
         controlled = predictions["condition"].isin(mirrored["condition"].unique())
         predictions = predictions[controlled]
     plain = _sums(predictions, protocol, draws, seed)
-    flipped = None if mirrored is None else _mirrored_sums(mirrored, plain, protocol, draws, seed)
+    contrasts = list(_contrasts(predictions, names, plain.aligned))
+    flipped = None
+    if mirrored is not None:
+        flipped = _mirrored_sums(mirrored, plain, _cells(contrasts), protocol, draws, seed)
     rows: list[tuple[Any, ...]] = []
-    for contrast in _contrasts(predictions, names, plain.aligned):
+    for contrast in contrasts:
         models = contrast.left_models + contrast.right_models
         warning = _warning([flips.get(one) for one in models], bool(info.get("flip")))
         for part, (left, right) in _parts(contrast, plain, flipped).items():
@@ -280,8 +283,23 @@ def _sums(predictions: pd.DataFrame, protocol: str, draws: int, seed: int) -> _S
     return _Sums(aligned, measures.astype(np.float64), weights, counts @ weights)
 
 
+def _cells(contrasts: Sequence[_Contrast]) -> set[tuple[str, str]]:
+    """Return the (model ID, condition) that the contrasts are made of."""
+    return {
+        (model, key)
+        for one in contrasts
+        for key, models in ((one.left, one.left_models), (one.right, one.right_models))
+        for model in models
+    }
+
+
 def _mirrored_sums(
-    mirrored: pd.DataFrame, plain: _Sums, protocol: str, draws: int, seed: int
+    mirrored: pd.DataFrame,
+    plain: _Sums,
+    needed: set[tuple[str, str]],
+    protocol: str,
+    draws: int,
+    seed: int,
 ) -> _Sums:
     if not mirrored.attrs.get("hemiface", {}).get("mirrored", False):
         raise UsageError(
@@ -289,7 +307,7 @@ def _mirrored_sums(
             "make them with evaluate --mirrored."
         )
     sums = _sums(mirrored, protocol, draws, seed)
-    missing = set(plain.aligned.cells) - set(sums.aligned.cells)
+    missing = needed - set(sums.aligned.cells)
     same = np.array_equal(plain.aligned.labels, sums.aligned.labels)
     if missing or not same or not np.array_equal(plain.aligned.groups, sums.aligned.groups):
         raise UsageError(
