@@ -1,6 +1,7 @@
 """The texts of the report that don't depend on scores: what was done, methods, sources."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -116,6 +117,18 @@ def data_rows(predictions: pd.DataFrame, images: Images | None) -> Pairs:
     return [*rows, ("Hidden in the test", ", ".join(conditions))]
 
 
+def _trained_on(described: Mapping[str, Any]) -> str:
+    """Return what a model saw hidden, each condition once and how often it was drawn.
+
+    >>> _trained_on({"conditions": ["full", "upper", "upper"]})
+    'full, 2 × upper'
+    """
+    counts = Counter(described.get("conditions") or ())
+    if not counts:
+        return str(described.get("trained_on") or "")
+    return ", ".join(f"{n} × {key}" if n > 1 else str(key) for key, n in counts.items())
+
+
 def model_rows(
     predictions: pd.DataFrame, described: Iterable[Mapping[str, Any]]
 ) -> dict[str, list[Any]]:
@@ -127,7 +140,7 @@ def model_rows(
         one = known.get(model, {})
         flips = {True: "yes", False: "no"}.get(one.get("flips"), "–")  # type: ignore[arg-type]
         hashes = [str(one.get(key) or "–")[:16] for key in ("config_hash", "data_hash")]
-        rows.append([model, str(one.get("trained_on") or name), str(seed), flips, *hashes])
+        rows.append([model, _trained_on(one) or name, str(seed), flips, *hashes])
     return {"columns": columns, "rows": rows}
 
 

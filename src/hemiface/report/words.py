@@ -50,6 +50,8 @@ def region(condition: str) -> str:
     ... # doctest: +NORMALIZE_WHITESPACE
     ('the upper half', 'all but the upper-left quarter',
      'the upper-left and lower-right quarters', 'the left half (fill: mean)')
+    >>> region("random-50")
+    'a random 50 % of the face'
     """
     name, _, fill = condition.partition("@")
     if name in ("upper", "lower", "left", "right"):
@@ -59,9 +61,16 @@ def region(condition: str) -> str:
         words = f"the upper-{sides[0]} and lower-{sides[1]} quarters"
     elif name.startswith("only-"):
         words = f"all but the {name.removeprefix('only-')} quarter"
+    elif name.startswith("random-"):
+        words = f"a random {name.removeprefix('random-')} % of the face"
     else:
         words = {"full": "nothing", "none": "everything"}.get(name, f"the {name} quarter")
     return f"{words} (fill: {fill})" if fill else words
+
+
+def _is_control(name: str) -> bool:
+    """Return whether other parts of each face are hidden: a control, no part of a face."""
+    return name.startswith("random-")
 
 
 def overlap(one: Score, other: Score) -> bool:
@@ -177,7 +186,11 @@ def _baseline(
 
 def _robustness(scores: Mapping[tuple[str, str], Score], base: str) -> list[str]:
     hidden = _defined(
-        {c: s for (model, c), s in scores.items() if model == base and c not in ("full", "none")}
+        {
+            c: s
+            for (model, c), s in scores.items()
+            if model == base and c not in ("full", "none") and not _is_control(c)
+        }
     )
     if not hidden:
         return []
@@ -252,7 +265,9 @@ def _specialists(scores: Mapping[tuple[str, str], Score]) -> list[str]:
 
 
 def _generalist(scores: Mapping[tuple[str, str], Score]) -> list[str]:
-    general = _defined({c: s for (model, c), s in scores.items() if model == "any" and c != "none"})
+    general = _defined(
+        {c: s for (m, c), s in scores.items() if m == "any" and c != "none" and not _is_control(c)}
+    )
     if not general:
         return []
     low, high = (f(general, key=lambda name: general[name].value) for f in (min, max))
