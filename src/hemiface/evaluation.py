@@ -133,6 +133,18 @@ def evaluate(
         base["halves"] = lines.words
         # The mirrored lines of the picture, not those found in its mirror image.
         lines = lines.mirrored() if mirrored else lines
+    # Before the work: afterwards the files may be others, or gone.
+    mark = fingerprint(
+        bundles,
+        images,
+        [one.key for one in chosen],
+        splits,
+        flip,
+        mirrored,
+        crop_px=crop_px,
+        rows_hash=picked["hash"] if picked else None,
+        lines=lines,
+    )
     cells = []
     for row, path in zip(models, bundles, strict=True):
         predictor = _load(path, target)
@@ -167,17 +179,7 @@ def evaluate(
         "mirrored": mirrored,
         "halves": "image" if lines is None else "face",
         "fallbacks": 0 if lines is None else int((~lines.found).sum()),
-        "fingerprint": fingerprint(
-            bundles,
-            images,
-            [one.key for one in chosen],
-            splits,
-            flip,
-            mirrored,
-            crop_px=crop_px,
-            rows_hash=picked["hash"] if picked else None,
-            lines=lines,
-        ),
+        "fingerprint": mark,
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
     }
