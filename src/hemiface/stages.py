@@ -122,14 +122,19 @@ def _train_all(
     book: "_Book",
     device: str,
     on_progress: OnProgress | None,
-) -> list[Path]:
-    """Train the baseline of each seed, then everything that starts or learns from it."""
+) -> dict[Path, str]:
+    """Train the baseline of each seed, then everything that starts or learns from it.
+
+    Returns each Bundle's file and the name of its model.
+    """
     from hemiface.train import fit, task
 
-    bundles = []
+    bundles = {}
+    # The generalist before the specialists, which may start from it.
+    names = sorted(config.models, key=lambda name: (name != "full", name != "any"))
     for seed in config.seeds:
         done: dict[str, Path] = {}
-        for name in _in_order(config):
+        for name in names:
             start = "full" if name == "any" else config.finetune_from
             job = task(config, name, seed, init=done.get(start), baseline=done.get("full"))
             place = folder / "models" / job.model_id
@@ -147,14 +152,14 @@ def _train_all(
                 keeps=place / "bundle.safetensors",
             )
             done[name] = bundle
-            bundles.append(bundle)
+            bundles[bundle] = name
     return bundles
 
 
 def _evaluate(
     config: Config,
     images: Images,
-    bundles: list[Path],
+    bundles: dict[Path, str],
     folder: Path,
     book: "_Book",
     device: str,
@@ -166,18 +171,17 @@ def _evaluate(
     present = set(images.table["split"])
     splits = tuple(split for split in options.splits if split in present)
     target = folder / "predictions.parquet"
-    tasks = [(seed, name) for seed in config.seeds for name in _in_order(config)]
+    for_specialists = options.specialist_conditions or options.conditions
     keys = {
-        bundle: options.conditions
-        if name in ("full", "any")
-        else options.specialist_conditions or options.conditions
-        for bundle, (_, name) in zip(bundles, tasks, strict=True)
+        bundle: options.conditions if name in ("full", "any") else for_specialists
+        for bundle, name in bundles.items()
     }
     cells = sum(map(len, keys.values()))
-
-    def mark(bundle: Path) -> str:
-        hidden = keys[bundle]
-        return fingerprint([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
+    marks = {
+        bundle: fingerprint([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
+        for bundle, hidden in keys.items()
+    }
+    whole = hash_json(list(marks.values()))
 
     def score(bundle: Path, before: int) -> Path:
         def on_cell(done: int, _: int, what: str) -> None:
@@ -205,7 +209,7 @@ def _evaluate(
         for bundle in bundles:
             part = book.run(
                 f"{bundle.parent.name} predictions",
-                mark(bundle),
+                marks[bundle],
                 lambda bundle=bundle, before=before: score(bundle, before),  # type: ignore[misc]
                 keeps=bundle.with_name(target.name),
             )
@@ -215,16 +219,7 @@ def _evaluate(
         write_predictions(joined, target, {**joined.attrs["hemiface"], "fingerprint": whole})
         return target
 
-    whole = hash_json([mark(bundle) for bundle in bundles])
     book.run("predictions", whole, run, keeps=target)
-
-
-def _in_order(config: Config) -> list[str]:
-    """Return the models with the baseline first and the generalist next.
-
-    Others start from the first and may start from the second.
-    """
-    return sorted(config.models, key=lambda name: (name != "full", name != "any"))
 
 
 def _report(config: Config, folder: Path, book: "_Book") -> None:
