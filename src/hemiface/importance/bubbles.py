@@ -16,10 +16,10 @@ from hemiface.importance.game import (
     VALUE_FUNCTIONS,
     image_values,
     means_over_draws,
-    sample_and_draws,
 )
 from hemiface.importance.regions import intervals
 from hemiface.metrics import ratio
+from hemiface.statistics import sample_and_draws
 from hemiface.tables import FER2013_SIZE_PX, label_indices
 from hemiface.tiles import TILE_ROWS, TILES, apertures, tile_map
 

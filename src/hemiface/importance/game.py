@@ -15,7 +15,7 @@ import pandas as pd
 from hemiface.errors import DamagedError, UsageError
 from hemiface.metrics import log_losses, model_names, ratio, select_protocol
 from hemiface.occlusion import COALITIONS, QUADRANTS
-from hemiface.statistics import group_weights
+from hemiface.statistics import sample_and_draws
 from hemiface.tables import EMOTIONS, label_indices, probabilities
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "means_over_draws",
     "play",
     "playable",
-    "sample_and_draws",
 ]
 
 log = logging.getLogger(__name__)
@@ -96,12 +95,6 @@ def image_values(predictions: pd.DataFrame) -> Floats:
     truth = values[np.arange(len(labels)), labels]
     correct = values.argmax(axis=1) == labels
     return np.stack([truth, correct, -log_losses(values, labels)], axis=1)
-
-
-def sample_and_draws(groups: int, draws: int, seed: int) -> npt.NDArray[np.int16]:
-    """Return int16 [groups, 1 + draws]: the sample itself, then `statistics.group_weights`."""
-    sample = np.ones((groups, 1), dtype=np.int16)
-    return np.hstack([sample, group_weights(groups, draws, seed)])
 
 
 def means_over_draws(

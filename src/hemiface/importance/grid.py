@@ -24,10 +24,10 @@ from hemiface.importance.game import (
     Scale,
     image_values,
     means_over_draws,
-    sample_and_draws,
 )
 from hemiface.importance.regions import BETWEEN, intervals
 from hemiface.metrics import model_names
+from hemiface.statistics import sample_and_draws
 from hemiface.tables import PROBABILITY_COLUMNS, label_indices, read_table
 from hemiface.tiles import TILE_COLUMNS, TILE_ROWS, TILES, place, unpack
 
