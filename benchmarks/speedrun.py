@@ -11,6 +11,7 @@ was started is listed, whether it reached 66.49 % or not.
 import argparse
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ _CELL = "model == 'full' and condition == 'full' and metric == 'accuracy'"
 TARGET = float(published().query(_CELL)["value"].iloc[0])
 """Accuracy of the original's baseline on whole faces."""
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "speedrun.toml"
+BUNDLE = "bundle.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(run(options, seed, Path(folder)))
+            if options.keep:
+                options.keep.mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path(folder) / BUNDLE, options.keep / f"seed{seed}.safetensors")
         # After every run, so that one which is interrupted loses itself only.
         write_csv(pd.DataFrame(rows), options.out / "runs.csv")
         print(_sentence(rows[-1]), flush=True)
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
     """Train and score once; return what runs.csv says of it."""
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    bundle, table = folder / "bundle.safetensors", folder / "predictions.parquet"
+    bundle, table = folder / BUNDLE, folder / "predictions.parquet"
     where = ["--data", options.data, "--device", options.device]
     settings = [word for one in options.settings for word in ("--set", one)]
     started = time.perf_counter()
@@ -112,6 +117,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs.csv")
+    parser.add_argument("--keep", type=Path, help="folder for the trained networks, if wanted")
     return parser.parse_args(arguments)
 
 

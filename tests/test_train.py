@@ -304,6 +304,30 @@ def test_options_train(options: dict[str, object], images: Images, tmp_path: Pat
     assert Bundle.load(bundle).provenance["recipe"]["train"]["optimizer"] == config.train.optimizer
 
 
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"architecture": "aarch64"}, "bf16"),
+    ],
+)
+def test_a_processor_without_bf16_computes_fp32_and_says_so(
+    able: dict[str, object],
+    expected: str,
+    images: Images,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    config = small(epochs=1, precision="bf16", batch_size=8)
+    bundle = fit(task(config, "full", max_steps=1), images, tmp_path, device="cpu")
+    assert Bundle.load(bundle).provenance["precision"] == expected
+    assert ("no bf16 instructions" in caplog.text) == (expected == "fp32")
+
+
 def test_two_processes_share_the_batches(images: Images, tmp_path: Path) -> None:
     config = small(epochs=1, processes=2, batch_size=34)
     start = time.monotonic()

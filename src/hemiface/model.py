@@ -20,7 +20,7 @@ from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["Bundle", "FaceNetwork", "build", "predict", "resolve_device"]
+__all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
 
 _COMPACT = "compact"
 _METADATA_KEY = "hemiface"
@@ -91,6 +91,20 @@ def resolve_device(device: str) -> str:
         present = ", ".join(name for name, is_there in there.items() if is_there)
         raise UsageError(f"Device {device!r} isn't here; choose auto or one of {present}.")
     return device
+
+
+def has_bf16(device: str) -> bool:
+    """Return whether bfloat16 is computed by the device itself (`cpu`, `cuda`, `mps`).
+
+    A processor of x86-64 without AVX512-BF16 or AMX imitates it, several times slower than fp32.
+    Where that isn't known (another architecture, an older torch), the answer is yes.
+    """
+    if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    able = torch.cpu.get_capabilities()
+    if able.get("architecture") != "x86_64":
+        return True
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ from hemiface.data.images import Images
 from hemiface.distillation import Lesson, TwoViews, distillation_loss, teach
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, hash_json, sha256_file
-from hemiface.model import Bundle, FaceNetwork, build, predict, resolve_device
+from hemiface.model import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
 from hemiface.occlusion import Condition, condition, hide, image_seeds
 from hemiface.provenance import code_hash
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices, write_csv
@@ -177,18 +177,31 @@ def fit(
     processes = job.recipe.train.processes
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     accelerator = resolve_device(device)
+    precision = _precision(job, accelerator)
     fabric = Fabric(
         accelerator=accelerator,
         devices=processes,
         strategy=DDPStrategy(start_method="spawn") if processes > 1 else "auto",
-        precision="bf16-mixed" if job.recipe.train.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     on_step = on_step if processes == 1 else None
     try:
-        fabric.launch(partial(_run, job, images, folder, fingerprint, on_step))
+        fabric.launch(partial(_run, job, images, folder, fingerprint, precision, on_step))
     finally:
         torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic again
     return bundle
+
+
+def _precision(job: Task, device: str) -> str:
+    """Return the precision to compute in: what was asked for, unless it would only cost time."""
+    wanted = job.recipe.train.precision
+    if wanted == "bf16" and not has_bf16(device):
+        log.warning(
+            "%s: this processor has no bf16 instructions; training in fp32, which is faster here",
+            job.model_id,
+        )
+        return "fp32"
+    return wanted
 
 
 def learning_rate(options: TrainConfig, step: int, steps_per_epoch: int) -> float:
@@ -455,6 +468,7 @@ def _run(
     images: Images,
     folder: Path,
     fingerprint: str,
+    precision: str,
     on_step: OnStep | None,
     fabric: Fabric,
 ) -> None:
@@ -516,7 +530,7 @@ def _run(
             write_csv(pd.DataFrame(history), folder / "history.csv")
         fabric.barrier()
     if fabric.is_global_zero:
-        _finish(job, images, folder, fingerprint, history, best)
+        _finish(job, images, folder, fingerprint, precision, history, best)
     fabric.barrier()
 
 
@@ -525,6 +539,7 @@ def _finish(
     images: Images,
     folder: Path,
     fingerprint: str,
+    precision: str,
     history: list[dict[str, Any]],
     best: dict[str, Any],
 ) -> None:
@@ -542,6 +557,7 @@ def _finish(
             "teacher_sha256": _hash_of(job.teacher),
             "recipe": as_plain(job.recipe),
             "flips": job.recipe.augment.flip,
+            "precision": precision,
             "epoch": best["epoch"],
             "validation_accuracy": best["score"],
             "train_images": int((images.table["split"] == "train").sum()),
