@@ -1,6 +1,7 @@
 """Networks and Bundles: what goes in comes out, and whatever is damaged is called so."""
 
 import json
+import platform
 import re
 import socket
 
@@ -15,7 +16,8 @@ from torch import nn
 from builders import grey_faces, tiny_bundle
 from hemiface.config import ModelConfig, as_plain
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.model import Bundle, FaceNetwork, build, predict, resolve_device
+from hemiface.model import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
+from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -388,3 +390,14 @@ class TestDevice:
             pytest.skip("there is a GPU")
         with pytest.raises(UsageError, match=r"Device 'cuda' isn't here; .* cpu\."):
             resolve_device("cuda")
+
+
+@pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64")
+    or not hasattr(torch.cpu, "get_capabilities"),
+    reason="only Linux on x86-64 lists these instructions by these names, for newer torch",
+)
+def test_torch_and_linux_agree_on_bf16():
+    listed = environment()["hardware"]["instructions"]
+    assert has_bf16("cpu") == bool({"avx512_bf16", "amx_bf16"} & set(listed))
+    assert has_bf16("cuda")

@@ -1,6 +1,7 @@
 """The hash of code: blind to words about the code, not to the code."""
 
 import json
+import platform
 import re
 import sys
 
@@ -120,3 +121,28 @@ def test_environment_says_versions_and_hardware_as_json():
     assert known["hardware"]["cores"] >= 1
     assert 0.1 < known["hardware"]["memory_gib"] < 1e5
     assert known["hardware"]["processor"]
+    assert isinstance(known["hardware"]["instructions"], list)
+
+
+@pytest.mark.parametrize(
+    ("text", "processor", "instructions"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: Some Zen 4\nflags\t\t: fpu avx2 avx512f avx512_bf16\n"
+            "processor\t: 1\nmodel name\t: Another\nflags\t\t: fpu\n",
+            "Some Zen 4",
+            ["avx2", "avx512f", "avx512_bf16"],
+        ),
+        ("model name\t: Some Zen 3\nflags\t\t: fma avx2\n", "Some Zen 3", ["avx2"]),
+        ("model name\t: An ARM\nFeatures\t: fp asimd bf16\n", "An ARM", ["asimd", "bf16"]),
+        ("", None, []),
+    ],
+)
+def test_instructions_are_those_of_the_first_processor(
+    text, processor, instructions, tmp_path, monkeypatch
+):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr("hemiface.provenance._CPUINFO", tmp_path / "cpuinfo")
+    hardware = environment()["hardware"]
+    assert hardware["instructions"] == instructions
+    assert hardware["processor"] == (processor or platform.processor() or platform.machine())
