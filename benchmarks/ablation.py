@@ -121,9 +121,27 @@ def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def subset(
+    variants: dict[str, tuple[str, ...]], names: Sequence[str] | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the named variants with the whole recipe, which all are compared with.
+
+    Raises:
+        UsageError: a name is not one of them.
+    """
+    unknown = [name for name in names or () if name not in variants]
+    if unknown:
+        raise UsageError(f"No variant is named {unknown[0]!r}; there are {', '.join(variants)}.")
+    return {
+        name: settings
+        for name, settings in variants.items()
+        if not names or name == WHOLE or name in names
+    }
+
+
 def _run_all(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return every variant's decisions on validation images, and the trainings' times."""
-    variants = BASELINE if options.model == "full" else GENERALIST
+    variants = subset(BASELINE if options.model == "full" else GENERALIST, options.variants)
     if options.model == "any" and options.baseline is None:
         raise UsageError("The generalist starts from a baseline: name it with --baseline.")
     images = prepare(options.data, options.runs / "data")
@@ -190,6 +208,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", choices=["any", "full"], default="any")
     parser.add_argument("--baseline", type=Path, help="Bundle that every generalist starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default all")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")

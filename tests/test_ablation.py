@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="the ablation trains networks")
 
 from hemiface.config import load
+from hemiface.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,3 +97,13 @@ def test_every_variant_changes_the_recipe_it_is_about(config: str, variants: str
     whole = load(path)
     for name, settings in getattr(ablation, variants).items():
         assert (load(path, settings) == whole) == (name == ablation.WHOLE)
+
+
+def test_a_subset_of_variants_keeps_the_whole_recipe_beside_them() -> None:
+    assert ablation.subset(ablation.GENERALIST, None) == ablation.GENERALIST
+    assert list(ablation.subset(ablation.GENERALIST, ["no teacher"])) == [
+        ablation.WHOLE,
+        "no teacher",
+    ]
+    with pytest.raises(UsageError, match="No variant is named 'no techer'; there are whole recipe"):
+        ablation.subset(ablation.GENERALIST, ["no techer"])
