@@ -1,0 +1,71 @@
+"""The benchmarks of training: the speedrun's table is that of its networks, rates are counted."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+torch = pytest.importorskip("torch", reason="these benchmarks train networks")
+
+from hemiface.config import load  # noqa: E402
+from hemiface.data import prepare  # noqa: E402
+from hemiface.evaluation import evaluate  # noqa: E402
+from hemiface.metrics import summarise  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+DATA = "phantom:n=140"
+
+
+def _import(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_speedrun_lists_what_its_network_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out, kept = tmp_path / "out", tmp_path / "networks"
+    words = ["--data", DATA, "--runs", "1", "--device", "cpu", "--out", str(out)]
+    speedrun = _import("speedrun")
+    code = speedrun.main([*words, "--set", "train.epochs=1", "--keep", str(kept)])
+    assert {one.name for one in out.iterdir()} == {"runs.csv", "environment.json", "config.toml"}
+    row = pd.read_csv(out / "runs.csv").iloc[0]
+    images = prepare(DATA, tmp_path / "data", near_duplicates=False, protocol="paper")
+    table = evaluate(
+        [kept / "seed0.safetensors"], images, conditions=["full"], splits=["test"], device="cpu"
+    )
+    scores = summarise(table).set_index("metric")["value"]
+    for metric in ("accuracy", "macro_f1", "weighted_f1", "weighted_auc"):
+        assert row[metric] == pytest.approx(scores[metric])
+    assert row["n"] == len(table)
+    target = speedrun.TARGET
+    assert target == pytest.approx(0.6649, abs=5e-5)
+    assert row["reached"] == (row["accuracy"] >= target)
+    assert code == (0 if row["reached"] else 1)
+    assert 0 < row["training_command_s"] < row["seconds"]
+    assert load(out / "config.toml").train.epochs == 1
+    assert f"{int(row['reached'])} of 1 runs reached 66.49 %" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_throughput_counts_the_arithmetic_of_a_training() -> None:
+    throughput = _import("throughput")
+    config = load(ROOT / "configs" / "small.toml", ["train.batch_size=8", "train.start_px=0"])
+    one = throughput.measure(config, "full", "cpu", steps=2, repeats=1)
+    two = throughput.measure(config, "any", "cpu", steps=2, repeats=1)
+    for row in (one, two):
+        assert row["images_per_s"] > 0
+        assert 0 < row["share"] < 1.5
+    # Two views forward and backward and the teacher's one view forward: 2 + 1/3 of a plain step.
+    assert two["gflop_per_image"] / one["gflop_per_image"] == pytest.approx(7 / 3, rel=0.1)
