@@ -25,7 +25,7 @@ import pandas as pd
 
 from hemiface import metrics
 from hemiface.config import load, to_toml
-from hemiface.files import write_json, write_text
+from hemiface.files import atomic_path, write_json, write_text
 from hemiface.original import published
 from hemiface.provenance import environment
 from hemiface.tables import read_predictions, write_csv
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(run(options, seed, Path(folder)))
+            with atomic_path(options.out / f"history-seed{seed}.csv") as path:
+                shutil.copy(Path(folder) / "history.csv", path)
             if options.keep:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path(folder) / BUNDLE, options.keep / f"seed{seed}.safetensors")

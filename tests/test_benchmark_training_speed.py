@@ -39,7 +39,8 @@ def test_the_speedrun_lists_what_its_network_scores(
     words = ["--data", DATA, "--runs", "1", "--device", "cpu", "--out", str(out)]
     speedrun = _import("speedrun")
     code = speedrun.main([*words, "--set", "train.epochs=1", "--keep", str(kept)])
-    assert {one.name for one in out.iterdir()} == {"runs.csv", "environment.json", "config.toml"}
+    tables = {"runs.csv", "history-seed0.csv", "environment.json", "config.toml"}
+    assert {one.name for one in out.iterdir()} == tables
     row = pd.read_csv(out / "runs.csv").iloc[0]
     images = prepare(DATA, tmp_path / "data", near_duplicates=False, protocol="paper")
     table = evaluate(
@@ -53,6 +54,7 @@ def test_the_speedrun_lists_what_its_network_scores(
     assert target == pytest.approx(0.6649, abs=5e-5)
     assert row["reached"] == (row["accuracy"] >= target)
     assert code == (0 if row["reached"] else 1)
+    assert pd.read_csv(out / "history-seed0.csv")["epoch"].tolist() == [1]
     assert 0 < row["training_command_s"] < row["seconds"]
     assert load(out / "config.toml").train.epochs == 1
     assert f"{int(row['reached'])} of 1 runs reached 66.49 %" in capsys.readouterr().out

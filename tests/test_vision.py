@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -349,3 +351,18 @@ def test_a_journal_of_other_settings_is_replaced(tmp_path):
         assert [row["face"] for row in journal.rows(["a", "b"])] == [0, 1]
     with Journal(tmp_path, {"hide": "lower"}) as journal:
         assert not journal.ended
+
+
+@NETWORKS
+def test_what_litert_says_at_its_start_is_kept_away_and_nothing_else():
+    code = (
+        "import sys\n"
+        "from hemiface.vision.crop_landmarks import default_detector\n"
+        "from hemiface.vision.litert import quiet_start\n"
+        "print('before', file=sys.stderr)\n"
+        "with quiet_start():\n"
+        "    default_detector()\n"
+        "print('after', file=sys.stderr)\n"
+    )
+    quiet = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert quiet.stderr == "before\nafter\n"

@@ -81,7 +81,9 @@ def is_by_face(halves: str) -> bool:
 def crop_landmarks(on_progress: "OnProgress") -> "FindLandmarks":
     """Return what finds the landmarks of face crops, telling how far it is."""
     from hemiface.vision.crop_landmarks import CropLandmarks
+    from hemiface.vision.litert import quiet_start
 
-    return CropLandmarks(
-        on_progress=lambda done, total: on_progress("finding the faces' lines", done, total)
-    )
+    with quiet_start():
+        return CropLandmarks(
+            on_progress=lambda done, total: on_progress("finding the faces' lines", done, total)
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
+from hemiface.vision.litert import quiet_start
 from hemiface.vision.photos import MOST_PIXELS
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.results import SCHEMA
@@ -76,7 +77,7 @@ def predict(
     sources = find_sources(names, out)
     with _folder(out) as folder, ExitStack() as stack:
         with progress() as on_progress, _said_if_lost(out):
-            with _quiet_start():
+            with quiet_start():
                 predictor = Predictor(
                     model,
                     no_detect=no_detect,
@@ -159,22 +160,6 @@ def _printing() -> Iterator[None]:
         raise HemifaceError(
             f"Standard output can't be written ({error.strerror or error}); free some space."
         ) from error
-
-
-@contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Keep what LiteRT's first interpreter writes to the process's standard error away."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
 
 
 def _finish(outcome: Outcome, strict: bool) -> None:

@@ -1,6 +1,10 @@
 """A small network in a .tflite file, run by LiteRT from any number of threads."""
 
+import os
 import queue
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError
 
-__all__ = ["TfliteNetwork"]
+__all__ = ["TfliteNetwork", "quiet_start"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,3 +70,22 @@ class TfliteNetwork:
                 "get it again with hemiface models pull."
             ) from error
         return interpreter
+
+
+@contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep what LiteRT's first interpreter writes to the process's standard error away.
+
+    For commands, which own the process: nothing of it reaches standard error meanwhile.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(kept, 2)
+    finally:
+        os.close(kept)
