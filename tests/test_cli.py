@@ -60,7 +60,10 @@ def test_info_names_versions_and_hardware(
     assert known["versions"]["numpy"] == np.__version__
     assert known["hardware"]["cores"] >= 1
     assert hemiface(monkeypatch, "info") == 0
-    assert np.__version__ in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert np.__version__ in shown
+    for name in ("instructions", "gpus"):
+        assert f"  {name}: {', '.join(known['hardware'][name]) or 'none'}\n" in shown
 
 
 def test_rendered_faces_are_written_checked_and_shown(

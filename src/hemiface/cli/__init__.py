@@ -69,7 +69,8 @@ def info(as_json: JsonOption = False) -> None:
     for part, values in known.items():
         print(part)
         for name, value in values.items():
-            print(f"  {name}: {', '.join(value) if isinstance(value, list) else value}")
+            text = ", ".join(value) or "none" if isinstance(value, list) else value
+            print(f"  {name}: {text}")
 
 
 def _extra_of(module: str) -> str | None:
