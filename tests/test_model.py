@@ -400,4 +400,13 @@ class TestDevice:
 def test_torch_and_linux_agree_on_bf16():
     listed = environment()["hardware"]["instructions"]
     assert has_bf16("cpu") == bool({"avx512_bf16", "amx_bf16"} & set(listed))
-    assert has_bf16("cuda")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_gpu_that_imitates_bf16_has_none(able, monkeypatch):
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or able
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert has_bf16("cuda") == able
+    assert has_bf16("mps")

@@ -125,7 +125,7 @@ class TrainConfig:
     select: Literal["best", "last"] = "best"
     """Keep the epoch with the best validation accuracy, or the last one."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights stay fp32. A processor that can only
+    """Arithmetic of the forward and backward pass; weights stay fp32. A device that can only
     imitate bf16 computes in fp32, and says so."""
     start_px: int = 0
     """Side of the training images in the first epoch; it grows in steps of 8. 0 is full size."""

@@ -96,9 +96,12 @@ def resolve_device(device: str) -> str:
 def has_bf16(device: str) -> bool:
     """Return whether bfloat16 is computed by the device itself (`cpu`, `cuda`, `mps`).
 
-    A processor of x86-64 without AVX512-BF16 or AMX imitates it, several times slower than fp32.
-    Where that isn't known (another architecture, an older torch), the answer is yes.
+    A processor of x86-64 without AVX512-BF16 or AMX imitates it, several times slower than fp32;
+    so does a GPU from before Ampere. Where that isn't known (another architecture, an older
+    torch), the answer is yes.
     """
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return True
     able = torch.cpu.get_capabilities()

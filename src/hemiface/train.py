@@ -197,8 +197,9 @@ def _precision(job: Task, device: str) -> str:
     wanted = job.recipe.train.precision
     if wanted == "bf16" and not has_bf16(device):
         log.warning(
-            "%s: this processor has no bf16 instructions; training in fp32, which is faster here",
+            "%s: %s has no bf16 instructions; training in fp32, which is faster here",
             job.model_id,
+            "this processor" if device == "cpu" else "this GPU",
         )
         return "fp32"
     return wanted
