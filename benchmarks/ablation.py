@@ -190,7 +190,7 @@ def _print(differences: pd.DataFrame) -> None:
     for variant, rows in differences.groupby("variant", sort=False):
         cells = rows.set_index("condition").loc[conditions]
         table.add_row(str(variant), *(_cell(variant == WHOLE, row) for _, row in cells.iterrows()))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 
 def _cell(whole: bool, row: pd.Series) -> str:
