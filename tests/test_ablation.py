@@ -1,9 +1,6 @@
 """The ablation's arithmetic: paired differences to the whole recipe, resampled by group."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -11,25 +8,14 @@ import pytest
 
 pytest.importorskip("torch", reason="the ablation trains networks")
 
+from builders import benchmark
 from hemiface.config import load
 from hemiface.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 
 
-def _import(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ablation = _import("ablation")
+ablation = benchmark("ablation")
 
 
 def scored(n: int = 200, per_group: int = 1, seed: int = 0) -> pd.DataFrame:

@@ -1,15 +1,13 @@
 """The benchmarks of training: the speedrun's table is that of its networks, rates are counted."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch", reason="these benchmarks train networks")
 
+from builders import benchmark  # noqa: E402
 from hemiface.config import load  # noqa: E402
 from hemiface.data import prepare  # noqa: E402
 from hemiface.evaluation import evaluate  # noqa: E402
@@ -19,25 +17,13 @@ ROOT = Path(__file__).parents[1]
 DATA = "phantom:n=140"
 
 
-def _import(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_speedrun_lists_what_its_network_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, kept = tmp_path / "out", tmp_path / "networks"
     words = ["--data", DATA, "--runs", "1", "--device", "cpu", "--out", str(out)]
-    speedrun = _import("speedrun")
+    speedrun = benchmark("speedrun")
     code = speedrun.main([*words, "--set", "train.epochs=1", "--keep", str(kept)])
     tables = {"runs.csv", "history-seed0.csv", "environment.json", "config.toml"}
     assert {one.name for one in out.iterdir()} == tables
@@ -62,7 +48,7 @@ def test_the_speedrun_lists_what_its_network_scores(
 
 @pytest.mark.usefixtures("one_thread")
 def test_throughput_counts_the_arithmetic_of_a_training() -> None:
-    throughput = _import("throughput")
+    throughput = benchmark("throughput")
     config = load(ROOT / "configs" / "small.toml", ["train.batch_size=8", "train.start_px=0"])
     one = throughput.measure(config, "full", "cpu", steps=2, repeats=1)
     two = throughput.measure(config, "any", "cpu", steps=2, repeats=1)
