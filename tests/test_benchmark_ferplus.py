@@ -1,20 +1,15 @@
 """FER+ labels and lists of rows: the right images, and accuracies counted by hand."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from builders import tiny_bundle, tiny_images
+from builders import benchmark, tiny_bundle, tiny_images
 from hemiface.evaluation import evaluate
 from hemiface.tables import EMOTIONS, probabilities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
 IMAGES = tiny_images()  # rows 26 to 39 are test images, their labels go round from emotion 5
 HEADER = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -22,15 +17,7 @@ HEADER = (
 USAGE = ["Training"] * 16 + ["PublicTest"] * 10 + ["PrivateTest"] * 14
 
 
-def _import():
-    spec = importlib.util.spec_from_file_location("benchmarks_ferplus", FOLDER / "ferplus.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = _import()
+bench = benchmark("ferplus")
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,13 @@
 """The inference benchmark: every file in every round, and numbers that add up."""
 
-import importlib.util
 import json
-import sys
 from itertools import product
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+from builders import benchmark
 
-
-def _import() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_inference", FOLDER / "inference.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = _import()
+bench = benchmark("inference")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

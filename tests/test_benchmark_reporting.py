@@ -1,22 +1,16 @@
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
+import builders
 from hemiface.importance import playable
 from hemiface.metrics import summarise
 from hemiface.report.run import read_run
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "reporting.py"
-
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_reporting", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return builders.benchmark("reporting")
 
 
 def test_synthetic_predictions_are_a_valid_run_with_the_planted_effects(benchmark, tmp_path):

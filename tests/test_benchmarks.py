@@ -1,12 +1,10 @@
 """The benchmark compares like with like: same pixels, same augmentation, same probabilities."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the benchmark needs hemiface[train]")
 pytest.importorskip("torchvision", reason="the original study's pipeline needs torchvision")
 
+from builders import benchmark  # noqa: E402
 from hemiface.data import Images, load  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
 from hemiface.evaluation import evaluate  # noqa: E402
@@ -29,17 +28,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 BATCH, STEPS, TRAIN, TEST = 8, 1, 72, 21
 
 
-def _import() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_training", FOLDER / "training.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = _import()
+bench = benchmark("training")
 
 
 @pytest.fixture(scope="module")
