@@ -168,6 +168,27 @@ def test_fresh_starts_over_and_spares_what_is_not_its_own(
     assert (run / "notes.txt").read_text() == "mine"
 
 
+def test_a_study_that_ends_early_goes_on_to_the_report(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = stages_run(run)
+    for name in ("report.html", "predictions.parquet", "models/left-seed0/predictions.parquet"):
+        (run / name).unlink()
+    assert study(monkeypatch, run, "--until", "models") == 0
+    assert "without --until" in capsys.readouterr().out
+    assert not list(run.glob("predictions.parquet"))
+    assert study(monkeypatch, run, "--until", "predictions", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(run), "until": "predictions"}
+    assert read_predictions(run / "predictions.parquet") is not None
+    assert not (run / "report.html").exists()
+    assert study(monkeypatch, run) == 0
+    assert (run / "report.html").is_file()
+    after = stages_run(run)
+    assert {
+        name for name in after if name.endswith("seed0") and after[name] != before[name]
+    } == set()
+
+
 def test_json_is_one_document(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ from hemiface.errors import HemifaceError, UsageError  # noqa: E402
 from hemiface.model import Bundle, predict  # noqa: E402
 from hemiface.occlusion import condition, hide  # noqa: E402
 from hemiface.tables import EMOTIONS, label_indices  # noqa: E402
-from hemiface.train import fit, learning_rate, task  # noqa: E402
+from hemiface.train import _mixing_weight, fit, learning_rate, task  # noqa: E402
 
 
 def striped(n: int = 210) -> Images:
@@ -302,6 +302,31 @@ def test_options_train(options: dict[str, object], images: Images, tmp_path: Pat
     bundle = fit(task(config, "full", max_steps=4), images, tmp_path, device="cpu")
     assert all(torch.isfinite(value).all() for value in weights(bundle).values())
     assert Bundle.load(bundle).provenance["recipe"]["train"]["optimizer"] == config.train.optimizer
+
+
+def test_mixing_weights_follow_the_beta_distribution() -> None:
+    """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)); every step draws anew."""
+    for alpha in (0.2, 1.0, 4.0):
+        drawn = np.array([_mixing_weight(alpha, 0, step, 0) for step in range(4000)])
+        assert ((drawn >= 0) & (drawn <= 1)).all()
+        assert abs(drawn.mean() - 0.5) < 0.03
+        assert abs(drawn.var() - 1 / (4 * (2 * alpha + 1))) < 0.01
+    assert _mixing_weight(1.0, 0, 7, 0) == _mixing_weight(1.0, 0, 7, 0)
+    assert len({_mixing_weight(1.0, seed, 7, rank) for seed in (0, 1) for rank in (0, 1)}) == 4
+
+
+def test_a_bundle_saved_as_fp16_holds_the_rounded_weights(images: Images, tmp_path: Path) -> None:
+    whole = fit(task(small(epochs=1), "full"), images, tmp_path / "whole", device="cpu")
+    config = small(epochs=1, saved_as="fp16")
+    halved = fit(task(config, "full"), images, tmp_path / "halved", device="cpu")
+    assert halved.stat().st_size < 0.55 * whole.stat().st_size
+    kept, rounded = Bundle.load(whole).weights, Bundle.load(halved).weights
+    for name, value in kept.items():
+        if value.is_floating_point():
+            assert rounded[name].dtype == torch.float16
+            assert torch.equal(rounded[name], value.half())
+    upper = task(config, "upper", init=halved, max_steps=1)
+    assert fit(upper, images, tmp_path / "upper", device="cpu").is_file()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ named side of the picture that the network sees.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -55,17 +56,16 @@ def hide_drawn(
         return images
     n, height, width = images.shape
     device = images.device
-    masks = torch.from_numpy(np.stack([hidden_mask(one, height, width) for one in conditions]))
+    masks, fills = _parts(tuple(conditions), height, width, device)
     drawn = torch.randint(len(conditions), (n,), generator=generator, device=device)
-    hidden = masks.to(device)[drawn]
+    hidden = masks[drawn]
     if options is not None and rectangles:
         chosen = _chosen(n, options.hide_rectangle, generator)[:, None, None]
         drawn_rectangles = _rectangles(n, height, width, options.hide_area, generator)
         hidden = torch.where(chosen, drawn_rectangles, hidden)
     result = images
-    for fill in sorted({one.fill for one in conditions}):
-        uses = torch.tensor([one.fill == fill for one in conditions], device=device)[drawn]
-        where = hidden & uses[:, None, None]
+    for fill, uses in fills.items():
+        where = hidden & uses[drawn][:, None, None]
         if fill == "black":
             filling = torch.zeros((), device=device)
         elif fill == "mean":
@@ -83,16 +83,30 @@ def hide_drawn(
     return result
 
 
+@lru_cache(maxsize=16)
+def _parts(
+    conditions: tuple[Condition, ...], height: int, width: int, device: torch.device
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return what each condition hides, bool [k, height, width], and which of them use a fill.
+
+    Kept on the device: copied there in every step, they would make a GPU wait for the CPU.
+    """
+    masks = torch.from_numpy(np.stack([hidden_mask(one, height, width) for one in conditions]))
+    fills: dict[str, Tensor] = {
+        fill: torch.tensor([one.fill == fill for one in conditions], device=device)
+        for fill in sorted({one.fill for one in conditions})
+    }
+    return masks.to(device), fills
+
+
 def mixup(
-    inputs: Tensor, targets: Tensor, alpha: float, generator: torch.Generator
+    inputs: Tensor, targets: Tensor, weight: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Mix each input [n, ...] and its target distribution [n, classes] with another of the batch.
 
-    One weight a batch, Beta(alpha, alpha), as in Zhang et al. 2018 (mixup), section 2.
+    One weight a batch, drawn from Beta(alpha, alpha) by the caller, as in Zhang et al. 2018
+    (mixup), section 2: a draw on a GPU would have to be read back, which makes it wait.
     """
-    # torch has no Beta draw that takes a generator; numpy seeded from it does.
-    seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
-    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
     order = torch.randperm(len(inputs), generator=generator, device=generator.device)
     return (
         torch.lerp(inputs[order], inputs, weight),

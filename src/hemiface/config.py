@@ -127,6 +127,9 @@ class TrainConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights stay fp32. A device that can only
     imitate bf16 computes in fp32, and says so."""
+    saved_as: Literal["fp32", "fp16"] = "fp32"
+    """Numbers of the finished Bundle; fp16 halves it, and what comes after it (fine-tuning,
+    teaching, scores) uses the rounded weights too."""
     start_px: int = 0
     """Side of the training images in the first epoch; it grows in steps of 8. 0 is full size."""
     grown_by: float = 0.5

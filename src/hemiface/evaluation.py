@@ -66,7 +66,12 @@ class NetworkPredictor:
     ) -> npt.NDArray[np.float32]:
         """Return probabilities float32 [n, 7] for uint8 faces [n, 48, 48]."""
         tensor = torch.from_numpy(np.ascontiguousarray(faces))
-        result: npt.NDArray[np.float32] = predict(self.network, tensor, batch_size).cpu().numpy()
+        # A GPU's convolutions would round fp32 to 10 bits (TF32); scores are of the whole numbers.
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            answers = predict(self.network, tensor, batch_size).cpu().numpy()
+        result: npt.NDArray[np.float32] = answers
         return result
 
 

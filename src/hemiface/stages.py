@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hemiface import report
 from hemiface.config import Config, as_plain, to_toml
@@ -29,10 +29,11 @@ from hemiface.occlusion import condition
 from hemiface.provenance import code_hash, environment
 from hemiface.tables import read_predictions, write_predictions
 
-__all__ = ["OnProgress", "study"]
+__all__ = ["OnProgress", "Until", "study"]
 
 log = logging.getLogger(__name__)
 
+Until = Literal["models", "predictions", "report"]
 OnProgress = Callable[[str, int, int], None]
 """Called with (what runs, steps done, steps in all)."""
 
@@ -72,12 +73,14 @@ def study(
     out: str | Path | None = None,
     fresh: bool = False,
     device: str = "auto",
+    until: Until = "report",
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Run the whole study and return its folder (`runs/<name>` unless `out` says otherwise).
 
     Stages that are done and unchanged are not run again; `fresh` removes what an earlier study
-    left in the folder and starts over.
+    left in the folder and starts over. `until` names the last thing that is made, as on a machine
+    whose GPU is lent for minutes: the same call without it goes on from there.
 
     Raises:
         UsageError: no data is named, or the folder belongs to a study that is running.
@@ -99,8 +102,10 @@ def study(
         book = _Book(folder, config)
         images = book.run("data", "", lambda: _prepare(config, folder))
         bundles = _train_all(config, images, folder, book, device, on_progress)
-        _evaluate(config, images, bundles, folder, book, device, on_progress)
-        _report(config, folder, book)
+        if until != "models":
+            _evaluate(config, images, bundles, folder, book, device, on_progress)
+        if until == "report":
+            _report(config, folder, book)
     return folder
 
 

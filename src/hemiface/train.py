@@ -261,7 +261,10 @@ class _Run:
             width = self.teacher.width if self.teacher else self.network.width
             self.module = TwoViews(self.network, width)
         optimizer = _optimizer(self.module, self.options)
-        forward: Any = torch.compile(self.module) if self.options.compile else self.module
+        # Each size of image gets kernels of its own; those for any size are slower.
+        forward: Any = (
+            torch.compile(self.module, dynamic=False) if self.options.compile else self.module
+        )
         self.forward, self.optimizer = fabric.setup(forward, optimizer)
         self.network.to(fabric.device)
         self.averaged = _copy(self.network.state_dict()) if self.options.ema_decay else None
@@ -276,6 +279,8 @@ class _Run:
         self.total_steps = min(self.options.epochs * self.steps_per_epoch, job.max_steps or 10**12)
         # Reading the loss back makes a GPU wait for the CPU, so there it is looked at less often.
         self.check_every = 1 if fabric.device.type == "cpu" else 50
+        # There an epoch may take less time than writing all that the next one starts from.
+        self.save_every_s = 0.0 if fabric.device.type == "cpu" else 15.0
 
     def train_epoch(self, epoch: int, on_step: OnStep | None) -> tuple[float, int]:
         """Run one epoch; return the mean training loss and the number of steps done."""
@@ -316,7 +321,10 @@ class _Run:
             loss = self._two_view_loss(whole, hidden, targets, step)
         else:
             if self.options.mixup:
-                hidden, targets = mixup(hidden, targets, self.options.mixup, draws)
+                weight = _mixing_weight(
+                    self.options.mixup, self.job.seed, step, self.fabric.global_rank
+                )
+                hidden, targets = mixup(hidden, targets, weight, draws)
             loss = self._cross_entropy(self.forward(hidden), targets)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -496,6 +504,7 @@ def _run(
         if fabric.is_global_zero:
             log.info("%s: goes on after epoch %d", job.model_id, len(history))
     epochs = math.ceil(run.total_steps / run.steps_per_epoch)
+    saved_at = -math.inf
     for epoch in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         train_loss, steps = run.train_epoch(epoch, on_step)
@@ -520,14 +529,16 @@ def _run(
             best = {"score": accuracy, "epoch": epoch, "weights": _copy(run.kept_weights())}
         if fabric.is_global_zero:
             _log_epoch(job, history, best, epochs)
-            content = {
-                "fingerprint": fingerprint,
-                "state": run.state(),
-                "history": history,
-                "best": best,
-            }
-            with atomic_path(checkpoint) as unfinished:
-                torch.save(content, unfinished)
+            if time.monotonic() - saved_at >= run.save_every_s:
+                content = {
+                    "fingerprint": fingerprint,
+                    "state": run.state(),
+                    "history": history,
+                    "best": best,
+                }
+                with atomic_path(checkpoint) as unfinished:
+                    torch.save(content, unfinished)
+                saved_at = time.monotonic()
             write_csv(pd.DataFrame(history), folder / "history.csv")
         fabric.barrier()
     if fabric.is_global_zero:
@@ -569,7 +580,10 @@ def _finish(
             "fingerprint": fingerprint,
             "training_s": sum(row["seconds"] for row in history),
         },
-    ).save(folder / "bundle.safetensors")
+    ).save(
+        folder / "bundle.safetensors",
+        torch.float16 if job.recipe.train.saved_as == "fp16" else torch.float32,
+    )
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
@@ -603,6 +617,11 @@ def _read_checkpoint(path: Path, fingerprint: str, device: torch.device) -> dict
     return content
 
 
+def _mixing_weight(alpha: float, seed: int, step: int, rank: int) -> float:
+    """Return the step's draw from Beta(alpha, alpha)."""
+    return float(np.random.default_rng(_mix(seed, step, rank, 1)).beta(alpha, alpha))
+
+
 def _optimizer(network: nn.Module, options: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer; biases and normalisation weights decay only under `decay_all`."""
     parameters = [one for one in network.parameters() if one.requires_grad]
@@ -631,11 +650,15 @@ def _class_weights(labels: Tensor, options: TrainConfig) -> Tensor | None:
 
 def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> None:
     """Move `averaged` towards the network's weights and running statistics, in place."""
+    moving, towards = [], []
     for name, value in network.state_dict().items():
         if value.is_floating_point():
-            averaged[name].lerp_(value, 1 - decay)
+            moving.append(averaged[name])
+            towards.append(value)
         else:
             averaged[name].copy_(value)
+    # All at once: a hundred small kernels a step cost a GPU more time than the arithmetic.
+    torch._foreach_lerp_(moving, towards, 1 - decay)
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

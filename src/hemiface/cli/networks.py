@@ -1,7 +1,7 @@
 """Commands that make networks and run them: study, train, evaluate, ensemble, export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,10 @@ def study(
         bool, typer.Option("--fresh/--resume", help="Start over, or go on where it was.")
     ] = False,
     device: DeviceOption = "auto",
+    until: Annotated[
+        Literal["models", "predictions", "report"],
+        typer.Option(help="Last thing to make; the same command without it goes on from there."),
+    ] = "report",
     settings: SetOption = None,
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -55,8 +59,15 @@ def study(
 
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     with show_progress() as on_progress:
-        folder = run_study(chosen, out=out, fresh=fresh, device=device, on_progress=on_progress)
-    print_study(folder, as_json)
+        folder = run_study(
+            chosen, out=out, fresh=fresh, device=device, until=until, on_progress=on_progress
+        )
+    if until == "report":
+        print_study(folder, as_json)
+    elif as_json:
+        print_json({"folder": str(folder), "until": until})
+    else:
+        print(f"{folder}: done as far as the {until}; without --until it goes on to the report.")
 
 
 @app.command()
