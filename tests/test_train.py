@@ -21,7 +21,7 @@ from hemiface.errors import HemifaceError, UsageError  # noqa: E402
 from hemiface.model import Bundle, predict  # noqa: E402
 from hemiface.occlusion import condition, hide  # noqa: E402
 from hemiface.tables import EMOTIONS, label_indices  # noqa: E402
-from hemiface.train import _mixing_weight, fit, learning_rate, task  # noqa: E402
+from hemiface.train import _mixing_weight, _Run, fit, learning_rate, task  # noqa: E402
 
 
 def striped(n: int = 210) -> Images:
@@ -179,6 +179,38 @@ def test_killed_and_started_again_reaches_the_same_weights(
         on_step=lambda done, _: steps.append(done),
     )
     assert steps[0] > 4  # it went on and didn't start over
+    assert_equal_weights(undisturbed, bundle)
+
+
+def test_rare_checkpoints_lose_time_and_nothing_else(
+    images: Images, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where not every epoch is written: it goes on after the one that was."""
+
+    class Rarely(_Run):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            self.save_every_s = 1e9
+
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, _: int) -> None:
+        if done == 10:
+            raise StopError
+
+    monkeypatch.setattr("hemiface.train._Run", Rarely)
+    with pytest.raises(StopError):
+        fit(task(small(epochs=4), "full"), images, tmp_path, device="cpu", on_step=stop)
+    steps: list[int] = []
+    bundle = fit(
+        task(small(epochs=4), "full"),
+        images,
+        tmp_path,
+        device="cpu",
+        on_step=lambda done, _: steps.append(done),
+    )
+    assert steps[0] == 5  # after the first of two finished epochs, at four steps an epoch
     assert_equal_weights(undisturbed, bundle)
 
 

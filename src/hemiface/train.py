@@ -401,9 +401,7 @@ class _Run:
 
     def _require_finite(self, total: Tensor, epoch: int, step: int) -> None:
         if not math.isfinite(float(total)):
-            kept = (
-                f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing is kept"
-            )
+            kept = "the last checkpoint is kept" if epoch > 1 else "nothing is kept"
             raise HemifaceError(
                 f"{self.job.model_id}: the loss stopped being finite in epoch {epoch}, by step "
                 f"{step}; {kept}. Lower train.learning_rate (now {self.options.learning_rate:g}), "
