@@ -8,7 +8,8 @@ first model), labels (FER2013's; FER+ by argmax and by majority), images (all, a
 rows) and condition, with 95 % intervals from a bootstrap of near-duplicate groups; and `crops.csv`:
 how the crop's size was chosen, on whole PublicTest faces with FER2013's labels. `contempt` counts
 the images that FER+ calls so and the seven emotions can't: they are left out of `accuracy` and are
-mistakes in `accuracy_with_contempt`.
+mistakes in `accuracy_with_contempt`. The rows of a prediction table (`*.parquet`) are scored as
+they are, without running a network.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from hemiface.errors import HemifaceError
 from hemiface.evaluation import evaluate
 from hemiface.statistics import matrix
 from hemiface.subsets import pick_rows
-from hemiface.tables import derive, write_csv
+from hemiface.tables import derive, read_predictions, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 SIZES_PX = (40, 42, 44, 46)
@@ -90,7 +91,12 @@ def run(options: argparse.Namespace) -> pd.DataFrame:
 
     def add(name: str, models: list[Path], flip: bool, crop_px: int) -> None:
         print(f"{name}: {', '.join(model.name for model in models)}", file=sys.stderr, flush=True)
-        found = evaluate(models, images, conditions=options.conditions, flip=flip, crop_px=crop_px)
+        add_scores(
+            name,
+            evaluate(models, images, conditions=options.conditions, flip=flip, crop_px=crop_px),
+        )
+
+    def add_scores(name: str, found: pd.DataFrame) -> None:
         for (labels, part), scored in parts.items():
             table = score(found, scored, options.draws)
             table.insert(1, "views", name)
@@ -99,14 +105,30 @@ def run(options: argparse.Namespace) -> pd.DataFrame:
             tables.append(table)
         write_csv(pd.concat(tables, ignore_index=True), options.out / "ferplus.csv")
 
-    add("plain", options.models, False, 0)
-    add("flip", options.models, True, 0)
-    if options.sizes:
-        best, crops = choose_crop(options.models[0], images, options.sizes)
+    for path in options.models:
+        if path.suffix == ".parquet":
+            add_scores(*_read(path, options))
+    networks = [path for path in options.models if path.suffix != ".parquet"]
+    if networks:
+        add("plain", networks, False, 0)
+        add("flip", networks, True, 0)
+    if networks and options.sizes:
+        best, crops = choose_crop(networks[0], images, options.sizes)
         write_csv(crops, options.out / "crops.csv")
         print(crops.to_string(index=False))
-        add(f"ten-crop {best} px", options.models[:1], True, best)
+        add(f"ten-crop {best} px", networks[:1], True, best)
     return pd.concat(tables, ignore_index=True)
+
+
+def _read(path: Path, options: argparse.Namespace) -> tuple[str, pd.DataFrame]:
+    """Return how a prediction table averaged views, and its test rows under the conditions."""
+    found = read_predictions(path)
+    known = found.attrs["hemiface"]
+    name = "flip" if known["flip"] else "plain"
+    if known["crop_px"]:
+        name = f"{'ten' if known['flip'] else 'five'}-crop {known['crop_px']} px"
+    chosen = (found["split"] == "test") & found["condition"].isin(options.conditions)
+    return name, found[chosen]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -135,7 +157,12 @@ def markdown(table: pd.DataFrame) -> str:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("models", nargs="+", type=Path, help="Bundles or ONNX files; ten-crop is of the first")
+    add(
+        "models",
+        nargs="+",
+        type=Path,
+        help="Bundles, ONNX files (ten-crop is of the first) or prediction tables, *.parquet",
+    )
     add("--data", required=True, help="FER2013 with rows: fer2013.csv or strips")
     add("--votes", type=Path, required=True, help="fer2013new.csv of FER+")
     add("--rows", type=Path, action="append", default=[], help="list of rows; repeatable")

@@ -84,3 +84,25 @@ def test_errors(files, tmp_path, capsys):
     arguments = [str(bundle), "--data", str(folder / "data"), "--out", str(tmp_path)]
     assert bench.main([*arguments, "--votes", str(tmp_path / "none.csv")]) == 4
     assert "doesn't exist" in capsys.readouterr().err
+
+
+def test_a_prediction_table_scores_as_its_network_does(files, tmp_path):
+    folder, bundle = files
+    given = [
+        "--data", str(folder / "data"), "--votes", str(folder / "votes.csv"),
+        "--conditions", "full", "left", "--draws", "20",
+    ]  # fmt: skip
+    assert bench.main([str(bundle), *given, "--sizes", "--out", str(tmp_path / "run")]) == 0
+    for flip in (False, True):
+        evaluate(
+            [bundle],
+            IMAGES,
+            conditions=["full", "left", "right"],
+            splits=["validation", "test"],
+            flip=flip,
+            out=tmp_path / f"{flip}.parquet",
+        )
+    read = [str(tmp_path / "False.parquet"), str(tmp_path / "True.parquet")]
+    assert bench.main([*read, *given, "--out", str(tmp_path / "read")]) == 0
+    one, other = (pd.read_csv(tmp_path / name / "ferplus.csv") for name in ("run", "read"))
+    pd.testing.assert_frame_equal(one, other)
