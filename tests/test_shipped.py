@@ -66,6 +66,26 @@ class TestIndex:
         assert models["tiny"].precision == "fp16"
         assert shipped.verify(folder=folder) == {"tiny": "", "tiny-int8": ""}
 
+    def test_the_default_is_the_first_until_one_is_named(self, folder, exported):
+        assert shipped.default_model(folder) == "tiny"
+        shipped.add(exported.int8, "tiny-int8", "Small.", folder, default=True)
+        assert shipped.default_model(folder) == "tiny-int8"
+        shipped.add(exported.fp32, "alpha", "Earlier by name.", folder)
+        assert shipped.default_model(folder) == "tiny-int8"
+        rows = {row["name"]: row["default"] for row in shipped.describe(folder)}
+        assert rows == {"alpha": False, "tiny": False, "tiny-int8": True}
+
+    def test_the_package_has_a_default(self):
+        assert json.loads((shipped.FOLDER / "index.json").read_text())["default"] == "small"
+        assert shipped.default_model() == "small"
+
+    def test_only_a_model_for_emotions_can_be_the_default(self, tmp_path):
+        with pytest.raises(UsageError, match="can't be the default"):
+            shipped.add(shipped.path_of("visibility"), "v", "Tiles.", tmp_path / "m", default=True)
+        (tmp_path / "index.json").write_text('{"format": 1, "default": "x", "models": []}')
+        with pytest.raises(DamagedError, match="its default 'x' is not one"):
+            shipped.default_model(tmp_path)
+
     def test_descriptions_come_from_the_files(self, folder, exported):
         rows = {row["name"]: row for row in shipped.describe(folder)}
         assert rows["tiny"]["header"] == dict(OnnxModel.load(exported.fp32).header)

@@ -30,6 +30,7 @@ __all__ = [
     "ShippedModel",
     "accuracy",
     "add",
+    "default_model",
     "describe",
     "format_answered",
     "format_models",
@@ -78,7 +79,23 @@ def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
     Raises:
         DamagedError: the index is missing or isn't one.
     """
-    path = Path(folder or FOLDER) / _INDEX
+    return _read_index(Path(folder or FOLDER))[0]
+
+
+def default_model(folder: str | Path | None = None) -> str | None:
+    """Return the name of the model for emotions that is used where none is named.
+
+    That is what the index calls its default, else its first one; None where there is none. Errors
+    are those of `list_models`.
+    """
+    models, default = _read_index(Path(folder or FOLDER))
+    named = [model.name for model in models if model.kind == _EMOTION]
+    return default or next(iter(named), None)
+
+
+def _read_index(folder: Path) -> tuple[tuple[ShippedModel, ...], str]:
+    """Return the models of `folder` and the name of the default one, empty where none is named."""
+    path = folder / _INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         if index["format"] != _FORMAT:
@@ -86,17 +103,20 @@ def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
             )
         models = tuple(ShippedModel(**row) for row in index["models"])
+        default = index.get("default", "")
     except OSError as error:
         raise DamagedError(f"{path} can't be read ({error.strerror}); install again.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is not an index of models ({error}).") from error
+    if default and default not in [model.name for model in models if model.kind == _EMOTION]:
+        raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
     for model in models:
         for field in fields(ShippedModel):
             if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
                 raise DamagedError(f"{path}: {field.name} of a model has the wrong type.")
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
-    return models
+    return models, default
 
 
 def path_of(name: str, folder: str | Path | None = None) -> Path:
@@ -115,14 +135,16 @@ def path_of(name: str, folder: str | Path | None = None) -> Path:
 def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """Return every model's line of the index together with the metadata of its file.
 
-    A row has the fields of ShippedModel, `accuracy` (see `accuracy`), `abstain_below` (the default
-    threshold) and `answered` (the risk and coverage that go with thresholds, see
-    `temperatures.View`; None and empty without a calibration) and `header`.
+    A row has the fields of ShippedModel, `default` (is it used where none is named?), `accuracy`
+    (see `accuracy`), `abstain_below` (the default threshold) and `answered` (the risk and coverage
+    that go with thresholds, see `temperatures.View`; None and empty without a calibration) and
+    `header`.
 
     Raises:
         DamagedError: a file is missing or can't be opened, or a calibration is another file's.
     """
     rows = []
+    default = default_model(folder)
     for model in list_models(folder):
         path = path_of(model.name, folder)
         header = dict(_open(path, model.kind).header)
@@ -131,6 +153,7 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
         rows.append(
             {
                 **asdict(model),
+                "default": model.name == default,
                 "accuracy": accuracy(header),
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
@@ -180,15 +203,22 @@ def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[
     return found
 
 
-def add(file: str | Path, name: str, summary: str, folder: str | Path | None = None) -> None:
+def add(
+    file: str | Path,
+    name: str,
+    summary: str,
+    folder: str | Path | None = None,
+    *,
+    default: bool = False,
+) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
-    folder without an index gets one.
+    folder without an index gets one. `default` makes it the model that is used where none is named.
 
     Raises:
-        UsageError: the name has other characters than small letters, digits, dots and hyphens, or
-            the summary is empty.
+        UsageError: the name has other characters than small letters, digits, dots and hyphens, the
+            summary is empty, or a model of another kind is to be the default.
         DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
@@ -197,6 +227,8 @@ def add(file: str | Path, name: str, summary: str, folder: str | Path | None = N
         raise UsageError("A model needs a summary, one sentence on what it is for.")
     target = Path(folder or FOLDER)
     header, kind = _header_and_kind(file)
+    if default and kind != _EMOTION:
+        raise UsageError(f"{file} doesn't name emotions, so it can't be the default model.")
     place = target / f"{name}.onnx"
     with atomic_path(place) as partial:
         shutil.copyfile(file, partial)
@@ -217,9 +249,11 @@ def add(file: str | Path, name: str, summary: str, folder: str | Path | None = N
         licence=header["licence"],
         summary=summary.strip(),
     )
-    others = list_models(target) if (target / _INDEX).is_file() else ()
+    others, known_default = _read_index(target) if (target / _INDEX).is_file() else ((), "")
     models = sorted([*(one for one in others if one.name != name), model], key=lambda one: one.name)
-    write_json(target / _INDEX, {"format": _FORMAT, "models": [asdict(one) for one in models]})
+    index: dict[str, Any] = {"format": _FORMAT, "models": [asdict(one) for one in models]}
+    used = name if default else known_default
+    write_json(target / _INDEX, {**index, "default": used} if used else index)
 
 
 def format_models(rows: list[dict[str, Any]]) -> "Table":
@@ -236,7 +270,7 @@ def format_models(rows: list[dict[str, Any]]) -> "Table":
     for row in rows:
         scores = row["accuracy"]
         table.add_row(
-            row["name"],
+            f"{row['name']} (default)" if row["default"] else row["name"],
             row["precision"],
             f"{row['bytes'] / 1e6:.1f}",
             *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in _CONDITIONS),

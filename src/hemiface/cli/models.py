@@ -56,11 +56,14 @@ def models_add(
     name: Annotated[str, typer.Option(help="What users will call it.")],
     summary: Annotated[str, typer.Option(help="One sentence: what it is for.")],
     folder: FolderOption = None,
+    default: Annotated[
+        bool, typer.Option("--default", help="Use it where no model is named.")
+    ] = False,
 ) -> None:
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface import shipped
 
-    shipped.add(file, name, summary, folder)
+    shipped.add(file, name, summary, folder, default=default)
     print(shipped.path_of(name, folder))
 
 

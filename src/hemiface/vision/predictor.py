@@ -64,15 +64,15 @@ class Predictor:
     One object serves any number of threads at once. Frames of one video belong together: see
     `hemiface.vision.watching`.
 
-    `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the
-    first of these). `detector` is anything that fits the Detector protocol (default: MediaPipe's
-    two networks, see `hemiface.vision.assets`); `no_detect` takes each picture's central square for
-    one upright face crop. `min_face_px` is the smallest face that MediaPipe's networks look for
-    (default: a 40th of the picture's longer side). `hide` is the condition under which everybody is
-    seen, such as `lower` for masks: that part is hidden from the network, filled as in its
-    training. Below a confidence of `abstain_below` no label is given (default: what the model's
-    calibration says, 0 without one), nor where less than LEAST_VISIBLE of a face can be seen.
-    `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
+    `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the one
+    that `hemiface models list` calls so). `detector` is anything that fits the Detector protocol
+    (default: MediaPipe's two networks, see `hemiface.vision.assets`); `no_detect` takes each
+    picture's central square for one upright face crop. `min_face_px` is the smallest face that
+    MediaPipe's networks look for (default: a 40th of the picture's longer side). `hide` is the
+    condition under which everybody is seen, such as `lower` for masks: that part is hidden from the
+    network, filled as in its training. Below a confidence of `abstain_below` no label is given
+    (default: what the model's calibration says, 0 without one), nor where less than LEAST_VISIBLE
+    of a face can be seen. `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
     `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
     declares it.
 
@@ -321,13 +321,13 @@ def _model_path(model: str | Path | None) -> Path:
         return Path(model)
     if model is not None:
         return shipped.path_of(str(model))
-    known = [one for one in shipped.list_models() if one.kind == "emotion"]
-    if not known:
+    name = shipped.default_model()
+    if name is None:
         raise HemifaceError(
             "No model is shipped with this version; name one that hemiface export wrote with "
             "--model PATH."
         )
-    return shipped.path_of(known[0].name)
+    return shipped.path_of(name)
 
 
 def _shipped_tiles() -> VisibleTiles | None:
