@@ -72,7 +72,8 @@ class Predictor:
     condition under which everybody is seen, such as `lower` for masks: that part is hidden from the
     network, filled as in its training. Below a confidence of `abstain_below` no label is given
     (default: what the model's calibration says, 0 without one), nor where less than LEAST_VISIBLE
-    of a face can be seen. `flip` averages with the mirrored view. `most_pixels` limits what a picture may unpack to.
+    of a face can be seen. `flip` averages with the mirrored view. `most_pixels` limits what a
+    picture may unpack to.
     `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
     declares it.
 
