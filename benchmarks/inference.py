@@ -2,6 +2,8 @@
 
     python benchmarks/inference.py bundle.safetensors bundle-fp32.onnx bundle-int8.onnx
 
+Of several networks too: where two files are of the same kind, all are called by their own names.
+
 Every round times every file once, with every number of threads and faces a call, in turning order,
 so that what else the machine does meets all of them alike. Times are from uint8 faces in memory to
 probabilities; finding, cutting and hiding faces is not part of them.
@@ -72,18 +74,22 @@ def run(files: list[Path], rounds: int) -> dict[str, Any]:
     """Do all measurements and return what the results file holds.
 
     Raises:
-        UsageError: two files are of the same kind.
+        UsageError: two files of the same kind have the same name.
         DamagedError: a file can't be read.
     """
     import torch
 
     started, load_before = time.perf_counter(), os.getloadavg()
+    opened = {threads: [open_predictor(path, threads) for path in files] for threads in THREADS}
+    names = [kind for kind, _ in opened[THREADS[0]]]
+    if len(set(names)) < len(files):
+        names = [path.stem for path in files]
+    if len(set(names)) < len(files):
+        raise UsageError("Two of the files have the same name; give each a name of its own.")
     predictors = {
-        threads: dict(open_predictor(path, threads) for path in files) for threads in THREADS
+        threads: dict(zip(names, (one for _, one in found), strict=True))
+        for threads, found in opened.items()
     }
-    names = list(predictors[THREADS[0]])
-    if len(names) < len(files):
-        raise UsageError("Two of the files are of the same kind; name each kind once.")
     faces = phantom.render(np.arange(max(FACES_A_CALL)) % len(EMOTIONS), seed=0)
     runs = []
     for number, threads, size, name in order(names, rounds):

@@ -1,7 +1,9 @@
 """The inference benchmark: every file in every round, and numbers that add up."""
 
 import json
+import shutil
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -52,10 +54,17 @@ def test_the_whole_of_it(exported, tmp_path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out == said
 
 
+def test_files_of_one_kind_go_by_their_own_names(exported, tmp_path) -> None:
+    other = shutil.copy(exported.int8, tmp_path / "other.onnx")
+    results = bench.run([exported.int8, Path(other)], rounds=1)
+    assert list(results["files"]) == [exported.int8.stem, "other"]
+    assert {row["model"] for row in results["summary"]} == {exported.int8.stem, "other"}
+
+
 def test_errors(exported, tmp_path, capsys) -> None:
     twice = [str(exported.fp32), str(exported.fp32)]
     assert bench.main([*twice, "--out", str(tmp_path / "i.json")]) == 2
-    assert "Two of the files are of the same kind" in capsys.readouterr().err
+    assert "Two of the files have the same name" in capsys.readouterr().err
     assert bench.main([str(tmp_path / "none.onnx"), "--out", str(tmp_path / "i.json")]) == 4
     assert "doesn't exist" in capsys.readouterr().err
     assert bench.main(["--markdown", "--out", str(tmp_path / "i.json")]) == 2
