@@ -145,6 +145,19 @@ def test_same_seed_same_weights_other_seed_other_weights(
     )
 
 
+def go_on(images: Images, folder: Path) -> tuple[Path, list[int]]:
+    """Train the four epochs of `undisturbed` in `folder`; return the Bundle and the steps done."""
+    steps: list[int] = []
+    bundle = fit(
+        task(small(epochs=4), "full"),
+        images,
+        folder,
+        device="cpu",
+        on_step=lambda done, _: steps.append(done),
+    )
+    return bundle, steps
+
+
 def test_killed_and_started_again_reaches_the_same_weights(
     images: Images, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -170,14 +183,7 @@ def test_killed_and_started_again_reaches_the_same_weights(
     run = tmp_path / "run"
     assert (run / "checkpoint" / "last.pt").is_file()
     assert not (run / "bundle.safetensors").exists()
-    steps: list[int] = []
-    bundle = fit(
-        task(small(epochs=4), "full"),
-        images,
-        run,
-        device="cpu",
-        on_step=lambda done, _: steps.append(done),
-    )
+    bundle, steps = go_on(images, run)
     assert steps[0] > 4  # it went on and didn't start over
     assert_equal_weights(undisturbed, bundle)
 
@@ -202,14 +208,7 @@ def test_rare_checkpoints_lose_time_and_nothing_else(
     monkeypatch.setattr("hemiface.train._Run", Rarely)
     with pytest.raises(StopError):
         fit(task(small(epochs=4), "full"), images, tmp_path, device="cpu", on_step=stop)
-    steps: list[int] = []
-    bundle = fit(
-        task(small(epochs=4), "full"),
-        images,
-        tmp_path,
-        device="cpu",
-        on_step=lambda done, _: steps.append(done),
-    )
+    bundle, steps = go_on(images, tmp_path)
     assert steps[0] == 5  # after the first of two finished epochs, at four steps an epoch
     assert_equal_weights(undisturbed, bundle)
 

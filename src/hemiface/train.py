@@ -655,7 +655,7 @@ def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> N
             towards.append(value)
         else:
             averaged[name].copy_(value)
-    # All at once: a hundred small kernels a step cost a GPU more time than the arithmetic.
+    # All at once: one by one a GPU would start a hundred small kernels in every step.
     torch._foreach_lerp_(moving, towards, 1 - decay)
 
 
