@@ -26,12 +26,12 @@ from rich.table import Table
 from hemiface.config import Config, load, to_toml
 from hemiface.data import Images, prepare
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.evaluation import evaluate
 from hemiface.files import write_json, write_text
+from hemiface.networks.evaluate import evaluate
+from hemiface.networks.train import fit, task
 from hemiface.provenance import environment
-from hemiface.statistics import group_weights
+from hemiface.stats.matrix import group_weights
 from hemiface.tables import derive, write_csv
-from hemiface.train import fit, task
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 WHOLE = "whole recipe"

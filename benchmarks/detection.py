@@ -4,9 +4,9 @@ python benchmarks/detection.py --photos FOLDER --data PATH_TO_FER2013
 python benchmarks/detection.py --data PATH_TO_FER2013 --lines --n 300
 
 FOLDER holds photos and a MANIFEST.csv with columns file and faces. The medians printed last are
-what FRAME in hemiface.vision.alignment was rounded from. With --lines: in how many validation crops
-each way of finding landmarks succeeds, and how far the lines of a face and of its mirror image
-disagree. Needs `hemiface models pull`.
+what FRAME in hemiface.vision.finding.alignment was rounded from. With --lines: in how many
+validation crops each way of finding landmarks succeeds, and how far the lines of a face and of its
+mirror image disagree. Needs `hemiface models pull`.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from hemiface.data import load
-from hemiface.face_halves import line_table, lines_of
-from hemiface.vision import assets
-from hemiface.vision.crop_landmarks import CropLandmarks
-from hemiface.vision.detector import MediaPipeDetector
+from hemiface.occlusion.face_lines import line_table, lines_of
+from hemiface.vision.finding import assets
+from hemiface.vision.finding.crop_landmarks import CropLandmarks
+from hemiface.vision.finding.detector import MediaPipeDetector
 from hemiface.vision.photos import read_photo
 
 

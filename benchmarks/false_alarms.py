@@ -30,10 +30,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from hemiface import importance
-from hemiface.comparisons import cochran, differences, mcnemar
-from hemiface.laterality import laterality
-from hemiface.occlusion import CONDITIONS, QUADRANTS, condition, mirror
+from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition, mirror
+from hemiface.stats import importance
+from hemiface.stats.all_pairs import cochran, differences, mcnemar
+from hemiface.stats.sides import laterality
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, label_indices, probabilities
 
 Floats = npt.NDArray[np.float64]

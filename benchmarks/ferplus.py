@@ -21,10 +21,10 @@ import pandas as pd
 from hemiface.data import load
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
+from hemiface.data.rows import pick_rows
 from hemiface.errors import HemifaceError
-from hemiface.evaluation import evaluate
-from hemiface.statistics import matrix
-from hemiface.subsets import pick_rows
+from hemiface.networks.evaluate import evaluate
+from hemiface.stats.matrix import matrix
 from hemiface.tables import derive, read_predictions, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")

@@ -41,12 +41,12 @@ from rich.table import Table
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.provenance import environment
-from hemiface.vision import blazeface
+from hemiface.vision.finding import blazeface
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.tracking import MEMORY_S
-from hemiface.vision.video import read_frames
-from hemiface.vision.watching import Watch
+from hemiface.vision.video.files import read_frames
+from hemiface.vision.video.tracking import MEMORY_S
+from hemiface.vision.video.watching import Watch
 
 HERE = Path(__file__).resolve().parent
 EVERY = (1, 5, 10, 25)

@@ -26,12 +26,12 @@ from rich.console import Console
 from hemiface.data import phantom
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, write_json
-from hemiface.onnx_model import OnnxModel
+from hemiface.models.onnx_file import OnnxModel
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
 
 if TYPE_CHECKING:
-    from hemiface.evaluation import Predictor
+    from hemiface.networks.evaluate import Predictor
 
 HERE = Path(__file__).resolve().parent
 THREADS = (1, 2)
@@ -44,8 +44,8 @@ def open_predictor(path: Path, threads: int) -> "tuple[str, Predictor]":
     if path.suffix == ".onnx":
         model = OnnxModel.load(path, threads)
         return f"ONNX {model.header['precision']}", model
-    from hemiface.evaluation import NetworkPredictor
-    from hemiface.model import Bundle
+    from hemiface.networks.evaluate import NetworkPredictor
+    from hemiface.networks.network import Bundle
 
     return "torch", NetworkPredictor(Bundle.load(path).network())
 

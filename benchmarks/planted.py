@@ -33,30 +33,30 @@ import torch
 
 import false_alarms
 from false_alarms import SIDES
-from hemiface import importance
 from hemiface.config import Config, load, to_toml
 from hemiface.data import Images, phantom
-from hemiface.data.phantom import Expressiveness
+from hemiface.data.phantom.make import Expressiveness
 from hemiface.errors import HemifaceError
-from hemiface.evaluation import evaluate, fingerprint
 from hemiface.files import hash_json, sha256_file, write_json, write_text
-from hemiface.laterality import laterality
+from hemiface.networks.evaluate import evaluate, fingerprint
+from hemiface.networks.train import fit, task
 from hemiface.provenance import code_hash, environment
-from hemiface.statistics import matrix
+from hemiface.stats import importance
+from hemiface.stats.matrix import matrix
+from hemiface.stats.sides import laterality
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions, write_csv
-from hemiface.train import fit, task
 from planted_page import page
 
 log = logging.getLogger("planted")
 
 CONFIG = Path(__file__).resolve().with_name("planted.toml")
 _STATISTICS = (
-    "hemiface.comparisons",
-    "hemiface.importance",
-    "hemiface.laterality",
-    "hemiface.paired",
-    "hemiface.significance",
-    "hemiface.statistics",
+    "hemiface.stats.all_pairs",
+    "hemiface.stats.importance",
+    "hemiface.stats.sides",
+    "hemiface.stats.inference",
+    "hemiface.stats.significance",
+    "hemiface.stats.matrix",
 )
 _CHUNK = 10
 """Data sets between two savings."""

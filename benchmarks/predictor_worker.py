@@ -25,7 +25,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def open_onnx(path: Path, threads: int) -> Predict:
-    from hemiface.onnx_model import OnnxModel
+    from hemiface.models.onnx_file import OnnxModel
 
     return OnnxModel.load(path, threads).predict
 
@@ -33,8 +33,8 @@ def open_onnx(path: Path, threads: int) -> Predict:
 def open_torch(path: Path, threads: int) -> Predict:
     import torch
 
-    from hemiface.evaluation import NetworkPredictor
-    from hemiface.model import Bundle
+    from hemiface.networks.evaluate import NetworkPredictor
+    from hemiface.networks.network import Bundle
 
     torch.set_num_threads(threads)
     return NetworkPredictor(Bundle.load(path).network()).predict

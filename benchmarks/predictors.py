@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from hemiface import shipped
 from hemiface.data import Images, load
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, write_json
-from hemiface.occlusion import condition, hide
+from hemiface.models import shipped
+from hemiface.occlusion.conditions import condition, hide
 from hemiface.provenance import environment
 from hemiface.tables import label_indices
 from inference import spread

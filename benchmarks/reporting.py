@@ -23,7 +23,7 @@ import pandas as pd
 
 from hemiface.config import Config, EvaluateConfig, from_dict, to_toml
 from hemiface.files import write_json
-from hemiface.occlusion import COALITIONS, QUADRANTS, condition
+from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_predictions
 

@@ -31,8 +31,8 @@ from rich.table import Table
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import write_json
 from hemiface.provenance import environment
-from hemiface.vision import assets, blazeface
-from hemiface.vision.detector import FoundFace, MediaPipeDetector
+from hemiface.vision.finding import assets, blazeface
+from hemiface.vision.finding.detector import FoundFace, MediaPipeDetector
 from hemiface.vision.photos import read_photo
 
 HERE = Path(__file__).resolve().parent

@@ -23,11 +23,11 @@ from typing import Any
 
 import pandas as pd
 
-from hemiface import metrics
 from hemiface.config import load, to_toml
 from hemiface.files import atomic_path, write_json, write_text
-from hemiface.original import published
 from hemiface.provenance import environment
+from hemiface.stats import metrics
+from hemiface.stats.comparisons import published
 from hemiface.tables import read_predictions, write_csv
 
 _CELL = "model == 'full' and condition == 'full' and metric == 'accuracy'"

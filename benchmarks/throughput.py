@@ -2,7 +2,7 @@
 
     python benchmarks/throughput.py configs/small.toml configs/reference.toml --device auto
 
-For each config and model it runs the training itself (`hemiface.train.fit`: augmentation, hiding,
+For each config and model it runs the training itself (`networks.train.fit`: augmentation, hiding,
 both views, the teacher, the optimizer) on random pixels, whose content costs nothing, and divides
 the arithmetic that torch counts (torch.utils.flop_counter; a multiplication and an addition are two
 operations) by the time. The yardstick is measured in the same run: the fastest of several sizes of
@@ -29,10 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from hemiface.config import Config, ModelConfig, load
 from hemiface.data import Images
 from hemiface.files import write_json
-from hemiface.model import Bundle, build, resolve_device
+from hemiface.networks.network import Bundle, build, resolve_device
+from hemiface.networks.train import fit, task
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
-from hemiface.train import fit, task
 
 SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048)}
 

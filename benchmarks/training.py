@@ -134,7 +134,7 @@ def train_original(job: Job) -> dict[str, float]:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from hemiface.model import build, resolve_device
+    from hemiface.networks.network import build, resolve_device
 
     device, config = resolve_device(job.device), job.config()
     torch.backends.cudnn.benchmark = True
@@ -171,7 +171,7 @@ def original_cells(job: Job, bundles: list[Path]) -> dict[tuple[str, str], Any]:
     import torch
     from safetensors.torch import load_file
 
-    from hemiface.model import build, resolve_device
+    from hemiface.networks.network import build, resolve_device
 
     device = resolve_device(job.device)
     torch.backends.cudnn.benchmark = True
@@ -193,13 +193,13 @@ def our_batches(job: Job, images: Images, *, augmented: bool) -> Iterator[tuple[
     """Yield one epoch of the train split as the network's backbone gets it: float32 [n, 3, 48, 48].
 
     The pixels stay where they are as uint8; a batch is drawn, augmented, hidden and normalised by
-    the functions that `hemiface.train` uses.
+    the functions that `hemiface.networks.train` uses.
     """
     import torch
 
-    from hemiface.augment import augment, hide_drawn
-    from hemiface.model import FaceNetwork, resolve_device
-    from hemiface.occlusion import condition
+    from hemiface.networks.augment import augment, hide_drawn
+    from hemiface.networks.network import FaceNetwork, resolve_device
+    from hemiface.occlusion.conditions import condition
 
     device, config = resolve_device(job.device), job.config()
     train = images.split("train")
@@ -219,8 +219,8 @@ def our_batches(job: Job, images: Images, *, augmented: bool) -> Iterator[tuple[
 
 
 def train_ours(job: Job) -> dict[str, float]:
-    """Time `job.steps` steps of `hemiface.train.fit`, which ends with checkpoint and Bundle."""
-    from hemiface.train import fit, task
+    """Time `job.steps` steps of `networks.train.fit`, which ends with checkpoint and Bundle."""
+    from hemiface.networks.train import fit, task
 
     images, load_s = _timed_load(job)
     training = task(job.config(), TRAINED_ON, max_steps=WARMUP + job.steps)
@@ -276,8 +276,8 @@ def time_training(job: Job) -> dict[str, float]:
 
 def time_evaluation(job: Job) -> dict[str, float]:
     """Time all cells, from the files (pictures and weights) to the probabilities."""
-    from hemiface.evaluation import evaluate
-    from hemiface.model import build
+    from hemiface.networks.evaluate import evaluate
+    from hemiface.networks.network import build
 
     bundles = sorted(Path(job.data, "models").glob("*/bundle.safetensors"))
     build(job.config().model)  # timm and torchvision take seconds to import: not part of the time
@@ -304,7 +304,7 @@ def work(job: Job) -> dict[str, Any]:
     """Do one measurement in this process."""
     import torch
 
-    from hemiface.model import resolve_device
+    from hemiface.networks.network import resolve_device
 
     result = MEASURE[job.kind](job)
     return {
@@ -395,7 +395,7 @@ def prepare(images: Images, folder: Path, train: int, test: int, models: str | N
         return
     import torch
 
-    from hemiface.model import Bundle, build
+    from hemiface.networks.network import Bundle, build
 
     for seed, name in enumerate(CONDITIONS):
         torch.manual_seed(seed)

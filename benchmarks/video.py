@@ -35,8 +35,8 @@ from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import run
 from hemiface.vision.sources import find_sources
-from hemiface.vision.video import open_writer
-from hemiface.vision.watching import SEARCH_EVERY
+from hemiface.vision.video.files import open_writer
+from hemiface.vision.video.watching import SEARCH_EVERY
 
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, FPS = 320, 240, 25

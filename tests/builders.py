@@ -15,7 +15,7 @@ import pytest
 from hemiface import cli
 from hemiface.config import ModelConfig
 from hemiface.data.images import Images
-from hemiface.onnx_model import FORMAT, METADATA_KEY
+from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 
 
@@ -111,7 +111,7 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     """
     import torch
 
-    from hemiface.model import Bundle, build
+    from hemiface.networks.network import Bundle, build
 
     torch.manual_seed(seed)
     config = ModelConfig(architecture="compact")
@@ -178,8 +178,8 @@ class Exported:
 
 def export_tiny(folder: Path) -> Exported:
     """Export one tiny Bundle as fp32 (with SCORES), fp16 (opset 20) and int8 (on test images)."""
-    from hemiface.export import export
-    from hemiface.model import Bundle
+    from hemiface.networks.export import export
+    from hemiface.networks.network import Bundle
 
     bundle = tiny_bundle(folder / "tiny.safetensors", 3, validation_accuracy=0.5, config_hash="c")
     loaded = Bundle.load(bundle)

@@ -50,7 +50,7 @@ def face_networks() -> Path:
     HEMIFACE_OFFLINE=1 forbids the pull. Networks that came but aren't what they should be fail.
     """
     from hemiface.errors import DamagedError, HemifaceError
-    from hemiface.vision import assets
+    from hemiface.vision.finding import assets
 
     try:
         files = assets.pull()

@@ -52,12 +52,12 @@ class TestNames:
         assert dir(hf) == sorted(hf.__all__)
 
     def test_names_are_the_things_they_say(self):
-        assert hf.evaluate.__module__ == "hemiface.evaluation"
+        assert hf.evaluate.__module__ == "hemiface.networks.evaluate"
         assert hf.study.__module__ == "hemiface.stages"
         assert hf.load_config.__name__ == "load"
         assert hf.load_config.__module__ == "hemiface.config"
         assert hf.load_images.__module__.startswith("hemiface.data")
-        assert hf.metrics.__name__ == "hemiface.metrics"
+        assert hf.metrics.__name__ == "hemiface.stats.metrics"
         assert hf.condition("left").name == "left"
 
     def test_an_unknown_name_is_an_attribute_error(self):

@@ -259,7 +259,7 @@ def test_evaluating_again_gives_the_same_numbers(
 def test_train_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hemiface import train
+    from hemiface.networks import train
 
     arguments = (
         "train", CONFIG, "--data", "phantom:n=140,seed=5", "--out", tmp_path / "run",

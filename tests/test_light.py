@@ -16,7 +16,7 @@ from builders import hemiface, linear_model
 from hemiface.data import phantom
 from hemiface.errors import HemifaceError
 from hemiface.tables import write_csv
-from hemiface.vision import results
+from hemiface.vision import faces as results
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import _write_sources
 

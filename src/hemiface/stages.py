@@ -18,15 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from hemiface import report
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data import prepare
 from hemiface.data.images import Images
-from hemiface.ensembles import join
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
-from hemiface.occlusion import condition
+from hemiface.occlusion.conditions import condition
 from hemiface.provenance import code_hash, environment
+from hemiface.report import page
+from hemiface.stats.ensembles import join
 from hemiface.tables import read_predictions, write_predictions
 
 __all__ = ["OnProgress", "Until", "study"]
@@ -47,22 +47,22 @@ _PRODUCTS = (
     "stages.json",
 )
 _REPORT_CODE = (
-    "hemiface.metrics",
-    "hemiface.resampling",
-    "hemiface.statistics",
-    "hemiface.significance",
-    "hemiface.paired",
-    "hemiface.contrasts",
-    "hemiface.comparisons",
-    "hemiface.halves",
-    "hemiface.laterality",
-    "hemiface.confusion_shifts",
-    "hemiface.calibration",
-    "hemiface.abstention",
-    "hemiface.original",
-    "hemiface.importance",
-    "hemiface.figures",
-    "hemiface.report",
+    "hemiface.stats.metrics",
+    "hemiface.stats.scores",
+    "hemiface.stats.matrix",
+    "hemiface.stats.significance",
+    "hemiface.stats.inference",
+    "hemiface.stats.contrasts",
+    "hemiface.stats.all_pairs",
+    "hemiface.stats.planned",
+    "hemiface.stats.sides",
+    "hemiface.stats.confusion_shifts",
+    "hemiface.stats.calibration",
+    "hemiface.stats.abstention",
+    "hemiface.stats.comparisons",
+    "hemiface.stats.importance",
+    "hemiface.report.figures.scores",
+    "hemiface.report.page",
     "hemiface.data.sheets",
 )
 
@@ -132,7 +132,7 @@ def _train_all(
 
     Returns each Bundle's file and the name of its model.
     """
-    from hemiface.train import fit, task
+    from hemiface.networks.train import fit, task
 
     bundles = {}
     # The generalist before the specialists, which may start from it.
@@ -170,7 +170,7 @@ def _evaluate(
     device: str,
     on_progress: OnProgress | None,
 ) -> None:
-    from hemiface.evaluation import evaluate, fingerprint
+    from hemiface.networks.evaluate import evaluate, fingerprint
 
     options = config.evaluate
     present = set(images.table["split"])
@@ -229,7 +229,7 @@ def _evaluate(
 
 def _report(config: Config, folder: Path, book: "_Book") -> None:
     target = folder / "report.html"
-    templates = sorted((Path(__file__).parent / "templates").glob("*"))
+    templates = sorted((Path(page.__file__).parent / "templates").glob("*"))
     mirrored = folder / "mirrored.parquet"
     mark = hash_json(
         {
@@ -241,7 +241,7 @@ def _report(config: Config, folder: Path, book: "_Book") -> None:
             "mirrored": sha256_file(mirrored) if mirrored.is_file() else "",
         }
     )
-    book.run("report", mark, lambda: report.build(folder), keeps=target)
+    book.run("report", mark, lambda: page.build(folder), keeps=target)
 
 
 class _Book:
@@ -294,7 +294,7 @@ class _Book:
 def _trained_seconds(bundle: Path | None) -> float:
     if bundle is None or bundle.suffix != ".safetensors":
         return 0.0
-    from hemiface.model import Bundle
+    from hemiface.networks.network import Bundle
 
     return float(Bundle.load(bundle).provenance.get("training_s", 0.0))
 

@@ -28,6 +28,7 @@ __all__ = [
     "IMAGE_COLUMNS",
     "PREDICTION_COLUMNS",
     "PROBABILITY_COLUMNS",
+    "SAMPLE_COLUMNS",
     "SPLITS",
     "check_images",
     "check_predictions",
@@ -60,6 +61,19 @@ PREDICTION_COLUMNS = (
     "leaked",
     *PROBABILITY_COLUMNS,
 )
+SAMPLE_COLUMNS = (
+    "image",
+    "draw",
+    "model",
+    "dataset",
+    "split",
+    "label",
+    "group",
+    "leaked",
+    *PROBABILITY_COLUMNS,
+)
+"""What every table of samples has, beside `visible` (uint64: bit t for tile t) or `bubbles`."""
+
 HALVES_COLUMN = "halves"
 """Optional last column of a Predictions table: by which lines the image's halves are cut. A table
 without it, which is every table made without `--halves face`, holds image halves only."""

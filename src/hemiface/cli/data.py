@@ -77,7 +77,7 @@ def data_lines(
 ) -> None:
     """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
     from hemiface.data import load
-    from hemiface.face_halves import measure_lines
+    from hemiface.occlusion.face_lines import measure_lines
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:

@@ -16,7 +16,7 @@ __all__ = ["models_add", "models_calibrate", "models_list", "models_pull", "mode
 @models_app.command("list")
 def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     """List models with precision, size, licence, accuracy and SHA-256."""
-    from hemiface import shipped
+    from hemiface.models import shipped
 
     rows = shipped.describe(folder)
     if as_json:
@@ -35,7 +35,7 @@ def models_verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check each model's size and SHA-256, open it and let it look at one rendered face."""
-    from hemiface import shipped
+    from hemiface.models import shipped
 
     found = shipped.verify(names or (), folder)
     if as_json:
@@ -61,7 +61,7 @@ def models_add(
     ] = False,
 ) -> None:
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
-    from hemiface import shipped
+    from hemiface.models import shipped
 
     shipped.add(file, name, summary, folder, default=default)
     print(shipped.path_of(name, folder))
@@ -80,7 +80,7 @@ def models_calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Fit temperatures and the default threshold on validation; write them beside the model."""
-    from hemiface.model_calibration import calibrate_model
+    from hemiface.stats.model_temperatures import calibrate_model
 
     path = calibrate_model(model, predictions, risk=risk)
     if as_json:
@@ -101,7 +101,7 @@ def models_pull(
     as_json: JsonOption = False,
 ) -> None:
     """Get the two small networks that find faces (Apache-2.0), once, and check their SHA-256."""
-    from hemiface.vision.assets import pull
+    from hemiface.vision.finding.assets import pull
 
     with show_progress() as on_progress:
         files = pull(source or (), offline=offline, on_progress=on_progress)

@@ -24,13 +24,7 @@ from hemiface.cli.printing import (
     records,
     show_progress,
 )
-from hemiface.cli.reading import (
-    crop_landmarks,
-    is_by_face,
-    read_config,
-    training_images,
-    words,
-)
+from hemiface.cli.reading import crop_landmarks, is_by_face, read_config, training_images, words
 from hemiface.errors import UsageError
 
 __all__ = ["ensemble", "evaluate", "export", "study", "train"]
@@ -89,8 +83,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one network; killed and started again, it goes on where it was."""
-    from hemiface.model import Bundle
-    from hemiface.train import fit, task
+    from hemiface.networks.network import Bundle
+    from hemiface.networks.train import fit, task
 
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     images = training_images(chosen, out)
@@ -139,9 +133,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
-    from hemiface import metrics
     from hemiface.data import load
-    from hemiface.evaluation import evaluate as run
+    from hemiface.networks.evaluate import evaluate as run
+    from hemiface.stats import metrics
 
     by_face = is_by_face(halves)
     images = load(data, labels=labels or None, skip_bad=skip_bad)
@@ -191,7 +185,7 @@ def ensemble(
     as_json: JsonOption = False,
 ) -> None:
     """Average networks; the members are chosen on the validation split."""
-    from hemiface import ensembles, metrics
+    from hemiface.stats import ensembles, metrics
     from hemiface.tables import read_predictions, write_predictions
 
     joined = ensembles.join([read_predictions(path) for path in tables])
@@ -242,8 +236,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
-    from hemiface import export as exports
     from hemiface.data import load
+    from hemiface.networks import export as exports
 
     if to != "onnx":
         raise UsageError(f"Format {to!r} is unknown; choose onnx.")

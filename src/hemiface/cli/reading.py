@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hemiface.config import Config
     from hemiface.data.images import Images
-    from hemiface.face_halves import FindLandmarks
+    from hemiface.occlusion.face_lines import FindLandmarks
     from hemiface.stages import OnProgress
 
 __all__ = [
@@ -80,8 +80,8 @@ def is_by_face(halves: str) -> bool:
 
 def crop_landmarks(on_progress: "OnProgress") -> "FindLandmarks":
     """Return what finds the landmarks of face crops, telling how far it is."""
-    from hemiface.vision.crop_landmarks import CropLandmarks
-    from hemiface.vision.litert import quiet_start
+    from hemiface.vision.finding.crop_landmarks import CropLandmarks
+    from hemiface.vision.finding.litert import quiet_start
 
     with quiet_start():
         return CropLandmarks(

@@ -31,7 +31,7 @@ def visibility_train(
     from hemiface.config import load_as, to_toml
     from hemiface.files import write_json, write_text
     from hemiface.provenance import environment
-    from hemiface.visibility_training import VisibilityConfig, train
+    from hemiface.visibility.train import VisibilityConfig, train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
@@ -62,13 +62,13 @@ def visibility_evaluate(
     Intervals count near duplicates as one where --data is a run folder, exact copies elsewhere.
     """
     from hemiface import data as sources
-    from hemiface import shipped
     from hemiface.config import to_toml
     from hemiface.files import sha256_file, write_json, write_text
+    from hemiface.models import shipped
+    from hemiface.models.visible_tiles import VisibleTiles
     from hemiface.provenance import environment
     from hemiface.tables import write_csv
-    from hemiface.visibility_evaluation import evaluate, format_scores, read_rows
-    from hemiface.visible_tiles import VisibleTiles
+    from hemiface.visibility.score import evaluate, format_scores, read_rows
 
     network = VisibleTiles.load(model or shipped.path_of("visibility"))
     images = sources.load(data)

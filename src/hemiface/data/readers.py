@@ -18,6 +18,7 @@ from hemiface.files import sha256_file
 __all__ = ["READERS", "Found", "Reader", "find", "labels_file", "load", "read", "source_sha256"]
 
 _log = logging.getLogger("hemiface.data")
+_DRAWN_BY = Path(__file__).parent / "phantom"
 _PHANTOM = "phantom:"
 _MAJORITY = "ferplus-majority"
 
@@ -67,7 +68,7 @@ READERS: dict[str, Reader] = {
     "strips": Reader(read_strips, strip_files),
     "class folders": Reader(read_class_folders, class_files),
     "images": Reader(_read_images, lambda path: [path / TABLE_FILE, path / PIXELS_FILE]),
-    "phantom": Reader(_read_phantom, lambda _: sorted(Path(__file__).parent.glob("phantom*.py"))),
+    "phantom": Reader(_read_phantom, lambda _: sorted(_DRAWN_BY.glob("*.py"))),
 }
 """Every form of a source and its reader; `find` tells which one a source has."""
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.files import atomic_path
-from hemiface.occlusion import CONDITIONS, Condition, condition, hide, image_seeds
+from hemiface.occlusion.conditions import CONDITIONS, Condition, condition, hide, image_seeds
 from hemiface.tables import EMOTIONS, derive, read_predictions
 
 __all__ = ["conditions_sheet", "examples_sheet", "mistakes_sheet", "write_sheets"]

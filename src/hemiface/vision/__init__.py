@@ -5,6 +5,6 @@ one picture in `predictor`; for a video's frames in `watching`.
 """
 
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.watching import Watch
+from hemiface.vision.video.watching import Watch
 
 __all__ = ["Predictor", "Watch"]

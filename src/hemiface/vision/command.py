@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
-from hemiface.vision.litert import quiet_start
+from hemiface.vision.faces import SCHEMA
+from hemiface.vision.finding.litert import quiet_start
 from hemiface.vision.photos import MOST_PIXELS
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import SCHEMA
 from hemiface.vision.run import OnProgress, Outcome
 from hemiface.vision.run import run as run_all
 from hemiface.vision.sources import find_sources
-from hemiface.vision.watching import SEARCH_EVERY
+from hemiface.vision.video.watching import SEARCH_EVERY
 
 __all__ = ["predict"]
 

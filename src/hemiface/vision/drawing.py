@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.vision.results import FacePrediction
+from hemiface.vision.faces import FacePrediction
 
 __all__ = ["annotate", "blur"]
 

@@ -10,21 +10,21 @@ import numpy.typing as npt
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file
-from hemiface.occlusion import condition, hide, image_seeds
-from hemiface.onnx_model import OnnxModel
-from hemiface.temperatures import VIEWS, ModelCalibration, View, scale
-from hemiface.visible_tiles import KIND, VisibleTiles
-from hemiface.vision import assets
-from hemiface.vision.alignment import AlignedFace, align, whole_picture
-from hemiface.vision.detector import (
+from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.temperatures import VIEWS, ModelCalibration, View, scale
+from hemiface.models.visible_tiles import KIND, VisibleTiles
+from hemiface.occlusion.conditions import condition, hide, image_seeds
+from hemiface.vision.faces import FacePrediction, Faces
+from hemiface.vision.finding import assets
+from hemiface.vision.finding.alignment import AlignedFace, align, whole_picture
+from hemiface.vision.finding.detector import (
     Detector,
     FollowingDetector,
     FoundFace,
     MediaPipeDetector,
 )
 from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
-from hemiface.vision.results import FacePrediction, Faces
-from hemiface.vision.visibility import Visibility, visibility
+from hemiface.vision.visible_regions import Visibility, visibility
 
 __all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "SeenFace"]
 
@@ -62,11 +62,11 @@ class Predictor:
     """Says for every face of a picture what emotion it looks like, or why it doesn't say.
 
     One object serves any number of threads at once. Frames of one video belong together: see
-    `hemiface.vision.watching`.
+    `hemiface.vision.video.watching`.
 
     `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the one
     that `hemiface models list` calls so). `detector` is anything that fits the Detector protocol
-    (default: MediaPipe's two networks, see `hemiface.vision.assets`); `no_detect` takes each
+    (default: MediaPipe's two networks, see `vision.finding.assets`); `no_detect` takes each
     picture's central square for one upright face crop. `min_face_px` is the smallest face that
     MediaPipe's networks look for (default: a 40th of the picture's longer side). `hide` is the
     condition under which everybody is seen, such as `lower` for masks: that part is hidden from the
@@ -78,7 +78,7 @@ class Predictor:
     declares it.
 
     Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
-    temperature for what is visible of each face; see `hemiface.temperatures`.
+    temperature for what is visible of each face; see `hemiface.models.temperatures`.
 
     Raises:
         UsageError: an option is out of range, or there is no such model or condition.
@@ -316,7 +316,7 @@ class Predictor:
 
 def _model_path(model: str | Path | None) -> Path:
     """Return the file of a named or the default model."""
-    from hemiface import shipped
+    from hemiface.models import shipped
 
     if model is not None and (Path(model).suffix == ".onnx" or Path(model).is_file()):
         return Path(model)
@@ -333,7 +333,7 @@ def _model_path(model: str | Path | None) -> Path:
 
 def _shipped_tiles() -> VisibleTiles | None:
     """Return the shipped network for visibility, None where none comes along."""
-    from hemiface import shipped
+    from hemiface.models import shipped
 
     known = [one for one in shipped.list_models() if one.kind == KIND]
     return VisibleTiles.load(shipped.path_of(known[0].name)) if known else None

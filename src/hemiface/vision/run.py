@@ -1,6 +1,6 @@
 """Photos, folders, videos and cameras to tables: share the work, name what is broken, resume.
 
-A folder of results holds `faces.<format>` (see `hemiface.vision.results`), `sources.csv` (each
+A folder of results holds `faces.<format>` (see `hemiface.vision.faces`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
 asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
 command goes on where it was killed.
@@ -24,15 +24,15 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
-from hemiface.vision.blurring import Box, Covers, frames_ahead
 from hemiface.vision.drawing import annotate, blur
+from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.results import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.sources import Source, copy_names, printable
-from hemiface.vision.timeline import write as write_timeline
-from hemiface.vision.video import VideoWriter, open_writer, read_frames
-from hemiface.vision.watching import SEARCH_EVERY, Watch
+from hemiface.vision.video.blurring import Box, Covers, frames_ahead
+from hemiface.vision.video.files import VideoWriter, open_writer, read_frames
+from hemiface.vision.video.timeline import write as write_timeline
+from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 
 __all__ = ["Outcome", "run"]
 
@@ -89,7 +89,7 @@ def run(
     A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
     again. `workers` threads share the photos. Each camera and video stops after `most_frames`; of
-    their frames every `search_every`-th is searched like a photo (see `hemiface.vision.watching`).
+    their frames every `search_every`-th is searched like a photo (see `vision.video.watching`).
     `on_progress` is called with what is done, its number and the total, 0 where nobody knows it.
 
     Raises:

@@ -1,0 +1,206 @@
+"""Commands that read prediction tables: report, compare, calibrate, importance; and tiles."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import app
+from hemiface.cli.options import (
+    DataOption,
+    DeviceOption,
+    DrawsOption,
+    JsonOption,
+    LabelsOption,
+    OutFolder,
+    SkipBadOption,
+    SourcePath,
+)
+from hemiface.cli.printing import (
+    print_calibration,
+    print_changed_halves,
+    print_differences,
+    print_halves,
+    print_json,
+    records,
+    show_progress,
+)
+from hemiface.cli.reading import open_predictions
+
+__all__ = ["calibrate", "compare", "importance", "report", "tiles"]
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show examples of the data.")
+    ] = True,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF beside it too.")] = False,
+) -> None:
+    """Make tables, figures and the report again from the prediction table alone."""
+    from hemiface.report.page import build
+
+    page = build(source, out, pictures=pictures)
+    print(page)
+    if pdf:
+        from hemiface.report.pdf import write_pdf
+
+        print(write_pdf(page))
+
+
+@app.command()
+def compare(
+    source: SourcePath,
+    out: OutFolder = None,
+    mirrored: Annotated[
+        Path | None, typer.Option(help="Predictions of mirrored pictures, the control for sides.")
+    ] = None,
+    face_halves: Annotated[
+        Path | None,
+        typer.Option("--halves", help="Predictions of evaluate --halves face: what they change."),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
+    margin: Annotated[float, typer.Option(help="Closer than this is as good as equal.")] = 0.02,
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare models, conditions and sides of the face: paired tests with intervals, as CSV."""
+    from hemiface.report.comparing import compare as run
+    from hemiface.tables import read_predictions
+
+    predictions, folder = open_predictions(source, out)
+    control = read_predictions(mirrored) if mirrored else None
+    with show_progress() as on_progress:
+        found = run(
+            predictions,
+            folder,
+            mirrored=control,
+            face_halves=read_predictions(face_halves) if face_halves else None,
+            protocol=protocol,
+            margin=margin,
+            draws=draws,
+            progress=lambda done, total: on_progress("comparing cells", done, total),
+        )
+    if as_json:
+        changed = {} if found.halves is None else {"halves": records(found.halves)}
+        print_json({"folder": str(folder), "accuracy": records(found.accuracy), **changed})
+        return
+    print_differences(found.accuracy, margin)
+    if found.halves is not None:
+        print_changed_halves(found.halves)
+    for warning in found.warnings:
+        print(f"Sides: {warning}.", file=sys.stderr)
+    for path in found.files:
+        print(path)
+
+
+@app.command()
+def calibrate(
+    source: SourcePath,
+    out: OutFolder = None,
+    risk: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of errors to stay below when abstaining. Repeatable."),
+    ] = None,
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit temperatures on validation images; score confidence and abstention on test images."""
+    from hemiface.report.comparing import calibrate as run
+
+    predictions, folder = open_predictions(source, out)
+    found = run(predictions, folder, risks=risk or [0.1, 0.2], draws=draws)
+    if as_json:
+        print_json({"folder": str(folder), "temperatures": found.temperatures})
+        return
+    print_calibration(found.scores)
+    for path in found.files:
+        print(path)
+
+
+@app.command()
+def importance(
+    predictions: Annotated[
+        Path, typer.Argument(help="A prediction table with the sixteen coalitions.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; default beside the table.")
+    ] = None,
+    tiles: Annotated[
+        Path | None, typer.Option(help="What hemiface tiles wrote: importance of 48 tiles.")
+    ] = None,
+    people: Annotated[
+        Path | None, typer.Option(help="Folder with the files of Wegrzyn 2017, to compare with.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
+    draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=1)] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which part of the face matters: Shapley values of quadrants, halves and tiles."""
+    from hemiface.report.words.regions import half_table, write_importance
+
+    found = write_importance(
+        predictions, out, tiles=tiles, people=people, protocol=protocol, draws=draws
+    )
+    halves = half_table(found.importance.regions)
+    if as_json:
+        files = [str(path) for path in found.paths]
+        print_json({"files": files, "words": found.words, "halves": records(halves)})
+        return
+    print_halves(halves)
+    print("\n".join(found.words))
+    for path in found.paths:
+        if path.suffix == ".csv":
+            print(path)
+
+
+@app.command()
+def tiles(
+    bundle: Annotated[Path, typer.Argument(help="A Bundle, *.safetensors.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The table of samples.")] = Path("tiles.parquet"),
+    samples: Annotated[int, typer.Option(help="Draws for each image.", min=1)] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many images, drawn at random.", min=1)
+    ] = None,
+    bubbles: Annotated[
+        int, typer.Option(help="So many Gaussian apertures instead of tiles.", min=0)
+    ] = 0,
+    sigma_px: Annotated[float, typer.Option(help="Width of the apertures, in pixels.")] = 4.0,
+    fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    device: DeviceOption = "auto",
+    labels: LabelsOption = "",
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
+    from hemiface.data import load
+    from hemiface.networks.uncover import Draws, sample_bubbles, sample_chains
+
+    images = load(data, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        chosen = Draws(
+            samples=samples,
+            limit=limit,
+            fill=fill,
+            split=split,
+            seed=seed,
+            device=device,
+            on_batch=lambda done, total: on_progress("uncovering faces", done, total),
+        )
+        if bubbles:
+            table = sample_bubbles(
+                bundle, images, chosen, bubbles=bubbles, sigma_px=sigma_px, out=out
+            )
+        else:
+            table = sample_chains(bundle, images, chosen, out=out)
+    if as_json:
+        counts = {"rows": len(table), "images": int(table["image"].nunique())}
+        print_json({"tiles": str(out), **counts})
+    else:
+        print(f"{out}: {len(table):,} rows")

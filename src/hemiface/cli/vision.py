@@ -1,0 +1,151 @@
+"""Commands that take pictures: predict, occlude."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import app
+from hemiface.cli.options import HalvesOption, JsonOption
+from hemiface.cli.printing import print_json, show_progress
+from hemiface.cli.reading import is_by_face, words
+
+__all__ = ["occlude", "predict"]
+
+
+@app.command()
+def predict(
+    sources: Annotated[
+        list[str], typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE...")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
+    ] = "",
+    hide: Annotated[
+        str, typer.Option(help="What everybody hides: lower for masks, upper for headsets, ...")
+    ] = "",
+    no_detect: Annotated[
+        bool, typer.Option("--no-detect", help="The pictures are upright face crops.")
+    ] = False,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            help="Look for faces down to so many pixels; default a 40th of the picture's longer "
+            "side, at least 20. Half of it takes three times as long.",
+            min=20,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Comma-separated: csv, parquet, jsonl.")
+    ] = "csv",
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(
+            help="Give no label below this confidence; default what hemiface models list says of "
+            "the model, 0 gives every face one."
+        ),
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored view.")] = False,
+    save_image: Annotated[
+        bool, typer.Option("--save-image", help="Write annotated copies below --out.")
+    ] = False,
+    blur: Annotated[
+        bool,
+        typer.Option(
+            "--blur",
+            help="Blur the faces in these copies; in videos also 12 frames before a face is first "
+            "found, while it is missed and 25 frames after. A face never found isn't blurred.",
+        ),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A source without a face ends with exit code 3.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Threads that share the photos.", min=1)] = 1,
+    frames: Annotated[
+        int | None, typer.Option(help="Stop a video or camera after so many.", min=1)
+    ] = None,
+    search_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Search every so many-th frame of a video like a photo and only follow known "
+            "faces in between; default 10, 1 searches each.",
+            min=1,
+        ),
+    ] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Draw each video's faces over time, below --out.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
+    ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate/--no-estimate", help="Let a network say what lies over each face."
+        ),
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
+    from hemiface.vision.command import predict as run
+
+    run(
+        sources,
+        model=model or None,
+        hide=hide or None,
+        no_detect=no_detect,
+        min_face=min_face,
+        out=out,
+        formats=words(formats),
+        abstain_below=abstain_below,
+        flip=flip,
+        save_image=save_image,
+        blur=blur,
+        strict=strict,
+        workers=workers,
+        frames=frames,
+        search_every=search_every,
+        timeline=timeline,
+        max_pixels=max_pixels,
+        estimate=estimate,
+        as_json=as_json,
+        progress=show_progress,
+    )
+
+
+@app.command()
+def occlude(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    halves: HalvesOption = "image",
+    as_json: JsonOption = False,
+) -> None:
+    """Hide a part of pictures, as stimuli; exactly the named pixels change."""
+    from hemiface.vision.stimuli import occlude_files
+
+    landmarks = None
+    if is_by_face(halves):
+        from hemiface.vision.finding.crop_landmarks import default_detector
+        from hemiface.vision.finding.photo_landmarks import PhotoLandmarks
+
+        landmarks = PhotoLandmarks(default_detector())
+    written = occlude_files(
+        images,
+        hide,
+        fill,
+        out,
+        landmarks=landmarks,
+        on_fallback=lambda path: print(
+            f"hemiface: no face was found in {path}; the picture's own half is hidden.",
+            file=sys.stderr,
+        ),
+    )
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        for path in written:
+            print(path)

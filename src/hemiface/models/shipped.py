@@ -1,0 +1,374 @@
+"""The models that come with hemiface: files in the folder `shipped` and the index that names them.
+
+The index says what a file must be (size and SHA-256); what the model can do stands in the file's
+own metadata, so that the two can't drift apart. A folder of one's own with such an index works as
+well.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.models import visible_tiles
+from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "FOLDER",
+    "ShippedModel",
+    "accuracy",
+    "add",
+    "default_model",
+    "describe",
+    "format_answered",
+    "format_models",
+    "list_models",
+    "path_of",
+    "verify",
+]
+
+FOLDER = Path(__file__).parent / "files"
+"""Where the package's own models lie."""
+
+_INDEX = "index.json"
+_FORMAT = 1
+_EMOTION = "emotion"
+_Network = OnnxModel | visible_tiles.VisibleTiles
+_CONDITIONS = ("full", "upper", "lower", "left", "right")
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """One line of the index."""
+
+    name: str
+    """What users call it: small letters, digits, dots and hyphens."""
+    file: str
+    """Its file's name inside the folder."""
+    kind: str
+    """What it tells of a face: `emotion`, or `visibility` (see `hemiface.models.visible_tiles`)."""
+    precision: str
+    """fp32, fp16 or int8."""
+    bytes: int
+    """The file's size."""
+    sha256: str
+    """Of the file."""
+    licence: str
+    """SPDX identifier."""
+    summary: str
+    """One sentence: what it is for."""
+
+
+def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
+    """Return the models that the index of `folder` names (default: the package's own).
+
+    No model is opened.
+
+    Raises:
+        DamagedError: the index is missing or isn't one.
+    """
+    return _read_index(Path(folder or FOLDER))[0]
+
+
+def default_model(folder: str | Path | None = None) -> str | None:
+    """Return the name of the model for emotions that is used where none is named.
+
+    That is what the index calls its default, else its first one; None where there is none. Errors
+    are those of `list_models`.
+    """
+    models, default = _read_index(Path(folder or FOLDER))
+    named = [model.name for model in models if model.kind == _EMOTION]
+    return default or next(iter(named), None)
+
+
+def _read_index(folder: Path) -> tuple[tuple[ShippedModel, ...], str]:
+    """Return the models of `folder` and the name of the default one, empty where none is named."""
+    path = folder / _INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        if index["format"] != _FORMAT:
+            raise DamagedError(
+                f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
+            )
+        models = tuple(ShippedModel(**row) for row in index["models"])
+        default = index.get("default", "")
+    except OSError as error:
+        raise DamagedError(f"{path} can't be read ({error.strerror}); install again.") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is not an index of models ({error}).") from error
+    if default and default not in [model.name for model in models if model.kind == _EMOTION]:
+        raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
+    for model in models:
+        for field in fields(ShippedModel):
+            if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
+                raise DamagedError(f"{path}: {field.name} of a model has the wrong type.")
+        if Path(model.file).name != model.file:
+            raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
+    return models, default
+
+
+def path_of(name: str, folder: str | Path | None = None) -> Path:
+    """Return where the file of model `name` lies.
+
+    Raises:
+        UsageError: there is no such model.
+        DamagedError: the index or the file is missing.
+    """
+    path = Path(folder or FOLDER) / _find(name, folder).file
+    if not path.is_file():
+        raise DamagedError(f"Model {name} is listed, but {path} is missing; install again.")
+    return path
+
+
+def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
+    """Return every model's line of the index together with the metadata of its file.
+
+    A row has the fields of ShippedModel, `default` (is it used where none is named?), `accuracy`
+    (see `accuracy`), `abstain_below` (the default threshold) and `answered` (the risk and coverage
+    that go with thresholds, see `temperatures.View`; None and empty without a calibration) and
+    `header`.
+
+    Raises:
+        DamagedError: a file is missing or can't be opened, or a calibration is another file's.
+    """
+    rows = []
+    default = default_model(folder)
+    for model in list_models(folder):
+        path = path_of(model.name, folder)
+        header = dict(_open(path, model.kind).header)
+        known = ModelCalibration.beside(path, model.sha256)
+        view = known.views.get(VIEWS[0]) if known else None
+        rows.append(
+            {
+                **asdict(model),
+                "default": model.name == default,
+                "accuracy": accuracy(header),
+                "abstain_below": view.abstain_below if view else None,
+                "answered": [dict(row) for row in view.answered] if view else [],
+                "header": header,
+            }
+        )
+    return rows
+
+
+def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
+    """Return condition -> accuracy on the test split, as a model file's metadata knows it.
+
+    Measured of this very file where its parity report was made on the test split alone, else what
+    the network that it was made from scored (protocol standard). Empty for models of other kinds.
+    """
+    if header.get("kind", _EMOTION) != _EMOTION:
+        return {}
+    scores = {
+        condition: cell["accuracy"]["value"]
+        for condition, cell in header["scores"].get("standard", {}).items()
+        if "accuracy" in cell
+    }
+    parity = header.get("parity", {})
+    if parity.get("splits") == ["test"]:
+        scores |= {row["condition"]: row["accuracy"] for row in parity["conditions"]}
+    return scores
+
+
+def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[str, str]:
+    """Check models (all if none is named): size, SHA-256, calibration, one rendered face.
+
+    Returns name -> what is wrong, in one sentence; "" where all is well.
+
+    Raises:
+        UsageError: there is no model of that name.
+        DamagedError: the index is missing or isn't one.
+    """
+    wanted = [_find(name, folder) for name in names] or list_models(folder)
+    found = {}
+    for model in wanted:
+        try:
+            _verify(model, path_of(model.name, folder))
+        except DamagedError as error:
+            found[model.name] = str(error)
+        else:
+            found[model.name] = ""
+    return found
+
+
+def add(
+    file: str | Path,
+    name: str,
+    summary: str,
+    folder: str | Path | None = None,
+    *,
+    default: bool = False,
+) -> None:
+    """Copy an exported model into `folder` and write its line of the index; for maintainers.
+
+    A model of the same name is replaced. A calibration that lies beside the file comes along. A
+    folder without an index gets one. `default` makes it the model that is used where none is named.
+
+    Raises:
+        UsageError: the name has other characters than small letters, digits, dots and hyphens, the
+            summary is empty, or a model of another kind is to be the default.
+        DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise UsageError(f"Name {name!r} must consist of small letters, digits, dots and hyphens.")
+    if not summary.strip():
+        raise UsageError("A model needs a summary, one sentence on what it is for.")
+    target = Path(folder or FOLDER)
+    header, kind = _header_and_kind(file)
+    if default and kind != _EMOTION:
+        raise UsageError(f"{file} doesn't name emotions, so it can't be the default model.")
+    place = target / f"{name}.onnx"
+    with atomic_path(place) as partial:
+        shutil.copyfile(file, partial)
+    known = ModelCalibration.beside(file, sha256_file(file))
+    if known is None:
+        # One of the file that was replaced must not stay.
+        calibration_path(place).unlink(missing_ok=True)
+    elif calibration_path(file) != calibration_path(place):
+        with atomic_path(calibration_path(place)) as partial:
+            shutil.copyfile(calibration_path(file), partial)
+    model = ShippedModel(
+        name=name,
+        file=place.name,
+        kind=kind,
+        precision=header["precision"],
+        bytes=place.stat().st_size,
+        sha256=sha256_file(place),
+        licence=header["licence"],
+        summary=summary.strip(),
+    )
+    others, known_default = _read_index(target) if (target / _INDEX).is_file() else ((), "")
+    models = sorted([*(one for one in others if one.name != name), model], key=lambda one: one.name)
+    index: dict[str, Any] = {"format": _FORMAT, "models": [asdict(one) for one in models]}
+    used = name if default else known_default
+    write_json(target / _INDEX, {**index, "default": used} if used else index)
+
+
+def format_models(rows: list[dict[str, Any]]) -> "Table":
+    """Return what `describe` found as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(title="Models, accuracy in % by what is hidden", title_justify="left")
+    for heading in ("name", "precision"):
+        table.add_column(heading)
+    for heading in ("MB", *_CONDITIONS):
+        table.add_column(heading, justify="right")
+    for heading in ("licence", "sha256", "summary"):
+        table.add_column(heading)
+    for row in rows:
+        scores = row["accuracy"]
+        table.add_row(
+            f"{row['name']} (default)" if row["default"] else row["name"],
+            row["precision"],
+            f"{row['bytes'] / 1e6:.1f}",
+            *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in _CONDITIONS),
+            row["licence"],
+            row["sha256"][:12],
+            row["summary"],
+        )
+    return table
+
+
+def format_answered(rows: list[dict[str, Any]]) -> "Table | None":
+    """Return which faces get a label at the default thresholds, None without any calibration."""
+    from rich.table import Table
+
+    rows = [row for row in rows if row["answered"]]
+    if not rows:
+        return None
+    table = Table(
+        title="Labels given at the default threshold, % of validation faces (of these right, %)",
+        title_justify="left",
+    )
+    table.add_column("name")
+    for heading in ("threshold", *_CONDITIONS):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        below = row["abstain_below"]
+        known = {one["condition"]: one for one in row["answered"] if one["abstain_below"] == below}
+        cells = [known[key] for key in _CONDITIONS]
+        table.add_row(
+            row["name"],
+            f"{below:.2f}",
+            *(f"{100 * one['coverage']:.0f} ({100 * one['accuracy']:.0f})" for one in cells),
+        )
+    return table
+
+
+def _find(name: str, folder: str | Path | None) -> ShippedModel:
+    models = {model.name: model for model in list_models(folder)}
+    if name not in models:
+        known = ", ".join(models) or "none is there"
+        raise UsageError(f"Model {name!r} is unknown; choose from: {known}.")
+    return models[name]
+
+
+def _verify(model: ShippedModel, path: Path) -> None:
+    size = path.stat().st_size
+    if size != model.bytes:
+        raise DamagedError(
+            f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "
+            f"{model.bytes:,}; install again."
+        )
+    if sha256_file(path) != model.sha256:
+        raise DamagedError(
+            f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
+            "install again."
+        )
+    ModelCalibration.beside(path, model.sha256)
+    opened = _open(path, model.kind)
+    if opened.header["precision"] != model.precision:
+        raise DamagedError(
+            f"Model {model.name} is {opened.header['precision']}, but listed as {model.precision}."
+        )
+    values = opened.predict(_rendered_face())
+    if model.kind == visible_tiles.KIND:
+        if not (values >= 0.5).mean() > 0.5:  # NaN included
+            raise DamagedError(f"Model {model.name} doesn't see a rendered face.")
+    elif not np.isfinite(values).all() or abs(values.sum() - 1) > 1e-4:
+        raise DamagedError(f"Model {model.name} gives no probabilities for a rendered face.")
+
+
+def _rendered_face() -> npt.NDArray[np.uint8]:
+    """Return uint8 [1, 48, 48]: an angry face, `phantom.render([0], seed=0)`.
+
+    `phantom` itself makes tables too and needs pandas, which a light install doesn't have.
+    """
+    from hemiface.data.phantom.geometry import draw
+    from hemiface.data.phantom.parameters import Expressiveness, draw_faces
+
+    return draw(
+        draw_faces(
+            np.zeros(1, dtype=np.int64), 0, start=0, expressiveness=Expressiveness(),
+            intensity=None, noise=1.0, pose=True,
+        )
+    )  # fmt: skip
+
+
+def _open(path: Path, kind: str) -> _Network:
+    return (
+        visible_tiles.VisibleTiles.load(path)
+        if kind == visible_tiles.KIND
+        else OnnxModel.load(path)
+    )
+
+
+def _header_and_kind(file: str | Path) -> tuple[Mapping[str, Any], str]:
+    """Return the metadata of a file of either kind, and which kind that is."""
+    try:
+        return visible_tiles.VisibleTiles.load(file).header, visible_tiles.KIND
+    except DamagedError:
+        # Whatever else it may be, what is wrong with it is told as of the usual kind.
+        return OnnxModel.load(file).header, _EMOTION

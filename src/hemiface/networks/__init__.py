@@ -1,0 +1,1 @@
+"""Networks: built, trained, evaluated and exported. The room with torch."""

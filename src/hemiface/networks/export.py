@@ -1,0 +1,313 @@
+"""Bundle -> one ONNX file that predicts without torch, with a report of what was lost on the way.
+
+The graph takes faces as they are stored (uint8 [n, 48, 48], any n) and returns `logits` and
+`probabilities` (float32 [n, 7]); scaling, normalising and softmax are nodes of the graph and are
+computed in single precision whatever becomes of the weights.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from hemiface.config import as_plain
+from hemiface.data import phantom
+from hemiface.data.images import Images
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
+from hemiface.networks.evaluate import NetworkPredictor
+from hemiface.networks.network import Bundle, FaceNetwork
+from hemiface.networks.parity import compare, format_parity, require
+from hemiface.networks.quantise import CALIBRATIONS, calibration_faces, quantise
+from hemiface.occlusion.conditions import HALVES, condition
+from hemiface.tables import FER2013_SIZE_PX
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "OPSETS",
+    "described",
+    "export",
+    "format_export",
+    "parity_file",
+    "scores_of",
+]
+
+log = logging.getLogger(__name__)
+
+OPSETS = range(18, 24)
+"""torch's exporter writes 18 and later; later than 23 is more than today's runtimes promise."""
+
+LICENCE = "Apache-2.0"
+_CONDITIONS = ("full", *HALVES)
+_RENDERED_FACES = 140
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+_SCORE_COLUMNS = ("value", "low", "high", "n")
+
+
+def export(
+    bundle: str | Path,
+    out: str | Path | None = None,
+    *,
+    precision: str = "fp32",
+    int8: bool = False,
+    calibrate: Images | None = None,
+    calibration: str = "percentile",
+    parity: Images | None = None,
+    conditions: Iterable[str] = _CONDITIONS,
+    scores: Mapping[str, Any] | None = None,
+    opset: int = 18,
+    most_loss_points: float | None = 0.5,
+) -> OnnxModel:
+    """Write `bundle` as one ONNX file, prove that it does the same, and return it opened.
+
+    `out` is `<bundle>-<precision>.onnx` beside the Bundle unless given. `fp16` stores the weights
+    in half precision and computes in single precision; `int8` quantises the network, calibrated on
+    `calibrate` (training images only). The file and the Bundle are compared on all images of
+    `parity` under every one of `conditions`, on rendered faces if None; the result goes into the
+    metadata and into `parity_file(out)`. `scores` (see `scores_of`) are those of the Bundle.
+
+    Raises:
+        UsageError: options contradict each other, or images can't be calibrated on.
+        DamagedError: the Bundle can't be read.
+        HemifaceError: the file differs too much from the Bundle (fp32 and fp16: a probability;
+            int8: its accuracy on `parity` falls by more than `most_loss_points` under a
+            condition), or the network can't be exported. Nothing is written then.
+    """
+    _check_options(precision, int8, calibrate, calibration, opset)
+    keys = [condition(key).key for key in conditions]
+    source = Path(bundle)
+    loaded = Bundle.load(source)
+    network = loaded.network()
+    kind = "int8" if int8 else precision
+    target = Path(out) if out else source.with_name(f"{source.stem}-{kind}.onnx")
+    if target.suffix != ".onnx":
+        raise UsageError(f"{target} must end in .onnx, by which every command knows such files.")
+    scored = phantom.make(_RENDERED_FACES) if parity is None else parity
+    header = _header(loaded, sha256_file(source), kind, opset, scores or {})
+    if calibrate is not None:
+        trained_on = loaded.provenance.get("conditions", [])
+        faces, used = calibration_faces(calibrate, trained_on, scored)
+        header["calibration"] = {"method": calibration, **used}
+        graph = quantise(_graph(network, opset), faces, calibration)
+    else:
+        graph = _graph(network, opset)
+        if precision == "fp16":
+            _store_halves(graph)
+    with atomic_path(target) as partial:
+        _write(graph, header, partial)
+        rows = compare(NetworkPredictor(network), OnnxModel.load(partial), scored, keys)
+        limited = int8 and parity is not None
+        require(rows, kind, most_loss_points if limited else None)
+        if int8 and parity is None:
+            log.warning("No parity images are given: what int8 costs in accuracy isn't known.")
+        header["parity"] = _parity(rows, scored, rendered=parity is None)
+        _write(graph, header, partial)
+    report = {
+        "file": target.name,
+        "sha256": sha256_file(target),
+        "source_sha256": header["source_sha256"],
+        "precision": kind,
+    }
+    write_json(parity_file(target), {**report, **header["parity"]})
+    return OnnxModel.load(target)
+
+
+def parity_file(model: str | Path) -> Path:
+    """Return where the parity report of the exported file `model` lies.
+
+    >>> parity_file("any-int8.onnx").name
+    'any-int8.parity.json'
+    """
+    return Path(model).with_suffix(".parity.json")
+
+
+def described(model: OnnxModel) -> dict[str, Any]:
+    """Return everything known of an exported model as JSON values."""
+    return {
+        "file": str(model.path),
+        "bytes": model.path.stat().st_size,
+        "sha256": sha256_file(model.path),
+        "header": dict(model.header),
+    }
+
+
+def format_export(model: OnnxModel) -> "Table":
+    """Return the parity report of an exported model as a table for a terminal."""
+    known = model.header["parity"]
+    title = (
+        f"{model.header['precision']} beside its Bundle on {known['data']} "
+        f"({', '.join(known['splits'])})"
+    )
+    return format_parity(pd.DataFrame(known["conditions"]), title)
+
+
+def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:
+    """Return what a run's `matrix.csv` says of one Bundle: protocol -> condition -> metric -> cell.
+
+    A cell has value, low, high and n; what is undefined is None.
+
+    Raises:
+        DamagedError: the matrix can't be read or isn't one.
+        UsageError: it has no row of this model.
+    """
+    known = Bundle.load(bundle).provenance
+    name, seed = str(known.get("name")), str(known.get("seed", 0))
+    if not Path(matrix).is_file():
+        raise DamagedError(f"{matrix} doesn't exist; check the path.")
+    try:
+        table = pd.read_csv(matrix, dtype={"seed": "str"})
+        rows = table[(table["model"] == name) & (table["seed"] == seed)]
+        scores: dict[str, Any] = {}
+        for row in rows.to_dict("records"):
+            cell = {key: None if pd.isna(row[key]) else row[key] for key in _SCORE_COLUMNS}
+            conditions = scores.setdefault(row["protocol"], {})
+            conditions.setdefault(row["condition"], {})[row["metric"]] = cell
+    except (KeyError, ValueError) as error:
+        raise DamagedError(f"{matrix} is not the matrix.csv of a run ({error}).") from error
+    if not scores:
+        raise UsageError(
+            f"{matrix} has no row of model {name}, seed {seed}; it knows "
+            f"{', '.join(table['model'].unique().astype(str))}."
+        )
+    return scores
+
+
+def _check_options(
+    precision: str, int8: bool, calibrate: Images | None, calibration: str, opset: int
+) -> None:
+    if precision not in ("fp32", "fp16"):
+        raise UsageError(f"Precision {precision!r} is unknown; choose fp32, fp16 or --int8.")
+    if int8 and precision == "fp16":
+        raise UsageError("A model is either fp16 or int8; leave one of them out.")
+    if int8 and calibrate is None:
+        raise UsageError("int8 needs training images to calibrate on; name them with --calibrate.")
+    if calibrate is not None and not int8:
+        raise UsageError("Only int8 is calibrated; add --int8 or leave --calibrate out.")
+    if calibration not in CALIBRATIONS:
+        raise UsageError(
+            f"Calibration {calibration!r} is unknown; choose from {', '.join(CALIBRATIONS)}."
+        )
+    if opset not in OPSETS:
+        raise UsageError(f"Opset {opset} can't be written; choose {OPSETS[0]} to {OPSETS[-1]}.")
+
+
+class _Graph(nn.Module):
+    """What the exported graph computes."""
+
+    def __init__(self, network: FaceNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(faces).float()
+        return logits, logits.softmax(1)
+
+
+def _graph(network: FaceNetwork, opset: int) -> onnx.ModelProto:
+    """Return the network as ONNX, batch normalisation folded into the convolutions."""
+    # Other strides would be exported faithfully, as index arithmetic.
+    wrapped = _Graph(network.to(memory_format=torch.contiguous_format)).eval()
+    example = torch.zeros(2, FER2013_SIZE_PX, FER2013_SIZE_PX, dtype=torch.uint8)
+    try:
+        program = torch.onnx.export(
+            wrapped,
+            (example,),
+            dynamo=True,
+            input_names=["faces"],
+            output_names=["logits", "probabilities"],
+            dynamic_shapes={"faces": {0: torch.export.Dim("n")}},
+            opset_version=opset,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise HemifaceError(
+            f"torch can't export {network.config.architecture} with opset {opset} ({reason})."
+        ) from error
+    assert program is not None  # noqa: S101  # it is with dynamo=True
+    model: onnx.ModelProto = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of its own working: stack traces, module names, paths."""
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    for whole in (graph, model):
+        whole.ClearField("doc_string")
+        whole.ClearField("metadata_props")
+
+
+def _store_halves(model: onnx.ModelProto) -> None:
+    """Store weights in half precision; ONNX Runtime makes them single again when it opens the file.
+
+    Arithmetic in half precision would be slower on CPUs, which lack it, and less accurate.
+    """
+    graph = model.graph
+    kept, casts = [], []
+    for tensor in graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
+            values = onnx.numpy_helper.to_array(tensor)
+            if np.abs(values).max() <= _LARGEST_HALF:
+                half = f"{tensor.name}.half"
+                casts.append(
+                    onnx.helper.make_node(
+                        "Cast", [half], [tensor.name], f"{half}.cast", to=onnx.TensorProto.FLOAT
+                    )
+                )
+                kept.append(onnx.numpy_helper.from_array(values.astype(np.float16), half))
+                continue
+        kept.append(tensor)
+    nodes = [*casts, *graph.node]
+    for field, parts in (("initializer", kept), ("node", nodes)):
+        copies = [type(part).FromString(part.SerializeToString()) for part in parts]
+        graph.ClearField(field)
+        getattr(graph, field).extend(copies)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def _header(
+    bundle: Bundle, sha256: str, kind: str, opset: int, scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        # A path on the machine of the training would tell nobody else anything.
+        "model": as_plain(replace(bundle.model, weights=Path(bundle.model.weights).name)),
+        "emotions": list(bundle.emotions),
+        "size_px": bundle.size_px,
+        "licence": LICENCE,
+        "provenance": bundle.provenance,
+        "precision": kind,
+        "source_sha256": sha256,
+        "opset": opset,
+        "scores": dict(scores),
+    }
+
+
+def _parity(rows: pd.DataFrame, images: Images, *, rendered: bool) -> dict[str, Any]:
+    return {
+        "data": "rendered" if rendered else images.info["form"],
+        "data_sha256": images.info["data_sha256"],
+        "splits": sorted(images.table["split"].unique()),
+        "conditions": rows.to_dict("records"),
+    }
+
+
+def _write(model: onnx.ModelProto, header: Mapping[str, Any], path: Path) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(header, ensure_ascii=False)})
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,285 @@
+"""The figures of the report: each is drawn, written as SVG and PNG, and fitted into the page."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from hemiface.data import sheets
+from hemiface.data.images import Images
+from hemiface.files import atomic_path
+from hemiface.occlusion.conditions import CONDITIONS, HALVES
+from hemiface.report.figures import classes, scores
+from hemiface.report.figures.classes import Cell
+from hemiface.report.figures.confidence import reliability_panels, risk_coverage_plot
+from hemiface.report.figures.costs import forest_plot, shift_maps
+from hemiface.report.figures.style import METRIC_NAMES, condition_label, model_label, ordered, save
+from hemiface.report.results import PAPER_METRICS, Results, Run
+from hemiface.report.words import costs, shifts
+from hemiface.report.words.regions import importance_figures
+from hemiface.stats import metrics
+
+__all__ = ["Figures", "Picture", "View", "draw", "inline_svg"]
+
+_MODELS_A_FIGURE = 5
+_MOST_SHEETS = 6
+_MOST_PANELS = 3
+_MISTAKES = 16
+
+
+@dataclass(frozen=True)
+class View:
+    """Which (model, condition) cells are put side by side; `short` is a title for a panel."""
+
+    key: str
+    title: str
+    short: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page: inline SVG or an image as data URI, and what it shows."""
+
+    markup: Markup
+    caption: str
+    narrow: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of each section."""
+
+    scores: list[Picture] = field(default_factory=list)
+    halves: list[Picture] = field(default_factory=list)
+    drop: list[Picture] = field(default_factory=list)
+    original: list[Picture] = field(default_factory=list)
+    classes: list[Picture] = field(default_factory=list)
+    shifts: list[Picture] = field(default_factory=list)
+    confusions: list[Picture] = field(default_factory=list)
+    curves: list[Picture] = field(default_factory=list)
+    regions: list[Picture] = field(default_factory=list)
+    calibration: list[Picture] = field(default_factory=list)
+    abstention: list[Picture] = field(default_factory=list)
+    training: list[Picture] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def draw(
+    results: Results,
+    run: Run,
+    views: Sequence[View],
+    folder: Path,
+    *,
+    pictures: bool = True,
+) -> tuple[Figures, str]:
+    """Draw every figure, write it into `folder` as SVG and PNG, and return what the page shows.
+
+    The text says why there are no pictures of faces, and is empty if there are.
+    """
+    drawn = Figures()
+    _draw_scores(drawn, results, folder)
+    _draw_halves(drawn, results, folder)
+    _draw_original(drawn, results, folder)
+    _draw_regions(drawn, results, folder)
+    _draw_confidence(drawn, results, views, folder)
+    _draw_views(drawn, results, run.predictions, views, folder)
+    models = list(run.histories)
+    for start in range(0, len(models), _MODELS_A_FIGURE):
+        some = {model: run.histories[model] for model in models[start : start + _MODELS_A_FIGURE]}
+        name = "training" if not start else f"training-{start // _MODELS_A_FIGURE + 1}"
+        caption = f"Loss and validation accuracy by epoch: {', '.join(some)}."
+        drawn.training.append(_picture(scores.training_curves(some), folder, name, caption))
+    if not pictures:
+        return drawn, "Pictures were left out on request."
+    if run.images is None:
+        return drawn, "No images.parquet and pixels.npy lie beside the predictions: no pictures."
+    _draw_pictures(drawn, run.images, run.predictions, folder)
+    return drawn, ""
+
+
+_PAGE_WIDTH_PT = 518.4
+"""A figure this wide fills the page's column."""
+
+
+def inline_svg(text: str, label: str) -> Markup:
+    """Return a matplotlib SVG as an element of an HTML page, named `label` for screen readers.
+
+    Dropped: the XML prologue, fixed size and namespaces, which HTML doesn't need, fonts (the page
+    has its own) and the IDs of groups, which nothing refers to and which would occur in every
+    figure of the page.
+    """
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<g id=\"[^\"]*\"", "<g", body)
+    body = re.sub(r" xmlns(:xlink)?=\"[^\"]*\"", "", body)
+    body = body.replace("xlink:href=", "href=")
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = re.sub(r"(<svg[^>]*?) width=\"[^\"]*\" height=\"[^\"]*\"", r"\1", body, count=1)
+    body = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", body)
+    body = re.sub(r"\s*\n\s*", "\n", body)
+    # A narrow figure keeps the size of its letters instead of filling the page.
+    width_pt = float(body.split('viewBox="', 1)[1].split()[2])
+    opening = Markup('<svg role="img" aria-label="{}" style="width: {:.1f}%"').format(
+        label, min(100.0, 100 * width_pt / _PAGE_WIDTH_PT)
+    )
+    return Markup(body.replace("<svg", str(opening), 1))  # noqa: S704
+
+
+def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
+    """Draw the heat maps of the four metrics (the page shows the accuracy) and the drop."""
+    for protocol in results.protocols:
+        for metric in PAPER_METRICS:
+            figure = scores.heat_map(results.matrix, metric, protocol=protocol)
+            caption = f"{METRIC_NAMES[metric]} with its interval, protocol {protocol}."
+            picture = _picture(figure, folder, f"heat-{metric}-{protocol}", caption)
+            if metric == "accuracy" and protocol == results.primary:
+                drawn.scores.append(picture)
+    if (results.matrix["condition"] != "full").any():
+        figure = scores.drop_plot(results.matrix, protocol=results.primary)
+        caption = "Each mark is one model; the further right, the more it loses."
+        drawn.drop.append(_picture(figure, folder, "drop-accuracy", caption))
+
+
+def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
+    """Draw what each half costs, and what emotions are mistaken for when it is hidden."""
+    contrasts = costs.once(results.halves)
+    if contrasts["kind"].isin(["robustness", "available information"]).any():
+        caption = (
+            "Points of accuracy lost, with intervals. Left, a network that met only whole faces; "
+            "right, networks trained for what is hidden."
+        )
+        drawn.halves.append(_picture(forest_plot(contrasts), folder, "halves", caption))
+    if "confusion_shifts" not in results.tests:
+        return
+    table = shifts.once(results.tests["confusion_shifts"])
+    shown = [one for one in HALVES if one in set(table["condition"])]
+    for model in shifts.shown_models(table) if shown else ():
+        caption = (
+            f"The model {model_label(model)}. Blue: given more often when the part is hidden, "
+            "orange: less often; the diagonal is what is still read right."
+        )
+        figure = shift_maps(table, model, shown)
+        drawn.shifts.append(_picture(figure, folder, f"shifts-{model}", caption))
+
+
+def _draw_confidence(drawn: Figures, results: Results, views: Sequence[View], folder: Path) -> None:
+    """Draw reliability before and after temperatures, and risk by coverage."""
+    tests = results.tests
+    if "reliability" not in tests:
+        return
+    for view in views:
+        figure = reliability_panels(tests["reliability"], view.cells, view.title)
+        caption = f"{view.title}. The larger a mark, the more images it stands for."
+        drawn.calibration.append(_picture(figure, folder, f"reliability-{view.key}", caption))
+    panels = {view.short: view.cells for view in views[:_MOST_PANELS]}
+    caption = (
+        "The further right a line starts to rise, the better a network knows what it can't tell."
+    )
+    figure = risk_coverage_plot(tests["risk_coverage"], panels)
+    drawn.abstention.append(_picture(figure, folder, "risk-coverage", caption))
+
+
+def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
+    if results.comparisons is None or not results.comparisons["ours"].notna().any():
+        return
+    compared = results.comparisons.dropna(subset=["ours"])
+    for metric in compared.loc[compared["condition"] != "full", "metric"].unique():
+        plot = scores.comparison_plot(compared, metric)
+        caption = (
+            f"{METRIC_NAMES[metric]} under the original study's protocol; the original gave no "
+            "intervals."
+        )
+        picture = _picture(plot, folder, f"original-{metric}", caption)
+        _picture(scores.comparison_map(compared, metric), folder, f"difference-{metric}", "")
+        if metric == "accuracy":
+            drawn.original.append(picture)
+
+
+def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
+    if results.importance is None:
+        return
+    quarters = "Above 0: seeing the part helps. Sides are those of the image."
+    halves = "Each half is the sum of its two quarters; lines are intervals."
+    for name, figure in importance_figures(results.importance).items():
+        caption = quarters if "quadrants" in name else halves
+        drawn.regions.append(_picture(figure, folder, name, caption))
+
+
+def _draw_views(
+    drawn: Figures,
+    results: Results,
+    predictions: pd.DataFrame,
+    views: Sequence[View],
+    folder: Path,
+) -> None:
+    primary = results.primary
+    scored = _first_seeds(metrics.select_protocol(predictions, primary), predictions)
+    for view in views:
+        cells, key, caption = view.cells, view.key, f"{view.title}."
+        bars = classes.class_bars(results.class_scores, cells, protocol=primary)
+        drawn.classes.append(_picture(bars, folder, f"recall-{key}", caption))
+        f1 = classes.class_bars(results.class_scores, cells, "f1", protocol=primary)
+        save(f1, folder, f"f1-{key}")
+        counts = classes.confusion_matrices(results.confusions, cells, protocol=primary)
+        drawn.confusions.append(
+            _picture(counts, folder, f"confusions-{key}", caption, len(cells) == 1)
+        )
+        for name, curves in (
+            ("roc", classes.roc_curves),
+            ("precision-recall", classes.precision_recall_curves),
+        ):
+            figure = curves(scored, cells)
+            drawn.curves.append(_picture(figure, folder, f"{name}-{key}", caption, len(cells) == 1))
+        if "reliability" not in results.tests:
+            diagram = classes.reliability_diagram(scored, cells)
+            drawn.calibration.append(
+                _picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
+            )
+
+
+def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, folder: Path) -> None:
+    """Draw examples, every condition, and each model's most confident mistakes on its own one."""
+    present = dict.fromkeys(predictions["condition"])
+    known = [key for key in ordered(present) if key.partition("@")[0] in CONDITIONS]
+    names = metrics.model_names(predictions).sort_values("seed").drop_duplicates("name")
+    models = dict(zip(names["name"], names["model"], strict=True))
+    found = [
+        (sheets.examples_sheet(images), "examples", "Examples of each label, drawn at random."),
+        (sheets.conditions_sheet(images, known), "conditions", "The same faces in each condition."),
+    ]
+    for name in ordered(models)[:_MOST_SHEETS]:
+        hidden = next((key for key in (name, "full", *known) if key in known), None)
+        if hidden is not None:
+            is_shown = predictions["model"].eq(models[name]) & predictions["condition"].eq(hidden)
+            cell = predictions[is_shown].astype({"image": str})
+            sheet = sheets.mistakes_sheet(images, cell, models[name], hidden, _MISTAKES)
+            caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
+            found.append((sheet, f"mistakes-{name}", caption))
+    for sheet, file, caption in found:
+        path = folder / f"{file}.png"
+        with atomic_path(path) as partial:
+            sheet.save(partial, optimize=True)
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
+        drawn.pictures.append(Picture(image, caption))
+
+
+def _first_seeds(scored: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each name's first seed, with the name as column `name`."""
+    names = metrics.model_names(predictions).sort_values("seed").drop_duplicates("name")
+    known = names.set_index("model")["name"]
+    kept = scored[scored["model"].isin(known.index)]
+    return kept.assign(name=kept["model"].map(known))
+
+
+def _picture(
+    figure: Figure, folder: Path, name: str, caption: str, narrow: bool = False
+) -> Picture:
+    svg, _ = save(figure, folder, name)
+    markup = inline_svg(svg.read_text(encoding="utf-8"), caption or name)
+    return Picture(markup, caption, narrow)

@@ -1,0 +1,316 @@
+"""A run folder or a prediction table -> result tables, figures and one self-contained HTML page.
+
+Nothing is trained or evaluated here and torch is not needed: whatever the page says is computed
+again from predictions.parquet, and what else lies in the run folder tells how it was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import hemiface
+from hemiface.files import write_text
+from hemiface.report.figure_files import Figures, View, draw
+from hemiface.report.figures.style import ordered
+from hemiface.report.page_tables import (
+    Table,
+    class_table,
+    comparison_tables,
+    counts_table,
+    drop_table,
+    score_table,
+)
+from hemiface.report.results import MARGIN, Results, Run, compute, read_run
+from hemiface.report.words import texts
+from hemiface.report.words.confidence import calibration_table, calibration_words
+from hemiface.report.words.costs import half_words, mark_table, summary_table
+from hemiface.report.words.methods import methods_text, references
+from hemiface.report.words.regions import sentences
+from hemiface.report.words.scores import answer, further, warnings
+from hemiface.report.words.shifts import shift_words, shown_models
+from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.stats import metrics
+from hemiface.stats.planned import shown_conditions
+from hemiface.tables import write_csv
+
+__all__ = ["HEADINGS", "REPORT_FILE", "build"]
+
+REPORT_FILE = "report.html"
+METHODS_FILE = "methods.txt"
+
+_MOST_PANELS = 6
+_MOST_COLUMNS = 5
+_TABLES = (
+    "matrix",
+    "class_scores",
+    "confusions",
+    "comparisons",
+    "halves",
+    "importance",
+    "interactions",
+)
+HEADINGS = {
+    "done": "What was done",
+    "scores": "Accuracy of every model on every condition",
+    "halves": "What hiding each half costs",
+    "sides": "Left and right",
+    "regions": "Which part of the face matters",
+    "shifts": "What emotions are mistaken for",
+    "original": "Beside the original study",
+    "drop": "All scores, and what hiding costs every model",
+    "classes": "Each emotion",
+    "confusions": "Confusions",
+    "curves": "ROC and precision-recall curves",
+    "calibration": "How sure the networks are",
+    "training": "Training curves",
+    "pictures": "Examples and mistakes",
+    "methods": "Methods, ready for a paper",
+    "limits": "How to read the numbers",
+    "cite": "How to cite",
+    "rebuild": "How to rebuild this page",
+    "configuration": "The whole configuration",
+}
+
+
+def build(
+    run_or_predictions: str | Path, out: str | Path | None = None, pictures: bool = True
+) -> Path:
+    """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
+
+    Also halves.csv and the tables of comparisons and calibration (see `report.run.Results`),
+    methods.txt, and, where the predictions hold all sixteen coalitions, importance.csv and
+    interactions.csv.
+
+    `run_or_predictions` is a run folder or a Predictions table as Parquet; what lies beside the
+    table (images.parquet + pixels.npy, models/<id>/history.csv, config.toml, environment.json) is
+    shown as far as it is there, and what is missing is said. `out` is the page's path (a path
+    without `.html` is a folder), by default report.html beside the predictions; all else goes into
+    the same folder. comparisons.csv is written for FER2013 only. With `pictures` false no face is
+    put into the page. Returns the path of the page.
+
+    Raises:
+        DamagedError: the predictions are missing or not valid.
+        UsageError: config.toml can't be understood, or no image of the test split was scored.
+
+    """
+    run = read_run(run_or_predictions)
+    page = _page_path(run.folder, out)
+    results = compute(run.predictions, run.options, run.mirrored)
+    tables = {name: getattr(results, name) for name in _TABLES} | results.tests
+    for name, table in tables.items():
+        if table is not None:
+            write_csv(table, page.parent / f"{name}.csv")
+    names = ordered(results.matrix["model"])
+    conditions = ordered(results.matrix["condition"])
+    views = _views(names, conditions)
+    figures, no_pictures = draw(results, run, views, page.parent / "figures", pictures=pictures)
+    methods = _methods(run, results)
+    write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
+    write_text(page, _render(run, results, views, figures, no_pictures, methods))
+    return page
+
+
+def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
+    """Return what the class-wise sections show: robustness, available information, the others.
+
+    The baseline is seen on every condition (robustness) and each specialist on its own (available
+    information); the two never share a figure. A model that is neither, such as the generalist, or
+    any model where there is no baseline, is seen on every condition.
+    """
+    first = shown_conditions(conditions)
+    views = []
+    if "full" in names:
+        text = "Robustness: the model trained on whole faces, with parts hidden"
+        cells = [("full", hidden) for hidden in first]
+        views.append(View("robustness", text, "Robustness: baseline", cells))
+        own = [name for name in names if name in conditions][:_MOST_PANELS]
+        if len(own) > 1:
+            text = "Available information: each model on the condition it was trained on"
+            cells = [(name, name) for name in own]
+            views.append(View("information", text, "Information: specialists", cells))
+    for name in names:
+        if "full" not in names or (name != "full" and name not in conditions):
+            trained = "every condition" if name == "any" else name
+            text = f"The model trained on {trained}"
+            short = "Information: generalist" if name == "any" else f"Model {name}"
+            cells = [(name, hidden) for hidden in first]
+            views.append(View(f"model-{name}", text, short, cells))
+    return views
+
+
+def _render(
+    run: Run,
+    results: Results,
+    views: Sequence[View],
+    figures: Figures,
+    no_pictures: str,
+    methods: "_Methods",
+) -> str:
+    """Return the page."""
+    matrix, primary = results.matrix, results.primary
+    compared = results.comparisons
+    if compared is not None:
+        compared = compared.dropna(subset=["ours"])
+        compared = compared if len(compared) else None
+    described = run.predictions.attrs.get("hemiface", {}).get("models", [])
+    scored = metrics.select_protocol(run.predictions, primary)
+    once = scored.drop_duplicates("image")
+    shares = once["label"].value_counts(normalize=True)
+    datasets = list(dict.fromkeys(run.predictions["dataset"]))
+    confidence = results.tests.get("calibration")
+    sides = results.tests.get("laterality")
+    shown = list(dict.fromkeys(cell for view in views for cell in view.cells))
+    tables = {
+        "marks": mark_table(matrix, results.halves, primary),
+        "halves": summary_table(results.halves, run.options.level),
+        "sides": None if sides is None else side_table(sides, run.options.level),
+        "calibration": None
+        if confidence is None
+        else calibration_table(confidence, shown, run.options.level),
+        "scores": [
+            table
+            for protocol in results.protocols
+            for table in _split(matrix, score_table, protocol)
+        ],
+        "drop": _split(matrix, drop_table, primary),
+        "original": [] if compared is None else comparison_tables(compared),
+        "classes": [
+            class_table(results.class_scores, view.cells, primary, view.key, f"{view.title}.")
+            for view in views
+        ],
+    }
+    absent = {"original"} if compared is None else set()
+    absent |= set() if run.recipe else {"configuration"}
+    absent |= {"regions"} if results.importance is None else set()
+    told = _told(results, run.options.level)
+    absent |= {name for name in ("halves", "sides", "shifts") if not told[name]}
+    loader = PackageLoader("hemiface.report")
+    template = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
+    ).get_template("report.html.j2")
+    return template.render(
+        title=texts.title(datasets),
+        subtitle=texts.subtitle(run.name, run.environment),
+        answer=answer(
+            matrix,
+            protocol=primary,
+            most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
+            rendered=datasets == ["phantom"],
+            level=run.options.level,
+        ),
+        further=further(matrix, protocol=primary, comparisons=compared),
+        warnings=warnings(described, run.predictions["model"].unique()),
+        headings={anchor: text for anchor, text in HEADINGS.items() if anchor not in absent},
+        done={
+            "data": texts.data_rows(run.predictions, run.images),
+            "partial": run.images is None,
+            "counts": _counts(run),
+            "models": texts.model_rows(run.predictions, described),
+            "recipe": texts.recipe_table(run.settings) if run.settings else None,
+            "environment": texts.environment_rows(run.environment),
+        },
+        configuration=run.recipe,
+        told=told,
+        regions=_region_words(results, run.options.level),
+        tables=tables,
+        figures=figures,
+        seeds=metrics.model_names(run.predictions)["seed"].nunique(),
+        no_pictures=no_pictures,
+        methods=methods,
+        limits=texts.methods(results.protocols, datasets, run.options),
+        citations=texts.citations(datasets, run.images),
+        rebuild=texts.rebuild(run.name, run.environment, run.recipe),
+        version=hemiface.__version__,
+    )
+
+
+def _split(
+    matrix: pd.DataFrame, make: Callable[[pd.DataFrame, str], Table | None], protocol: str
+) -> list[Table]:
+    """Return a table, or several of `_MOST_COLUMNS` conditions each, so that they fit on paper."""
+    conditions = ordered(matrix["condition"])
+    tables = []
+    for start in range(0, len(conditions), _MOST_COLUMNS):
+        some = conditions[start : start + _MOST_COLUMNS]
+        table = make(matrix[matrix["condition"].isin(some)], protocol)
+        if table:
+            key = f"{table.key}-{start // _MOST_COLUMNS + 1}" if start else table.key
+            tables.append(replace(table, key=key))
+    return tables
+
+
+@dataclass(frozen=True)
+class _Methods:
+    """The paragraphs of the methods section and what they cite."""
+
+    text: list[str]
+    references: list[str]
+
+
+def _methods(run: Run, results: Results) -> _Methods:
+    known = {"calibration": "calibration", "confusion_shifts": "shifts", "laterality": "sides"}
+    parts = [part for name, part in known.items() if name in results.tests]
+    parts += ["regions"] if results.regions else []
+    text = methods_text(
+        run.predictions,
+        protocol=results.primary,
+        options=run.options,
+        settings=run.settings,
+        images=run.images,
+        environment=run.environment,
+        parts=parts,
+        margin=MARGIN,
+    )
+    seeds = metrics.model_names(run.predictions)["seed"].nunique()
+    return _Methods(text, references(run.predictions, parts, seeds))
+
+
+def _told(results: Results, level: float) -> dict[str, list[str]]:
+    """Return the paragraphs of the sections on comparisons, and what they warn of."""
+    tests = results.tests
+    sides, moved, sure = (
+        tests.get(name) for name in ("laterality", "confusion_shifts", "calibration")
+    )
+    told: dict[str, list[str]] = {
+        "halves": half_words(results.halves, level),
+        "sides": [] if sides is None else [*side_warnings(sides), *side_words(sides)],
+        "side_warnings": [] if sides is None else side_warnings(sides),
+        "side_words": [] if sides is None else side_words(sides),
+        "shifts": [],
+        "calibration": [],
+    }
+    if moved is not None:
+        words = (shift_words(moved, model) for model in shown_models(moved))
+        told["shifts"] = [one for one in words if one]
+    if sure is not None:
+        models = [one for one in ("full", "any") if one in set(sure["model"])]
+        conditions = shown_conditions(ordered(sure["condition"]))
+        told["calibration"] = [
+            calibration_words(sure, [(model, one) for one in conditions])
+            for model in models or [str(sure["model"].iloc[0])]
+        ]
+    return told
+
+
+def _region_words(results: Results, level: float) -> list[str]:
+    known = results.regions
+    return sentences(known, level) if known else []
+
+
+def _counts(run: Run) -> dict[str, Any]:
+    scored = run.predictions.drop_duplicates("image")
+    texts_only = {"split": str, "label": str}
+    table = scored.astype(texts_only) if run.images is None else run.images.table
+    columns, rows = counts_table(table)
+    return {"columns": columns, "rows": rows}
+
+
+def _page_path(folder: Path, out: str | Path | None) -> Path:
+    if out is None:
+        return folder / REPORT_FILE
+    path = Path(out)
+    return path if path.suffix.lower() in (".html", ".htm") else path / REPORT_FILE

@@ -1,0 +1,1 @@
+"""Result tables -> sentences and small tables, which never say more than the numbers do."""

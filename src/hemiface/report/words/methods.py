@@ -1,0 +1,288 @@
+"""The methods of a study as prose that can go into a paper, from its config and predictions.
+
+Whatever isn't recorded in a run is left out or said to be unknown; nothing is assumed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hemiface import __version__
+from hemiface.config import Config, Recipe, StatisticsConfig, config_hash
+from hemiface.data.images import Images
+from hemiface.report.figures.style import ordered
+from hemiface.report.words.texts import joined
+from hemiface.stats import metrics
+
+__all__ = ["methods_text", "references"]
+
+_SPLITS = ("train", "validation", "test")
+_NAMES = {"train": "training", "validation": "validation", "test": "test"}
+_REFERENCES = {
+    "FER2013": "Goodfellow, I. J., et al. (2013). Challenges in representation learning: a report "
+    "on three machine learning contests. ICONIP 2013, LNCS 8228, 117–124.",
+    "bootstrap": "Efron, B., & Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman "
+    "& Hall.",
+    "expanded": "Hesterberg, T. C. (2015). What teachers should know about the bootstrap: "
+    "Resampling in the undergraduate statistics curriculum. The American Statistician, 69, "
+    "371–386.",
+    "clusters": "Field, C. A., & Welsh, A. H. (2007). Bootstrapping clustered data. Journal of the "
+    "Royal Statistical Society B, 69, 369–390.",
+    "pigeonhole": "Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics, 1, "
+    "386–411.",
+    "small samples": "Rao, J. N. K., & Wu, C. F. J. (1988). Resampling inference with complex "
+    "survey data. Journal of the American Statistical Association, 83, 231–241.",
+    "degrees of freedom": "Satterthwaite, F. E. (1946). An approximate distribution of estimates "
+    "of variance components. Biometrics Bulletin, 2, 110–114.",
+    "Holm": "Holm, S. (1979). A simple sequentially rejective multiple test procedure. "
+    "Scandinavian Journal of Statistics, 6, 65–70.",
+    "TOST": "Schuirmann, D. J. (1987). A comparison of the two one-sided tests procedure and the "
+    "power approach for assessing the equivalence of average bioavailability. Journal of "
+    "Pharmacokinetics and Biopharmaceutics, 15, 657–680.",
+    "McNemar": "McNemar, Q. (1947). Note on the sampling error of the difference between "
+    "correlated proportions or percentages. Psychometrika, 12, 153–157.",
+    "Cochran": "Cochran, W. G. (1950). The comparison of percentages in matched samples. "
+    "Biometrika, 37, 256–266.",
+    "temperature": "Guo, C., Pleiss, G., Sun, Y., & Weinberger, K. Q. (2017). On calibration of "
+    "modern neural networks. ICML.",
+    "abstention": "Geifman, Y., & El-Yaniv, R. (2017). Selective classification for deep neural "
+    "networks. NeurIPS.",
+    "Shapley": "Shapley, L. S. (1953). A value for n-person games. In Contributions to the Theory "
+    "of Games II, 307–317. Princeton University Press.",
+    "SHAP": "Lundberg, S. M., & Lee, S.-I. (2017). A unified approach to interpreting model "
+    "predictions. NeurIPS.",
+}
+
+
+def methods_text(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str,
+    options: StatisticsConfig,
+    settings: Config | None = None,
+    images: Images | None = None,
+    environment: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = (),
+    margin: float = 0.02,
+) -> list[str]:
+    """Return the paragraphs Data, Networks, Conditions and Statistics.
+
+    `parts` names what else was computed: `regions`, `calibration`, `shifts`, `sides`.
+    """
+    return [
+        _data(predictions, images, protocol),
+        _networks(predictions, settings),
+        _conditions(predictions),
+        _statistics(predictions, options, parts, margin),
+        _software(settings, environment or {}),
+    ]
+
+
+def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int = 1) -> list[str]:
+    """Return what the paragraphs cite, in the order of names."""
+    used = ["bootstrap", "expanded", "clusters", "Holm", "TOST", "McNemar", "Cochran"]
+    if set(predictions["dataset"].unique()) & {"fer2013"}:
+        used.append("FER2013")
+    if seeds > 1:
+        used += ["pigeonhole", "small samples", "degrees of freedom"]
+    if "calibration" in parts:
+        used += ["temperature", "abstention"]
+    if "regions" in parts:
+        used += ["Shapley", "SHAP"]
+    return sorted(_REFERENCES[one] for one in used)
+
+
+def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> str:
+    datasets = list(predictions["dataset"].unique())
+    named = {"fer2013": "FER2013 (Goodfellow et al., 2013)", "phantom": "rendered faces"}
+    names = joined(named.get(str(one), str(one)) for one in datasets)
+    once = predictions.drop_duplicates("image")
+    table = once if images is None else images.table
+    counts = table["split"].value_counts()
+    sizes = joined(f"{int(counts[one]):,} {_NAMES[one]}" for one in _SPLITS if one in counts.index)
+    if images is None:
+        said = f"Data. The networks were scored on {names}: {sizes} images."
+    else:
+        side = images.pixels.shape[1]
+        said = (
+            f"Data. We used {names}: {len(table):,} grey images of {side} × {side} pixels, each "
+            f"with one of seven labels; {sizes} images."
+        )
+        sizes_of = table["group"].value_counts()
+        several = sizes_of[sizes_of > 1]
+        said += (
+            f" Exact and near duplicates form one group ({len(several):,} groups of two or more, "
+            f"{int(several.sum()):,} images)."
+        )
+    scored = once[once["split"].isin(metrics.PROTOCOLS[protocol])]
+    leaked = int(scored["leaked"].astype(bool).sum())
+    where = "test images" if protocol == "standard" else "validation and test images together"
+    said += f" Scores are of the {len(scored):,} {where}"
+    if leaked:
+        said += (
+            f"; {leaked:,} of them have a near duplicate among the training or validation images, "
+            "and the scores without these are reported too"
+        )
+    return said + "."
+
+
+def _networks(predictions: pd.DataFrame, settings: Config | None) -> str:
+    names = metrics.model_names(predictions)
+    known = ordered(names["name"])
+    seeds = sorted(int(one) for one in names["seed"].unique())
+    specialists = [one for one in known if one not in ("full", "any")]
+    said = "Networks."
+    if settings is not None:
+        model = settings.model
+        start = "ImageNet weights" if model.pretrained or model.weights else "random weights"
+        said += f" The architecture was {model.architecture}, starting from {start}."
+    parts = []
+    if "full" in known:
+        parts.append("a baseline trained on whole faces")
+    if "any" in known:
+        parts.append("a generalist trained on hidden and whole faces")
+    if specialists:
+        parts.append(f"specialists for {joined(specialists)} hidden")
+    if parts:
+        said += f" There were {joined(parts)}"
+        if settings is not None and specialists:
+            source = {"full": "baseline", "any": "generalist"}[settings.finetune_from]
+            said += f", the latter fine-tuned from the {source}"
+        said += "."
+    listed = joined(map(str, seeds))
+    said += (
+        f" Each was trained once per seed ({len(seeds)} seeds: {listed})."
+        if len(seeds) > 1
+        else f" Each was trained once (seed {listed})."
+    )
+    if settings is not None:
+        said += _trainings(known, settings)
+    described = predictions.attrs.get("hemiface", {}).get("models", [])
+    flips = {str(one.get("model")): one.get("flips") for one in described}
+    used = {flips.get(str(model)) for model in names["model"]}
+    if used == {False}:
+        said += " Horizontal flips were not used."
+    elif used == {True}:
+        said += " Horizontal flips were used in training."
+    elif used == {True, False}:
+        said += " Horizontal flips were used in training some of them."
+    else:
+        said += " Whether horizontal flips were used is not recorded for all of them."
+    return said
+
+
+def _trainings(known: Sequence[str], settings: Config) -> str:
+    kinds = {
+        "baseline": "full" if "full" in known else "",
+        "generalist": "any" if "any" in known else "",
+        "specialists": next((one for one in known if one not in ("full", "any")), ""),
+    }
+    parts = []
+    selection: set[str] = set()
+    for kind, name in kinds.items():
+        if name:
+            recipe: Recipe = settings.recipe(name, fine_tuned=name != "full")
+            train = recipe.train
+            selection.add(train.select)
+            parts.append(
+                f"{kind}: {train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, "
+                f"learning rate {train.learning_rate:g} ({train.schedule})"
+            )
+    if not parts:
+        return ""
+    kept = ""
+    if len(selection) == 1:
+        which = {"best": "epoch with the best validation accuracy", "last": "last epoch"}
+        kept = f" The {which[selection.pop()]} was kept."
+    return f" Training: {'; '.join(parts)}.{kept} No test image served training or selection."
+
+
+def _conditions(predictions: pd.DataFrame) -> str:
+    keys = ordered(str(one) for one in predictions["condition"].unique())
+    hidden = [one for one in keys if one != "full"]
+    fills = sorted({one.partition("@")[2] or "black" for one in hidden})
+    said = "Conditions. Each network was tested on whole faces" if "full" in keys else "Conditions."
+    if "full" in keys:
+        said += " and with parts hidden" if hidden else ""
+        said += "."
+    if hidden:
+        said += (
+            f" Hidden (in image sides, the viewer's left and right): {', '.join(hidden)}; filled "
+            f"with {joined(fills)}."
+        )
+    return said + " All networks saw the same pixels."
+
+
+def _statistics(
+    predictions: pd.DataFrame, options: StatisticsConfig, parts: Sequence[str], margin: float
+) -> str:
+    seeds = metrics.model_names(predictions)["seed"].nunique()
+    level = f"{100 * options.level:g} %"
+    said = (
+        "Statistics. Accuracy, macro F1, weighted F1 and the class-weighted area under the ROC "
+        f"curve are reported with {level} percentile intervals from {options.draws:,} bootstrap "
+        f"draws (Efron & Tibshirani, 1993; expanded after Hesterberg, 2015; random seed "
+        f"{options.seed}) of whole groups of near duplicates (Field & Welsh, 2007), the same draws "
+        "for every network and condition, so that differences are paired."
+    )
+    if seeds > 1:
+        said += (
+            f" Scores are means over {seeds} seeds. Intervals of single scores are conditional on "
+            "these seeds; for differences groups and seeds were resampled, crossed (Owen, 2007), "
+            "with one seed fewer than there are in each draw (Rao & Wu, 1988), and "
+            "intervals and p values are those of a t test with Satterthwaite's (1946) degrees of "
+            "freedom."
+        )
+    else:
+        said += (
+            " p values of differences are those of a t test with the standard deviation of the "
+            "draws. Each network was trained once, so nothing is said about other seeds."
+        )
+    said += (
+        " p values were corrected for multiple testing within each family of comparisons (Holm, "
+        "1979): the halves that are compared with whole faces, for robustness and for each kind of "
+        "available information; the two pairs of opposite halves, for each of these; all cells of "
+        "the table against the baseline; all cells of the table against whole faces. A difference "
+        "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
+        f"conditions are called equal to within {100 * margin:g} points if two one-sided tests "
+        "reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
+        "conditions was also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
+    )
+    if "shifts" in parts:
+        said += (
+            " Shifts of answers were corrected over the 49 pairs of label and answer of each "
+            "network and condition."
+        )
+    if "sides" in parts:
+        said += " Left against right was corrected over the seven emotions of each comparison."
+    if "calibration" in parts:
+        said += (
+            " Temperatures (Guo et al., 2017) were fitted on validation images by log loss for "
+            "each network and condition and scored on test images, by the expected calibration "
+            "error in 15 bins and by risk-coverage curves (Geifman & El-Yaniv, 2017)."
+        )
+    if "regions" in parts:
+        said += (
+            " The contribution of each quarter of the face is its exact Shapley value (Shapley, "
+            "1953; Lundberg & Lee, 2017) in the game whose sixteen coalitions are the visible "
+            "quarters and whose value is the mean probability of the label; its intervals are "
+            "percentile intervals too, expanded for the number of groups that show an emotion, "
+            "uncorrected."
+        )
+    return said
+
+
+def _software(settings: Config | None, environment: Mapping[str, Any]) -> str:
+    said = f"Software. hemiface {__version__}"
+    versions = environment.get("versions")
+    if isinstance(versions, Mapping):
+        shown = [
+            f"{name} {versions[name]}"
+            for name in ("python", "torch", "numpy", "scipy", "scikit-learn")
+            if versions.get(name)
+        ]
+        said += f" ({', '.join(shown)})" if shown else ""
+    if settings is not None:
+        said += f", configuration {config_hash(settings)}"
+    return said + "."

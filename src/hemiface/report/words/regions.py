@@ -1,0 +1,355 @@
+"""Region importance in words and files: what `hemiface importance` writes, the report's section.
+
+As everywhere in the report, two parts are said to differ only if the interval of their difference
+leaves 0 out, and what can't be told apart is said to be so.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hemiface.errors import UsageError
+from hemiface.occlusion.conditions import QUADRANTS
+from hemiface.report.figures import regions as drawn
+from hemiface.report.figures.scores import save
+from hemiface.report.figures.style import model_label, ordered
+from hemiface.report.words.scores import Score, percent, warnings
+from hemiface.report.words.texts import joined
+from hemiface.stats.importance import Importance, analyse
+from hemiface.stats.importance.bubbles import bubble_table
+from hemiface.stats.importance.people import people_table
+from hemiface.stats.importance.people import read as read_people
+from hemiface.stats.importance.tiles import read_samples, tile_maps, tile_table
+from hemiface.tables import EMOTIONS, compact, read_predictions, read_table, write_csv
+
+__all__ = [
+    "Written",
+    "half_table",
+    "importance_figures",
+    "sentences",
+    "shown_models",
+    "write_importance",
+]
+
+_ALL = "all"
+_FUNCTION = "probability"
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What was computed and where it lies: tables by file name, paragraphs, all paths."""
+
+    importance: Importance
+    tables: dict[str, pd.DataFrame]
+    words: list[str]
+    paths: list[Path] = field(default_factory=list)
+
+
+def write_importance(
+    predictions: str | Path,
+    out: str | Path | None = None,
+    *,
+    tiles: str | Path | None = None,
+    people: str | Path | None = None,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Written:
+    """Write importance.csv, interactions.csv and figures/ beside the predictions or into `out`.
+
+    fills.csv is written where several fills are complete, tiles.csv (or bubbles.csv) with a table
+    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files.
+
+    Raises:
+        DamagedError: a table is missing or damaged.
+        UsageError: coalitions are missing, or people are given without tiles.
+
+    """
+    if people is not None and tiles is None:
+        raise UsageError("--people needs --tiles: it is the tiles that are compared.")
+    table = compact(read_predictions(predictions))
+    found = analyse(table, protocol=protocol, draws=draws, level=level, seed=seed)
+    folder = Path(out) if out is not None else Path(predictions).parent
+    tables = {"importance": found.regions, "interactions": found.interactions}
+    if len(found.fills):
+        tables["fills"] = found.fills
+    figures = importance_figures(found.regions)
+    if tiles is not None:
+        more, drawn = _tiles(str(tiles), people, draws, level, seed)
+        tables |= more
+        figures |= drawn
+    paths = [folder / f"{name}.csv" for name in tables]
+    for path, one in zip(paths, tables.values(), strict=True):
+        write_csv(one, path)
+    for name, figure in figures.items():
+        paths += save(figure, folder / "figures", name)
+    described = table.attrs.get("hemiface", {}).get("models", [])
+    words = [
+        *sentences(found, level),
+        *_people(tables.get("people")),
+        *warnings(described, list(dict.fromkeys(table["model"]))),
+    ]
+    return Written(found, tables, words, paths)
+
+
+def importance_figures(regions: pd.DataFrame) -> dict[str, Figure]:
+    """Return the figures of importance.csv by file name, for each of the `shown_models`."""
+    found = {}
+    for model in shown_models(regions):
+        found[f"importance-quadrants-{model}"] = drawn.quadrant_map(regions, model=model)
+        found[f"importance-halves-{model}"] = drawn.halves_plot(regions, model=model)
+    return found
+
+
+def shown_models(regions: pd.DataFrame) -> list[str]:
+    """Return whom words and figures are about: the baseline (else the first), the generalist."""
+    first, *others = ordered(regions["model"])
+    return [first, *(name for name in others if name == "any")]
+
+
+def half_table(regions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of importance.csv about halves over all images: seeds' means, probability."""
+    rows = regions[
+        (regions["quantity"] == "shapley")
+        & (regions["seed"] == "mean")
+        & (regions["emotion"] == _ALL)
+        & (regions["value_function"] == _FUNCTION)
+        & ~regions["region"].isin(QUADRANTS)
+    ]
+    return rows[["model", "fill", "region", "value", "low", "high", "n"]].reset_index(drop=True)
+
+
+def sentences(found: Importance, level: float = 0.95) -> list[str]:
+    """Return a paragraph for each of the `shown_models`, about the true emotion's probability.
+
+    Each is about the model's first fill; `level` is what the intervals cover.
+    """
+    said = [" ".join(_paragraph(found, model)) for model in shown_models(found.regions)]
+    said.append(
+        f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
+        "test images, each by itself: where nothing differs, about one in "
+        f"{1 / (1 - level):.0f} leaves 0 out by chance."
+    )
+    return said
+
+
+def _paragraph(found: Importance, model: str) -> list[str]:
+    first = found.regions[found.regions["model"] == model].iloc[0]
+    rows = _chosen(found.regions, first)
+    shares = _scores(rows, "shapley")
+    said = [_whole(rows, model), *_habit(rows)]
+    for pair in (("upper", "lower"), ("left", "right")):
+        said += _pair(shares, *pair)
+    said += _together(_chosen(found.interactions, first))
+    said += _fills(found.fills, first)
+    said += _controls(rows)
+    return said
+
+
+def _chosen(table: pd.DataFrame, first: "pd.Series[Any]") -> pd.DataFrame:
+    """Return the rows of the first model and fill: the mean over seeds, the probability."""
+    wanted = {"model": first["model"], "fill": first["fill"], "seed": "mean"}
+    rows = table[table["value_function"] == _FUNCTION]
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
+def _scores(rows: pd.DataFrame, quantity: str) -> dict[tuple[str, str], Score]:
+    """Return each (emotion, region) of a quantity."""
+    return {
+        (str(row["emotion"]), str(row["region"])): Score(
+            float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"])
+        )
+        for _, row in rows[rows["quantity"] == quantity].iterrows()
+    }
+
+
+def _points(score: Score) -> str:
+    """Return a difference of probabilities in percentage points, with the interval if any."""
+    if math.isnan(score.low) or math.isnan(score.high):
+        return f"{100 * score.value:+.1f} points".replace("-", "−")
+    low, high = 100 * score.low, 100 * score.high
+    # An interval that leaves 0 out must not be rounded to one that ends there.
+    decimals = 2 if _sign(score) and min(abs(low), abs(high)) < 0.05 else 1
+    text = f"{100 * score.value:+.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] points"
+    return text.replace("-", "−")
+
+
+def _sign(score: Score) -> int:
+    """Return 1 or -1 where the whole interval lies on one side of 0, else 0."""
+    return (score.low > 0) - (score.high < 0)
+
+
+def _whole(rows: pd.DataFrame, model: str) -> str:
+    ends = _scores(rows, "value")
+    meaning = {
+        "full": " It never met hidden parts in training: this is its robustness, in which what is "
+        "missing and what is strange are mixed.",
+        "any": " It met hidden parts in training: this is the information that it finds in what "
+        "stays visible.",
+    }
+    return (
+        f"The model {model_label(model)} gives the true emotion a mean probability of "
+        f"{percent(ends[_ALL, 'full'].value)} when the whole face is visible and of "
+        f"{percent(ends[_ALL, 'none'].value)} when nothing is; the difference is shared out "
+        "among the parts of the face (Shapley values)." + meaning.get(model, "")
+    )
+
+
+def _habit(rows: pd.DataFrame) -> list[str]:
+    """Say for which emotions the model needs no face at all."""
+    ends = _scores(rows, "value")
+    blind = [one for one in EMOTIONS if ends[one, "none"].low > ends[one, "full"].high]
+    if not blind:
+        return []
+    named = joined(f"{one} ({percent(ends[one, 'none'].value)})" for one in blind)
+    return [
+        f"With nothing visible it gives more probability to {named} than it gives to such faces "
+        "when it sees them; there a contribution below 0 means that seeing the part takes away "
+        "from this habit, not that the part shows nothing."
+    ]
+
+
+def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[str]:
+    """Say which of two halves contributes more, over all images and for each emotion."""
+    region = f"{one} - {other}"
+    total = shares[_ALL, region]
+    both = (
+        f"{_points(shares[_ALL, one])} and {_points(shares[_ALL, other])}, a difference of "
+        f"{_points(total)}"
+    )
+    signs = {1: (one, other), -1: (other, one)}
+    if _sign(total):
+        more, less = signs[_sign(total)]
+        said = [
+            f"Over all images the {more} half contributes more than the {less} ({one} and "
+            f"{other}: {both})."
+        ]
+    else:
+        said = [
+            f"Over all images the contributions of the {one} and the {other} half can't be told "
+            f"apart ({both})."
+        ]
+    sorts: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for emotion in EMOTIONS:
+        score = shares[emotion, region]
+        if not math.isnan(score.value):
+            sorts[_sign(score)].append(f"{emotion} ({_points(score)})")
+    parts = [
+        f"the {signs[sign][0]} half contributes more than the {signs[sign][1]} for "
+        f"{joined(sorts[sign])}"
+        for sign in (1, -1)
+        if sorts[sign]
+    ]
+    if sorts[0]:
+        parts.append(f"they can't be told apart for {joined(sorts[0])}")
+    if parts:
+        said.append(f"By emotion ({one} minus {other}), {'; '.join(parts)}.")
+    return said
+
+
+def _together(interactions: pd.DataFrame) -> list[str]:
+    """Say whether the halves complete each other."""
+    rows = interactions[interactions["index"] == "halves"].rename(
+        columns={"index": "quantity", "regions": "region"}
+    )
+    scores = _scores(rows, "halves")
+    said = []
+    for one, other in (("upper", "lower"), ("left", "right")):
+        score = scores[_ALL, f"{one} x {other}"]
+        text = {
+            1: "complete each other: together they give more than the sum of each alone",
+            -1: "say partly the same: together they give less than the sum of each alone",
+            0: "show no interaction that can be told from 0",
+        }[_sign(score)]
+        said.append(f"The {one} and the {other} half {text} ({_points(score)}).")
+    return said
+
+
+def _fills(fills: pd.DataFrame, first: "pd.Series[Any]") -> list[str]:
+    """Say how far the answer depends on what hidden parts are filled with."""
+    if fills.empty:
+        return []
+    rows = fills[
+        (fills["model"] == first["model"])
+        & (fills["seed"] == "mean")
+        & (fills["value_function"] == _FUNCTION)
+        & (fills["quantity"] == "shapley")
+    ]
+    if rows.empty:
+        return []
+    row = rows[(rows["emotion"] == _ALL) & (rows["region"] == "upper - lower")].iloc[0]
+    ends = f"{100 * row['lowest']:+.1f} to {100 * row['highest']:+.1f}".replace("-", "−")
+    halves = rows[rows["region"] == "upper - lower"]
+    turned = halves[(halves["lowest"] < 0) & (halves["highest"] > 0) & (halves["emotion"] != _ALL)]
+    text = (
+        f"Over {int(row['fills'])} fills of the hidden part the difference between upper and lower "
+        f"half runs from {ends} points"
+    )
+    if len(turned):
+        text += (
+            f"; it is above 0 with one fill and below with another for {joined(turned['emotion'])}"
+        )
+    return [f"{text}."]
+
+
+def _controls(rows: pd.DataFrame) -> list[str]:
+    """Say which half costs more, or less, than random tiles of the same area."""
+    found = _scores(rows, "above_random")
+    halves = [one for one in ("upper", "lower", "left", "right") if (_ALL, one) in found]
+    words = {
+        1: "more than",
+        -1: "less than",
+        0: "neither more nor less, as far as can be told, than",
+    }
+    parts = [
+        f"hiding the {half} half costs {words[_sign(found[_ALL, half])]} that "
+        f"({_points(found[_ALL, half])})"
+        for half in halves
+    ]
+    if not parts:
+        return []
+    return [f"Beside half of the tiles hidden at random, {joined(parts)}."]
+
+
+def _people(table: pd.DataFrame | None) -> list[str]:
+    """Say how alike the first model's and people's tiles are."""
+    if table is None:
+        return []
+    rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
+    found = rows[rows["measure"] == "correlation_trials"].iloc[0]
+    ceiling = rows.loc[rows["measure"] == "ceiling", "value"].iloc[0]
+    return [
+        f"The rank correlation of the tiles of the model {model_label(str(found['model']))} with "
+        f"people's, both averaged over the seven emotions, is {found['value']:.2f} "
+        f"[{found['low']:.2f}, {found['high']:.2f}]; people's own scatter would let a map without "
+        f"noise reach about {ceiling:.2f}."
+    ]
+
+
+def _tiles(
+    path: str, people: str | Path | None, draws: int, level: float, seed: int
+) -> tuple[dict[str, pd.DataFrame], dict[str, Figure]]:
+    """Return the tables and figures of a table of samples, by file name."""
+    if "bubbles" in read_table(path).columns:
+        if people is not None:
+            raise UsageError("--people needs chains of tiles, not apertures: leave out --bubbles.")
+        samples = read_samples(path, "bubbles")
+        table = bubble_table(samples, draws=draws, level=level, seed=seed)
+        return {"bubbles": table}, {}
+    samples = read_samples(path, "visible")
+    maps = tile_maps(samples, draws=draws, seed=seed)
+    tables = {"tiles": tile_table(maps, level)}
+    figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
+    if people is not None:
+        known = read_people(people)
+        tables["people"] = people_table(maps, known, draws=draws, level=level, seed=seed)
+        average = known.published.mean(axis=0)
+        figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
+    return tables, figures

@@ -1,0 +1,328 @@
+"""Result tables -> sentences: what the numbers say, and never more than they say.
+
+One rule decides what may be said of two scores: if their intervals overlap they "can't be told
+apart". That is stricter than a paired test, so a difference that is stated is a safe one.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hemiface.report.figures.scores import headline
+from hemiface.report.figures.style import ordered
+from hemiface.report.words.texts import joined
+
+__all__ = ["Score", "answer", "further", "overlap", "percent", "region", "warnings"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value with the ends of its interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+    n: int = 0
+
+    def __str__(self) -> str:
+        """Per cent, with the interval where there is one."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return percent(self.value)
+        return f"{percent(self.value)} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent with one decimal and a space that doesn't break the line.
+
+    >>> percent(0.2449).split(), percent(float("nan"))
+    (['24.5', '%'], 'undefined')
+    """
+    return "undefined" if math.isnan(share) else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def region(condition: str) -> str:
+    """Return the hidden region in words, as the object of "hiding".
+
+    >>> region("upper"), region("only-upper-left"), region("diagonal"), region("left@mean")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ('the upper half', 'all but the upper-left quarter',
+     'the upper-left and lower-right quarters', 'the left half (fill: mean)')
+    >>> region("random-50")
+    'a random 50 % of the face'
+    """
+    name, _, fill = condition.partition("@")
+    if name in ("upper", "lower", "left", "right"):
+        words = f"the {name} half"
+    elif name in ("diagonal", "antidiagonal"):
+        sides = ("left", "right") if name == "diagonal" else ("right", "left")
+        words = f"the upper-{sides[0]} and lower-{sides[1]} quarters"
+    elif name.startswith("only-"):
+        words = f"all but the {name.removeprefix('only-')} quarter"
+    elif name.startswith("random-"):
+        words = f"a random {name.removeprefix('random-')} % of the face"
+    else:
+        words = {"full": "nothing", "none": "everything"}.get(name, f"the {name} quarter")
+    return f"{words} (fill: {fill})" if fill else words
+
+
+def _is_control(name: str) -> bool:
+    """Return whether other parts of each face are hidden: a control, no part of a face."""
+    return name.startswith("random-")
+
+
+def overlap(one: Score, other: Score) -> bool:
+    """Return whether two intervals share a point; one without an interval can't be told apart."""
+    ends = (one.low, one.high, other.low, other.high)
+    return any(map(math.isnan, ends)) or (one.low <= other.high and other.low <= one.high)
+
+
+def answer(
+    matrix: pd.DataFrame,
+    *,
+    protocol: str,
+    most_frequent: tuple[str, float],
+    rendered: bool = False,
+    level: float = 0.95,
+) -> list[str]:
+    """Return the report's first paragraph as sentences, from accuracies under `protocol`.
+
+    `matrix` has the columns of matrix.csv; `most_frequent` is the commonest label of the scored
+    images and its share; `rendered` says the faces are drawn; `level` is what intervals cover.
+    """
+    scores = _scores(matrix, protocol)
+    base = _base(scores)
+    sentences = _baseline(scores, base, most_frequent)
+    sentences += _robustness(scores, base)
+    if base == "full":
+        sentences += _specialists(scores)
+    sentences.append(_seeds(matrix, level))
+    if rendered:
+        sentences.append(
+            "The faces are rendered: these numbers show that the method works, and say nothing "
+            "about photographs or people."
+        )
+    return sentences
+
+
+def further(
+    matrix: pd.DataFrame, *, protocol: str, comparisons: pd.DataFrame | None = None
+) -> list[str]:
+    """Return the second paragraph: the generalist, the leak, the original study.
+
+    `comparisons` has the columns of comparisons.csv. Empty where there is nothing to say.
+    """
+    scores = _scores(matrix, protocol)
+    base = _base(scores)
+    sentences = _generalist(scores) if base == "full" else []
+    sentences += _leak(matrix, base)
+    if comparisons is not None and len(comparisons):
+        sentences += _original(comparisons)
+    return sentences
+
+
+def warnings(described: Sequence[Mapping[str, Any]], models: Iterable[str]) -> list[str]:
+    """Return what has to be said about left and right, given what is known of the model IDs.
+
+    `described` is `info["models"]` of a Predictions table; `models` are the IDs in it.
+    """
+    flips = {str(one.get("model")): one.get("flips") for one in described}
+    flipped = [model for model in models if flips.get(model) is True]
+    unknown = [model for model in models if flips.get(model) is None]
+    sentences = []
+    if flipped:
+        sentences.append(
+            f"Trained with horizontal flips: {joined(flipped)}. A flipped face with its left half "
+            "hidden is a face with its right half hidden, so differences between left and right "
+            "of these models are not about laterality."
+        )
+    if unknown:
+        sentences.append(
+            "Whether horizontal flips were used in training is not recorded for "
+            f"{joined(unknown)}; do not read differences between left and right of these models "
+            "as laterality."
+        )
+    return sentences
+
+
+def _scores(matrix: pd.DataFrame, protocol: str) -> dict[tuple[str, str], Score]:
+    """Return the accuracy of each (model, condition)."""
+    rows = headline(matrix, protocol, "accuracy")
+    columns = zip(rows.index, *(rows[name] for name in ("value", "low", "high", "n")), strict=True)
+    return {
+        (str(model), str(hidden)): Score(float(value), float(low), float(high), int(n))
+        for (model, hidden), value, low, high, n in columns
+    }
+
+
+def _trained(model: str) -> str:
+    known = {
+        "full": "the model trained on whole faces",
+        "any": "the model trained on every condition",
+    }
+    return known.get(model, f"the model trained with {region(model)} hidden")
+
+
+def _base(scores: Mapping[tuple[str, str], Score]) -> str:
+    """Return the model whose robustness is told: the baseline, else the first."""
+    models = ordered(model for model, _ in scores)
+    return "full" if "full" in models else models[0]
+
+
+def _baseline(
+    scores: Mapping[tuple[str, str], Score], base: str, most_frequent: tuple[str, float]
+) -> list[str]:
+    label, share = most_frequent
+    floor = f"always answering “{label}”, the most frequent label, would give {percent(share)}"
+    trained = _trained(base)
+    trained = trained[0].upper() + trained[1:]
+    whole = scores.get((base, "full"))
+    if whole is None or math.isnan(whole.value):
+        return [f"{trained} was not scored on whole faces; {floor}."]
+    return [f"{trained} labels {whole} of {whole.n:,} whole test faces correctly; {floor}."]
+
+
+def _robustness(scores: Mapping[tuple[str, str], Score], base: str) -> list[str]:
+    hidden = _defined(
+        {
+            c: s
+            for (model, c), s in scores.items()
+            if model == base and c not in ("full", "none") and not _is_control(c)
+        }
+    )
+    if not hidden:
+        return []
+    worst = min(hidden, key=lambda name: hidden[name].value)
+    tied = [name for name in hidden if name != worst and overlap(hidden[name], hidden[worst])]
+    if len(hidden) == 1:
+        sentences = [f"With {region(worst)} hidden it reaches {hidden[worst]}."]
+    elif tied:
+        sentences = [
+            f"Its accuracy is lowest with {_with_scores(hidden, [worst, *tied])} hidden, which "
+            "can't be told apart (their intervals overlap)."
+        ]
+    else:
+        sentences = [f"Its accuracy is lowest with {region(worst)} hidden: {hidden[worst]}."]
+    for one, other in (("upper", "lower"), ("left", "right")):
+        # What the first sentence already settles is not repeated.
+        if {one, other} <= set(hidden) and worst not in (one, other):
+            sentences.append(_pair(hidden, one, other))
+    return sentences
+
+
+def _pair(hidden: Mapping[str, Score], one: str, other: str) -> str:
+    if overlap(hidden[one], hidden[other]):
+        return (
+            f"Hiding {_with_scores(hidden, [one, other])} can't be told apart "
+            "(their intervals overlap)."
+        )
+    first, second = sorted((one, other), key=lambda name: hidden[name].value)
+    return (
+        f"Hiding {region(first)} ({hidden[first]}) costs it more than hiding "
+        f"{region(second)} ({hidden[second]})."
+    )
+
+
+def _specialists(scores: Mapping[tuple[str, str], Score]) -> list[str]:
+    """Say what training on a condition gains there, and where least remains to be read."""
+    own = _defined({c: s for (model, c), s in scores.items() if model == c and c != "full"})
+    gains: dict[str, list[str]] = {"higher": [], "lower": [], "apart": []}
+    for name, score in own.items():
+        base = scores.get(("full", name))
+        if base is None or math.isnan(base.value):
+            continue
+        sort = (
+            "apart" if overlap(score, base) else "higher" if score.value > base.value else "lower"
+        )
+        gains[sort].append(
+            f"{percent(score.value)} instead of {percent(base.value)} with {region(name)} hidden"
+        )
+    sentences = []
+    if gains["higher"]:
+        sentences.append(
+            "Training on the hidden condition itself raises accuracy there: "
+            f"{joined(gains['higher'])}."
+        )
+    if gains["lower"]:
+        sentences.append(f"Such training lowers accuracy there: {joined(gains['lower'])}.")
+    if gains["apart"]:
+        sentences.append(
+            "Such training makes no difference there that can be told apart: "
+            f"{joined(gains['apart'])}."
+        )
+    if len(own) > 1:
+        worst = min(own, key=lambda name: own[name].value)
+        tied = [name for name in own if name != worst and overlap(own[name], own[worst])]
+        regions = joined(region(name) for name in [worst, *tied])
+        apart = "; these can't be told apart" if tied else ""
+        sentences.append(
+            "Among the models trained for what is hidden, accuracy is lowest with "
+            f"{regions} hidden{apart}."
+        )
+    return sentences
+
+
+def _generalist(scores: Mapping[tuple[str, str], Score]) -> list[str]:
+    general = _defined(
+        {c: s for (m, c), s in scores.items() if m == "any" and c != "none" and not _is_control(c)}
+    )
+    if not general:
+        return []
+    low, high = (f(general, key=lambda name: general[name].value) for f in (min, max))
+    return [
+        "One model trained on every condition reaches between "
+        f"{percent(general[low].value)} (with {region(low)} hidden) and "
+        f"{percent(general[high].value)} (with {region(high)} hidden)."
+    ]
+
+
+def _leak(matrix: pd.DataFrame, base: str) -> list[str]:
+    if "leak-free" not in set(matrix["protocol"]):
+        return []
+    score = _scores(matrix, "leak-free").get((base, "full"))
+    if score is None or math.isnan(score.value):
+        return []
+    return [
+        f"On the {score.n:,} whole test faces without a near duplicate among the training and "
+        f"validation images, {_trained(base)} reaches "
+        f"{score}."
+    ]
+
+
+def _original(comparisons: pd.DataFrame) -> list[str]:
+    rows = comparisons[comparisons["metric"] == "accuracy"].dropna(subset=["ours", "low", "high"])
+    if rows.empty:
+        return []
+    above = int((rows["low"] > rows["original"]).sum())
+    below = int((rows["high"] < rows["original"]).sum())
+    between = len(rows) - above - below
+    return [
+        f"Of the {len(rows)} accuracies that the original study published (its protocol), ours are "
+        f"above with the whole interval in {above}, below in {below}, and can't be told apart "
+        f"from it in {between}."
+    ]
+
+
+def _seeds(matrix: pd.DataFrame, level: float) -> str:
+    seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
+    intervals = f"Brackets hold {100 * level:g} % intervals over test images"
+    if seeds > 1:
+        return (
+            f"{intervals}; scores are means over {seeds} trainings that differ in their seed, and "
+            "the intervals do not tell what yet another seed would give."
+        )
+    return (
+        f"{intervals}; each model was trained once, so they do not tell what another seed would "
+        "give."
+    )
+
+
+def _defined(scores: Mapping[str, Score]) -> dict[str, Score]:
+    kept = {name: score for name, score in scores.items() if not math.isnan(score.value)}
+    return {name: kept[name] for name in ordered(kept)}
+
+
+def _with_scores(scores: Mapping[str, Score], names: Sequence[str]) -> str:
+    return joined(f"{region(name)} ({scores[name]})" for name in names)

@@ -1,0 +1,128 @@
+"""Left and right in a table and words, with the warning that comes first where flips were used."""
+
+import pandas as pd
+
+from hemiface.report.page_tables import Group, Row, Shown, Table
+from hemiface.report.words.texts import joined
+from hemiface.report.words.verdicts import Verdict, over_seeds, verdict
+from hemiface.tables import EMOTIONS
+
+__all__ = ["side_table", "side_warnings", "side_words"]
+
+_READERS = ("full", "any", "left and right")
+"""The baseline, the generalist and the two specialists; other models answer neither question."""
+
+_KEY = ["question", "model", "left_hidden", "right_hidden", "part", "measure", "emotion"]
+
+
+def side_table(laterality: pd.DataFrame, level: float = 0.95) -> Table | None:
+    """Return accuracy with the left minus with the right half hidden, per emotion; None if absent.
+
+    `laterality` has the columns of laterality.csv. With mirrored pictures it is the part that
+    belongs to the face.
+    """
+    rows = _main(laterality)
+    if rows.empty:
+        return None
+    contrasts = list(dict.fromkeys(zip(rows["question"], rows["model"], strict=True)))
+    keys = zip(rows["question"], rows["model"], rows["emotion"], strict=True)
+    cells = {key: row for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
+    groups = []
+    for emotion in ("all", *EMOTIONS):
+        shown = [_shown(verdict(cells[(*one, emotion)])) for one in contrasts]
+        count = int(cells[(*contrasts[0], emotion)]["n"])
+        name = "all images" if emotion == "all" else emotion
+        groups.append(Group(f"{name} ({count:,})", [Row("", shown)]))
+    margin = float(rows["margin"].iloc[0])
+    note = (
+        "Points of accuracy with the left half hidden minus with the right half hidden: above 0 "
+        "the right side of the picture carries more. "
+        f"Small: {100 * level:g} % intervals; * differs from 0 (paired test, p < .05, Holm's "
+        f"correction over the seven emotions); =: equal to within {100 * margin:g} points "
+        "(equivalence test). No mark: no difference found."
+    )
+    if rows["part"].iloc[0] == "face":
+        note = "What belongs to the face, by the mirror control. " + note
+    titles = [f"{question[0].upper()}{question[1:]}: {model}" for question, model in contrasts]
+    return Table("sides", "Left against right.", note, "emotion", "", titles, groups)
+
+
+def side_warnings(laterality: pd.DataFrame) -> list[str]:
+    """Return what forbids to read left and right as such, naming the models."""
+    rows = _main(laterality)
+    said = []
+    for text in dict.fromkeys(one for one in rows["warning"] if one):
+        models = joined(dict.fromkeys(rows.loc[rows["warning"] == text, "model"]))
+        said.append(f"Left and right of {models} say nothing about the sides of a face: {text}.")
+    return said
+
+
+def side_words(laterality: pd.DataFrame) -> list[str]:
+    """Return sentences about left and right: one for all images and one per contrast's emotions."""
+    rows = _main(laterality)
+    said = []
+    for (question, model), here in rows.groupby(["question", "model"], sort=False):
+        if here["warning"].iloc[0]:
+            continue
+        cells = {str(row["emotion"]): verdict(row) for _, row in here.iterrows()}
+        which = f"the model {model}" if question == "robustness" else f"{model}"
+        said.append(f"{str(question)[0].upper()}{str(question)[1:]} ({which}): {_whole(cells)}")
+        sorts: dict[int, list[str]] = {1: [], -1: []}
+        for emotion in EMOTIONS:
+            v = cells[emotion]
+            if v.sign:
+                sorts[v.sign].append(f"{emotion} ({v.text})")
+        for sign, side in ((1, "right"), (-1, "left")):
+            if sorts[sign]:
+                said.append(
+                    f"For {joined(sorts[sign])} the {side} side of the picture carries more."
+                )
+        if not sorts[1] and not sorts[-1]:
+            said.append("For no single emotion was a difference found.")
+    if said:
+        said.append(
+            "In a photo that isn't mirrored, the picture's left shows the person's right side."
+        )
+    return said
+
+
+def _whole(cells: dict[str, Verdict]) -> str:
+    v = cells["all"]
+    if v.value != v.value:
+        return "over all images the difference is undefined."
+    if v.sign:
+        side = "right" if v.sign > 0 else "left"
+        small = f", though by less than {v.within} (equivalence test)" if v.alike else ""
+        return f"over all images the {side} side of the picture carries more ({v.text}){small}."
+    if v.alike:
+        return (
+            f"over all images both sides carry the same to within {v.within} (equivalence test; "
+            f"{v.text})."
+        )
+    if v.low > 0 or v.high < 0:
+        return f"over all images the difference ({v.text}) doesn't withstand the test."
+    return (
+        f"over all images no difference between the sides was found ({v.text}); this doesn't show "
+        "that there is none."
+    )
+
+
+def _main(laterality: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows about the left and right half and the accuracy, one per emotion."""
+    rows = laterality[
+        (laterality["left_hidden"] == "left")
+        & (laterality["right_hidden"] == "right")
+        & (laterality["measure"] == "accuracy")
+    ]
+    known = rows["model"].isin(_READERS)
+    rows = rows[known] if known.any() else rows
+    part = "face" if "face" in set(rows["part"]) else "as shown"
+    return over_seeds(rows[rows["part"] == part], _KEY)
+
+
+def _shown(v: Verdict) -> Shown:
+    if v.value != v.value:
+        return Shown("–")
+    value, _, interval = v.text.removesuffix(" points").partition(" ")
+    marks = "*" * bool(v.sign) + "=" * v.alike
+    return Shown(f"{value}{' ' + marks if marks else ''}", interval)

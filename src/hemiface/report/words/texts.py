@@ -1,0 +1,318 @@
+"""The texts of the report that don't depend on scores: what was done, methods, sources."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hemiface import __version__
+from hemiface.config import Config, Recipe, StatisticsConfig, config_hash
+from hemiface.data.images import Images
+from hemiface.stats import metrics
+
+__all__ = [
+    "citations",
+    "data_rows",
+    "duration",
+    "environment_rows",
+    "joined",
+    "methods",
+    "model_rows",
+    "rebuild",
+    "recipe_table",
+    "subtitle",
+    "title",
+]
+
+Pairs = list[tuple[str, str]]
+
+_DATASETS = {"fer2013": "FER2013", "phantom": "rendered faces"}
+_METHODS = (
+    "Left and right are sides of the image, as the viewer sees it: image left is the person's "
+    "right, unless the photograph was mirrored. Upper, lower, left and right name what is hidden.",
+    "Robustness and available information are two questions. Robustness: a model trained on whole "
+    "faces meets hidden ones. Available information: a model trained for a hidden part is tested "
+    "on it, which bounds from below what the visible part tells. Neither stands for the other.",
+    "To a model trained on whole faces a black region is not only a lack: it is unlike anything "
+    "it has seen. Its drop mixes what is missing with what is strange, and only the models trained "
+    "for that condition take the second part away.",
+    "Near duplicates: an image counts as leaked if it, or a near duplicate of it, also is in a "
+    "split used to train or to select. Every accuracy on leaked images is optimistic, so the "
+    "accuracy without them stands beside it.",
+    "Everything is selected on the validation split; the test split is for finished models.",
+)
+_PAPER = (
+    "The original study's protocol scores validation and test images together. The validation "
+    "images were used to select our models, so these scores are optimistic; they are here to be "
+    "put beside the published ones. The protocol on the test split alone is the sound one."
+)
+_SCORES = (
+    "Macro F1 is the mean of the emotions' F1, weighted F1 weighs them by their share of the "
+    "images. Weighted AUC is the area under each emotion's ROC curve against the rest, averaged by "
+    "share (scikit-learn's); weighted_auc_paper, used only beside the original, is the area under "
+    "the average of interpolated curves, as published. A dash is an undefined score, never 0."
+)
+_APART = (
+    "At the top of the page two scores are said to differ only if their intervals don't overlap. "
+    "This is stricter than the paired tests of the sections below, which can tell apart what it "
+    "can't."
+)
+_LABELS = (
+    "FER2013's labels are noisy: people agree with them in about 65 ± 5 % of the images "
+    "(Goodfellow et al. 2013). The labels name how a face looks to a labeller, not what a person "
+    "felt."
+)
+_FER2013 = (
+    "FER2013: Goodfellow, I. J., et al. (2013). Challenges in representation learning: a report on "
+    "three machine learning contests. ICONIP 2013, LNCS 8228, 117–124. "
+    "doi:10.1007/978-3-642-42051-1_16"
+)
+_ORIGINAL = (
+    "The original study: Predicting Human Emotions: Using convolutional neural networks to "
+    "recognize human facial emotions and determine the relative importance of the upper, lower, "
+    "right, and left half of one's face in emotion recognition. "
+    "github.com/AaryaDesai1/Facial_Emotion_Recognition"
+)
+_FERPLUS = (
+    "FER+ labels: Barsoum, E., Zhang, C., Canton Ferrer, C., & Zhang, Z. (2016). Training deep "
+    "networks for facial expression recognition with crowd-sourced label distribution. ICMI 2016, "
+    "279–283. doi:10.1145/2993148.2993165"
+)
+
+
+def title(datasets: Sequence[str]) -> str:
+    """Return the page's title."""
+    names = joined(_DATASETS.get(name, name) for name in datasets)
+    return f"How much of a face an emotion needs: {names}"
+
+
+def subtitle(run: str, environment: Mapping[str, Any]) -> str:
+    """Return the run's name and when it was finished or started, as far as known."""
+    for key in ("finished", "started"):
+        if environment.get(key):
+            return f"Run {run}, {key} {environment[key]}"
+    return f"Run {run}"
+
+
+def data_rows(predictions: pd.DataFrame, images: Images | None) -> Pairs:
+    """Return what is known about the data, as (name, value)."""
+    datasets = ", ".join(dict.fromkeys(predictions["dataset"]))
+    rows = [("Data set", _DATASETS.get(datasets, datasets))]
+    if images is not None:
+        info = images.info
+        rows += [
+            ("Source", f"{info.get('source', '')} ({info.get('form', 'form unknown')})"),
+            ("SHA-256 of the source", str(info.get("source_sha256") or "not recorded")),
+            ("SHA-256 of the data", str(info["data_sha256"])),
+            ("Left out as unusable", f"{len(info.get('skipped', [])):,} images"),
+            ("Groups of near duplicates", _groups(images.table["group"])),
+        ]
+    test = predictions[predictions["split"] == "test"].drop_duplicates("image")
+    if len(test):
+        leaked = int(test["leaked"].astype(bool).sum())
+        share = 100 * leaked / len(test)
+        rows.append(("Test images with a near duplicate", f"{leaked:,} ({share:.1f} %)"))
+    conditions = list(dict.fromkeys(predictions["condition"]))
+    return [*rows, ("Hidden in the test", ", ".join(conditions))]
+
+
+def _trained_on(described: Mapping[str, Any]) -> str:
+    """Return what a model saw hidden, each condition once and how often it was drawn.
+
+    >>> _trained_on({"conditions": ["full", "upper", "upper"]})
+    'full, 2 × upper'
+    """
+    counts = Counter(described.get("conditions") or ())
+    if not counts:
+        return str(described.get("trained_on") or "")
+    return ", ".join(f"{n} × {key}" if n > 1 else str(key) for key, n in counts.items())
+
+
+def model_rows(
+    predictions: pd.DataFrame, described: Iterable[Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    """Return the table of models: columns and rows of text; an en dash where nothing is known."""
+    known = {str(one.get("model")): one for one in described}
+    columns = ["model", "trained on", "seed", "flips", "config", "data"]
+    rows = []
+    for model, name, seed in metrics.model_names(predictions).itertuples(index=False):
+        one = known.get(model, {})
+        flips = {True: "yes", False: "no"}.get(one.get("flips"), "–")  # type: ignore[arg-type]
+        hashes = [str(one.get(key) or "–")[:16] for key in ("config_hash", "data_hash")]
+        rows.append([model, _trained_on(one) or name, str(seed), flips, *hashes])
+    return {"columns": columns, "rows": rows}
+
+
+def recipe_table(config: Config) -> dict[str, Any]:
+    """Return the recipe in short: network and hash as pairs, then columns and rows of training."""
+    specialists = [model for model in config.models if model not in ("full", "any")]
+    kinds = {
+        "baseline": "full" if "full" in config.models else "",
+        "specialists": specialists[0] if specialists else "",
+        "generalist": "any" if "any" in config.models else "",
+    }
+    kinds = {kind: model for kind, model in kinds.items() if model}
+    recipes = [config.recipe(model, fine_tuned=model != "full") for model in kinds.values()]
+    model = config.model
+    start = "ImageNet weights" if model.pretrained or model.weights else "random weights"
+    channels = "1 channel" if model.channels == 1 else f"{model.channels} channels"
+    # The compact network has a stem of its own.
+    stem = "" if model.architecture == "compact" else f"{model.stem} stem, "
+    network = f"{model.architecture}, {stem}{channels}, {start}"
+    lines = [_recipe_lines(recipe) for recipe in recipes]
+    return {
+        "pairs": [("Network", network), ("Hash of config.toml", config_hash(config))],
+        "columns": ["", *kinds],
+        "rows": [(name, [line[name] for line in lines]) for name in lines[0]],
+    }
+
+
+def _recipe_lines(recipe: Recipe) -> dict[str, str]:
+    train, augment = recipe.train, recipe.augment
+    moved = {
+        "shift": f"{augment.translate_px:g} px" if augment.translate_px else "",
+        "rotation": f"{augment.rotate_deg:g}°" if augment.rotate_deg else "",
+        "scale": f"{augment.scale:g}" if augment.scale else "",
+        "shear": f"{augment.shear_deg:g}°" if augment.shear_deg else "",
+    }
+    coloured = {"brightness": augment.brightness, "contrast": augment.contrast}
+    extras = {
+        "label smoothing": train.label_smoothing,
+        "mixup": train.mixup,
+        "averaged weights": train.ema_decay,
+    }
+    return {
+        "Epochs × batch": f"{train.epochs} × {train.batch_size}",
+        "Optimizer": f"{train.optimizer}, momentum {train.momentum:g}",
+        "Learning rate": f"{train.learning_rate:g}, {train.schedule}",
+        "Weight decay": f"{train.weight_decay:g}",
+        "Regularisation": _listed(extras),
+        "Horizontal flips": "yes" if augment.flip else "no",
+        "Moved by up to": _listed(moved),
+        "Colour by up to": _listed(coloured),
+        "Erased": f"{augment.erase_probability:g} of the images"
+        if augment.erase_probability
+        else "–",
+        "Kept epoch": train.select,
+        "Arithmetic": train.precision,
+    }
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value) or "–"
+
+
+def environment_rows(environment: Mapping[str, Any]) -> Pairs:
+    """Return command, versions, hardware and times as (name, value), as far as recorded."""
+    rows: Pairs = []
+    if environment.get("command"):
+        rows.append(("Command", _command(environment["command"])))
+    for key in ("started", "finished"):
+        if environment.get(key):
+            rows.append((key.capitalize(), str(environment[key])))
+    for key, name in (("hardware", "Hardware"), ("versions", "Versions")):
+        values = environment.get(key)
+        if isinstance(values, Mapping) and values:
+            rows.append((name, ", ".join(_named(*item) for item in values.items())))
+    times = environment.get("times_s")
+    if isinstance(times, Mapping) and times:
+        spent = ", ".join(f"{stage} {duration(float(took))}" for stage, took in times.items())
+        rows.append(("Times", spent))
+    return rows
+
+
+def methods(
+    protocols: Sequence[str], datasets: Sequence[str], options: StatisticsConfig
+) -> list[str]:
+    """Return what a reader has to know to read the numbers, one paragraph per item."""
+    intervals = (
+        f"Intervals cover {100 * options.level:g} %: percentile bootstrap, {options.draws:,} draws "
+        f"of whole groups of near duplicates (seed {options.seed}), the same draws for every model "
+        "and condition. They tell what other test images might give, not what other trainings "
+        "would."
+    )
+    return [
+        *_METHODS,
+        *([_PAPER] if "paper" in protocols else []),
+        intervals,
+        _APART,
+        _SCORES,
+        *([_LABELS] if "fer2013" in datasets else []),
+        *(
+            ["The faces are rendered from parameters: results say nothing about people."]
+            if "phantom" in datasets
+            else []
+        ),
+    ]
+
+
+def citations(datasets: Sequence[str], images: Images | None) -> list[str]:
+    """Return what to cite: the software and the data it was used on."""
+    found = [
+        f"hemiface {__version__}: how to cite it is in CITATION.cff of its repository; give the "
+        "version and the hash of config.toml."
+    ]
+    if "fer2013" in datasets:
+        found += [_ORIGINAL, _FER2013]
+    if images is not None and any(name.startswith("votes_") for name in images.table.columns):
+        found.append(_FERPLUS)
+    return found
+
+
+def rebuild(run: str, environment: Mapping[str, Any], recipe: str) -> list[dict[str, Any]]:
+    """Return blocks of {text, lines}: the commands that make this page, or the whole run, again."""
+    blocks = [
+        {
+            "text": "This page, its tables and figures, from the prediction table (no torch):",
+            "lines": ["pip install 'hemiface[study]'", f"hemiface report {shlex.quote(run)}"],
+        }
+    ]
+    if recipe:
+        lines = [f"hemiface study {shlex.quote(run)}/config.toml --data PATH --out NEW_FOLDER"]
+        text = "The whole run, from the data at PATH:"
+        blocks.append({"text": text, "lines": ["pip install 'hemiface[train]'", *lines]})
+    if environment.get("command"):
+        text = "The command that made this run:"
+        blocks.append({"text": text, "lines": [_command(environment["command"])]})
+    return blocks
+
+
+def joined(words: Iterable[str]) -> str:
+    """Return an English enumeration.
+
+    >>> joined(["a"]), joined(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def duration(seconds: float) -> str:
+    """Return a time span to be read.
+
+    >>> duration(8.24), duration(75), duration(7380)
+    ('8.2 s', '1 min 15 s', '2 h 03 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _groups(groups: "pd.Series[Any]") -> str:
+    sizes = groups.value_counts()
+    several = sizes[sizes > 1]
+    return f"{len(several):,}, holding {int(several.sum()):,} of {len(groups):,} images"
+
+
+def _named(key: str, value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{key} {text or 'none'}"
+
+
+def _command(command: Any) -> str:
+    return shlex.join(map(str, command)) if isinstance(command, list) else str(command)

@@ -1,0 +1,1 @@
+"""Statistics: the Predictions table in, a result table out. Files are named as their tables."""

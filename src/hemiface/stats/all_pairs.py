@@ -1,0 +1,256 @@
+"""Paired comparisons of models and conditions: is a difference more than chance, and how large?
+
+Three tables of a Predictions table, each a row per comparison. `differences` resamples groups (and
+seeds) and says how much scores differ; `mcnemar` and `cochran` count images, as is usual.
+What is compared:
+
+- robustness: the baseline on whole faces against itself with a part hidden;
+- available information: the baseline on whole faces against a network trained for the condition, on
+  it: the specialist of that name, or the generalist `any`. What is lost here was in the hidden
+  part; what robustness loses beyond it, the baseline failed to read in the visible part;
+- own conditions: every two models, each on the condition that it is named after;
+- models: every two models on a condition;
+- conditions: every two conditions for a model.
+
+Family of the Holm correction (`family`): the comparisons of one kind on one condition, of one model
+or of all specialists, for one seed (or the mean over seeds) and one metric. Intervals and
+equivalence are not corrected.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.stats.contrasts import (
+    DIFFERENCE_COLUMNS,
+    PAIR_COLUMNS,
+    Cell,
+    Pair,
+    corrected,
+    difference_table,
+    matched,
+)
+from hemiface.stats.inference import Aligned, align, runs_of, select
+from hemiface.stats.matrix import Drawn, Progress, check_options, draw_scores, unique_names
+from hemiface.stats.metrics import known_metrics
+from hemiface.stats.significance import (
+    cochran_q,
+    cohens_g,
+    cohens_h,
+    mcnemar_exact,
+    mcnemar_mid,
+    paired_odds_ratio,
+)
+from hemiface.tables import label_indices, probabilities
+
+__all__ = [
+    "COCHRAN_COLUMNS",
+    "COMPARED_METRICS",
+    "DIFFERENCE_COLUMNS",
+    "MCNEMAR_COLUMNS",
+    "cochran",
+    "differences",
+    "mcnemar",
+]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+COMPARED_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
+MCNEMAR_COLUMNS = (
+    *PAIR_COLUMNS,
+    "n",
+    "both",
+    "only_a",
+    "only_b",
+    "neither",
+    "accuracy_a",
+    "accuracy_b",
+    "difference",
+    "p_exact",
+    "p_mid",
+    "p_groups",
+    "p_holm",
+    "odds_ratio",
+    "odds_low",
+    "odds_high",
+    "cohens_g",
+    "cohens_h",
+)
+COCHRAN_COLUMNS = ("kind", "family", "seed", "compared", "k", "n", "q", "df", "p", "p_holm")
+
+
+def differences(
+    predictions: pd.DataFrame,
+    metrics: Sequence[str] = COMPARED_METRICS,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    margin: float = 0.02,
+    seed: int = 0,
+    drawn: Drawn | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Return a row per comparison and metric: a minus b with its interval, by resampling.
+
+    Columns DIFFERENCE_COLUMNS. kind, family, seed and the two cells say what is compared (see the
+    module); `value_a`, `value_b` are the scores, `low`, `high`, `se`, `df` and `p` are explained in
+    `paired.infer`, `p_holm` is corrected within the family. `p_equivalence` is that of TOST with
+    +-`margin` (in the metric's unit): below .05, the two are as good as equal. `n` counts images,
+    `groups` what was resampled. All comparisons use the same draws; `drawn` hands over those that
+    were made before with the same protocol, draws and seed, for at least these metrics.
+
+    Raises:
+        UsageError: no image of the protocol, an unknown metric or protocol, a bad option, or two
+            models with one name and seed.
+
+    """
+    chosen = known_metrics(metrics)
+    check_options(draws, level)
+    if drawn is None:
+        align(select(predictions, protocol))
+        options: dict[str, Any] = {"draws": draws, "seed": seed, "progress": progress}
+        drawn = draw_scores(predictions, protocol, chosen, **options)
+    pairs = _pairs(drawn.names, drawn.cells)
+    return difference_table(pairs, drawn, chosen, level=level, margin=margin, seed=seed)
+
+
+def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
+    """Return a row per comparison of two networks: exact McNemar tests and effect sizes.
+
+    Columns MCNEMAR_COLUMNS. `both`, `only_a`, `only_b` and `neither` count the images that each got
+    right. `p_exact` and `p_mid` take images as independent. In `p_groups` each group has one vote,
+    for whichever side got more of its images right: the exact sign test (Dixon & Mood 1946, JASA
+    41), equal to `p_exact` where every group is one image; `p_holm` corrects it within the family.
+    `odds_ratio` is that of matched pairs with its exact 95 % interval. Seeds are not pooled.
+
+    Raises:
+        UsageError: as `differences`.
+
+    """
+    selected = select(predictions, protocol)
+    names = unique_names(predictions)
+    aligned = align(selected)
+    correct = _correct(selected, aligned)
+    keys, counts, votes = [], [], []
+    for pair in _pairs(names, aligned.cells):
+        if len(pair.a) == len(pair.b) == 1:
+            a, b = correct[pair.a[0]], correct[pair.b[0]]
+            keys.append(pair.key)
+            counts.append([(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()])
+            votes.append(_votes(a, b, aligned))
+    both, only_a, only_b, neither = np.array(counts, dtype=np.int64).reshape(-1, 4).T
+    n = both + only_a + only_b + neither
+    accuracy_a, accuracy_b = (both + only_a) / n, (both + only_b) / n
+    for_a, for_b = np.array(votes, dtype=np.int64).reshape(-1, 2).T
+    odds = paired_odds_ratio(only_a, only_b)
+    columns = (n, both, only_a, only_b, neither, accuracy_a, accuracy_b, accuracy_a - accuracy_b)
+    tests = (mcnemar_exact(only_a, only_b), mcnemar_mid(only_a, only_b))
+    by_group = (mcnemar_exact(for_a, for_b), np.full(len(n), np.nan))
+    effects = (*odds, cohens_g(only_a, only_b), cohens_h(accuracy_a, accuracy_b))
+    values = (*columns, *tests, *by_group, *effects)
+    table = pd.DataFrame(keys, columns=list(PAIR_COLUMNS)).assign(
+        **dict(zip(MCNEMAR_COLUMNS[len(PAIR_COLUMNS) :], values, strict=True))
+    )
+    return corrected(table, ["seed", "family"], "p_groups")
+
+
+def cochran(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
+    """Return Cochran's Q for every three or more models on a condition, or conditions of a model.
+
+    Columns COCHRAN_COLUMNS. A row says whether the accuracies of all that `compared` lists are
+    equal (kinds and families as in the module; here a family is all rows of one kind and seed).
+    Images are taken as independent; Q doesn't say which differ: see `mcnemar`.
+
+    Raises:
+        UsageError: as `differences`.
+
+    """
+    selected = select(predictions, protocol)
+    names = unique_names(predictions)
+    aligned = align(selected)
+    correct = _correct(selected, aligned)
+    rows = []
+    for kind, family, seed, members, labels in _sets(names, aligned):
+        q, df, p = cochran_q(np.stack([correct[cell] for cell in members], axis=1))
+        size = (len(members), len(aligned.labels))
+        rows.append((kind, family, seed, ", ".join(labels), *size, q, df, p, np.nan))
+    return corrected(pd.DataFrame(rows, columns=list(COCHRAN_COLUMNS)), ["kind", "seed"])
+
+
+def _pairs(names: pd.DataFrame, cells: Sequence[Cell]) -> Iterator[Pair]:
+    """Yield everything to compare, as the module says, in order of appearance."""
+    conditions = list(dict.fromkeys(condition for _, condition in cells))
+    known = list(dict.fromkeys(names["name"]))
+    own = [name for name in known if name in conditions]
+    for kind, family, cell in _questions(known, conditions):
+        yield from matched(names, cells, kind, family, ("full", "full"), cell)
+    for a, b in combinations(own, 2):
+        yield from matched(names, cells, "own conditions", "own conditions", (a, a), (b, b))
+    for condition in conditions:
+        family = f"models on {condition}"
+        for a, b in combinations(known, 2):
+            yield from matched(names, cells, "models", family, (a, condition), (b, condition))
+    for name in known:
+        family = f"conditions of {name}"
+        for a, b in combinations(conditions, 2):
+            yield from matched(names, cells, "conditions", family, (name, a), (name, b))
+
+
+def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str, Cell]]:
+    """Yield (kind, family, cell) of what the baseline on whole faces is compared with."""
+    if "full" not in known or "full" not in conditions:
+        return
+    hidden = [one for one in conditions if one != "full"]
+    for one in hidden:
+        yield "robustness", "robustness", ("full", one)
+    for one in hidden:
+        if one in known:
+            yield "available information", "available information, specialists", (one, one)
+    for one in hidden:
+        if "any" in known:
+            yield "available information", "available information, generalist", ("any", one)
+
+
+def _sets(
+    names: pd.DataFrame, aligned: Aligned
+) -> Iterator[tuple[str, str, str, list[tuple[str, str]], list[str]]]:
+    """Yield (kind, family, seed, cells, what to call them) for every three or more of one kind."""
+    present = set(aligned.cells)
+    conditions = list(dict.fromkeys(condition for _, condition in aligned.cells))
+    known = list(dict.fromkeys(names["name"]))
+    own = [name for name in known if name in conditions]
+    wanted = [("models", f"models on {one}", [(name, one) for name in known]) for one in conditions]
+    wanted += [
+        ("conditions", f"conditions of {name}", [(name, one) for one in conditions])
+        for name in known
+    ]
+    wanted.append(("own conditions", "own conditions", [(name, name) for name in own]))
+    for kind, family, cells in wanted:
+        for seed, models in runs_of(names, [name for name, _ in cells]) if cells else ():
+            if seed == "mean":
+                continue
+            pairs = [
+                ((model, condition), name if kind == "models" else condition)
+                for model, (name, condition) in zip(models, cells, strict=True)
+                if (model, condition) in present
+            ]
+            if len(pairs) >= 3:
+                yield kind, family, seed, [cell for cell, _ in pairs], [label for _, label in pairs]
+
+
+def _correct(selected: pd.DataFrame, aligned: Aligned) -> dict[tuple[str, str], Bools]:
+    """Return bool [n] per cell: which images it got right."""
+    right = probabilities(selected).argmax(axis=1) == label_indices(selected)
+    return {cell: right[rows] for cell, rows in zip(aligned.cells, aligned.rows, strict=True)}
+
+
+def _votes(a: Bools, b: Bools, aligned: Aligned) -> tuple[int, int]:
+    """Return how many groups have more images right by a than by b, and by b than by a."""
+    net = np.bincount(aligned.groups, a.astype(np.float64) - b, aligned.group_count)
+    return int((net > 0).sum()), int((net < 0).sum())

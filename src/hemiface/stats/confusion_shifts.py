@@ -1,0 +1,158 @@
+"""What each emotion is mistaken for when a part of the face is hidden.
+
+For one model and true emotion, the shares of the seven predicted emotions under a condition minus
+those on whole faces. Under a mask that hides the lower half, is disgust read as anger?
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from hemiface.errors import UsageError
+from hemiface.stats.inference import Aligned, Inference, align, infer, runs_of, select
+from hemiface.stats.matrix import Progress, check_options, sample_and_draws, unique_names
+from hemiface.stats.metrics import CLASSES, ratio
+from hemiface.stats.significance import holm, mcnemar_exact
+from hemiface.tables import EMOTIONS, probabilities
+
+__all__ = ["SHIFT_COLUMNS", "confusion_shifts"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SHIFT_COLUMNS = (
+    "model",
+    "seed",
+    "condition",
+    "true",
+    "predicted",
+    "share_full",
+    "share_hidden",
+    "shift",
+    "low",
+    "high",
+    "se",
+    "df",
+    "p",
+    "p_holm",
+    "n",
+    "groups",
+    "method",
+    "reason",
+)
+
+
+def confusion_shifts(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Return a row per model, condition, true and predicted emotion, the largest shifts first.
+
+    Columns SHIFT_COLUMNS. `share_full` and `share_hidden` are shares of the images of the true
+    emotion (`n` of them), `shift` is the latter minus the former; the seven shifts of an emotion
+    add up to 0, and where predicted is true it is the change in recall. Intervals: `paired.infer`.
+    `p` of one network is the exact sign test over groups, each of which votes for whichever
+    condition gives it more such predictions (McNemar's where every group is one image): many
+    shifts rest on few images, where a t test calls too much. `p` of the mean over seeds is
+    `infer`'s. Holm's family: the 49 shifts of one model, seed and condition.
+
+    Raises:
+        UsageError: no condition `full` or nothing else, or as `comparisons.differences`.
+
+    """
+    check_options(draws, level)
+    selected = select(predictions, protocol)
+    names = unique_names(predictions)
+    aligned = align(selected)
+    conditions = list(dict.fromkeys(key for _, key in aligned.cells))
+    if "full" not in conditions or len(conditions) < 2:
+        raise UsageError("Confusion shifts need condition full and another; evaluate with both.")
+    predicted = probabilities(selected).argmax(axis=1)
+    weights = sample_and_draws(aligned.group_count, draws, seed).astype(np.float64)
+    known = list(dict.fromkeys(names["name"]))
+    tables = []
+    for done, name in enumerate(known, start=1):
+        models = [str(one) for one in names.loc[names["name"] == name, "model"]]
+        cells = [cell for cell in aligned.cells if cell[0] in models]
+        shares = {cell: _shares(aligned, predicted[aligned.at(*cell)], weights) for cell in cells}
+        for run, members in runs_of(names, [name]):
+            for key in conditions:
+                if key == "full" or any((one, key) not in shares for one in members):
+                    continue
+                if any((one, "full") not in shares for one in members):
+                    continue
+                full, hidden = (
+                    np.stack([shares[one, at] for one in members], axis=-2) for at in ("full", key)
+                )
+                one = infer([hidden - full], aligned.group_count, level=level, seed=seed)
+                p = one.p
+                if len(members) == 1:
+                    rows = (aligned.at(members[0], at) for at in ("full", key))
+                    p = _sign_tests(aligned, *(predicted[at] for at in rows))
+                tables.append(_table((name, run, key), full, hidden, one, p, aligned))
+        if progress:
+            progress(done, len(known))
+    table = pd.concat(tables, ignore_index=True)
+    order = table["shift"].abs().sort_values(ascending=False, kind="stable", na_position="last")
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def _shares(aligned: Aligned, predicted: Ints, weights: Floats) -> Floats:
+    """Return [7 true, 7 predicted, 1 + draws]: shares of the true emotion's images."""
+    cells = aligned.labels * CLASSES + predicted
+    counts = sparse.csr_array(
+        (np.ones(len(cells)), (cells, aligned.groups)), shape=(CLASSES**2, aligned.group_count)
+    )
+    sums = np.asarray(counts @ weights).reshape(CLASSES, CLASSES, -1)
+    return ratio(sums, sums.sum(axis=1, keepdims=True))
+
+
+def _sign_tests(aligned: Aligned, full: Ints, hidden: Ints) -> Floats:
+    """Return p [7 true, 7 predicted] of one network: do as many groups gain as lose?"""
+    size = aligned.group_count * CLASSES**2
+    base = (aligned.groups * CLASSES + aligned.labels) * CLASSES
+    net = np.bincount(base + hidden, minlength=size) - np.bincount(base + full, minlength=size)
+    net = net.reshape(aligned.group_count, CLASSES, CLASSES)
+    p = mcnemar_exact((net > 0).sum(axis=0), (net < 0).sum(axis=0))
+    absent = np.bincount(aligned.labels, minlength=CLASSES) == 0
+    p[absent] = np.nan
+    return p
+
+
+def _table(
+    key: tuple[str, str, str],
+    full: Floats,
+    hidden: Floats,
+    one: Inference,
+    p: Floats,
+    aligned: Aligned,
+) -> pd.DataFrame:
+    true, predicted = np.divmod(np.arange(CLASSES**2), CLASSES)
+    support = np.bincount(aligned.labels, minlength=CLASSES)
+    columns: dict[str, Any] = dict(zip(SHIFT_COLUMNS[:3], key, strict=True))
+    columns |= {
+        "true": np.asarray(EMOTIONS)[true],
+        "predicted": np.asarray(EMOTIONS)[predicted],
+        "share_full": full[..., 0].mean(axis=-1).ravel(),
+        "share_hidden": hidden[..., 0].mean(axis=-1).ravel(),
+        "shift": one.value.ravel(),
+        "low": one.low.ravel(),
+        "high": one.high.ravel(),
+        "se": one.se.ravel(),
+        "df": one.df.ravel(),
+        "p": p.ravel(),
+        "p_holm": holm(p.ravel()),
+        "n": support[true],
+        "groups": aligned.group_count,
+        "method": one.method,
+        "reason": np.where(support[true] == 0, "no images", one.reason.ravel()),
+    }
+    return pd.DataFrame(columns)[list(SHIFT_COLUMNS)]

@@ -1,0 +1,176 @@
+"""Ensembles as tables: the mean probabilities of several networks, members chosen on validation.
+
+Nothing is run again: an ensemble is another model in the Predictions table, made of rows that are
+there. Members are chosen by forward selection (Caruana et al. 2004, Ensemble selection from
+libraries of models, section 2.1), without replacement, on the validation split alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.stats.metrics import accuracy, log_loss
+from hemiface.tables import (
+    HALVES_COLUMN,
+    PROBABILITY_COLUMNS,
+    check_predictions,
+    label_indices,
+    probabilities,
+)
+
+__all__ = ["combine", "join", "select"]
+
+_KEY = ["image", "condition"]
+_FACTS = ["dataset", "split", "label", "group", "leaked"]
+
+
+def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return several Predictions tables as one, for networks that were evaluated separately.
+
+    `.attrs["hemiface"]` keeps the models of all; other facts are those of the first table.
+
+    Raises:
+        UsageError: two tables hold a model of the same ID, or none is given, or some hide the
+            picture's halves and others the faces' own.
+        DamagedError: the tables are not of the same images, or a cell is missing in one.
+    """
+    if not tables:
+        raise UsageError("No prediction table is given; name at least one.")
+    names = [name for table in tables for name in table["model"].unique()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(f"Two tables hold a model {twice}; leave one of them out or rename it.")
+    if len({HALVES_COLUMN in table.columns for table in tables}) > 1:
+        raise UsageError(
+            "Some tables hide the picture's halves and others the faces' own; join tables of one "
+            "kind."
+        )
+    joined = pd.concat(tables, ignore_index=True)
+    facts = joined[["image", *_FACTS]].drop_duplicates()
+    clash = facts[facts.duplicated("image")]
+    if len(clash):
+        raise DamagedError(
+            f"Image {clash['image'].iloc[0]} has another split, label or group in another table; "
+            "evaluate all networks on the same data."
+        )
+    check_predictions(joined, "The joined tables")
+    info = tables[0].attrs.get("hemiface", {})
+    models = [row for table in tables for row in table.attrs.get("hemiface", {}).get("models", [])]
+    joined.attrs["hemiface"] = {**info, "models": models}
+    return joined
+
+
+def select(
+    predictions: pd.DataFrame,
+    *,
+    size: int = 5,
+    candidates: Sequence[str] | None = None,
+    conditions: Sequence[str] = ("full",),
+) -> tuple[str, ...]:
+    """Return the IDs of up to `size` models whose mean is best on the validation split.
+
+    Forward selection: the best single model first, then each time the one whose addition gives the
+    highest accuracy (the mean over `conditions`; the lower log loss decides a tie), until `size`
+    are chosen; the best of the ensembles met on the way is returned. Test rows are not looked at.
+
+    Raises:
+        UsageError: there are no validation rows, or a candidate or condition isn't there.
+    """
+    if size < 1:
+        raise UsageError(f"An ensemble has at least one member, not {size}.")
+    rows = predictions[predictions["split"] == "validation"]
+    if rows.empty:
+        raise UsageError(
+            "Members are chosen on the validation split, of which the table has no rows; evaluate "
+            "with --split validation --split test."
+        )
+    known = list(dict.fromkeys(rows["model"]))
+    names = list(candidates or known)
+    for what, asked, there in (
+        ("Model", names, known),
+        ("Condition", conditions, list(dict.fromkeys(rows["condition"]))),
+    ):
+        missing = next((one for one in asked if one not in there), None)
+        if missing is not None:
+            raise UsageError(f"{what} {missing} isn't in the table; it has {', '.join(there)}.")
+    values, labels = _values(rows, names, conditions)
+    chosen: list[int] = []
+    path: list[tuple[tuple[float, float], tuple[int, ...]]] = []
+    while len(chosen) < min(size, len(names)):
+        left = [index for index in range(len(names)) if index not in chosen]
+        scores = [_score(values[[*chosen, index]].mean(axis=0), labels) for index in left]
+        best = max(range(len(left)), key=scores.__getitem__)
+        chosen.append(left[best])
+        path.append((scores[best], tuple(chosen)))
+    # Of equal ensembles the smaller one, which max() meets first.
+    _, members = max(path, key=lambda step: step[0])
+    return tuple(names[index] for index in members)
+
+
+def combine(
+    predictions: pd.DataFrame, members: Sequence[str], name: str = "ensemble"
+) -> pd.DataFrame:
+    """Return the Predictions rows of the mean over `members`, a model called `<name>-seed0`.
+
+    Probabilities are averaged (an opinion pool with equal weights). `.attrs["hemiface"]` holds the
+    new model with its members.
+
+    Raises:
+        UsageError: no member is named, one isn't in the table, or one is named twice.
+    """
+    present = set(predictions["model"])
+    missing = [member for member in members if member not in present]
+    if not members or missing or len(set(members)) < len(members):
+        raise UsageError(
+            f"An ensemble needs distinct models of the table, got {', '.join(members) or 'none'}; "
+            f"there are {', '.join(sorted(present))}."
+        )
+    rows = predictions[predictions["model"].isin(members)]
+    means = rows.groupby(_KEY, sort=False)[list(PROBABILITY_COLUMNS)].mean()
+    base = rows[rows["model"] == members[0]].drop(columns=[*PROBABILITY_COLUMNS, "model"])
+    base = base.assign(model=f"{name}-seed0").merge(means.reset_index(), on=_KEY, validate="1:1")
+    base.attrs["hemiface"] = _described(predictions, members, name)
+    check_predictions(base, "The ensemble's predictions")
+    return base
+
+
+def _described(predictions: pd.DataFrame, members: Sequence[str], name: str) -> dict[str, Any]:
+    info = predictions.attrs.get("hemiface", {})
+    parts = [row for row in info.get("models", []) if row["model"] in members]
+    model = {
+        "model": f"{name}-seed0",
+        "name": name,
+        "seed": 0,
+        "members": list(members),
+        "trained_on": "; ".join(dict.fromkeys(str(row.get("trained_on", "")) for row in parts)),
+        "flips": any(row.get("flips", True) for row in parts) if parts else True,
+    }
+    return {**info, "models": [model]}
+
+
+def _values(
+    rows: pd.DataFrame, names: Sequence[str], conditions: Sequence[str]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return float64 [models, conditions, images, 7] and the labels of each condition."""
+    stacked, labels = [], []
+    for name in names:
+        cells = []
+        for one in conditions:
+            cell = rows[(rows["model"] == name) & (rows["condition"] == one)].sort_values("image")
+            cells.append(probabilities(cell))
+            if name == names[0]:
+                labels.append(label_indices(cell))
+        stacked.append(np.stack(cells))
+    return np.stack(stacked), labels
+
+
+def _score(values: np.ndarray, labels: list[np.ndarray]) -> tuple[float, float]:
+    """Return accuracy and negative log loss, means over the conditions: greater is better."""
+    cells = list(zip(values, labels, strict=True))
+    return (
+        float(np.mean([accuracy(one, truth) for one, truth in cells])),
+        -float(np.mean([log_loss(one, truth) for one, truth in cells])),
+    )

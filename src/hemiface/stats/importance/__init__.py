@@ -1,0 +1,177 @@
+"""Which part of the face matters: exact Shapley values, interactions, tiles, and people beside it.
+
+Everything here reads tables and never imports torch. `indices` holds the formulas, `game` the
+values of the coalitions, `regions` the tables of quadrants and halves, `grid` the 6 x 8 tiles,
+`bubbles` the classification images, `people` the comparison with people.
+
+The value of a coalition is a mean over images: of the true emotion's probability (`probability`),
+of whether it is the answer (`accuracy`), or of that probability's natural log (`neg_log_loss`).
+Shapley values share out the value of the whole face above that of nothing visible (condition
+`none`); both ends are in the table as quantity `value`. Here a region's name says what is
+CREDITED: the Shapley value of `upper` is what the upper half contributes where it can be seen.
+
+Method: Shapley values of features as in Lundberg & Lee 2017, A unified approach to interpreting
+model predictions, NeurIPS; for the mean over a data set as in Covert, Lundberg & Lee 2020,
+Understanding global feature contributions with additive importance measures, NeurIPS.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.stats.importance.game import play, playable
+from hemiface.stats.importance.regions import fill_spread, interaction_table, region_table
+
+__all__ = [
+    "Importance",
+    "analyse",
+    "controls",
+    "fill_spread",
+    "halves",
+    "interactions",
+    "necessity",
+    "playable",
+    "shapley",
+    "sufficiency",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """All tables of one computation: `regions`, `interactions` and `fills` (see `analyse`)."""
+
+    regions: pd.DataFrame
+    interactions: pd.DataFrame
+    fills: pd.DataFrame
+
+
+def analyse(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Importance:
+    """Return what every other function of this module gives, computed once.
+
+    `predictions` is a Predictions table with the sixteen coalitions of the quadrants for at least
+    one model and fill. `regions` holds the quantities shapley, halves, necessity, sufficiency,
+    above_random and value; `interactions` see `interactions`; `fills` see `fill_spread`, empty with
+    one fill. Intervals are the central `level` of `draws` bootstrap draws of `group`, the draws of
+    `statistics.matrix`; they hold one by one, unadjusted for how many there are.
+
+    Raises:
+        UsageError: coalitions are missing (the message names them and the command that makes them),
+            an option is wrong, or two models have one name and seed.
+        HemifaceError: Shapley values don't sum to the value of the whole face.
+
+    """
+    if draws < 1 or not 0 < level < 1:
+        raise UsageError(f"draws must be 1 or more and level in (0, 1), got {draws} and {level}.")
+    games = play(predictions, protocol=protocol, draws=draws, seed=seed)
+    regions = region_table(games, protocol, level)
+    return Importance(regions, interaction_table(games, protocol, level), fill_spread(regions))
+
+
+def shapley(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the exact Shapley values of the four quadrants.
+
+    Columns: protocol, fill, model (what it was trained on), seed (as text, or `mean`), emotion (or
+    `all` images), value_function, quantity, region, value, low, high, n (images). The regions are
+    the quadrants, the halves as sums of their quadrants' values, and the differences
+    `upper - lower` and `left - right` with their own paired interval. Options as in `analyse`.
+    """
+    return _quantity(predictions, "shapley", protocol, draws, level, seed)
+
+
+def halves(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the Shapley values of games with two players: upper and lower, left and right.
+
+    A half's value is the mean of what it adds to nothing and what it adds to the other half; unlike
+    the sum of its quadrants' values it needs only the halves' conditions. Columns as in `shapley`.
+    """
+    return _quantity(predictions, "halves", protocol, draws, level, seed)
+
+
+def necessity(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what is lost when a quadrant or half alone is hidden; columns as in `shapley`."""
+    return _quantity(predictions, "necessity", protocol, draws, level, seed)
+
+
+def sufficiency(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what a quadrant or half alone gives above nothing visible; columns as in `shapley`."""
+    return _quantity(predictions, "sufficiency", protocol, draws, level, seed)
+
+
+def controls(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return what hiding a region costs more than hiding as much area at random.
+
+    That is the value under `random-25` (for a quadrant) or `random-50` (for a half) minus the value
+    with the region hidden: above 0, the region matters more than its size. Random tiles are
+    scattered, so a part of every feature stays visible, which is also why they can cost less.
+    Columns as in `shapley`; empty where the random conditions were not evaluated.
+    """
+    return _quantity(predictions, "above_random", protocol, draws, level, seed)
+
+
+def interactions(
+    predictions: pd.DataFrame,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how regions act together: above 0 they complete each other, below 0 say the same.
+
+    Columns as in `shapley`, with index and regions instead of quantity and region. Index `shapley`
+    and `banzhaf` are the interaction indices of two quadrants (see `indices`); `halves` is the
+    difference of differences v(whole) - v(upper) - v(lower) + v(none) of the games with two
+    players, where both indices are the same.
+    """
+    options = {"protocol": protocol, "draws": draws, "level": level, "seed": seed}
+    return analyse(predictions, **options).interactions  # type: ignore[arg-type]
+
+
+def _quantity(
+    predictions: pd.DataFrame, quantity: str, protocol: str, draws: int, level: float, seed: int
+) -> pd.DataFrame:
+    table = analyse(predictions, protocol=protocol, draws=draws, level=level, seed=seed).regions
+    return table[table["quantity"] == quantity].reset_index(drop=True)

@@ -1,0 +1,152 @@
+"""Classification images: where visibility goes with right answers, from random apertures.
+
+Gosselin & Schyns 2001, Bubbles: a technique to reveal the use of information in recognition tasks,
+Vision Research 41, 2261-2271. A sample shows an image through Gaussian apertures at random places;
+the correlation, over samples, of a place's visibility with the answer says how much it helps.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.occlusion.tiles import TILE_ROWS, TILES, apertures, tile_map
+from hemiface.stats.importance.game import (
+    ALL,
+    GROUPED,
+    VALUE_FUNCTIONS,
+    image_values,
+    means_over_draws,
+)
+from hemiface.stats.importance.regions import intervals
+from hemiface.stats.matrix import sample_and_draws
+from hemiface.stats.metrics import ratio
+from hemiface.tables import FER2013_SIZE_PX, label_indices
+
+__all__ = ["BUBBLE_COLUMNS", "bubble_table", "classification_image"]
+
+Floats = npt.NDArray[np.float64]
+
+BUBBLE_COLUMNS = (
+    "model",
+    "emotion",
+    "value_function",
+    "tile",
+    "row",
+    "column",
+    "value",
+    "low",
+    "high",
+    "z",
+    "n",
+)
+_USED = VALUE_FUNCTIONS[:2]
+_CHUNK = 2048
+
+
+def bubble_table(
+    samples: pd.DataFrame, *, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """Return each tile's correlation of mean visibility with the answer: columns BUBBLE_COLUMNS.
+
+    `samples` has SAMPLE_COLUMNS and `bubbles` (a list of centres), and `.attrs["hemiface"]` holds
+    `sigma_px`. `value` is Pearson's r with the probability of the true emotion or with being right;
+    `z` is atanh(r) sqrt(n - 3) with n samples, which takes samples of one image for independent;
+    low and high come from bootstrap draws of groups and don't.
+
+    Raises:
+        UsageError: the samples hold no apertures.
+
+    """
+    codes, known = pd.factorize(samples["group"], sort=True)
+    weights = sample_and_draws(len(known), draws, seed)
+    planes = _planes(samples)
+    tables = []
+    for model in samples["model"].unique():
+        rows = (samples["model"] == model).to_numpy()
+        seen, answers = planes[rows], image_values(samples[rows])[:, : len(_USED)]
+        products = (seen[:, None, :] * answers[:, :, None]).reshape(len(seen), -1)
+        columns = np.hstack([seen, seen**2, products, answers, answers**2])
+        labels = label_indices(samples[rows])
+        means, scale = means_over_draws(columns, labels, codes[rows], weights)
+        found = _correlations(means)
+        low, high = intervals(found[1:], scale.groups, level)
+        counts = scale.images[:, None, None]
+        z = _fisher_z(found[0], counts)
+        keys = pd.MultiIndex.from_product(
+            [GROUPED, _USED, range(TILES)], names=["emotion", "value_function", "tile"]
+        )
+        named = {"value": found[0], "low": low, "high": high, "z": z}
+        values = {name: one.ravel() for name, one in named.items()}
+        values["n"] = np.broadcast_to(counts, z.shape).ravel()
+        tables.append(pd.DataFrame(values, index=keys).reset_index().assign(model=model))
+    table = pd.concat(tables, ignore_index=True)
+    table["row"], table["column"] = table["tile"] % TILE_ROWS, table["tile"] // TILE_ROWS
+    return table[list(BUBBLE_COLUMNS)]
+
+
+def classification_image(samples: pd.DataFrame, emotion: str = ALL) -> Floats:
+    """Return float64 [48, 48]: per pixel the z of its correlation with being right (NaN undefined).
+
+    Over the samples of `emotion`, of one model. z as in `bubble_table`.
+
+    Raises:
+        UsageError: the samples hold no apertures or several models.
+
+    """
+    rows = samples if emotion == ALL else samples[samples["label"] == emotion]
+    if rows["model"].nunique() > 1:
+        raise UsageError("A classification image is of one model; select its samples first.")
+    right = image_values(rows)[:, VALUE_FUNCTIONS.index("accuracy")]
+    side = FER2013_SIZE_PX
+    sums = np.zeros((3, side, side))
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        planes = _apertures(rows.iloc[part]).astype(np.float64)
+        sums[0] += planes.sum(axis=0)
+        sums[1] += (planes**2).sum(axis=0)
+        sums[2] += np.tensordot(right[part], planes, axes=1)
+    n = max(1, len(rows))
+    mean, square, product = sums / n
+    spread = np.sqrt(np.maximum(square - mean**2, 0)) * right.std() if len(rows) else mean
+    r = ratio(product - mean * (right.mean() if len(rows) else 0), spread)
+    return _fisher_z(r, np.array(n))
+
+
+def _fisher_z(r: Floats, n: npt.NDArray[np.int64]) -> Floats:
+    """Return atanh(r) sqrt(n - 3), NaN where n is too small for it."""
+    # A correlation of exactly 1 would be infinite.
+    inner = np.clip(r, -1 + 1e-12, 1 - 1e-12)
+    z: Floats = np.where(n > 3, np.arctanh(inner) * np.sqrt(np.maximum(n - 3, 0)), np.nan)
+    return z
+
+
+def _correlations(means: Floats) -> Floats:
+    """Return r float64 [draws, 8, 2, 48] from the means of what `bubble_table` puts in columns."""
+    used = len(_USED)
+    ends = np.cumsum([TILES, TILES, used * TILES, used])
+    seen, squares, products, answers, answer_squares = np.split(means, ends, axis=-1)
+    products = products.reshape(*means.shape[:2], used, TILES)
+    covariance = products - answers[..., None] * seen[:, :, None, :]
+    spread = np.maximum(squares - seen**2, 0)[:, :, None, :]
+    answer_spread = np.maximum(answer_squares - answers**2, 0)[..., None]
+    return ratio(covariance, np.sqrt(spread * answer_spread))
+
+
+def _planes(samples: pd.DataFrame) -> Floats:
+    """Return float64 [rows, 48]: the mean visibility of each tile."""
+    which = np.eye(TILES)[tile_map(FER2013_SIZE_PX, FER2013_SIZE_PX).ravel()]
+    which /= which.sum(axis=0)
+    parts = [
+        _apertures(samples.iloc[start : start + _CHUNK]).reshape(-1, len(which)) @ which
+        for start in range(0, len(samples), _CHUNK)
+    ]
+    return np.concatenate(parts)
+
+
+def _apertures(rows: pd.DataFrame) -> npt.NDArray[np.float32]:
+    sigma_px = rows.attrs.get("hemiface", {}).get("sigma_px")
+    if "bubbles" not in rows.columns or not sigma_px:
+        raise UsageError("The samples hold no apertures; make them with hemiface tiles --bubbles.")
+    centres = np.stack(list(rows["bubbles"]))
+    return apertures(centres, FER2013_SIZE_PX, FER2013_SIZE_PX, float(sigma_px))

@@ -1,0 +1,278 @@
+"""The Predictions table as games: players are the four quadrants, coalitions what is visible.
+
+A coalition's value is a weighted mean over images, so one bootstrap draw of `statistics` (a weight
+per group) gives the values of all sixteen coalitions at once, for every emotion and value function.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
+from hemiface.stats.matrix import sample_and_draws
+from hemiface.stats.metrics import log_losses, model_names, ratio, select_protocol
+from hemiface.tables import EMOTIONS, label_indices, probabilities
+
+__all__ = [
+    "ALL",
+    "CONTROLS",
+    "GROUPED",
+    "VALUE_FUNCTIONS",
+    "Game",
+    "Scale",
+    "coalition_index",
+    "image_values",
+    "means_over_draws",
+    "play",
+    "playable",
+]
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+VALUE_FUNCTIONS = ("probability", "accuracy", "neg_log_loss")
+"""What a coalition is worth: the probability of the true emotion, whether it is the answer (0 or
+1), and the natural log of that probability (minus `metrics.log_losses`, clipped as there)."""
+
+ALL = "all"
+GROUPED = (*EMOTIONS, ALL)
+"""What values are averaged over: the images of each emotion, then all images."""
+
+CONTROLS = (25, 50)
+"""Per cent of the area that a quadrant and a half take."""
+
+_COALITIONS = 2 ** len(QUADRANTS)
+_Complete = tuple[str, str, list[tuple[str, int]]]
+"""A fill, a model's name, and the (model ID, seed) that have all its coalitions."""
+_Lacking = tuple[int, str, list[str], list[str]]
+"""How many coalitions are missing, the model ID, which they are, and all sixteen."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a game's numbers are averaged: images and groups per entry of GROUPED, int [8]."""
+
+    images: Ints
+    groups: Ints
+
+
+@dataclass(frozen=True)
+class Game:
+    """One model under one fill.
+
+    `values` is float64 [1 + draws, 8, 3, 18]: the sample and then the draws, GROUPED,
+    VALUE_FUNCTIONS, the coalitions by `coalition_index` and then the CONTROLS. `controls` says
+    which of these were evaluated; the others are 0. NaN: no image of that emotion.
+    """
+
+    fill: str
+    model: str
+    seed: str
+    values: Floats
+    scale: Scale
+    controls: frozenset[int]
+
+
+def coalition_index(visible: frozenset[str] | set[str]) -> int:
+    """Return where the coalition of these visible quadrants stands: bit q for QUADRANTS[q].
+
+    >>> coalition_index({"upper-left", "lower-left"})
+    5
+    """
+    return sum(1 << QUADRANTS.index(one) for one in visible)
+
+
+def image_values(predictions: pd.DataFrame) -> Floats:
+    """Return float64 [rows, 3]: each row's VALUE_FUNCTIONS."""
+    values, labels = probabilities(predictions), label_indices(predictions)
+    truth = values[np.arange(len(labels)), labels]
+    correct = values.argmax(axis=1) == labels
+    return np.stack([truth, correct, -log_losses(values, labels)], axis=1)
+
+
+def means_over_draws(
+    values: Floats, labels: Ints, groups: Ints, weights: npt.NDArray[np.int16]
+) -> tuple[Floats, Scale]:
+    """Return weighted means float64 [draws, 8, columns] of `values` [n, columns], and their scale.
+
+    labels: int [n] in 0..6; groups: int [n], each row's row of `weights` [groups, draws]. The
+    second axis is GROUPED; a mean over nothing is NaN.
+    """
+    sums = np.zeros((weights.shape[1], len(GROUPED), values.shape[1]))
+    totals = np.zeros((weights.shape[1], len(GROUPED)))
+    counts = np.zeros((2, len(GROUPED)), dtype=np.int64)
+    for index in range(len(EMOTIONS)):
+        rows = np.flatnonzero(labels == index)
+        drawn = weights[groups[rows]].astype(np.float64)
+        sums[:, index] = drawn.T @ values[rows]
+        totals[:, index] = drawn.sum(axis=0)
+        counts[:, index] = len(rows), len(np.unique(groups[rows]))
+    sums[:, -1], totals[:, -1] = sums[:, :-1].sum(axis=1), totals[:, :-1].sum(axis=1)
+    counts[:, -1] = len(labels), len(np.unique(groups))
+    return ratio(sums, totals[:, :, None]), Scale(*counts)
+
+
+def play(
+    predictions: pd.DataFrame, *, protocol: str = "standard", draws: int = 1000, seed: int = 0
+) -> list[Game]:
+    """Return the games of every model (each seed, then `mean` over the seeds) under every fill.
+
+    A model lacking some of a fill's coalitions has no game there, and that is logged.
+
+    Raises:
+        UsageError: no model has all sixteen coalitions, the protocol is unknown, or two models have
+            one name and seed.
+        DamagedError: the cells hold different images.
+
+    """
+    rows = select_protocol(predictions, protocol)
+    names = model_names(predictions)
+    if names.duplicated(["name", "seed"]).any():
+        raise UsageError("Two models have the same name and seed; give each its own seed.")
+    if rows.empty:
+        raise UsageError(f"The predictions hold no image of protocol {protocol}; evaluate these.")
+    groups, known = pd.factorize(rows["group"], sort=True)
+    table = _Rows(
+        cells=_cells(rows),
+        images=pd.factorize(rows["image"])[0],
+        groups=groups,
+        labels=label_indices(rows),
+        values=image_values(rows),
+    )
+    weights = sample_and_draws(len(known), draws, seed)
+    complete, lacking = _complete(names, set(table.cells))
+    if not complete:
+        raise UsageError(_what_to_do(lacking))
+    for text in _left_out(lacking):
+        log.info(text)
+    games = []
+    for fill, name, members in complete:
+        singles = [
+            _single(table, weights, fill, name, model, model_seed) for model, model_seed in members
+        ]
+        games += [*singles, _mean(singles)]
+    return games
+
+
+def playable(predictions: pd.DataFrame, protocol: str = "standard") -> bool:
+    """Return whether `play` would find a model with all sixteen coalitions."""
+    rows = select_protocol(predictions, protocol)
+    present = rows[["model", "condition"]].drop_duplicates()
+    found, _ = _complete(model_names(predictions), set(present.itertuples(index=False, name=None)))
+    return bool(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of a Predictions table as arrays; `cells` maps (model ID, condition) to rows."""
+
+    cells: dict[tuple[str, str], Ints]
+    images: Ints
+    groups: Ints
+    labels: Ints
+    values: Floats
+
+
+def _cells(rows: pd.DataFrame) -> dict[tuple[str, str], Ints]:
+    codes, keys = pd.MultiIndex.from_frame(rows[["model", "condition"]]).factorize()
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return {(str(key[0]), str(key[1])): part for key, part in zip(keys, parts, strict=True)}
+
+
+def _single(
+    table: _Rows,
+    weights: npt.NDArray[np.int16],
+    fill: str,
+    name: str,
+    model: str,
+    seed: int,
+) -> Game:
+    """Return the game of one model ID under one fill."""
+    keys = _keys(fill)
+    columns = {key: table.cells[model, key] for key in keys if (model, key) in table.cells}
+    columns = {key: rows[np.argsort(table.images[rows])] for key, rows in columns.items()}
+    first = columns["full"]
+    values = np.zeros((len(first), len(VALUE_FUNCTIONS), len(keys)))
+    for index, key in enumerate(keys):
+        if key in columns:
+            if not np.array_equal(table.images[columns[key]], table.images[first]):
+                raise DamagedError(
+                    f"{model} saw other images under {key} than under full; evaluate again."
+                )
+            values[:, :, index] = table.values[columns[key]]
+    means, scale = means_over_draws(
+        values.reshape(len(first), -1), table.labels[first], table.groups[first], weights
+    )
+    return Game(
+        fill=fill,
+        model=name,
+        seed=str(seed),
+        values=means.reshape(*means.shape[:2], *values.shape[1:]),
+        scale=scale,
+        controls=frozenset(
+            percent
+            for percent, key in zip(CONTROLS, keys[_COALITIONS:], strict=True)
+            if key in columns
+        ),
+    )
+
+
+def _mean(singles: Sequence[Game]) -> Game:
+    """Return the game of the mean values: draw d is the mean of the seeds' draw d."""
+    first = singles[0]
+    values = np.mean([one.values for one in singles], axis=0)
+    controls = frozenset.intersection(*(one.controls for one in singles))
+    return Game(first.fill, first.model, "mean", values, first.scale, controls)
+
+
+def _keys(fill: str) -> list[str]:
+    """Return the conditions of a fill in the order of `Game.values`."""
+    names = dict(sorted((coalition_index(seen), name) for seen, name in COALITIONS.items()))
+    keys = [*names.values(), *(f"random-{percent}" for percent in CONTROLS)]
+    return [key if fill == "black" or key == "full" else f"{key}@{fill}" for key in keys]
+
+
+def _complete(
+    names: pd.DataFrame, cells: set[tuple[str, str]]
+) -> tuple[list[_Complete], list[_Lacking]]:
+    """Return what has all coalitions of a fill, and what lacks some."""
+    fills = dict.fromkeys(key.partition("@")[2] or "black" for _, key in sorted(cells))
+    found: list[_Complete] = []
+    lacking: list[_Lacking] = []
+    for fill in sorted(fills, key=lambda one: (one != "black", one)):
+        keys = _keys(fill)[:_COALITIONS]
+        for name, models in names.groupby("name", sort=False):
+            members = []
+            for one in models.sort_values("seed").itertuples():
+                missing = [key for key in keys if (str(one.model), key) not in cells]
+                if missing:
+                    lacking.append((len(missing), str(one.model), missing, keys))
+                else:
+                    members.append((str(one.model), int(one.seed)))  # type: ignore[arg-type]
+            if members:
+                found.append((fill, str(name), members))
+    return found, lacking
+
+
+def _what_to_do(lacking: Sequence[_Lacking]) -> str:
+    _, model, missing, keys = min(lacking)
+    return (
+        f"{model} lacks {', '.join(missing)} of the sixteen coalitions that region importance "
+        "needs; make them with hemiface evaluate BUNDLE --data PATH "
+        f"--conditions {','.join(keys)} --out predictions.parquet"
+    )
+
+
+def _left_out(lacking: Sequence[_Lacking]) -> Iterator[str]:
+    for _, model, missing, keys in lacking:
+        # A fill that a model was never asked for is no gap.
+        if len(missing) < len(keys) - 1:
+            yield f"{model} is left out: it lacks {', '.join(missing)}"

@@ -1,0 +1,232 @@
+"""People beside the model: which tiles people need, and how alike the two maps are.
+
+The data is that of Wegrzyn, Vogt, Kireclioglu, Schneider & Kissler 2017, Mapping the emotional
+face: how individual face parts contribute to successful emotion recognition, PLOS ONE 12(5)
+e0177239. It is not shipped: the user names a folder with `wegrzyn2017_tile_weights.csv` (published
+maps: face f or m, emotion, tiles 0..47, per cent above or below the mean) and
+`wegrzyn2017_trials.csv` (94 participants; the tiles uncovered when they answered).
+
+The tiles lie over one woman's and one man's face there and over crops of many faces here, so a tile
+holds nearly, not exactly, the same part of the face.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from hemiface.errors import DamagedError
+from hemiface.occlusion.tiles import TILES
+from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
+from hemiface.stats.importance.regions import intervals
+from hemiface.stats.importance.tiles import TileMaps, tile_regions
+from hemiface.tables import EMOTIONS
+
+__all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "rank_correlation", "read"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+WEIGHTS_FILE = "wegrzyn2017_tile_weights.csv"
+TRIALS_FILE = "wegrzyn2017_trials.csv"
+PEOPLE_COLUMNS = ("model", "seed", "emotion", "measure", "value", "low", "high", "n")
+
+_NAMES = {
+    "hap": "happy",
+    "sad": "sad",
+    "ang": "angry",
+    "fea": "fear",
+    "dis": "disgust",
+    "sup": "surprise",
+    "ntr": "neutral",
+}
+# Column e of the trials counts in this order: a trial is a hit exactly where button is this name.
+_CODES = tuple(_NAMES)
+_SPLITS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """What was read: `published` float64 [2, 7, 48], `sums` [participants, 7, 48], `hits` [.., 7].
+
+    `published` is face (f, m), EMOTIONS, tile. A participant's `sums` add up, over correct trials,
+    1 / (number of uncovered tiles) for each uncovered tile; `hits` counts these trials.
+    """
+
+    published: Floats
+    sums: Floats
+    hits: Floats
+
+    def maps(self, weights: Floats | None = None) -> Floats:
+        """Return [7, 48], per cent above what every tile would have by chance.
+
+        `weights` float64 [participants] says how often each participant counts.
+        """
+        chosen = np.ones(len(self.sums)) if weights is None else weights
+        total = np.tensordot(chosen, self.sums, axes=1)
+        counts = chosen @ self.hits
+        result: Floats = 100 * (TILES * total / np.maximum(counts, 1)[:, None] - 1)
+        return result
+
+
+def read(folder: str | Path) -> People:
+    """Read the two files.
+
+    Raises:
+        DamagedError: a file is missing or is not what it should be.
+
+    """
+    return People(_published(Path(folder) / WEIGHTS_FILE), *_trials(Path(folder) / TRIALS_FILE))
+
+
+def rank_correlation(one: Floats, other: Floats) -> Floats:
+    """Return Spearman's rank correlation along the last axis; leading axes are broadcast.
+
+    NaN where a map is constant or undefined.
+    """
+    first, second = (stats.rankdata(some, axis=-1, nan_policy="propagate") for some in (one, other))
+    first = first - first.mean(axis=-1, keepdims=True)
+    second = second - second.mean(axis=-1, keepdims=True)
+    above = (first * second).sum(axis=-1)
+    below = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Floats = np.where(below > 0, above / below, np.nan)
+    return result
+
+
+def noise_ceiling(people: People, *, splits: int = _SPLITS, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return the reliability of people's maps and the ceiling it sets: both [8], as GROUPED.
+
+    Participants are split at random into halves, the halves' maps are rank-correlated, and the
+    mean over `splits` is corrected to the full number (Spearman-Brown: 2 r / (1 + r)). A map
+    without any noise can be expected to correlate with people's at most by the square root of that
+    reliability (Spearman 1904, correction for attenuation; for ranks an approximation).
+    """
+    rng = np.random.default_rng(seed)
+    size = len(people.sums)
+    found = []
+    for _ in range(splits):
+        first = (rng.permutation(size) < size // 2).astype(np.float64)
+        halves = [_with_all(people.maps(some)) for some in (first, 1 - first)]
+        found.append(rank_correlation(*halves))
+    r = np.mean(found, axis=0)
+    reliability = 2 * r / (1 + r)
+    return reliability, np.sqrt(np.maximum(reliability, 0))
+
+
+def people_table(
+    maps: list[TileMaps],
+    people: People,
+    *,
+    value_function: str = "probability",
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how alike the models' tile maps and people's are: columns PEOPLE_COLUMNS.
+
+    Measures: `correlation_published` and `correlation_trials`, Spearman's rank correlation of the
+    model's 48 Shapley values with the published map (mean of both faces) and with the map made of
+    the trials; their interval is over the model's images alone. `reliability` and `ceiling` of
+    people's maps: see `noise_ceiling`. `upper_minus_lower` of the model is the difference of the
+    halves in the value function's unit; `upper_minus_lower_percent` of `people` (from the trials,
+    interval over participants) and of `people-f`, `people-m` (published, per face) is the mean over
+    upper minus that over lower tiles in per cent of the mean tile. Emotion `all` is the mean of the
+    seven maps, each emotion weighing the same. `n` counts tiles, participants or images.
+    """
+    index = VALUE_FUNCTIONS.index(value_function)
+    by_trials = _with_all(people.maps())
+    published = _with_all(people.published.mean(axis=0))
+    difference = tile_regions()["upper - lower"]
+    rows: list[tuple[object, ...]] = []
+
+    def add(
+        who: tuple[str, str],
+        measure: str,
+        scores: Floats,
+        groups: Ints | None,
+        n: Ints,
+    ) -> None:
+        ends = np.full((2, len(GROUPED)), np.nan)
+        if groups is not None:
+            ends = np.stack(intervals(scores[1:], groups, level))
+        for place, emotion in enumerate(GROUPED):
+            rows.append((*who, emotion, measure, scores[0, place], *ends[:, place], int(n[place])))
+
+    for one in maps:
+        values = one.values[:, :-1, index]
+        values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
+        who, groups, images = (one.model, one.seed), one.scale.groups, one.scale.images
+        for name, target in (("published", published), ("trials", by_trials)):
+            scores = rank_correlation(values, target)
+            add(who, f"correlation_{name}", scores, groups, np.full(len(GROUPED), TILES))
+        add(who, "upper_minus_lower", values @ difference, groups, images)
+
+    size = len(people.sums)
+    everyone = np.full(len(GROUPED), size)
+    for measure, scores in zip(
+        ("reliability", "ceiling"), noise_ceiling(people, seed=seed), strict=True
+    ):
+        add(("people", "mean"), measure, scores[None], None, everyone)
+    contrast = difference / (TILES // 2)
+    rng = np.random.default_rng(seed)
+    drawn = [np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(draws)]
+    weights = [np.ones(size), *(one.astype(np.float64) for one in drawn)]
+    scores = np.stack([_with_all(people.maps(one)) @ contrast for one in weights])
+    add(("people", "mean"), "upper_minus_lower_percent", scores, everyone, everyone)
+    for face, map_ in zip(("f", "m"), people.published, strict=True):
+        scores = (_with_all(map_) @ contrast)[None]
+        add((f"people-{face}", "mean"), "upper_minus_lower_percent", scores, None, everyone)
+    return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
+
+
+def _with_all(maps: Floats) -> Floats:
+    """Return [8, 48]: seven maps, then their mean, as GROUPED ends with all emotions."""
+    return np.concatenate([maps, maps.mean(axis=-2, keepdims=True)], axis=-2)
+
+
+def _published(path: Path) -> Floats:
+    table = _csv(path, index_col=[0, 1])
+    found = np.full((2, len(EMOTIONS), TILES), np.nan)
+    if table.shape[1] == TILES:
+        for (face, short), row in zip(table.index, table.to_numpy(np.float64), strict=True):
+            if face in ("f", "m") and short in _NAMES:
+                found["fm".index(face), EMOTIONS.index(_NAMES[short])] = row
+    if np.isnan(found).any():
+        raise DamagedError(
+            f"{path} doesn't hold 48 tiles for two faces and seven emotions; get it again."
+        )
+    return found
+
+
+def _trials(path: Path) -> tuple[Floats, Floats]:
+    table = _csv(path, dtype={"participant": str, "maskList": str})
+    missing = {"participant", "e", "button", "evaluation", "maskList"} - set(table.columns)
+    if missing:
+        raise DamagedError(f"{path}: missing column {', '.join(sorted(missing))}; get it again.")
+    shown = np.array(_CODES)[table["e"].to_numpy(np.int64)]
+    hit = (table["evaluation"] == "HIT").to_numpy(bool)
+    if not np.array_equal(hit, shown == table["button"].to_numpy()):
+        raise DamagedError(f"{path}: hits are not where button names emotion e; get it again.")
+    people, names = pd.factorize(table["participant"], sort=True)
+    emotions = np.array([EMOTIONS.index(_NAMES[short]) for short in shown])
+    sums = np.zeros((len(names), len(EMOTIONS), TILES))
+    hits = np.zeros((len(names), len(EMOTIONS)))
+    for row in np.flatnonzero(hit):
+        tiles = [int(tile) for tile in table["maskList"].iloc[row].split("-")]
+        sums[people[row], emotions[row], tiles] += 1 / len(tiles)
+        hits[people[row], emotions[row]] += 1
+    return sums, hits
+
+
+def _csv(path: Path, **options: object) -> pd.DataFrame:
+    if not path.is_file():
+        raise DamagedError(f"{path} doesn't exist; name the folder that holds it.")
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)  # type: ignore[call-overload]
+    except (ValueError, OSError) as error:
+        raise DamagedError(f"{path} is not a readable CSV file ({error}).") from error
+    return table

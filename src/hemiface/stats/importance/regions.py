@@ -1,0 +1,264 @@
+"""Which quadrant and which half matters: games -> tidy tables with intervals.
+
+Every number is a fixed linear combination of the coalitions' values (a *measure*), so its interval
+comes from the very draws that `statistics.matrix` uses, and a difference of two regions is paired.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import HemifaceError
+from hemiface.occlusion.conditions import HALVES, QUADRANTS
+from hemiface.stats.importance.game import CONTROLS, GROUPED, VALUE_FUNCTIONS, Game, coalition_index
+from hemiface.stats.importance.indices import interaction_coefficients, pairs, shapley_coefficients
+from hemiface.stats.significance import expanded_quantiles
+
+__all__ = [
+    "BETWEEN",
+    "IMPORTANCE_COLUMNS",
+    "INTERACTION_COLUMNS",
+    "REGIONS",
+    "fill_spread",
+    "interaction_table",
+    "intervals",
+    "region_table",
+]
+
+Floats = npt.NDArray[np.float64]
+
+KEY_COLUMNS = ("protocol", "fill", "model", "seed", "emotion", "value_function")
+IMPORTANCE_COLUMNS = (*KEY_COLUMNS, "quantity", "region", "value", "low", "high", "n")
+INTERACTION_COLUMNS = (*KEY_COLUMNS, "index", "regions", "value", "low", "high", "n")
+
+REGIONS: dict[str, frozenset[str]] = {
+    **{one: frozenset({one}) for one in QUADRANTS},
+    **{half: frozenset(one for one in QUADRANTS if half in one.split("-")) for half in HALVES},
+}
+"""From a region's name to its quadrants. Here a name says what is CREDITED, not what is hidden."""
+
+BETWEEN = (("upper", "lower"), ("left", "right"))
+"""The halves that are played against each other; their difference is `upper - lower`."""
+
+_NOBODY, _EVERYBODY = 0, 2 ** len(QUADRANTS) - 1
+_SIZE = 2 ** len(QUADRANTS) + len(CONTROLS)
+_TOLERANCE = 1e-9
+_MOST_UNDEFINED = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A quantity of a region: coefficients float64 [18] of a game's values.
+
+    It exists where the game has all `controls` that it uses.
+    """
+
+    quantity: str
+    region: str
+    coefficients: Floats
+    controls: frozenset[int] = field(default_factory=frozenset)
+
+
+def region_table(games: Iterable[Game], protocol: str, level: float) -> pd.DataFrame:
+    """Return every measure of every game: columns IMPORTANCE_COLUMNS (see `importance.shapley`).
+
+    Raises:
+        HemifaceError: Shapley values don't sum to what the whole face is worth.
+
+    """
+    measures = [
+        *_shapley(),
+        *_halves(),
+        *_necessity_and_sufficiency(),
+        *_controls(),
+        *_ends(),
+    ]
+    games = list(games)
+    for game in games:
+        _require_efficiency(game)
+    return _table(games, measures, protocol, level, IMPORTANCE_COLUMNS)
+
+
+def interaction_table(games: Iterable[Game], protocol: str, level: float) -> pd.DataFrame:
+    """Return the interactions of every game: columns INTERACTION_COLUMNS."""
+    return _table(list(games), list(_interactions()), protocol, level, INTERACTION_COLUMNS)
+
+
+def fill_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what changes with the fill: lowest and highest value, spread, and the number of fills.
+
+    `table` has the columns of IMPORTANCE_COLUMNS; rows that only one fill has are left out.
+    """
+    key = [column for column in IMPORTANCE_COLUMNS[:-4] if column != "fill"]
+    values = table.groupby(key, sort=False, observed=True)["value"]
+    found = values.agg(fills="size", lowest="min", highest="max").reset_index()
+    found["spread"] = found["highest"] - found["lowest"]
+    return found[found["fills"] > 1].reset_index(drop=True)
+
+
+def intervals(draws: Floats, groups: npt.NDArray[np.int64], level: float) -> tuple[Floats, Floats]:
+    """Return the ends [8, ...] of the intervals of `draws` [draws, 8, ...] (GROUPED second).
+
+    Expanded percentile intervals for as many units as there are `groups` [8]; NaN where fewer than
+    two groups can be resampled, or where more than 5 % of the draws are undefined.
+    """
+    ends = np.full((2, *draws.shape[1:]), np.nan)
+    for index, count in enumerate(groups):
+        here = draws[:, index]
+        defined = np.isfinite(here).reshape(len(here), -1).all(axis=1)
+        if count >= 2 and defined.sum() >= (1 - _MOST_UNDEFINED) * len(here):
+            quantiles = expanded_quantiles(level, int(count))
+            ends[:, index] = np.quantile(here[defined], quantiles, axis=0)
+    return ends[0], ends[1]
+
+
+def _value(visible: int) -> Floats:
+    """Return the coefficients of one coalition's value."""
+    row = np.zeros(_SIZE)
+    row[visible] = 1
+    return row
+
+
+def _padded(coefficients: Floats) -> Floats:
+    return np.concatenate([coefficients, np.zeros(_SIZE - len(coefficients))])
+
+
+def _index(region: str) -> int:
+    return coalition_index(REGIONS[region])
+
+
+def _with_differences(found: Sequence[Measure]) -> Iterator[Measure]:
+    """Yield the measures, then upper - lower and left - right of them."""
+    yield from found
+    by_region = {one.region: one for one in found}
+    for one, other in BETWEEN:
+        first, second = by_region[one], by_region[other]
+        yield Measure(
+            first.quantity,
+            f"{one} - {other}",
+            first.coefficients - second.coefficients,
+            first.controls | second.controls,
+        )
+
+
+def _shapley() -> Iterator[Measure]:
+    """Yield the quadrants' Shapley values, and each half's as the sum of its two quadrants."""
+    rows = shapley_coefficients(len(QUADRANTS))
+    found = []
+    for region, members in REGIONS.items():
+        total = sum(rows[QUADRANTS.index(one)] for one in members)
+        found.append(Measure("shapley", region, _padded(np.asarray(total))))
+    yield from _with_differences(found)
+
+
+def _halves() -> Iterator[Measure]:
+    """Yield the Shapley values of the games with two players: upper and lower, left and right."""
+    found = [
+        Measure("halves", half, _in_halves(pair, row))
+        for pair in BETWEEN
+        for half, row in zip(pair, shapley_coefficients(2), strict=True)
+    ]
+    yield from _with_differences(found)
+
+
+def _in_halves(pair: tuple[str, str], coefficients: Floats) -> Floats:
+    """Return coefficients of the game of two halves as coefficients of the quadrants' game."""
+    coalitions = (_NOBODY, _index(pair[0]), _index(pair[1]), _EVERYBODY)
+    return sum(
+        (weight * _value(one) for weight, one in zip(coefficients, coalitions, strict=True)),
+        start=np.zeros(_SIZE),
+    )
+
+
+def _necessity_and_sufficiency() -> Iterator[Measure]:
+    everybody, nobody = _value(_EVERYBODY), _value(_NOBODY)
+    necessity, sufficiency = [], []
+    for region in REGIONS:
+        without = _value(_EVERYBODY & ~_index(region))
+        necessity.append(Measure("necessity", region, everybody - without))
+        alone = _value(_index(region))
+        sufficiency.append(Measure("sufficiency", region, alone - nobody))
+    yield from _with_differences(necessity)
+    yield from _with_differences(sufficiency)
+
+
+def _controls() -> Iterator[Measure]:
+    """Yield what hiding a region costs more than hiding as much at random."""
+    first = 2 ** len(QUADRANTS)
+    found = []
+    for region, members in REGIONS.items():
+        percent = 100 * len(members) // len(QUADRANTS)
+        hidden = _value(_EVERYBODY & ~_index(region))
+        random = _value(first + CONTROLS.index(percent))
+        found.append(Measure("above_random", region, random - hidden, frozenset({percent})))
+    # The same random masks stand against both halves: their difference is that of the necessity.
+    yield from found
+
+
+def _ends() -> Iterator[Measure]:
+    yield Measure("value", "full", _value(_EVERYBODY))
+    yield Measure("value", "none", _value(_NOBODY))
+
+
+def _interactions() -> Iterator[Measure]:
+    for index in ("shapley", "banzhaf"):
+        rows = interaction_coefficients(len(QUADRANTS), index)
+        for (one, other), row in zip(pairs(len(QUADRANTS)), rows, strict=True):
+            yield Measure(index, f"{QUADRANTS[one]} x {QUADRANTS[other]}", _padded(row))
+    for pair in BETWEEN:
+        row = interaction_coefficients(2, "shapley")[0]
+        yield Measure("halves", " x ".join(pair), _in_halves(pair, row))
+
+
+def _require_efficiency(game: Game) -> None:
+    """Raise HemifaceError unless the Shapley values share out exactly what the face is worth."""
+    values = game.values[..., : 2 ** len(QUADRANTS)]
+    shared = (values @ shapley_coefficients(len(QUADRANTS)).T).sum(axis=-1)
+    worth = values[..., _EVERYBODY] - values[..., _NOBODY]
+    gap = np.abs(shared - worth)
+    allowed = _TOLERANCE * np.maximum(1, np.abs(values).max(axis=-1))
+    if not (gap <= allowed)[np.isfinite(worth)].all():
+        raise HemifaceError(
+            f"The Shapley values of {game.model} (seed {game.seed}) don't add up to the value of "
+            "the whole face; the predictions can't be used as a game."
+        )
+
+
+def _table(
+    games: Sequence[Game],
+    measures: Sequence[Measure],
+    protocol: str,
+    level: float,
+    columns: Sequence[str],
+) -> pd.DataFrame:
+    tables = []
+    for game in games:
+        here = [one for one in measures if one.controls <= game.controls]
+        found = game.values @ np.stack([one.coefficients for one in here]).T
+        low, high = intervals(found[1:], game.scale.groups, level)
+        keys = pd.MultiIndex.from_product([GROUPED, VALUE_FUNCTIONS, range(len(here))])
+        which = keys.get_level_values(2).to_numpy()
+        images = dict(zip(GROUPED, game.scale.images.tolist(), strict=True))
+        emotions = keys.get_level_values(0)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "protocol": protocol,
+                    "fill": game.fill,
+                    "model": game.model,
+                    "seed": game.seed,
+                    "emotion": emotions,
+                    "value_function": keys.get_level_values(1),
+                    columns[-6]: np.array([one.quantity for one in here])[which],
+                    columns[-5]: np.array([one.region for one in here])[which],
+                    "value": found[0].ravel(),
+                    "low": low.ravel(),
+                    "high": high.ravel(),
+                    "n": emotions.map(images),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)[list(columns)]

@@ -1,0 +1,261 @@
+"""What paired comparisons share: cells over the same images, and draws turned into inference.
+
+With one network on each side only the images are a sample, and `groups` of them are resampled.
+With several seeds the networks are a sample too: a draw then holds resampled groups *and* resampled
+seeds, crossed, because every network saw the same images (two-level).
+
+Sources: Owen 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1 (crossed resampling); Rao & Wu
+1988, Resampling inference with complex survey data, JASA 83 (drawing S - 1 of S seeds makes the
+variance of so small a sample unbiased); Satterthwaite 1946, Biometrics 2 (degrees of freedom).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from hemiface.errors import UsageError
+from hemiface.stats.matrix import MOST_UNDEFINED, group_codes
+from hemiface.stats.metrics import select_protocol
+from hemiface.stats.significance import difference_p, equivalence_p, expanded_quantiles
+from hemiface.tables import label_indices
+
+__all__ = [
+    "Aligned",
+    "Inference",
+    "align",
+    "cell_codes",
+    "infer",
+    "paired_members",
+    "runs_of",
+    "select",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Cell = tuple[str, str]
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Cells (model ID, condition) over the same images in the same order.
+
+    rows: int [cells, n], where each cell's images stand in the table; labels and groups: int [n];
+    group_count: how many groups there are.
+    """
+
+    cells: tuple[Cell, ...]
+    rows: Ints
+    labels: Ints
+    groups: Ints
+    group_count: int
+
+    def at(self, model: str, condition: str) -> Ints:
+        """Return the rows [n] of one cell."""
+        rows: Ints = self.rows[self.cells.index((model, condition))]
+        return rows
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Differences with all that is said about chance, each as float64 [...].
+
+    `se` is the standard error, `df` its degrees of freedom, `p` of "the difference is 0",
+    `p_equivalence` of "it is the margin or more"; `reason` says why parts are NaN ("" elsewhere).
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+    se: Floats
+    df: Floats
+    p: Floats
+    p_equivalence: Floats
+    reason: npt.NDArray[np.object_]
+    method: str
+
+
+def select(predictions: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Return the rows of a protocol, with a fresh index.
+
+    Raises:
+        UsageError: there is no such protocol, or it has no rows here.
+
+    """
+    rows = select_protocol(predictions, protocol).reset_index(drop=True)
+    if rows.empty:
+        raise UsageError(
+            f"The predictions hold no image of protocol {protocol}; evaluate with the splits it "
+            "scores (--split test, and --split validation for paper)."
+        )
+    return rows
+
+
+def align(selected: pd.DataFrame) -> Aligned:
+    """Return the cells of a table in order of appearance, over the same images.
+
+    Raises:
+        UsageError: two cells hold different images.
+
+    """
+    cells, place = cell_codes(selected)
+    images, known = pd.factorize(selected["image"], sort=True)
+    if len(selected) != len(cells) * len(known):
+        raise UsageError("Cells to compare must hold the same images; evaluate them together.")
+    rows = np.lexsort((images, place)).astype(np.int64).reshape(len(cells), len(known))
+    codes, count = group_codes(selected)
+    labels = label_indices(selected)
+    return Aligned(tuple(cells), rows, labels[rows[0]], codes[rows[0]], count)
+
+
+def cell_codes(table: pd.DataFrame) -> tuple[list[Cell], Ints]:
+    """Return the cells of a table in order of appearance, and int [rows]: the cell of each row."""
+    models, names = pd.factorize(table["model"])
+    conditions, keys = pd.factorize(table["condition"])
+    place, found = pd.factorize(models.astype(np.int64) * len(keys) + conditions)
+    pairs = [divmod(int(one), len(keys)) for one in found]
+    cells = [(str(names[model]), str(keys[key])) for model, key in pairs]
+    return cells, place.astype(np.int64)
+
+
+def runs_of(names: pd.DataFrame, wanted: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (seed, model IDs) for every seed that all names in `wanted` have, then for `mean`.
+
+    `names` is what `metrics.model_names` returns. The IDs stand in the order of `wanted`. `mean`
+    has one ID per name and seed and is left out where that would repeat a single seed.
+    """
+    chosen = list(wanted)
+    by_seed = [
+        names[names["name"] == name].sort_values("seed").set_index("seed")["model"]
+        for name in chosen
+    ]
+    common = [seed for seed in by_seed[0].index if all(seed in one.index for one in by_seed)]
+    runs = [(str(seed), tuple(str(one.loc[seed]) for one in by_seed)) for seed in common]
+    everything = tuple(str(model) for one in by_seed for model in one)
+    if not (runs and len(everything) == len(chosen)):
+        runs.append(("mean", everything))
+    return runs
+
+
+def paired_members(
+    names: pd.DataFrame, first: str, second: str
+) -> list[tuple[str, list[str], list[str], bool]]:
+    """Return (seed, IDs of `first`, IDs of `second`, are seeds paired) per comparison of two names.
+
+    A row for each seed in common, then `mean` over all seeds of both where there are several or no
+    seed is in common. Seeds are paired if both have the same ones: a specialist starts from the
+    baseline of its own seed.
+    """
+    seeds = {
+        name: names[names["name"] == name].sort_values("seed").set_index("seed")["model"]
+        for name in (first, second)
+    }
+    a, b = seeds[first], seeds[second]
+    common = [seed for seed in a.index if seed in b.index]
+    found = [(str(seed), [str(a.loc[seed])], [str(b.loc[seed])], True) for seed in common]
+    same = list(a.index) == list(b.index)
+    if not (same and len(a) == 1):
+        found.append(("mean", [str(one) for one in a], [str(one) for one in b], same))
+    return found
+
+
+def infer(
+    parts: Sequence[Floats], groups: int, *, level: float = 0.95, margin: float = 0.02, seed: int
+) -> Inference:
+    """Return what draws say about a sum of means over seeds.
+
+    Each of `parts` is float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same
+    draws of `groups` groups) and is averaged over its seeds. A difference of paired seeds is one
+    part, a - b; one of unpaired seeds two, a and -b.
+
+    With one seed everywhere the interval is the expanded percentile interval of the draws and `df`
+    is groups - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
+    with Satterthwaite's degrees of freedom: the quantiles of draws from three seeds span little
+    more than the seeds themselves and would cover far less than they say. p is that of a t test
+    with `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
+    correction for many tests needs.
+    """
+    sizes = [part.shape[-2] for part in parts]
+    value = sum((part[..., 0].mean(axis=-1) for part in parts), start=np.zeros(()))
+    draws = sum(
+        (_mean_over_drawn_seeds(part[..., 1:], seed + place) for place, part in enumerate(parts)),
+        start=np.zeros(()),
+    )
+    defined = np.isfinite(draws)
+    missing = (~defined).sum(axis=-1)
+    count = draws.shape[-1]
+    reason = np.full(value.shape, "", dtype=object)
+    reason[missing > 0] = [
+        f"undefined in {number} of {count} draws" if number > MOST_UNDEFINED * count else ""
+        for number in missing[missing > 0]
+    ]
+    reason[np.isnan(value)] = "undefined"
+    if groups < 2:
+        reason[...] = "fewer than two groups to resample"
+    usable = reason == ""
+    kept = np.where(defined & usable[..., None], draws, np.nan)
+    se = np.where(usable, _deviation(np.where(usable[..., None], kept, 0.0)), np.nan)
+    # Sums in another order differ by rounding, which is no variation.
+    se = np.where(se < _ROUNDING, 0.0, se)
+    df = _degrees_of_freedom(parts, se, groups)
+    if max(sizes) > 1:
+        half = stats.t.ppf((1 + level) / 2, df) * se
+        low, high = value - half, value + half
+        method = f"{level:.0%} t interval, {count} draws of {groups} groups x {max(sizes)} seeds"
+    else:
+        low, high = _quantiles(kept, usable, level, groups)
+        method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
+    p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
+    reason[usable & (se == 0)] = "nothing varies between the draws"
+    p, p_equivalence = (np.where(usable, one, np.nan) for one in (p, p_equivalence))
+    return Inference(value, low, high, se, df, p, p_equivalence, reason, method)
+
+
+def _mean_over_drawn_seeds(scores: Floats, seed: int) -> Floats:
+    """Return [..., draws] from [..., seeds, draws]: the mean over seeds drawn anew in each draw."""
+    seeds, draws = scores.shape[-2:]
+    if seeds == 1:
+        return scores[..., 0, :]
+    random = np.random.default_rng([seed, seeds])
+    weights = random.multinomial(seeds - 1, np.full(seeds, 1 / seeds), draws).T / (seeds - 1)
+    mean: Floats = (scores * weights).sum(axis=-2)
+    return mean
+
+
+def _degrees_of_freedom(parts: Sequence[Floats], se: Floats, groups: int) -> Floats:
+    """Return Satterthwaite's df of `se`: few for what the seeds add, groups - 1 for the rest."""
+    total = se**2
+    rest, below = total, np.zeros_like(total)
+    for part in parts:
+        seeds = part.shape[-2]
+        if seeds > 1:
+            added = part[..., 0].var(axis=-1, ddof=1) / seeds
+            rest = rest - added
+            below = below + added**2 / (seeds - 1)
+    below = below + np.maximum(rest, 0) ** 2 / max(groups - 1, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(below > 0, total**2 / below, float(groups - 1))
+
+
+def _deviation(draws: Floats) -> Floats:
+    if draws.shape[-1] < 2:
+        return np.full(draws.shape[:-1], np.nan)
+    if np.isfinite(draws).all():
+        return np.asarray(draws.std(axis=-1, ddof=1))
+    return np.asarray(np.nanstd(draws, axis=-1, ddof=1))
+
+
+def _quantiles(
+    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: int
+) -> tuple[Floats, Floats]:
+    low, high = (np.full(usable.shape, np.nan) for _ in range(2))
+    if usable.any():
+        kept = draws[usable]
+        quantile = np.quantile if np.isfinite(kept).all() else np.nanquantile
+        low[usable], high[usable] = quantile(kept, expanded_quantiles(level, groups), axis=-1)
+    return low, high

@@ -1,0 +1,154 @@
+"""Prediction tables of a model's file -> the calibration that lies beside it.
+
+Everything is fitted and chosen on validation images; where a table has test images too, what the
+result does to these is told beside it.
+
+Temperatures are those of `calibration.fit_temperatures`, one for each condition. The default
+threshold is the least whole percent of calibrated confidence at which at most `risk` of the
+answered validation faces are wrong, under every one of the conditions full, upper, lower, left and
+right. It is one number for all of them, since nobody knows beforehand what will be hidden; what it
+costs is told for each: the share of faces that get a label, and how many of these are right.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.files import sha256_file, write_json
+from hemiface.models.temperatures import FORMAT, VIEWS, calibration_path
+from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.stats.calibration import apply_temperatures, fit_temperatures
+from hemiface.tables import derive, read_predictions
+
+__all__ = ["RISK", "SHOWN_THRESHOLDS", "STATED", "answered", "calibrate_model"]
+
+STATED = ("full", "upper", "lower", "left", "right")
+"""What risk and coverage are stated for."""
+
+RISK = 0.3
+SHOWN_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_DIGITS = 4
+
+
+def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: float = RISK) -> Path:
+    """Fit what `hemiface.models.temperatures` reads, write it beside `model` and return its path.
+
+    `tables` are prediction tables of this very file, whose validation images decide: one made
+    without and, if wanted, one with `--flip`. They must have the conditions STATED; each of
+    the other twelve that they have gets a temperature too. One whose fit is in doubt (see
+    `fit_temperature`) is left out, and takes the pooled temperature.
+
+    Raises:
+        UsageError: a table isn't of this file, two are of the same view, a condition or all
+            validation images are missing, or no threshold keeps the risk.
+        DamagedError: a table can't be read.
+    """
+    if not 0 < risk < 1:
+        raise UsageError(f"The risk must lie between 0 and 1, got {risk}.")
+    sha256 = sha256_file(model)
+    views: dict[str, Any] = {}
+    fitted_on: dict[str, Any] = {}
+    for path in tables:
+        predictions = read_predictions(path)
+        info = predictions.attrs["hemiface"]
+        rows, tested = _own_rows(predictions, sha256, path, model)
+        name = VIEWS[bool(info.get("flip"))]
+        if name in views:
+            raise UsageError(f"{path} is a second table of the view {name!r}; give one of each.")
+        images = {
+            "dataset": ", ".join(sorted(rows["dataset"].unique())),
+            "split": "validation",
+            "images": int(rows["image"].nunique()),
+            "data": info.get("data", {}).get("data_sha256"),
+        }
+        if fitted_on and fitted_on != images:
+            raise UsageError(f"{path} is about other images than the table before it.")
+        fitted_on = images
+        views[name] = _view(rows, tested, risk)
+    if VIEWS[0] not in views:
+        raise UsageError("A table made without --flip is needed; add it.")
+    target = calibration_path(model)
+    write_json(target, {
+        "format": FORMAT, "model": Path(model).name, "model_sha256": sha256,
+        "fitted_on": fitted_on,
+        "rule": f"least whole percent at which at most {100 * risk:g} % of the answered validation "
+        f"faces are wrong under each of {', '.join(STATED)}",
+        "views": views,
+    })  # fmt: skip
+    return target
+
+
+def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+    """Return what thresholds do to calibrated predictions of one model, for each of STATED.
+
+    Rows: condition, abstain_below, coverage (share that gets a label), accuracy (of these; None if
+    none is answered), n (images).
+    """
+    cells = {}
+    for condition in STATED:
+        cell = derive(scaled[scaled["condition"] == condition])
+        cells[condition] = cell["confidence"].to_numpy(), cell["correct"].to_numpy(bool)
+    rows = []
+    for below in thresholds:
+        for condition, (confidence, correct) in cells.items():
+            kept = correct[confidence >= below]
+            rows.append(
+                {
+                    "condition": condition,
+                    "abstain_below": below,
+                    "coverage": round(len(kept) / max(len(correct), 1), _DIGITS),
+                    "accuracy": round(float(kept.mean()), _DIGITS) if len(kept) else None,
+                    "n": len(correct),
+                }
+            )
+    return rows
+
+
+def _own_rows(
+    predictions: pd.DataFrame, sha256: str, path: str | Path, model: str | Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the validation and the test rows of the file with this hash."""
+    known = predictions.attrs["hemiface"].get("models", [])
+    own = [one["model"] for one in known if one.get("sha256") == sha256]
+    if not own:
+        raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
+    if predictions.attrs["hemiface"].get("mirrored"):
+        raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
+    every: pd.DataFrame = predictions[predictions["model"] == own[0]]
+    every = every[every["condition"].isin(CONDITIONS)]
+    rows: pd.DataFrame = every[every["split"] == "validation"]
+    missing = [one for one in STATED if not (rows["condition"] == one).any()]
+    if missing:
+        raise UsageError(
+            f"{path} has no validation images under {', '.join(missing)}; evaluate with --split "
+            f"validation --conditions {','.join(CONDITIONS)}."
+        )
+    tested: pd.DataFrame = every[every["split"] == "test"]
+    return rows, tested
+
+
+def _view(rows: pd.DataFrame, tested: pd.DataFrame, risk: float) -> dict[str, Any]:
+    fitted = fit_temperatures(rows)
+    sure = fitted[fitted["reason"] == ""]
+    scaled = apply_temperatures(rows, sure)
+    every = answered(scaled, [percent / 100 for percent in range(100)])
+    wrong = {
+        one["abstain_below"]
+        for one in every
+        if one["accuracy"] is None or 1 - one["accuracy"] > risk
+    }
+    below = next((one["abstain_below"] for one in every if one["abstain_below"] not in wrong), None)
+    if below is None:
+        raise UsageError(f"No threshold keeps {100 * risk:g} % of errors under every condition.")
+    stated = [one for one in every if one["abstain_below"] in (below, *SHOWN_THRESHOLDS)]
+    temperatures = zip(sure["condition"], sure["temperature"], strict=True)
+    return {
+        "temperatures": {str(key): float(np.round(value, _DIGITS)) for key, value in temperatures},
+        "abstain_below": below,
+        "answered": stated,
+        "tested": answered(apply_temperatures(tested, sure), [below]) if len(tested) else [],
+    }

@@ -1,0 +1,101 @@
+"""The comparisons that the report is about: what hiding each half of the face costs.
+
+A few contrasts of accuracy, chosen before any number was seen, each corrected within its own small
+family, so that the hundreds of comparisons in `comparisons.differences` don't drown them:
+
+- robustness: the baseline on whole faces minus the baseline with a half hidden;
+- available information: the baseline on whole faces minus a network trained for the hidden half, on
+  it (the specialists one family, the generalist another);
+- sides: upper against lower and left against right hidden, for the baseline (robustness), the
+  specialists and the generalist (available information), each a family of two;
+- table, models: every other model minus the baseline on the same condition;
+- table, conditions: each model on whole faces minus the same model with a part hidden.
+
+The two last are the marks of the report's first table and are families of the whole table. Where
+there is no baseline `full`, the first model takes its place in them, and the generalist its own
+place in the available information.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from hemiface.occlusion.conditions import HALVES
+from hemiface.stats.contrasts import Cell, Pair, difference_table, matched
+from hemiface.stats.matrix import Drawn
+
+__all__ = ["METRIC", "SIDES", "half_contrasts", "shown_conditions"]
+
+METRIC = "accuracy"
+SIDES = (("upper", "lower"), ("left", "right"))
+_MOST = 5
+
+
+def half_contrasts(
+    drawn: Drawn, *, level: float = 0.95, margin: float = 0.02, seed: int = 0
+) -> pd.DataFrame:
+    """Return the contrasts (see the module): columns as in `comparisons.differences`.
+
+    `drawn` holds the accuracy. A row for each seed and one for their mean, where there are several;
+    empty where there is nothing to compare.
+    """
+    pairs = list(_pairs(drawn))
+    return difference_table(pairs, drawn, (METRIC,), level=level, margin=margin, seed=seed)
+
+
+def shown_conditions(conditions: Sequence[str]) -> list[str]:
+    """Return the columns of the report's first table: whole faces and halves, else the first five.
+
+    >>> shown_conditions(["upper-left", "left", "full", "right"])
+    ['full', 'left', 'right']
+    """
+    main = [one for one in ("full", *HALVES) if one in conditions]
+    return main if len(main) > 1 else list(dict.fromkeys(conditions))[:_MOST]
+
+
+def _pairs(drawn: Drawn) -> Iterator[Pair]:
+    names, cells = drawn.names, drawn.cells
+    known = list(dict.fromkeys(names["name"]))
+    conditions = shown_conditions(list(dict.fromkeys(one for _, one in cells)))
+    for kind, family, a, b in _questions(known, conditions):
+        yield from matched(names, cells, kind, family, a, b)
+    base = "full" if "full" in known else known[0]
+    for one in conditions:
+        for name in known:
+            if name != base:
+                family = "table, models"
+                yield from matched(names, cells, family, family, (name, one), (base, one))
+    for name in known:
+        for one in conditions:
+            if one != "full" and "full" in conditions:
+                family = "table, conditions"
+                yield from matched(names, cells, family, family, (name, "full"), (name, one))
+
+
+def _questions(
+    known: Sequence[str], conditions: Sequence[str]
+) -> Iterator[tuple[str, str, Cell, Cell]]:
+    """Yield (kind, family, a, b) about the halves that are hidden in the test."""
+    hidden = [one for one in HALVES if one in conditions]
+    whole = "full" if "full" in known else "any"
+    if "full" in known:
+        for one in hidden:
+            yield "robustness", "robustness", ("full", "full"), ("full", one)
+    for one in hidden:
+        if one in known and "full" in known:
+            family = "available information, specialists"
+            yield "available information", family, ("full", "full"), (one, one)
+    for one in hidden:
+        if "any" in known:
+            family = "available information, generalist"
+            yield "available information", family, (whole, "full"), ("any", one)
+    for kind, readers in (
+        ("robustness", ["full"]),
+        ("available information, specialists", [""]),
+        ("available information, generalist", ["any"]),
+    ):
+        for reader in readers:
+            for one, other in SIDES:
+                a, b = reader or one, reader or other
+                if {one, other} <= set(hidden) and {a, b} <= set(known):
+                    yield "sides", f"sides, {kind}", (a, one), (b, other)

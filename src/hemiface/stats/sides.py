@@ -1,0 +1,389 @@
+"""Which side of the face carries more: one side hidden against the other, with a mirror control.
+
+`difference` is the score with the left side hidden minus the score with the right side hidden.
+Above 0, hiding the left costs less: the right side of the picture carries more. Sides are the
+picture's; in a picture that isn't mirrored, its left shows the person's right.
+
+Two questions, never mixed: `robustness` hides a side from a network that never saw it hidden;
+`available information` compares networks trained for it, the generalist with itself or the `left`
+specialist on left-hidden faces with the `right` specialist on right-hidden ones. A specialist of
+one side is not compared with itself: it is at home under one of the two conditions only.
+
+A difference can come from faces or from the network, which may by chance of training read one side
+better. The mirror control tells them apart: in mirrored pictures what belongs to faces changes its
+sign, what belongs to the network stays. With d for pictures as they are and m for mirrored ones,
+`face` is (d - m) / 2 and `network` (d + m) / 2. It can't tell what a network *learned* from a side
+that carried more in training: such a habit counts as the network's, so `face` is rather too small.
+
+A network trained with horizontal flips learned both sides as one. It can show that the pictures'
+halves differ in what they give away, but nothing that is learned about one side, and `warning`
+says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.occlusion.conditions import condition, mirror
+from hemiface.stats.inference import (
+    Aligned,
+    Inference,
+    align,
+    infer,
+    paired_members,
+    runs_of,
+    select,
+)
+from hemiface.stats.matrix import check_options, sample_and_draws, unique_names
+from hemiface.stats.metrics import ratio
+from hemiface.stats.significance import holm
+from hemiface.tables import EMOTIONS, label_indices, probabilities
+
+__all__ = ["LATERALITY_COLUMNS", "has_sides", "laterality"]
+
+Floats = npt.NDArray[np.float64]
+
+LATERALITY_COLUMNS = (
+    "question",
+    "model",
+    "seed",
+    "left_hidden",
+    "right_hidden",
+    "part",
+    "measure",
+    "emotion",
+    "value_left_hidden",
+    "value_right_hidden",
+    "difference",
+    "low",
+    "high",
+    "se",
+    "df",
+    "p",
+    "p_holm",
+    "margin",
+    "p_equivalence",
+    "verdict",
+    "image_side",
+    "person_side",
+    "n",
+    "groups",
+    "method",
+    "reason",
+    "warning",
+)
+_MEASURES = ("accuracy", "probability")
+_OVERALL = "all"
+_ROWS = (_OVERALL, *EMOTIONS)
+_OTHER = {"left": "right", "right": "left", "": ""}
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    """Two conditions that mirror each other, and the model IDs that are scored under each."""
+
+    question: str
+    model: str
+    seed: str
+    left: str
+    right: str
+    left_models: tuple[str, ...]
+    right_models: tuple[str, ...]
+    paired: bool
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """A table's images as sums over groups: `values` [rows, 2 measures], and how to add them up.
+
+    `weights` float64 [groups, 1 + draws]; `counts` [8, 1 + draws]: images of each of _ROWS; `known`
+    keeps what `means` gave.
+    """
+
+    aligned: Aligned
+    values: Floats
+    weights: Floats
+    counts: Floats
+    known: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    def means(self, model: str, key: str) -> Floats:
+        """Return [2 measures, 8 rows, 1 + draws] of one cell, which several contrasts may need."""
+        if (model, key) not in self.known:
+            self.known[model, key] = self._means(model, key)
+        return self.known[model, key]
+
+    def _means(self, model: str, key: str) -> Floats:
+        values = self.values[self.aligned.at(model, key)]
+        places = (self.aligned.labels + 1) * self.aligned.group_count + self.aligned.groups
+        shape = len(_ROWS), self.aligned.group_count
+        size = shape[0] * shape[1]
+        sums = np.stack([np.bincount(places, one, size).reshape(shape) for one in values.T])
+        sums[:, 0] = sums.sum(axis=1)
+        return ratio(sums @ self.weights, self.counts)
+
+
+def laterality(
+    predictions: pd.DataFrame,
+    mirrored: pd.DataFrame | None = None,
+    *,
+    protocol: str = "standard",
+    draws: int = 1000,
+    level: float = 0.95,
+    margin: float = 0.02,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return left-hidden minus right-hidden, per emotion and over all images, with a verdict.
+
+    `predictions` holds conditions that mirror each other (`left` and `right`, `upper-left` and
+    `upper-right`, ...); `mirrored` is the table of the same models on the same pictures flipped
+    (`evaluate(..., mirrored=True)`), which may have fewer conditions: only these are compared then.
+    Columns LATERALITY_COLUMNS:
+
+    - question, model, seed, left_hidden, right_hidden: what is compared (see the module).
+    - part: `as shown`, and with `mirrored` also `mirrored`, `face` and `network`. In `mirrored`
+      left and right are those of the flipped picture.
+    - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
+      probability given to the true emotion, which varies less).
+    - difference to reason: as in `comparisons.differences`. Holm's family: the seven emotions of
+      one contrast, part and measure; `all` stands alone.
+    - verdict: `left carries more` or `right carries more` (p_holm < .05), `alike` (TOST: within
+      +-margin, p < .05 uncorrected), `undecided`. A side that carries more, but by less than the
+      margin, is marked `, by less than the margin`.
+    - image_side, person_side: which side carries more, "" if none is known to; the person's side is
+      right only for photos that weren't mirrored, and "" for what belongs to the network.
+    - warning: why the row can't be read as a statement about sides, "" elsewhere.
+
+    Raises:
+        UsageError: no two conditions mirror each other, `mirrored` isn't a table of mirrored
+            pictures or lacks cells, or as `differences`.
+
+    """
+    check_options(draws, level)
+    names = unique_names(predictions)
+    info = predictions.attrs.get("hemiface", {})
+    if info.get("mirrored"):
+        raise UsageError(
+            "These predictions are of mirrored pictures; they serve as a control only."
+        )
+    flips = {str(one["model"]): one.get("flips") for one in info.get("models", [])}
+    if mirrored is not None:
+        controlled = predictions["condition"].isin(mirrored["condition"].unique())
+        predictions = predictions[controlled]
+    plain = _sums(predictions, protocol, draws, seed)
+    contrasts = list(_contrasts(predictions, names, plain.aligned))
+    flipped = None
+    if mirrored is not None:
+        flipped = _mirrored_sums(mirrored, plain, _cells(contrasts), protocol, draws, seed)
+    rows: list[tuple[Any, ...]] = []
+    for contrast in contrasts:
+        models = contrast.left_models + contrast.right_models
+        warning = _warning([flips.get(one) for one in models], bool(info.get("flip")))
+        for part, (left, right) in _parts(contrast, plain, flipped).items():
+            sides = [left - right] if contrast.paired else [left, -right]
+            one = infer(sides, plain.aligned.group_count, level=level, margin=margin, seed=seed)
+            values = tuple(side[..., 0].mean(axis=-1) for side in (left, right))
+            rows += _rows(contrast, part, values, one, margin, plain, warning)
+    return pd.DataFrame(rows, columns=list(LATERALITY_COLUMNS))
+
+
+def has_sides(predictions: pd.DataFrame) -> bool:
+    """Return whether two of the conditions mirror each other."""
+    return bool(_mirror_pairs(dict.fromkeys(predictions["condition"])))
+
+
+def _rows(
+    contrast: _Contrast,
+    part: str,
+    values: tuple[Floats, ...],
+    one: Inference,
+    margin: float,
+    sums: _Sums,
+    warning: str,
+) -> list[tuple[Any, ...]]:
+    rows = []
+    # A half difference or half sum of two contrasts has no score of its own under either side.
+    left, right = (
+        values if part in ("as shown", "mirrored") else [np.full_like(values[0], np.nan)] * 2
+    )
+    for measure, name in enumerate(_MEASURES):
+        p_holm = np.concatenate([one.p[measure, :1], holm(one.p[measure, 1:])])
+        for place, emotion in enumerate(_ROWS):
+            at = measure, place
+            verdict, side = _verdict(one.value[at], p_holm[place], one.p_equivalence[at])
+            person = "" if part == "network" else side if part == "mirrored" else _OTHER[side]
+            key = (contrast.question, contrast.model, contrast.seed, contrast.left, contrast.right)
+            chance = (one.low[at], one.high[at], one.se[at], one.df[at], one.p[at], p_holm[place])
+            rows.append(
+                (
+                    *key,
+                    part,
+                    name,
+                    emotion,
+                    left[at],
+                    right[at],
+                    one.value[at],
+                    *chance,
+                    margin,
+                    one.p_equivalence[at],
+                    verdict,
+                    side,
+                    person,
+                    int(sums.counts[place, 0]),
+                    sums.aligned.group_count,
+                    one.method,
+                    one.reason[at],
+                    warning,
+                )
+            )
+    return rows
+
+
+def _verdict(difference: float, p: float, p_equivalence: float) -> tuple[str, str]:
+    """Return what a difference means, and the side of the picture that carries more ("" if none).
+
+    >>> _verdict(0.06, 0.001, 0.9)
+    ('right carries more', 'right')
+    """
+    alike = p_equivalence < _LEVEL
+    if p < _LEVEL:
+        side = "right" if difference > 0 else "left"
+        return f"{side} carries more" + (", by less than the margin" if alike else ""), side
+    return ("alike" if alike else "undecided"), ""
+
+
+def _parts(
+    contrast: _Contrast, plain: _Sums, flipped: _Sums | None
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return (left hidden, right hidden) per part, each [2 measures, 8 rows, seeds, 1 + draws]."""
+
+    def both(sums: _Sums) -> tuple[Floats, Floats]:
+        left = [sums.means(model, contrast.left) for model in contrast.left_models]
+        right = [sums.means(model, contrast.right) for model in contrast.right_models]
+        return np.stack(left, axis=-2), np.stack(right, axis=-2)
+
+    left, right = both(plain)
+    found = {"as shown": (left, right)}
+    if flipped is not None:
+        left_m, right_m = both(flipped)
+        found["mirrored"] = left_m, right_m
+        found["face"] = (left - left_m) / 2, (right - right_m) / 2
+        found["network"] = (left + left_m) / 2, (right + right_m) / 2
+    return found
+
+
+def _sums(predictions: pd.DataFrame, protocol: str, draws: int, seed: int) -> _Sums:
+    selected = select(predictions, protocol)
+    aligned = align(selected)
+    values, labels = probabilities(selected), label_indices(selected)
+    measures = np.column_stack(
+        [values.argmax(axis=1) == labels, values[np.arange(len(labels)), labels]]
+    )
+    weights = sample_and_draws(aligned.group_count, draws, seed).astype(np.float64)
+    counts = np.zeros((len(_ROWS), aligned.group_count))
+    np.add.at(counts, (aligned.labels + 1, aligned.groups), 1.0)
+    counts[0] = counts.sum(axis=0)
+    return _Sums(aligned, measures.astype(np.float64), weights, counts @ weights)
+
+
+def _cells(contrasts: Sequence[_Contrast]) -> set[tuple[str, str]]:
+    """Return the (model ID, condition) that the contrasts are made of."""
+    return {
+        (model, key)
+        for one in contrasts
+        for key, models in ((one.left, one.left_models), (one.right, one.right_models))
+        for model in models
+    }
+
+
+def _mirrored_sums(
+    mirrored: pd.DataFrame,
+    plain: _Sums,
+    needed: set[tuple[str, str]],
+    protocol: str,
+    draws: int,
+    seed: int,
+) -> _Sums:
+    if not mirrored.attrs.get("hemiface", {}).get("mirrored", False):
+        raise UsageError(
+            "The mirror control needs predictions of mirrored pictures; "
+            "make them with evaluate --mirrored."
+        )
+    sums = _sums(mirrored, protocol, draws, seed)
+    missing = needed - set(sums.aligned.cells)
+    same = np.array_equal(plain.aligned.labels, sums.aligned.labels)
+    if missing or not same or not np.array_equal(plain.aligned.groups, sums.aligned.groups):
+        raise UsageError(
+            "The mirrored predictions lack models, conditions or images of the others; "
+            "evaluate both with the same Bundles, conditions and splits."
+        )
+    return sums
+
+
+def _contrasts(predictions: pd.DataFrame, names: pd.DataFrame, aligned: Aligned) -> list[_Contrast]:
+    sides = _mirror_pairs(dict.fromkeys(key for _, key in aligned.cells))
+    if not sides:
+        raise UsageError(
+            "No two conditions mirror each other, such as left and right; evaluate with both."
+        )
+    present = set(aligned.cells)
+    known = list(dict.fromkeys(names["name"]))
+    trained = {
+        str(one["name"]): set(one.get("conditions", []))
+        for one in predictions.attrs.get("hemiface", {}).get("models", [])
+    }
+    found = []
+    for left, right in sides:
+        for name in known:
+            seen = trained.get(name, set()) & {left, right} or {name} & {left, right}
+            if len(seen) == 1:
+                continue  # A specialist of one side is at home under one of the two only.
+            for_both = len(seen) == 2 or name == "any"
+            question = "available information" if for_both else "robustness"
+            for seed, models in runs_of(names, [name]):
+                one = _Contrast(question, name, seed, left, right, models, models, True)
+                found.append(one)
+        if left in known and right in known:
+            for seed, first, second, paired in paired_members(names, left, right):
+                question, label = "available information", f"{left} and {right}"
+                ids = tuple(first), tuple(second)
+                found.append(_Contrast(question, label, seed, left, right, *ids, paired))
+    return [
+        one
+        for one in found
+        if all((model, one.left) in present for model in one.left_models)
+        and all((model, one.right) in present for model in one.right_models)
+    ]
+
+
+def _mirror_pairs(keys: Sequence[str] | dict[str, None]) -> list[tuple[str, str]]:
+    """Return (hides more of the left, its mirror image) for the conditions that have one here.
+
+    >>> _mirror_pairs(["full", "right", "left", "only-upper-left", "only-upper-right", "diagonal"])
+    [('left', 'right'), ('only-upper-right', 'only-upper-left')]
+    """
+    found = []
+    for key in keys:
+        one = condition(key)
+        leaning = sum(1 if quadrant.endswith("left") else -1 for quadrant in one.hidden)
+        if leaning > 0 and mirror(one).key in keys:
+            found.append((key, mirror(one).key))
+    return found
+
+
+def _warning(flips: list[Any], averaged: bool) -> str:
+    """Return why a contrast says nothing about sides; `flips` per network, None if unknown."""
+    if averaged:
+        return "evaluated with the mirrored view averaged in: left and right are mixed"
+    if any(one is True for one in flips):
+        return "trained with flips: this network learned both sides as one"
+    if any(one is None for one in flips):
+        return (
+            "not known whether trained with flips: this network may have learned both sides as one"
+        )
+    return ""

@@ -1,0 +1,137 @@
+"""Faces under drawn occluders with what of them can be seen: examples to learn from and to test on.
+
+What is drawn is known exactly; what the pictures themselves hide is not: FER2013 has hands, glasses
+and microphones of its own, and all of them count as visible here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.models.visible_tiles import tile_shares
+from hemiface.occlusion.conditions import image_seeds
+from hemiface.visibility.occluders import NOTHING, SEEN, wear
+
+__all__ = ["Covering", "examples", "fixed_examples"]
+
+Faces = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Covering:
+    """How examples for training are drawn; all probabilities are per face."""
+
+    nothing: float = 0.4
+    """How often nothing is laid on a face."""
+    second: float = 0.12
+    """How often two occluders lie on a face."""
+    swap: float = 0.15
+    """How often a part of another face replaces a part of this one, and counts as visible: so that
+    a seam alone isn't taken for an occluder."""
+    translate_px: float = 3.0
+    """Most shift in each direction before anything is laid on."""
+    rotate_deg: float = 12.0
+    """Most turn."""
+    scale: float = 0.15
+    """Most change of size, as a share."""
+    worsen: float = 0.5
+    """How often the whole picture is blurred, made noisy, compressed or coarser."""
+    contrast: float = 0.3
+    """Most change of contrast and brightness, as a share."""
+
+
+def examples(
+    pixels: Faces, index: npt.NDArray[np.int64], options: Covering, random: np.random.Generator
+) -> tuple[Faces, npt.NDArray[np.float32]]:
+    """Return faces uint8 [n, 48, 48] under occluders drawn anew, and tiles float32 [n, 12, 12].
+
+    `index` names the n faces among `pixels`. Kinds come from SEEN alone.
+    """
+    faces = np.stack([_moved(pixels[i], options, random) for i in index])
+    for face in faces:
+        if random.random() < options.swap:
+            other = _moved(pixels[random.integers(len(pixels))], options, random)
+            _swap(face, other, random)
+    hidden = np.zeros(faces.shape, dtype=bool)
+    for probability in (1 - options.nothing, options.second):
+        kinds = [
+            SEEN[random.integers(len(SEEN))] if chosen else NOTHING
+            for chosen in random.random(len(faces)) < probability
+        ]
+        faces, masks = wear(faces, kinds, random.integers(1 << 62, size=len(faces)))
+        hidden |= masks
+    for i, face in enumerate(faces):
+        faces[i] = _worsened(face, options, random)
+    return faces, tile_shares(~hidden)
+
+
+def fixed_examples(
+    pixels: Faces, ids: list[str], kinds: Sequence[str], *, nothing: float = 0.5
+) -> tuple[Faces, npt.NDArray[np.bool_], list[str]]:
+    """Return faces under one occluder each, what of them is visible, and its kind.
+
+    Kind and drawing follow from an image's ID alone; a share `nothing` of the faces stays as it is.
+    The masks are bool [n, 48, 48], True where visible.
+    """
+    seeds = image_seeds(ids)
+    chosen = []
+    for seed in seeds:
+        random = np.random.default_rng([int(seed), len(kinds)])
+        bare = random.random() < nothing
+        chosen.append(NOTHING if bare else kinds[int(random.integers(len(kinds)))])
+    faces, masks = wear(pixels, chosen, seeds)
+    return faces, ~masks, chosen
+
+
+def _moved(face: Faces, options: Covering, random: np.random.Generator) -> Faces:
+    """Return the face mirrored half of the time, turned, scaled and shifted a little."""
+    if random.random() < 0.5:
+        face = face[:, ::-1]
+    turn, size, across, down = random.uniform(-1, 1, 4)
+    matrix = cv2.getRotationMatrix2D((23.5, 23.5), turn * options.rotate_deg,
+                                     1 + size * options.scale)  # fmt: skip
+    matrix[0, 2] += across * options.translate_px
+    matrix[1, 2] += down * options.translate_px
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(face), matrix, (48, 48), flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(moved, dtype=np.uint8)
+
+
+def _swap(face: Faces, other: Faces, random: np.random.Generator) -> None:
+    """Replace a box of `face` by that of `other`, with a soft or hard edge, in place."""
+    weight = np.zeros((48, 48), dtype=np.float32)
+    width, height = random.integers(14, 49, 2)
+    left, top = random.integers(0, 49 - width), random.integers(0, 49 - height)
+    weight[top : top + height, left : left + width] = 1
+    if random.random() < 0.6:
+        blurred = cv2.GaussianBlur(weight, (0, 0), random.uniform(0.5, 2.5))
+        weight = np.asarray(blurred, dtype=np.float32)
+    face[:] = np.rint(face + weight * (other.astype(np.float32) - face)).astype(np.uint8)
+
+
+def _worsened(face: Faces, options: Covering, random: np.random.Generator) -> Faces:
+    """Return the face with other contrast and, sometimes, as from a worse camera."""
+    gain, lift = 1 + random.uniform(-1, 1, 2) * options.contrast
+    middle = face.mean()
+    value = (face - middle) * np.float32(gain) + np.float32(middle * lift)
+    if random.random() < options.worsen:
+        which = random.integers(4)
+        if which == 0:
+            value = cv2.GaussianBlur(value, (0, 0), random.uniform(0.4, 1.2))
+        elif which == 1:
+            value = value + random.uniform(2, 12) * random.standard_normal((48, 48))
+        elif which == 2:
+            side = int(random.integers(20, 44))
+            small = cv2.resize(value, (side, side), interpolation=cv2.INTER_AREA)
+            value = cv2.resize(small, (48, 48), interpolation=cv2.INTER_LINEAR)
+        else:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))]
+            plain = np.clip(value, 0, 255).astype(np.uint8)
+            value = cv2.imdecode(cv2.imencode(".jpg", plain, quality)[1], cv2.IMREAD_GRAYSCALE)
+    worse: Faces = np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    return worse

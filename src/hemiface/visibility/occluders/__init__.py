@@ -1,0 +1,104 @@
+"""Drawn occluders: masks, glasses, scarves, hands and the like laid on grey 48 x 48 faces.
+
+They serve to train and to test what says how much of a face can be seen (`models.visible_tiles`):
+of a drawn occluder it is known, pixel by pixel, what it hides. SEEN are the kinds to train on,
+HELD_OUT those that only tests draw, so that a test says how the result carries over to things
+never drawn in training. All of them are simple shapes with varied place, tone, pattern, light and
+edges, not photographs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import UsageError
+from hemiface.tables import FER2013_SIZE_PX
+from hemiface.visibility.occluders import boxes, held, worn
+from hemiface.visibility.occluders.canvas import CANVAS_PX, Canvas
+
+__all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "wear"]
+
+Faces = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.bool_]
+
+_PAINTERS: dict[str, Callable[[Canvas], None]] = {
+    "mask": worn.mask,
+    "sunglasses": worn.sunglasses,
+    "scarf": worn.scarf,
+    "headset": worn.headset,
+    "hair": worn.hair,
+    "hand": held.hand,
+    "box": boxes.box,
+    "half": boxes.half,
+    "microphone": held.microphone,
+    "cup": held.cup,
+    "phone": held.phone,
+    "paper": held.paper,
+    "patch": worn.patch,
+}
+KINDS: Mapping[str, Callable[[Canvas], None]] = MappingProxyType(_PAINTERS)
+"""Kind -> what draws it."""
+
+HELD_OUT = ("microphone", "cup", "phone", "paper", "patch")
+"""Kinds for tests only; nothing may be trained or chosen on them."""
+
+SEEN = tuple(kind for kind in KINDS if kind not in HELD_OUT)
+"""Kinds to train on."""
+
+NOTHING = "nothing"
+"""In place of a kind: the face stays as it is."""
+
+# Less of a pixel than this is not hidden, and is left as it was.
+_LEAST_COVER = 0.25
+
+
+def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Faces, Masks]:
+    """Return copies of `faces` with an occluder each, and which pixels it covers.
+
+    `faces` is uint8 [n, 48, 48], about where FER2013's faces are; `kinds` names n of KINDS or
+    NOTHING; `seeds` is one non-negative integer per face, and the same face, kind and seed give the
+    same picture. The masks are bool [n, 48, 48]: pixels outside them are bit for bit those of the
+    face; inside, at least a quarter of the pixel is covered.
+
+    Raises:
+        UsageError: the arrays don't fit together, or a kind is unknown.
+    """
+    side = FER2013_SIZE_PX
+    numbers = np.atleast_1d(np.asarray(seeds, dtype=np.uint64))
+    if faces.dtype != np.uint8 or faces.shape != (len(kinds), side, side):
+        raise UsageError(
+            f"wear() takes uint8 [n, {side}, {side}] and n kinds, got {faces.dtype} "
+            f"{list(faces.shape)} and {len(kinds)} kinds."
+        )
+    if numbers.shape != (len(faces),):
+        raise UsageError(f"wear() needs one seed per face, got {numbers.size} for {len(faces)}.")
+    result, masks = faces.copy(), np.zeros(faces.shape, dtype=bool)
+    for i, (kind, seed) in enumerate(zip(kinds, numbers, strict=True)):
+        if kind == NOTHING:
+            continue
+        if kind not in KINDS:
+            raise UsageError(f"Occluder {kind!r} is unknown; choose from {', '.join(KINDS)}.")
+        random = np.random.default_rng([int(seed), list(KINDS).index(kind)])
+        canvas = Canvas(random, skin=float(np.median(faces[i, 14:40, 12:36])))
+        KINDS[kind](canvas)
+        result[i], masks[i] = lay(faces[i], canvas)
+    return result, masks
+
+
+def lay(face: Faces, canvas: Canvas) -> tuple[Faces, Masks]:
+    """Return the face [48, 48] under what was drawn, and which pixels [48, 48] that covers."""
+    random, side = canvas.random, FER2013_SIZE_PX
+    softness_px = canvas.softness_px * CANVAS_PX / side
+    cover = cv2.GaussianBlur(canvas.cover, (0, 0), softness_px) if softness_px else canvas.cover
+    cover = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
+    tone = cv2.resize(canvas.tone, (side, side), interpolation=cv2.INTER_AREA)
+    if canvas.grain:
+        tone = tone + canvas.grain * random.standard_normal((side, side), dtype=np.float32)
+    mask = cover >= _LEAST_COVER
+    weight = np.where(mask, np.minimum(cover * canvas.opacity, 1), 0)
+    mixed = face + weight * (np.clip(tone, 0, 255) - face)
+    pixels = np.where(mask, np.rint(mixed), face).astype(np.uint8)
+    return pixels, mask

@@ -1,0 +1,362 @@
+"""Training of the network behind `hemiface.models.visible_tiles`, and its way to ONNX.
+
+Trained on the training images under drawn occluders (see `visibility.covered_faces`), the epoch
+selected on the validation images; test images are never seen. A checkpoint after every epoch lets
+the same command go on where it was stopped, with the same result.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hemiface.config import as_plain, config_hash
+from hemiface.data.images import Images
+from hemiface.errors import UsageError
+from hemiface.files import atomic_path, hash_json
+from hemiface.models.onnx_file import FORMAT, METADATA_KEY
+from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
+from hemiface.provenance import code_hash
+from hemiface.tables import FER2013_SIZE_PX, write_csv
+from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
+from hemiface.visibility.occluders import NOTHING, SEEN
+
+__all__ = ["TileNetwork", "VisibilityConfig", "train"]
+
+log = logging.getLogger(__name__)
+
+MODEL_FILE = "visibility.onnx"
+LICENCE = "Apache-2.0"
+_OPSET = 18
+_FALSE_ALARMS = 0.05
+_MODULES = (
+    "hemiface.visibility.occluders",
+    "hemiface.visibility.covered_faces",
+    "hemiface.models.visible_tiles",
+    "hemiface.visibility.train",
+)
+
+
+@dataclass(frozen=True)
+class VisibilityConfig:
+    """How the network is trained; the defaults are those of the shipped one."""
+
+    seed: int = 0
+    """Of the weights, the order and everything drawn."""
+    epochs: int = 4
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Faces a step."""
+    learning_rate: float = 4e-3
+    """The largest, of AdamW; it rises over the first tenth and falls to nothing (one cycle)."""
+    weight_decay: float = 0.02
+    """Of AdamW."""
+    width: int = 32
+    """Channels at 12 x 12; half of it at 24 x 24, twice at 6 x 6."""
+    ema_decay: float = 0.99
+    """The kept weights are this average over steps."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of the products; weights stay in single precision."""
+    covering: Covering = field(default_factory=Covering)
+    """What is drawn on the faces."""
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.width) < 1 or self.learning_rate <= 0:
+            raise UsageError("Epochs, batch_size, width and learning_rate must be positive.")
+        if self.width % 2 or not 0 <= self.ema_decay < 1:
+            raise UsageError("The width must be even and ema_decay lie in 0..1, below 1.")
+
+
+class TileNetwork(nn.Module):
+    """Faces uint8 [n, 48, 48] -> logits [n, 12, 12] of each tile's visible share."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half, twice = width // 2, width * 2
+        self.fine = nn.Sequential(
+            _convolution(1, half, stride=2), _convolution(half, width, stride=2)
+        )
+        self.middle = _convolution(width, width)
+        self.coarse = nn.Sequential(
+            _convolution(width, twice, stride=2), _convolution(twice, twice)
+        )
+        self.overall = nn.Linear(twice, twice)
+        self.narrow = nn.Conv2d(twice, width, 1)
+        self.join = _convolution(width, width)
+        self.last = nn.Conv2d(width, 1, 1)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """See the class."""
+        x = (faces.unsqueeze(1).float() - 127.5) / 64
+        fine = self.middle(self.fine(x))
+        coarse = self.coarse(fine)
+        overall = self.overall(coarse.mean((2, 3)))
+        coarse = functional.relu(coarse + overall[:, :, None, None])
+        above = functional.interpolate(self.narrow(coarse), scale_factor=2.0, mode="nearest")
+        logits: Tensor = self.last(self.join(functional.relu(fine + above))).squeeze(1)
+        return logits
+
+
+def _convolution(channels: int, result: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, result, 3, stride, 1, bias=False), nn.BatchNorm2d(result), nn.ReLU()
+    )
+
+
+def train(
+    images: Images, config: VisibilityConfig, out: str | Path, *, max_epochs: int | None = None
+) -> Path:
+    """Train and write `visibility.onnx` and `history.csv` into `out`; return the model's path.
+
+    An interrupted training goes on from `out/checkpoint.pt` where config, data and code are the
+    same. `max_epochs` ends it early, with the best of the epochs so far and the schedule unchanged.
+
+    Raises:
+        UsageError: there are no training or no validation images, or max_epochs isn't positive.
+    """
+    if max_epochs is not None and max_epochs < 1:
+        raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    fingerprint = hash_json([config_hash(config), images.info["data_sha256"], code_hash(*_MODULES)])
+    run = _Run(images, config)
+    checkpoint = folder / "checkpoint.pt"
+    history = run.resume(checkpoint, fingerprint)
+    last = min(config.epochs, max_epochs or config.epochs)
+    for epoch in range(len(history) + 1, last + 1):
+        started = time.perf_counter()
+        with _flushing_denormals():
+            loss, known = run.epoch(epoch), run.validate()
+        row = {"epoch": epoch, "train_loss": loss, "validation_loss": known}
+        history.append({**row, "seconds": time.perf_counter() - started})
+        run.keep_best(row["validation_loss"], epoch)
+        content = {"fingerprint": fingerprint, "history": history, "state": run.state()}
+        with atomic_path(checkpoint) as partial:
+            torch.save(content, partial)
+        write_csv(pd.DataFrame(history), folder / "history.csv")
+        log.info("epoch %d/%d  loss %.4f  validation loss %.4f  %.0f s", epoch, config.epochs,
+                 row["train_loss"], row["validation_loss"], history[-1]["seconds"])  # fmt: skip
+    network = run.best_network()
+    provenance = {
+        "data_sha256": images.info["data_sha256"],
+        "source_sha256": images.info["source_sha256"],
+        "train_images": len(run.pixels),
+        "validation_images": len(run.known.pixels),
+        "epoch": run.best["epoch"],
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "occluders": list(SEEN),
+        "fingerprint": fingerprint,
+        "training_s": sum(row["seconds"] for row in history),
+    }
+    return _write_onnx(network, config, provenance, run, folder / MODEL_FILE)
+
+
+@contextmanager
+def _flushing_denormals() -> Iterator[None]:
+    """Spare the processor numbers next to 0, which it is slow at; then be exact again."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+class _Validation:
+    """The validation images, half of them under one occluder, the same ones every time."""
+
+    def __init__(self, images: Images) -> None:
+        held = images.split("validation")
+        if not len(held):
+            raise UsageError("The data has no validation images to select the epoch on.")
+        ids = held.table["image"].tolist()
+        self.pixels, visible, kinds = fixed_examples(held.pixels, ids, SEEN)
+        self.tiles = tile_shares(visible)
+        self.bare = np.array([kind == NOTHING for kind in kinds])
+
+
+class _Run:
+    """A training's state."""
+
+    def __init__(self, images: Images, config: VisibilityConfig) -> None:
+        self.config = config
+        self.pixels = images.split("train").pixels
+        if not len(self.pixels):
+            raise UsageError("The data has no training images.")
+        self.known = _Validation(images)
+        torch.manual_seed(config.seed)
+        self.network = TileNetwork(config.width).to(memory_format=torch.channels_last)
+        self.averaged = TileNetwork(config.width)
+        self.averaged.load_state_dict(self.network.state_dict())
+        decayed = [one for one in self.network.parameters() if one.ndim > 1]
+        spared = [one for one in self.network.parameters() if one.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed}, {"params": spared, "weight_decay": 0.0}
+        ]  # fmt: skip
+        self.optimizer = torch.optim.AdamW(
+            groups,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self.steps = -(-len(self.pixels) // config.batch_size)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, self.steps * config.epochs, pct_start=0.1,
+            cycle_momentum=False,
+        )  # fmt: skip
+        self.best: dict[str, Any] = {"loss": float("inf"), "epoch": 0, "weights": {}}
+
+    def epoch(self, number: int) -> float:
+        """Train once over all images; return the mean loss."""
+        self.network.train()
+        losses: list[float] = []
+        for faces, tiles in self._batches(number):
+            if len(losses) % 50 == 49:
+                log.info("epoch %d step %d/%d  loss %.4f", number, len(losses) + 1, self.steps,
+                         np.mean(losses[-49:]))  # fmt: skip
+            with self._products():
+                logits = self.network(faces).float()
+            loss = functional.binary_cross_entropy_with_logits(logits, tiles)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.schedule.step()
+            self._average()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
+
+    def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        random = np.random.default_rng([self.config.seed, number])
+        order, size = random.permutation(len(self.pixels)), self.config.batch_size
+        for start in range(0, len(order), size):
+            drawn = examples(self.pixels, order[start : start + size], self.config.covering, random)
+            yield torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
+
+    def _products(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        new, step = self.network.state_dict(), self.schedule.last_epoch
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        for name, value in self.averaged.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+    def validate(self) -> float:
+        """Return the loss of the averaged weights on the validation examples."""
+        logits = self.logits(self.averaged)
+        tiles = torch.from_numpy(self.known.tiles)
+        return float(functional.binary_cross_entropy_with_logits(logits, tiles))
+
+    @torch.no_grad()
+    def logits(self, network: TileNetwork) -> Tensor:
+        """Return [n, 12, 12] for the validation examples."""
+        network.eval()
+        pixels = torch.from_numpy(self.known.pixels)
+        parts = [network(pixels[i : i + 256]) for i in range(0, len(pixels), 256)]
+        return torch.cat(parts)
+
+    def keep_best(self, loss: float, epoch: int) -> None:
+        """Keep the averaged weights if no epoch was better."""
+        if loss < self.best["loss"]:
+            weights = {name: one.clone() for name, one in self.averaged.state_dict().items()}
+            self.best = {"loss": loss, "epoch": epoch, "weights": weights}
+
+    def best_network(self) -> TileNetwork:
+        """Return the network of the best epoch, ready to be used."""
+        network = TileNetwork(self.config.width)
+        network.load_state_dict(self.best["weights"])
+        return network.eval()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a resumed training needs."""
+        parts = (self.network, self.averaged, self.optimizer, self.schedule)
+        return {"parts": [part.state_dict() for part in parts], "best": self.best}
+
+    def resume(self, checkpoint: Path, fingerprint: str) -> list[dict[str, Any]]:
+        """Take up what `checkpoint` holds, if it belongs to this training; return its history."""
+        if not checkpoint.is_file():
+            return []
+        content = torch.load(checkpoint, weights_only=True)
+        if content["fingerprint"] != fingerprint:
+            log.warning("%s belongs to another training, which starts anew.", checkpoint)
+            return []
+        parts: tuple[Any, ...] = (self.network, self.averaged, self.optimizer, self.schedule)
+        for part, state in zip(parts, content["state"]["parts"], strict=True):
+            part.load_state_dict(state)
+        self.best = content["state"]["best"]
+        history: list[dict[str, Any]] = content["history"]
+        return history
+
+
+class _Graph(nn.Module):
+    def __init__(self, network: TileNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        visible: Tensor = self.network(faces).sigmoid()
+        return visible
+
+
+def _write_onnx(
+    network: TileNetwork,
+    config: VisibilityConfig,
+    provenance: dict[str, Any],
+    run: _Run,
+    path: Path,
+) -> Path:
+    example = torch.zeros(2, FER2013_SIZE_PX, FER2013_SIZE_PX, dtype=torch.uint8)
+    program = torch.onnx.export(
+        _Graph(network).eval(), (example,), dynamo=True, input_names=["faces"],
+        output_names=["visible"], dynamic_shapes={"faces": {0: torch.export.Dim("n")}},
+        opset_version=_OPSET, verbose=False,
+    )  # fmt: skip
+    assert program is not None  # noqa: S101  # it is with dynamo=True
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    visible = run.logits(network).sigmoid().numpy()
+    hidden = 1 - visible[run.known.bare].mean(axis=(1, 2))
+    header = {
+        "format": FORMAT,
+        "kind": KIND,
+        "size_px": FER2013_SIZE_PX,
+        "grid": GRID,
+        "licence": LICENCE,
+        "precision": "fp32",
+        "opset": _OPSET,
+        "config": as_plain(config),
+        "provenance": provenance,
+        "scores": {"validation_loss": run.best["loss"]},
+        # Chosen on validation faces that nothing was laid on.
+        "partly_hidden_above": float(np.quantile(hidden, 1 - _FALSE_ALARMS)),
+    }
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(header, ensure_ascii=False)})
+    with atomic_path(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+    found = VisibleTiles.load(path).predict(run.known.pixels[:256])
+    if not np.allclose(found, visible[:256], atol=1e-3):
+        raise UsageError("The ONNX file doesn't compute what the network does; report it.")
+    return path
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of its own working: stack traces, module names, paths."""
+    graph = model.graph
+    parts = (*graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output)
+    for part in (*parts, graph, model):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")

@@ -1,0 +1,137 @@
+"""Squares of a photo that networks look at: all of it, tiles of larger versions, cut-outs."""
+
+import math
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.vision.finding import blazeface
+
+__all__ = ["LEAST_FACE_PX", "View", "cut_out", "is_cut", "square", "tile_views", "whole_views"]
+
+Floats = npt.NDArray[np.float64]
+Photo = npt.NDArray[np.uint8]
+View = tuple[Photo, Floats, float, tuple[bool, bool, bool, bool]]
+"""A square of 128 px, its origin in pixels of the scaled photo, the scale, and which of its sides
+(left, top, right, bottom) lie inside the photo: what touches these is whole in another tile."""
+
+_TILE_PX = blazeface.INPUT_PX
+_STEP_PX = _TILE_PX // 2
+_GREY = 127
+_MARGIN = 0.25
+"""Share of the photo's longer side that the padded view adds on each side."""
+_SMALLEST_IN_TILE_PX = 24
+"""What BlazeFace still finds reliably in its input."""
+LEAST_FACE_PX = 20
+"""Smaller faces are never looked for: too little is left to see in them."""
+_SMALLEST_SHARE = 1 / 40
+"""Of the photo's longer side: what is looked for where nothing else is asked. Every halving takes
+four times as many tiles."""
+
+
+def whole_views(photo: Photo) -> Iterator[View]:
+    """Yield the whole photo in a square of 128 px, and once more with a margin."""
+    yield _whole(photo, _TILE_PX)
+    yield _whole(photo, round(_TILE_PX / (1 + 2 * _MARGIN)))
+
+
+def tile_views(photo: Photo, smallest_px: float | None) -> Iterator[View]:
+    """Yield squares of 128 px of larger versions of the photo, for faces of `smallest_px` and more.
+
+    None stands for a 40th of the photo's longer side, at least LEAST_FACE_PX.
+    """
+    height, width = photo.shape[:2]
+    longer = max(height, width)
+    if smallest_px is None:
+        smallest_px = max(float(LEAST_FACE_PX), _SMALLEST_SHARE * longer)
+    side = 2 * _TILE_PX
+    # A level finds faces of _SMALLEST_IN_TILE_PX; the one before found those twice as large.
+    while longer * _SMALLEST_IN_TILE_PX / (side / 2) > smallest_px and side < 2 * longer:
+        yield from _tiles(photo, side)
+        side *= 2
+
+
+def _whole(photo: Photo, side: int) -> View:
+    scaled, scale = _scaled(photo, side)
+    height, width = scaled.shape[:2]
+    left, top = (_TILE_PX - width) // 2, (_TILE_PX - height) // 2
+    view = np.full((_TILE_PX, _TILE_PX, 3), _GREY, dtype=np.uint8)
+    view[top : top + height, left : left + width] = scaled
+    return view, np.array([-left, -top], dtype=np.float64), scale, (False,) * 4
+
+
+def _tiles(photo: Photo, side: int) -> Iterator[View]:
+    scaled, scale = _scaled(photo, side)
+    pad = _STEP_PX // 2
+    padded = cv2.copyMakeBorder(
+        scaled, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
+    )
+    missing = [max(_TILE_PX - size, 0) for size in padded.shape[:2]]
+    padded = cv2.copyMakeBorder(
+        padded, 0, missing[0], 0, missing[1], cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
+    )
+    height, width = padded.shape[:2]
+    for top in _starts(height):
+        for left in _starts(width):
+            view = np.asarray(padded[top : top + _TILE_PX, left : left + _TILE_PX], dtype=np.uint8)
+            right, bottom = left + _TILE_PX < width, top + _TILE_PX < height
+            inner = (left > 0, top > 0, bool(right), bool(bottom))
+            yield view, np.array([left - pad, top - pad], dtype=np.float64), scale, inner
+
+
+def _starts(size: int) -> list[int]:
+    """Return where tiles begin so that they cover `size` pixels and overlap by half or more."""
+    last = size - _TILE_PX
+    return [*range(0, last, _STEP_PX), last]
+
+
+def _scaled(photo: Photo, side: int) -> tuple[Photo, float]:
+    """Return the photo with `side` pixels on its longer side, and the scale."""
+    height, width = photo.shape[:2]
+    scale = side / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = np.asarray(cv2.resize(photo, size, interpolation=how), dtype=np.uint8)
+    return scaled, scale
+
+
+def is_cut(points: Floats, inner: tuple[bool, bool, bool, bool]) -> npt.NDArray[np.bool_]:
+    """Return bool [n]: whether a box leaves the tile through a side inside the photo."""
+    left, top, right, bottom = inner
+    cut = np.zeros(len(points), dtype=bool)
+    if left:
+        cut |= points[:, 0, 0] < 0
+    if top:
+        cut |= points[:, 0, 1] < 0
+    if right:
+        cut |= points[:, 1, 0] > _TILE_PX
+    if bottom:
+        cut |= points[:, 1, 1] > _TILE_PX
+    return cut
+
+
+def square(middle: Floats, side: float, across: Floats, size_px: int) -> Floats:
+    """Return [2, 3] from a view of `size_px` to a square of the photo whose rows run `across`."""
+    angle = math.atan2(across[1], across[0])
+    scale = side / size_px
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([turn, middle - turn @ np.full(2, size_px / 2)])
+
+
+def cut_out(photo: Photo, to_photo: Floats, size_px: int) -> Photo:
+    """Return uint8 [size, size, 3], where the photo lies at `to_photo`, grey outside the photo."""
+    # Pixel centres lie at halves, while warpAffine counts them from 0.
+    centred = to_photo.copy()
+    centred[:, 2] += to_photo[:, :2] @ np.full(2, 0.5) - 0.5
+    patch = cv2.warpAffine(
+        photo,
+        centred,
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(_GREY, _GREY, _GREY),
+    )
+    return np.asarray(patch, dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Videos and cameras: frames in and out, faces that keep their numbers, blurring, timelines."""

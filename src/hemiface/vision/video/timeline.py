@@ -1,0 +1,178 @@
+"""A picture of each face of a video over time: probabilities, where no label is given, visibility.
+
+Whatever the length of a video, a face is drawn at no more than _BINS points, each the mean over the
+frames of a stretch of time; rows are read twice and never kept. Needs matplotlib, which comes with
+`hemiface[study]`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["MOST_FACES", "FaceTimeline", "Timeline", "draw", "read", "write"]
+
+Floats = npt.NDArray[np.float64]
+Rows = Callable[[], Iterable[Mapping[str, Any]]]
+
+MOST_FACES = 6
+"""The faces that are there for the most frames are drawn; the title says how many aren't."""
+
+_BINS = 1000
+_NO_LABEL = "#e3e3e3"
+_OPPOSITE = (("upper", "lower"), ("left", "right"))
+_STEP_S = 1 / 25
+"""A frame's length where a file tells no times, as in `hemiface.vision.video.tracking`."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTimeline:
+    """One face over the bins of time."""
+
+    face: int
+    frames: int
+    """In how many the face was found."""
+    probabilities: Floats
+    """[bins, 7], NaN where the face wasn't found."""
+    abstained: Floats
+    """[bins]: share of its frames without a label, NaN where the face wasn't found."""
+    visible: Floats
+    """[bins]: the most of the face that can be visible, for what neither a border nor anything
+    known to lie over it takes away; NaN where the face wasn't found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The faces of one video that are drawn, by number."""
+
+    edges_s: Floats
+    """[bins + 1]: where the bins begin and end; empty if there is no face."""
+    faces: list[FaceTimeline]
+    left_out: int
+    """Faces that aren't drawn."""
+
+
+def read(rows: Rows) -> Timeline:
+    """Return the faces of a video; `rows()` yields its rows of the schema anew each time.
+
+    >>> len(read(lambda: []).faces)
+    0
+    """
+    counts: Counter[int] = Counter()
+    first, last, frames, before = np.inf, -np.inf, 0, None
+    for row in rows():
+        counts[row["face"]] += 1
+        first, last = min(first, _time_s(row)), max(last, _time_s(row))
+        frames, before = frames + (row["frame"] != before), row["frame"]
+    if not counts:
+        return Timeline(np.zeros(0), [], 0)
+    chosen = sorted(face for face, _ in counts.most_common(MOST_FACES))
+    edges = np.linspace(first, max(last, first + _STEP_S), min(max(frames, 2), _BINS) + 1)
+    bins = len(edges) - 1
+    sums = {face: np.zeros((bins, len(EMOTIONS) + 2)) for face in chosen}
+    seen = {face: np.zeros((bins, 1)) for face in chosen}
+    for row in rows():
+        if row["face"] in sums:
+            at = min(int((_time_s(row) - first) / (edges[-1] - first) * bins), bins - 1)
+            values = [row[name] for name in PROBABILITY_COLUMNS]
+            sums[row["face"]][at] += [*values, row["abstained"], _visible(row)]
+            seen[row["face"]][at] += 1
+    faces = []
+    for face in chosen:
+        empty = np.full_like(sums[face], np.nan)
+        means = np.divide(sums[face], seen[face], out=empty, where=seen[face] > 0)
+        faces.append(FaceTimeline(face, counts[face], means[:, :-2], means[:, -2], means[:, -1]))
+    return Timeline(edges, faces, len(counts) - len(chosen))
+
+
+def draw(timeline: Timeline, name: str) -> "Figure":
+    """Return the figure: for each face probabilities, stretches without a label grey, visibility.
+
+    `name` is what the title calls the video. There must be a face.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    from hemiface.report.figures.style import COLOURS, LINES, STYLE, title
+
+    with matplotlib.rc_context(STYLE):
+        count = len(timeline.faces)
+        figure = Figure(figsize=(7.2, 0.9 + 1.9 * count), layout="constrained")
+        axes = figure.subplots(
+            2 * count, 1, sharex=True, squeeze=False, height_ratios=[3.2, 1] * count
+        )[:, 0]
+        for face, above, below in zip(timeline.faces, axes[::2], axes[1::2], strict=True):
+            _draw_face(timeline.edges_s, face, above, below)
+        axes[-1].set_xlabel("time in the video, s")
+        axes[-1].set_xlim(timeline.edges_s[0], timeline.edges_s[-1])
+        marks: list[Any] = [
+            Line2D([], [], color=colour, linestyle=line, label=emotion)
+            for emotion, colour, line in zip(EMOTIONS, COLOURS, LINES, strict=True)
+        ]
+        marks.append(Patch(facecolor=_NO_LABEL, label="no label"))
+        figure.legend(handles=marks, loc="outside lower center", ncols=4)
+        more = f"; {timeline.left_out} faces seen for less time are left out"
+        title(figure, f"What the faces of {name} look like{more if timeline.left_out else ''}")
+    return figure
+
+
+def write(rows: Rows, folder: Path, name: str, video: str) -> list[Path]:
+    """Write `name`.svg and `name`.png about `video` into `folder`; nothing if it shows no face.
+
+    Raises:
+        ModuleNotFoundError: matplotlib isn't installed.
+        HemifaceError: the folder can't be written.
+    """
+    from hemiface.report.figures.style import save
+
+    timeline = read(rows)
+    return list(save(draw(timeline, video), folder, name)) if timeline.faces else []
+
+
+def _draw_face(edges: Floats, face: FaceTimeline, above: "Axes", below: "Axes") -> None:
+    from hemiface.report.figures.style import COLOURS, LINES
+
+    for start, stop in _stretches(face.abstained >= 0.5):
+        above.axvspan(edges[start], edges[stop], color=_NO_LABEL, linewidth=0)
+    for values, colour, line in zip(face.probabilities.T, COLOURS, LINES, strict=True):
+        # Steps, so that a face that is there for a single frame is seen too.
+        above.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.1)
+    above.set_ylim(0, 1)
+    above.set_yticks([0, 0.5, 1])
+    above.set_ylabel("probability")
+    above.set_title(f"face {face.face}, found in {face.frames:,} frames")
+    below.stairs(face.visible, edges, baseline=0, fill=True, color="#56B4E9")
+    below.set_ylim(0, 1)
+    below.set_yticks([0, 1])
+    below.set_ylabel("visible")
+
+
+def _stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return [start, stop) of each run of True."""
+    steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def _time_s(row: Mapping[str, Any]) -> float:
+    time = row["timestamp_s"]
+    return float(row["frame"] * _STEP_S if time is None else time)
+
+
+def _visible(row: Mapping[str, Any]) -> float:
+    """Return the most of the face that can be visible, as far as is known."""
+    shares = [(row[f"visible_{one}"], row[f"visible_{two}"]) for one, two in _OPPOSITE]
+    known = [(one + two) / 2 for one, two in shares if one is not None and two is not None]
+    return float(min([row["in_picture"], *known]))

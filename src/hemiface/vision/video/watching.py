@@ -1,0 +1,79 @@
+"""One video or camera, frame after frame: faces keep their numbers and aren't searched for anew.
+
+Searching a whole frame for small faces takes hundreds of looks. Every `search_every`-th frame is
+searched like a photo; in between, known faces are looked for where they were, and new ones only in
+the frame as a whole, where those smaller than about a fifth of its longer side may be missed. A
+known face that isn't found where it was has its frame searched like a photo at once. So a small
+face that is new appears up to `search_every` - 1 frames late, and nothing else is lost;
+`search_every` 1 searches every frame.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hemiface.errors import UsageError
+from hemiface.vision.faces import Faces
+from hemiface.vision.finding import blazeface
+from hemiface.vision.finding.detector import FoundFace
+from hemiface.vision.predictor import Frame, Pixels, Predictor, SeenFace
+from hemiface.vision.video.tracking import Tracker
+
+__all__ = ["SEARCH_EVERY", "Watch"]
+
+SEARCH_EVERY = 10
+_SAME_OVERLAP = 0.1
+"""With less a face has left its place: one that moves by half its side between frames has a
+third."""
+
+
+class Watch:
+    """The faces of one video's frames, which must come in order; for one thread at a time.
+
+    Any number of these may share a Predictor.
+
+    Raises:
+        UsageError: `search_every` is not positive.
+    """
+
+    def __init__(self, predictor: Predictor, search_every: int = SEARCH_EVERY) -> None:
+        if search_every < 1:
+            raise UsageError(f"search_every must be at least 1, got {search_every}.")
+        self._predictor = predictor
+        self.search_every = search_every
+        self._tracker = Tracker()
+        self._known: list[FoundFace] = []
+        self._left = 0
+        """Frames until the next one that is searched like a photo."""
+
+    def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
+        """Return the faces of the next frames; `face` is the number that each keeps.
+
+        Raises:
+            UsageError: an array isn't RGB uint8 [height, width, 3].
+        """
+        seen = [self._see(frame.pixels) for frame in frames]
+        numbers = [
+            self._tracker.update([face.found.box for face in faces], frame.timestamp_s)
+            for frame, faces in zip(frames, seen, strict=True)
+        ]
+        return self._predictor.say(frames, seen, numbers)
+
+    def _see(self, pixels: Pixels) -> list[SeenFace]:
+        faces: list[SeenFace] = []
+        search = self._left == 0 or not self._predictor.can_follow
+        if not search:
+            faces = self._predictor.see(pixels, self._known)
+            search = self._lost(faces)
+        if search:
+            faces = self._predictor.see(pixels)
+            self._left = self.search_every
+        self._left -= 1
+        self._known = [face.found for face in faces]
+        return faces
+
+    def _lost(self, faces: Sequence[SeenFace]) -> bool:
+        """Return whether a known face isn't where it was."""
+        boxes = np.array([face.found.box for face in faces], dtype=np.float64).reshape(-1, 2, 2)
+        overlaps = [blazeface.overlap(one.box, boxes).max(initial=0) for one in self._known]
+        return any(one < _SAME_OVERLAP for one in overlaps)

@@ -1,0 +1,227 @@
+"""Models that come along: listed, checked, and never used when damaged."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from builders import hemiface
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import sha256_file
+from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
+
+
+@pytest.fixture
+def folder(exported, tmp_path):
+    """A folder of two models, made by `add`."""
+    target = tmp_path / "models"
+    shipped.add(exported.int8, "tiny-int8", "Small.", target)
+    shipped.add(exported.fp32, "tiny", " For tests. ", target)
+    return target
+
+
+def flip_a_bit(path, share=0.5):
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+class TestPackage:
+    def test_what_is_shipped_is_whole(self):
+        assert set(shipped.verify().values()) <= {""}
+        for model in shipped.list_models():
+            assert shipped.path_of(model.name).parent == shipped.FOLDER
+
+    def test_listing_needs_neither_torch_nor_onnxruntime(self):
+        program = (
+            "import sys; from hemiface import shipped; shipped.list_models();"
+            "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "[]"
+
+
+class TestIndex:
+    def test_add_copies_and_describes(self, folder, exported):
+        models = shipped.list_models(folder)
+        assert [model.name for model in models] == ["tiny", "tiny-int8"]
+        fp32 = models[0]
+        assert (fp32.file, fp32.kind, fp32.precision) == ("tiny.onnx", "emotion", "fp32")
+        assert fp32.bytes == exported.fp32.stat().st_size
+        assert fp32.sha256 == sha256_file(exported.fp32)
+        assert (fp32.licence, fp32.summary) == ("Apache-2.0", "For tests.")
+        path = shipped.path_of("tiny", folder)
+        assert path == folder / "tiny.onnx"
+        assert path.read_bytes() == exported.fp32.read_bytes()
+
+    def test_add_replaces(self, folder, exported):
+        shipped.add(exported.fp16, "tiny", "Half.", folder)
+        models = {model.name: model for model in shipped.list_models(folder)}
+        assert list(models) == ["tiny", "tiny-int8"]
+        assert models["tiny"].precision == "fp16"
+        assert shipped.verify(folder=folder) == {"tiny": "", "tiny-int8": ""}
+
+    def test_the_default_is_the_first_until_one_is_named(self, folder, exported):
+        assert shipped.default_model(folder) == "tiny"
+        shipped.add(exported.int8, "tiny-int8", "Small.", folder, default=True)
+        assert shipped.default_model(folder) == "tiny-int8"
+        shipped.add(exported.fp32, "alpha", "Earlier by name.", folder)
+        assert shipped.default_model(folder) == "tiny-int8"
+        rows = {row["name"]: row["default"] for row in shipped.describe(folder)}
+        assert rows == {"alpha": False, "tiny": False, "tiny-int8": True}
+
+    def test_the_package_has_a_default(self):
+        assert json.loads((shipped.FOLDER / "index.json").read_text())["default"] == "small"
+        assert shipped.default_model() == "small"
+
+    def test_only_a_model_for_emotions_can_be_the_default(self, tmp_path):
+        with pytest.raises(UsageError, match="can't be the default"):
+            shipped.add(shipped.path_of("visibility"), "v", "Tiles.", tmp_path / "m", default=True)
+        (tmp_path / "index.json").write_text('{"format": 1, "default": "x", "models": []}')
+        with pytest.raises(DamagedError, match="its default 'x' is not one"):
+            shipped.default_model(tmp_path)
+
+    def test_descriptions_come_from_the_files(self, folder, exported):
+        rows = {row["name"]: row for row in shipped.describe(folder)}
+        assert rows["tiny"]["header"] == dict(OnnxModel.load(exported.fp32).header)
+        assert rows["tiny"]["accuracy"] == {"full": 0.25, "left": 0.125}
+
+    def test_accuracy_of_the_very_file_wins_if_it_is_of_the_test_split(self):
+        header = {
+            "scores": {"standard": {"full": {"accuracy": {"value": 0.6}}, "left": {"ece": {}}}},
+            "parity": {"splits": ["test"], "conditions": [{"condition": "full", "accuracy": 0.5}]},
+        }
+        assert shipped.accuracy(header) == {"full": 0.5}
+        for splits in (["validation"], ["test", "train", "validation"]):
+            header["parity"]["splits"] = splits
+            assert shipped.accuracy(header) == {"full": 0.6}
+        assert shipped.accuracy({"scores": {}}) == {}
+
+    @pytest.mark.parametrize("name", ["", "Tiny", "../tiny", "ti ny", "-tiny"])
+    def test_names(self, exported, tmp_path, name):
+        with pytest.raises(UsageError, match="must consist of small letters"):
+            shipped.add(exported.fp32, name, "For tests.", tmp_path / "m")
+
+    def test_a_summary_is_needed(self, exported, tmp_path):
+        with pytest.raises(UsageError, match="needs a summary"):
+            shipped.add(exported.fp32, "tiny", " ", tmp_path / "m")
+
+    def test_only_exports_are_added(self, exported, tmp_path):
+        with pytest.raises(DamagedError, match="is not a whole ONNX model"):
+            shipped.add(exported.bundle, "tiny", "For tests.", tmp_path / "m")
+        assert not (tmp_path / "m").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("", "is not an index of models"),
+            ("[]", "is not an index of models"),
+            ('{"format": 2, "models": []}', "has format 2, this hemiface reads 1"),
+            ('{"format": 1, "models": [{"name": "x"}]}', "is not an index of models"),
+            (None, "can't be read"),
+        ],
+    )
+    def test_a_bad_index(self, tmp_path, text, sentence):
+        if text is not None:
+            (tmp_path / "index.json").write_text(text)
+        with pytest.raises(DamagedError, match=sentence):
+            shipped.list_models(tmp_path)
+
+    @pytest.mark.parametrize(("key", "value"), [("bytes", "9"), ("file", "../x.onnx")])
+    def test_a_bad_line_of_the_index(self, folder, key, value):
+        index = json.loads((folder / "index.json").read_text())
+        index["models"][0][key] = value
+        (folder / "index.json").write_text(json.dumps(index))
+        with pytest.raises(DamagedError, match=r"has the wrong type|doesn't lie in"):
+            shipped.list_models(folder)
+
+
+class TestVerify:
+    def test_whole_models(self, folder):
+        assert shipped.verify(folder=folder) == {"tiny": "", "tiny-int8": ""}
+        assert shipped.verify(["tiny-int8"], folder) == {"tiny-int8": ""}
+
+    def test_a_flipped_bit(self, folder):
+        flip_a_bit(folder / "tiny.onnx")
+        found = shipped.verify(folder=folder)
+        assert "the SHA-256 of" in found["tiny"]
+        assert found["tiny-int8"] == ""
+
+    def test_a_short_file(self, folder):
+        path = folder / "tiny.onnx"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert "bytes, expected are" in shipped.verify(folder=folder)["tiny"]
+
+    def test_a_missing_file(self, folder):
+        (folder / "tiny.onnx").unlink()
+        assert "is listed, but" in shipped.verify(folder=folder)["tiny"]
+        with pytest.raises(DamagedError, match="Model tiny is listed, but"):
+            shipped.path_of("tiny", folder)
+
+    def test_another_model_under_its_name(self, folder):
+        shutil.copy(folder / "tiny-int8.onnx", folder / "tiny.onnx")
+        index = json.loads((folder / "index.json").read_text())
+        first, second = index["models"]
+        first["bytes"], first["sha256"] = second["bytes"], second["sha256"]
+        (folder / "index.json").write_text(json.dumps(index))
+        assert "is int8, but listed as fp32" in shipped.verify(folder=folder)["tiny"]
+
+    def test_an_unknown_name(self, folder):
+        for ask in (
+            lambda: shipped.verify(["big"], folder),
+            lambda: shipped.path_of("big", folder),
+        ):
+            with pytest.raises(UsageError, match="'big' is unknown; choose from: tiny, tiny-int8"):
+                ask()
+
+
+class TestCommands:
+    def test_list(self, folder, monkeypatch, capsys):
+        assert hemiface(monkeypatch, "models", "list", "--folder", folder) == 0
+        said = capsys.readouterr().out
+        line = next(line for line in said.splitlines() if "fp32" in line)
+        for word in (
+            "tiny",
+            "25.0",
+            "12.5",
+            "11.2",
+            "Apache",
+            sha256_file(folder / "tiny.onnx")[:8],
+        ):
+            assert word in line
+        assert hemiface(monkeypatch, "models", "list", "--folder", folder, "--json") == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert rows == shipped.describe(folder)
+
+    def test_an_empty_list(self, tmp_path, monkeypatch, capsys):
+        (tmp_path / "index.json").write_text('{"format": 1, "models": []}')
+        for command in ("list", "verify"):
+            assert hemiface(monkeypatch, "models", command, "--folder", tmp_path) == 0
+            assert "No models are shipped" in capsys.readouterr().out
+        assert hemiface(monkeypatch, "models", "list", "--folder", tmp_path, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == []
+
+    def test_verify(self, folder, monkeypatch, capsys):
+        command = ("models", "verify", "--folder", folder)
+        assert hemiface(monkeypatch, *command, "tiny") == 0
+        assert capsys.readouterr().out == "tiny: whole\n"
+        flip_a_bit(folder / "tiny.onnx")
+        assert hemiface(monkeypatch, *command, "--json") == 4
+        said = capsys.readouterr()
+        assert "SHA-256" in json.loads(said.out)["tiny"]
+        assert "1 of 2 models can't be used. Model tiny is damaged" in said.err
+        assert hemiface(monkeypatch, *command, "big") == 2
+
+    def test_add(self, exported, tmp_path, monkeypatch, capsys):
+        code = hemiface(
+            monkeypatch, "models", "add", exported.fp16, "--name", "half", "--summary",
+            "Half as large.", "--folder", tmp_path,
+        )  # fmt: skip
+        assert code == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / "half.onnx")
+        assert shipped.verify(folder=tmp_path) == {"half": ""}

@@ -1,0 +1,234 @@
+"""Two views and a teacher: losses against brute force, what is seen, what is left behind."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, rel_entr, softmax
+
+torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
+
+from test_train import (  # noqa: E402
+    _interrupt_at,
+    assert_equal_weights,
+    small,
+    striped,
+    weights,
+)
+
+from builders import grey_faces  # noqa: E402
+from hemiface.config import Config, DistillConfig, ModelConfig, from_dict  # noqa: E402
+from hemiface.data.images import Images  # noqa: E402
+from hemiface.errors import DamagedError, UsageError  # noqa: E402
+from hemiface.networks.distillation import Lesson, TwoViews, distillation_loss, teach  # noqa: E402
+from hemiface.networks.network import Bundle, build  # noqa: E402
+from hemiface.networks.train import fit, task  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def lesson(seed: int, n: int = 5, width: int = 3) -> Lesson:
+    draws = torch.Generator().manual_seed(seed)
+    return Lesson(torch.randn(n, 7, generator=draws), torch.randn(n, width, generator=draws))
+
+
+def with_teacher(**distill: object) -> Config:
+    """The small config of the training tests, its generalist taught as `distill` says."""
+    conditions = ["upper", "lower", "left@mean"]
+    base = small(epochs=2)
+    return replace(
+        base,
+        generalist_conditions=tuple(conditions),
+        generalist=replace(base.generalist, distill=DistillConfig(**distill)),  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return striped()
+
+
+@pytest.fixture(scope="module")
+def baseline(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit(task(small(epochs=3), "full"), images, tmp_path_factory.mktemp("full"), device="cpu")
+
+
+class TestLoss:
+    @settings(max_examples=25)
+    @given(st.integers(0, 10**6), st.floats(0.5, 8))
+    def test_divergences_equal_scipys_relative_entropy(self, seed: int, temperature: float) -> None:
+        hidden, whole, teacher = (lesson(seed + k) for k in range(3))
+        p = softmax(teacher.logits.numpy().astype(float) / temperature, axis=1)
+        for options, student in (
+            (DistillConfig(logits=0.7, temperature=temperature), hidden),
+            (DistillConfig(clean_logits=0.7, temperature=temperature), whole),
+        ):
+            q = softmax(student.logits.numpy().astype(float) / temperature, axis=1)
+            expected = 0.7 * temperature**2 * rel_entr(p, q).sum(axis=1).mean()
+            found = float(distillation_loss(hidden, whole, teacher, options))
+            assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+    def test_it_is_the_divergence_from_the_teacher_and_not_the_reverse(self) -> None:
+        hidden, teacher = lesson(0), lesson(1)
+        options = DistillConfig(logits=1.0, temperature=1.0)
+        p = softmax(teacher.logits.numpy().astype(float), axis=1)
+        q = softmax(hidden.logits.numpy().astype(float), axis=1)
+        found = float(distillation_loss(hidden, hidden, teacher, options))
+        assert found == pytest.approx(rel_entr(p, q).sum(axis=1).mean(), rel=1e-4)
+        assert found != pytest.approx(rel_entr(q, p).sum(axis=1).mean(), rel=1e-2)
+
+    def test_features_are_compared_on_the_hidden_view_only(self) -> None:
+        hidden, whole, teacher = (lesson(k) for k in range(3))
+        options = DistillConfig(features=2.0)
+        expected = 2 * ((hidden.features - teacher.features).numpy() ** 2).mean()
+        found = float(distillation_loss(hidden, whole, teacher, options))
+        assert found == pytest.approx(expected, rel=1e-5)
+
+    def test_a_perfect_student_has_nothing_to_learn(self) -> None:
+        options = DistillConfig(logits=1.0, clean_logits=1.0, features=1.0)
+        one = lesson(3)
+        assert float(distillation_loss(one, one, one, options)) == pytest.approx(0.0, abs=1e-6)
+
+    def test_high_temperature_keeps_the_size_of_the_gradient(self) -> None:
+        # Hinton et al. 2015, equation 4: for a high temperature the gradient of T^2 times the
+        # softened loss is the difference of the centred logits, over the number of classes.
+        teacher, student = lesson(0, n=1), lesson(1, n=1)
+        logits = student.logits.clone().requires_grad_(True)
+        options = DistillConfig(logits=1.0, temperature=1000.0)
+        seen = Lesson(logits, student.features)
+        distillation_loss(seen, seen, teacher, options).backward()
+        assert logits.grad is not None
+        centred = [value - value.mean() for value in (student.logits[0], teacher.logits[0])]
+        expected = (centred[0] - centred[1]) / 7
+        np.testing.assert_allclose(logits.grad[0].numpy(), expected.numpy(), atol=1e-3)
+
+
+class TestTwoViews:
+    @pytest.mark.parametrize(
+        "config",
+        [
+            ModelConfig(architecture="compact"),
+            ModelConfig(architecture="resnet18", stem="3x3", channels=3, mean=(0.5,), std=(0.2,)),
+            ModelConfig(architecture="mobilenetv3_small_050"),
+        ],
+        ids=lambda config: config.architecture,
+    )
+    def test_classified_features_are_the_networks_logits(self, config: ModelConfig) -> None:
+        torch.manual_seed(0)
+        network = build(config).eval()
+        faces = torch.from_numpy(grey_faces(3))
+        with torch.inference_mode():
+            features = network.features(faces)
+            torch.testing.assert_close(network.classify(features), network(faces))
+            assert features.shape == (3, network.width)
+            logits, seen = TwoViews(network, network.width)(faces)
+        torch.testing.assert_close(logits, network(faces))
+        torch.testing.assert_close(seen, features)
+
+    def test_a_wider_teacher_gets_a_map_and_keeps_its_gradient_to_itself(self) -> None:
+        torch.manual_seed(0)
+        student = TwoViews(build(ModelConfig(architecture="compact")), 512)
+        teacher = build(ModelConfig(architecture="resnet18")).eval()
+        faces = torch.from_numpy(grey_faces(4)).float()
+        told = teach(teacher, faces)
+        assert not told.logits.requires_grad
+        logits, features = student(faces)
+        assert features.shape == told.features.shape == (4, 512)
+        seen = Lesson(logits, features)
+        distillation_loss(seen, seen, told, DistillConfig(features=1.0)).backward()
+        assert all(one.grad is None for one in teacher.parameters())
+        assert student.projection.weight.grad.abs().sum() > 0
+
+
+class TestTraining:
+    def test_the_generalist_learns_from_its_teacher(
+        self, images: Images, baseline: Path, tmp_path: Path
+    ) -> None:
+        config = with_teacher(clean=1.0, logits=1.0, clean_logits=0.5, features=0.5)
+        job = task(config, "any", init=baseline, baseline=baseline)
+        bundle = Bundle.load(fit(job, images, tmp_path, device="cpu"))
+        assert set(bundle.weights) == set(weights(baseline))  # nothing of the teaching is shipped
+        known = bundle.provenance
+        assert known["teacher_sha256"] == known["init_sha256"]
+        assert known["recipe"]["distill"]["logits"] == 1.0
+        assert known["validation_accuracy"] > 0.2  # chance is 0.14
+
+    def test_interrupted_and_started_again_reaches_the_same_weights(
+        self, images: Images, baseline: Path, tmp_path: Path
+    ) -> None:
+        config = with_teacher(clean=1.0, logits=1.0, features=1.0)
+        job = task(config, "any", baseline=baseline)
+        undisturbed = fit(job, images, tmp_path / "a", device="cpu")
+        with pytest.raises(KeyboardInterrupt):
+            fit(job, images, tmp_path / "b", device="cpu", on_step=_interrupt_at(5))
+        assert (tmp_path / "b" / "checkpoint" / "last.pt").is_file()
+        assert_equal_weights(undisturbed, fit(job, images, tmp_path / "b", device="cpu"))
+
+    def test_weights_of_zero_are_a_plain_training(self, images: Images, tmp_path: Path) -> None:
+        plain = fit(task(with_teacher(), "any"), images, tmp_path / "a", device="cpu")
+        options = with_teacher(teacher="self", temperature=5.0)
+        assert_equal_weights(plain, fit(task(options, "any"), images, tmp_path / "b", device="cpu"))
+
+    def test_only_what_shows_the_whole_view_sees_it(self) -> None:
+        taught = DistillConfig(logits=1.0, features=1.0)
+        assert taught.two_views
+        assert not taught.shows_whole
+        assert DistillConfig(logits=1.0, teacher="self").shows_whole
+        assert DistillConfig(clean=0.5).shows_whole
+        assert DistillConfig(clean_logits=0.5).shows_whole
+        assert not DistillConfig(teacher="self").two_views
+
+    def test_the_teacher_decides_the_fingerprint(self, images: Images, baseline: Path) -> None:
+        config = with_teacher(logits=1.0)
+        own = with_teacher(logits=1.0, teacher="self")
+        taught = task(config, "any", baseline=baseline)
+        assert taught.teacher == baseline
+        assert task(own, "any", baseline=baseline).teacher is None
+        assert taught.fingerprint(images) != task(own, "any").fingerprint(images)
+
+    def test_a_missing_teacher_is_told(self, images: Images, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"--teacher, or set distill\.teacher=self"):
+            task(with_teacher(logits=1.0), "any")
+        gone = task(with_teacher(logits=1.0, teacher=str(tmp_path / "gone")), "any")
+        with pytest.raises(DamagedError, match="gone doesn't exist"):
+            fit(gone, images, tmp_path, device="cpu")
+
+    def test_what_makes_no_sense_together_is_refused(self) -> None:
+        for tree, sentence in (
+            ({"train": {"mixup": 0.5}, "distill": {"clean": 1.0}}, "train.mixup must be 0 where"),
+            ({"distill": {"clean_logits": 1.0, "teacher": "self"}}, "must be 0 where the teacher"),
+            ({"distill": {"temperature": 0.0}}, "distill.temperature must be positive"),
+        ):
+            with pytest.raises(UsageError, match=sentence):
+                from_dict({"generalist": tree})
+
+
+def test_selection_hides_what_the_config_says(images: Images, tmp_path: Path) -> None:
+    config = replace(small(epochs=1), selection_conditions=("lower",))
+    bundle = fit(task(config, "any"), images, tmp_path, device="cpu")
+    assert Bundle.load(bundle).provenance["selection"] == ["lower"]
+    assert task(config, "upper").selection == task(small(), "upper").selection
+
+
+class TestSoftLabels:
+    def test_votes_are_learnt_as_shares(self, images: Images, tmp_path: Path) -> None:
+        votes = np.zeros((len(images), 7), dtype=np.int64)
+        votes[:, 3] = 6  # whatever the label says, everyone voted happy or sad
+        votes[:, 4] = 2
+        names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+        columns = {f"votes_{name}": votes[:, k] for k, name in enumerate(names)}
+        voted = replace(images, table=images.table.assign(**columns))
+        config = small(epochs=6, soft_labels=True, select="last", ema_decay=0.0)
+        bundle = Bundle.load(fit(task(config, "full"), voted, tmp_path, device="cpu"))
+        with torch.inference_mode():
+            logits = bundle.network()(torch.from_numpy(np.array(images.pixels[:40])))
+        mean = np.exp(log_softmax(logits.numpy(), axis=1)).mean(axis=0)
+        assert mean[3] == pytest.approx(0.75, abs=0.08)
+        assert mean[4] == pytest.approx(0.25, abs=0.08)
+
+    def test_without_votes_it_says_so(self, images: Images, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="--labels ferplus=PATH"):
+            fit(task(small(soft_labels=True), "full"), images, tmp_path, device="cpu")

@@ -1,0 +1,412 @@
+"""Networks and Bundles: what goes in comes out, and whatever is damaged is called so."""
+
+import json
+import platform
+import re
+import socket
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from builders import grey_faces, tiny_bundle
+from hemiface.config import ModelConfig, as_plain
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
+from hemiface.provenance import environment
+from hemiface.tables import EMOTIONS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+COMPACT = ModelConfig(architecture="compact")
+ROUNDING = 2e-5  # single precision, summed in another order
+
+
+def faces(n: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(grey_faces(n, seed))
+
+
+@pytest.fixture(scope="module")
+def bundle_path(tmp_path_factory):
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "bundle.safetensors", note="ü")
+
+
+@pytest.fixture(scope="module")
+def network(bundle_path) -> FaceNetwork:
+    return Bundle.load(bundle_path).network()
+
+
+class _Recorder(nn.Module):
+    """A backbone that shows what enters it."""
+
+    def forward(self, entered):
+        self.entered = entered
+        return torch.zeros(len(entered), 7)
+
+
+class TestPreprocessing:
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_one_mean_serves_equal_copies(self, channels):
+        network = FaceNetwork(ModelConfig(channels=channels), _Recorder())
+        network(faces())
+        expected = (grey_faces(6) / 255 - 0.5) / 0.25
+        assert network.backbone.entered.shape == (6, channels, 48, 48)
+        for channel in network.backbone.entered.unbind(1):
+            np.testing.assert_allclose(channel, expected, atol=1e-6)
+
+    def test_three_means_normalise_each_copy(self):
+        mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+        network = FaceNetwork(ModelConfig(channels=3, mean=mean, std=std), _Recorder())
+        network(faces().float())
+        for channel, m, s in zip(network.backbone.entered.unbind(1), mean, std, strict=True):
+            np.testing.assert_allclose(channel, (grey_faces(6) / 255 - m) / s, atol=1e-5)
+
+    def test_it_is_not_among_the_weights(self):
+        assert not any("mean" in name.split(".") for name in build(COMPACT).state_dict())
+
+
+class TestBuild:
+    def test_compact_is_what_its_description_says(self):
+        network = build(COMPACT)
+        parameters = sum(one.numel() for one in network.parameters())
+        assert round(parameters / 1e6, 1) == 2.8
+        stem = network.backbone.conv1
+        assert (stem.in_channels, stem.kernel_size, stem.stride) == (1, (3, 3), (2, 2))
+        stages = [getattr(network.backbone, f"layer{stage}") for stage in (1, 2, 3, 4)]
+        assert [len(stage) for stage in stages] == [2, 2, 2, 2]
+        assert [stage[-1].conv2.out_channels for stage in stages] == [32, 64, 128, 256]
+        assert network(faces()).shape == (6, 7)
+
+    @pytest.mark.parametrize("stem", ["imagenet", "3x3"])
+    def test_compact_keeps_its_own_stem(self, stem):
+        stem_of = build(ModelConfig(architecture="compact", stem=stem)).backbone.conv1
+        assert (stem_of.kernel_size, stem_of.stride) == ((3, 3), (2, 2))
+
+    @pytest.mark.parametrize(
+        ("stem", "kernel", "stride", "side"),
+        [("imagenet", 7, 2, 2), ("3x3", 3, 1, 6), ("3x3-stride2", 3, 2, 3)],
+    )
+    def test_stems_of_a_resnet_and_what_they_leave_of_48_pixels(self, stem, kernel, stride, side):
+        backbone = build(ModelConfig(architecture="resnet18", stem=stem, channels=3)).backbone
+        conv = backbone.conv1
+        assert (conv.in_channels, conv.out_channels) == (3, 64)
+        assert (conv.kernel_size, conv.stride) == ((kernel, kernel), (stride, stride))
+        assert isinstance(backbone.maxpool, nn.MaxPool2d) == (stem == "imagenet")
+        backbone.eval()
+        with torch.inference_mode():
+            features = backbone.forward_features(torch.zeros(1, 3, 48, 48))
+        assert features.shape == (1, 512, side, side)
+
+    def test_the_global_random_state_decides_the_weights(self):
+        states = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            states.append(build(COMPACT).state_dict()["backbone.conv1.weight"])
+        assert torch.equal(states[0], states[1])
+        assert not torch.equal(states[0], states[2])
+
+    def test_dropout_works_in_training_only(self):
+        network = build(ModelConfig(architecture="compact", dropout=0.5)).train()
+        one = torch.repeat_interleave(faces(1), 4, dim=0)
+        drawn = network(one)
+        assert not torch.equal(drawn[0], drawn[1])
+        network.eval()
+        assert torch.equal(network(one), network(one))
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            ({"architecture": "resnet5"}, "Architecture 'resnet5' is not in timm; did you mean "),
+            ({"architecture": "resnet81"}, "is not in timm; did you mean resnet18"),
+            ({"architecture": "zzz"}, "Architecture 'zzz' is not in timm; timm.list_models()"),
+            ({"architecture": "resnet18.nope"}, "timm can't build resnet18.nope"),
+            (
+                {"architecture": "mobilenetv3_small_050", "stem": "3x3"},
+                "Stem 3x3 is for ResNets of timm; mobilenetv3_small_050 needs model.stem=imagenet.",
+            ),
+            (
+                {"architecture": "compact", "pretrained": True},
+                "The compact network has no pretrained weights; set model.pretrained=false.",
+            ),
+            (
+                {"architecture": "compact", "weights": "x.pth"},
+                "The compact network has no pretrained weights",
+            ),
+            (
+                {"architecture": "resnet18", "weights": "none.pth"},
+                "model.weights none.pth doesn't exist; check the path.",
+            ),
+        ],
+    )
+    def test_what_can_not_be_built(self, options, sentence):
+        with pytest.raises(UsageError, match=re.escape(sentence)):
+            build(ModelConfig(**options))
+
+    @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mixer_s16_224"])
+    def test_backbones_of_one_size_are_built_for_48_pixels(self, name):
+        assert build(ModelConfig(architecture=name)).eval()(faces(1)).shape == (1, 7)
+
+
+class TestPretrained:
+    def test_offline_the_sentence_says_what_to_do_and_nothing_is_asked(self, monkeypatch, tmp_path):
+        constants = pytest.importorskip("huggingface_hub.constants")
+        # The variable is read when the library is imported, so its value is set as well.
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        asked = []
+        monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+        with pytest.raises(
+            HemifaceError,
+            match=r"The pretrained weights of resnet18 can't be loaded \(.+\); connect to the "
+            r"network once, name a local file with --set model\.weights=PATH, or start from "
+            r"random weights with --set model\.pretrained=false\.",
+        ) as caught:
+            build(ModelConfig(architecture="resnet18", pretrained=True))
+        assert caught.value.exit_code == 1
+        assert asked == []
+
+    def test_a_bundle_of_pretrained_origin_needs_no_weights(self):
+        config = ModelConfig(architecture="resnet18", pretrained=True, weights="gone.pth")
+        weights = build(config, pretrained=False).state_dict()
+        assert Bundle(config, weights).network()(faces(1)).shape == (1, 7)
+
+    def test_a_local_file_that_holds_no_weights(self, tmp_path):
+        (tmp_path / "text.pth").write_text("no weights")
+        config = ModelConfig(architecture="resnet18", weights=str(tmp_path / "text.pth"))
+        with pytest.raises(HemifaceError, match=r"model\.weights .*text\.pth can't be loaded into"):
+            build(config)
+
+    def test_weights_from_a_local_file(self, tmp_path):
+        """ImageNet weights have another head and three input channels, which timm sums to one."""
+        import timm
+
+        torch.manual_seed(3)
+        imagenet = timm.create_model("resnet18", pretrained=False).state_dict()
+        save_file(imagenet, tmp_path / "resnet18.safetensors")
+        config = ModelConfig(
+            architecture="resnet18", weights=str(tmp_path / "resnet18.safetensors")
+        )
+        state = build(config).backbone.state_dict()
+        assert torch.equal(state["layer4.1.conv2.weight"], imagenet["layer4.1.conv2.weight"])
+        torch.testing.assert_close(
+            state["conv1.weight"], imagenet["conv1.weight"].sum(1, keepdim=True)
+        )
+        assert state["fc.weight"].shape == (7, 512)
+
+
+class TestPredict:
+    def test_probabilities_are_the_softmax_of_the_logits(self, network):
+        values = predict(network, faces())
+        with torch.inference_mode():
+            logits = network(faces()).double()
+        expected = logits.exp() / logits.exp().sum(1, keepdim=True)
+        assert (values.dtype, values.shape) == (torch.float32, (6, 7))
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+        assert values.std(0).max() > 1e-3  # the images are told apart
+
+    @given(size=st.integers(1, 30))
+    @settings(max_examples=8)
+    def test_batches_do_not_matter(self, network, size):
+        whole = predict(network, faces(23))
+        np.testing.assert_allclose(predict(network, faces(23), size), whole, atol=ROUNDING)
+
+    def test_a_network_in_training_is_put_into_evaluation_and_left_alone(self):
+        network = build(COMPACT).train()
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        one, other = predict(network, faces(4)), predict(network, faces(1))
+        np.testing.assert_allclose(one[:1], other, atol=ROUNDING)
+        assert not network.training
+        after = network.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+
+    def test_no_faces_no_rows(self, network):
+        assert predict(network, faces()[:0]).shape == (0, 7)
+
+
+class TestBundle:
+    def test_comes_back_bit_by_bit(self, bundle_path, tmp_path):
+        loaded = Bundle.load(bundle_path)
+        loaded.save(tmp_path / "again.safetensors")
+        again = Bundle.load(tmp_path / "again.safetensors")
+        assert list(again.weights) == list(loaded.weights)
+        for name, value in loaded.weights.items():
+            assert again.weights[name].dtype == value.dtype
+            assert torch.equal(again.weights[name], value)
+        assert (again.model, again.provenance) == (loaded.model, loaded.provenance)
+        assert again.provenance["note"] == "ü"
+        assert (again.emotions, again.size_px) == (EMOTIONS, 48)
+        np.testing.assert_array_equal(
+            predict(again.network(), faces()), predict(loaded.network(), faces())
+        )
+        assert (tmp_path / "again.safetensors").read_bytes() == bundle_path.read_bytes()
+
+    def test_holds_the_weights_of_the_network_that_was_trained(self, tmp_path):
+        network = build(COMPACT)
+        network.to(memory_format=torch.channels_last)
+        network(faces())  # in training mode: the running statistics move
+        Bundle(COMPACT, network.state_dict()).save(tmp_path / "b.safetensors")
+        loaded = Bundle.load(tmp_path / "b.safetensors").network()
+        assert not loaded.training
+        np.testing.assert_allclose(predict(loaded, faces()), predict(network, faces()), atol=1e-6)
+        counters = [v for n, v in loaded.state_dict().items() if n.endswith("batches_tracked")]
+        assert counters
+        stored = Bundle.load(tmp_path / "b.safetensors").weights
+        assert {str(value.dtype) for value in stored.values()} == {"torch.float32", "torch.int64"}
+        assert all(int(counter) == 1 for counter in counters)
+
+    def test_half_precision_halves_the_file_and_rounds_the_weights(self, bundle_path, tmp_path):
+        bundle = Bundle.load(bundle_path)
+        bundle.save(tmp_path / "half.safetensors", torch.float16)
+        half = Bundle.load(tmp_path / "half.safetensors")
+        for name, value in bundle.weights.items():
+            stored = half.weights[name]
+            expected = value.half() if value.is_floating_point() else value
+            assert stored.dtype == expected.dtype
+            assert torch.equal(stored, expected)
+        sizes = [path.stat().st_size for path in (tmp_path / "half.safetensors", bundle_path)]
+        assert 0.5 < sizes[0] / sizes[1] < 0.52
+        network = half.network()
+        assert {one.dtype for one in network.parameters()} == {torch.float32}
+        np.testing.assert_allclose(
+            predict(network, faces()), predict(bundle.network(), faces()), atol=5e-3
+        )
+
+    def test_other_programs_read_weights_and_metadata(self, bundle_path):
+        weights = load_file(bundle_path)
+        torch.testing.assert_close(weights, Bundle.load(bundle_path).weights, rtol=0, atol=0)
+        raw = bundle_path.read_bytes()
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        own = json.loads(header["__metadata__"]["hemiface"])
+        assert own["emotions"] == list(EMOTIONS)
+        assert own["model"] == as_plain(COMPACT)
+
+
+class TestDamage:
+    def header(self, **changes) -> dict:
+        whole = {
+            "format": 1, "model": as_plain(COMPACT), "emotions": list(EMOTIONS), "size_px": 48,
+            "provenance": {},
+        }  # fmt: skip
+        return {**whole, **changes}
+
+    def load(self, folder, header, weights=None):
+        path = folder / "b.safetensors"
+        metadata = {} if header is None else {"hemiface": json.dumps(header)}
+        save_file({"a": torch.zeros(1)} if weights is None else weights, path, metadata)
+        return Bundle.load(path)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(DamagedError, match=r"Bundle .*none doesn't exist; check the path\."):
+            Bundle.load(tmp_path / "none")
+        with pytest.raises(DamagedError, match="doesn't exist"):
+            Bundle.load(tmp_path)
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda raw: raw[:0],
+            lambda raw: raw[:1],
+            lambda raw: raw[:100],
+            lambda raw: raw[: len(raw) // 2],
+            lambda raw: raw[:-1],
+            lambda raw: raw + b"x",
+            lambda raw: b"This is no bundle at all." * 40 + raw[1000:],
+            lambda raw: raw[:8] + b"\x00" * 64 + raw[72:],
+        ],
+    )
+    def test_truncated_and_foreign_bytes(self, bundle_path, tmp_path, spoil):
+        path = tmp_path / "b.safetensors"
+        path.write_bytes(spoil(bundle_path.read_bytes()))
+        with pytest.raises(
+            DamagedError, match=r"b\.safetensors is not a whole hemiface Bundle \(.+\); get it ag"
+        ) as caught:
+            Bundle.load(path)
+        assert caught.value.exit_code == 4
+
+    def test_another_class_order(self, tmp_path):
+        with pytest.raises(DamagedError, match=r"orders its classes \('neutral', 'surprise'"):
+            self.load(tmp_path, self.header(emotions=list(reversed(EMOTIONS))))
+
+    def test_another_format(self, tmp_path):
+        with pytest.raises(DamagedError, match="has format 2, this hemiface reads 1"):
+            self.load(tmp_path, self.header(format=2))
+
+    @pytest.mark.parametrize("key", ["format", "model", "emotions", "size_px", "provenance"])
+    def test_a_header_that_lacks_something(self, tmp_path, key):
+        header = self.header()
+        del header[key]
+        with pytest.raises(DamagedError, match=f"not a whole hemiface Bundle .*{key}"):
+            self.load(tmp_path, header)
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            [],
+            {"model": []},
+            {"model": 3},
+            {"model": {"stemm": "3x3"}},
+            {"model": {"channels": "x"}},
+            {"emotions": 3},
+        ],
+    )
+    def test_a_header_of_another_kind(self, tmp_path, header):
+        whole = self.header(**header) if header else header
+        with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
+            self.load(tmp_path, whole)
+
+    def test_safetensors_of_others(self, tmp_path):
+        with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
+            self.load(tmp_path, None)
+
+    def test_weights_of_another_network(self, tmp_path):
+        bundle = self.load(tmp_path, self.header())
+        with pytest.raises(DamagedError, match=r"don't fit compact \(Missing key.+conv1\.weight"):
+            bundle.network()
+        weights = build(COMPACT).state_dict()
+        weights["backbone.conv1.weight"] = torch.zeros(32, 3, 3, 3)
+        with pytest.raises(DamagedError, match="The weights don't fit compact"):
+            Bundle(COMPACT, weights).network()
+
+
+class TestDevice:
+    def test_auto_takes_what_is_there(self):
+        best = "cuda" if torch.cuda.is_available() else None
+        best = best or ("mps" if torch.backends.mps.is_available() else "cpu")
+        assert resolve_device("auto") == best
+        assert resolve_device("cpu") == "cpu"
+
+    @pytest.mark.parametrize("name", ["tpu", "gpu", ""])
+    def test_an_unknown_one(self, name):
+        with pytest.raises(UsageError, match=f"Device '{name}' isn't here; choose auto or one of "):
+            resolve_device(name)
+
+    def test_an_absent_one(self):
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU")
+        with pytest.raises(UsageError, match=r"Device 'cuda' isn't here; .* cpu\."):
+            resolve_device("cuda")
+
+
+@pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64")
+    or not hasattr(torch.cpu, "get_capabilities"),
+    reason="only Linux on x86-64 lists these instructions by these names, for newer torch",
+)
+def test_torch_and_linux_agree_on_bf16():
+    listed = environment()["hardware"]["instructions"]
+    assert has_bf16("cpu") == bool({"avx512_bf16", "amx_bf16"} & set(listed))
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_gpu_that_imitates_bf16_has_none(able, monkeypatch):
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or able
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert has_bf16("cuda") == able
+    assert has_bf16("mps")

@@ -1,0 +1,411 @@
+"""Training: schedules against print, learning, determinism, kill -9 and go on, DDP, failures."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
+
+from hemiface.config import Config, ModelConfig, Recipe, TrainConfig, from_dict  # noqa: E402
+from hemiface.data.images import Images  # noqa: E402
+from hemiface.errors import HemifaceError, UsageError  # noqa: E402
+from hemiface.networks.network import Bundle, predict  # noqa: E402
+from hemiface.networks.train import _mixing_weight, _Run, fit, learning_rate, task  # noqa: E402
+from hemiface.occlusion.conditions import condition, hide  # noqa: E402
+from hemiface.tables import EMOTIONS, label_indices  # noqa: E402
+
+
+def striped(n: int = 210) -> Images:
+    """Images whose class is the period of their horizontal stripes, in all parts of the image."""
+    random = np.random.default_rng(7)
+    labels = np.arange(n) % len(EMOTIONS)
+    rows = np.arange(48)[None, :, None]
+    phase = random.uniform(0, 6, n)[:, None, None]
+    waves = 127 + 90 * np.sin(rows / (1.0 + labels[:, None, None]) + phase)
+    noisy = waves + random.normal(0, 12, (n, 48, 48))
+    splits = np.where(np.arange(n) < n * 2 // 3, "train", "validation")
+    splits[-14:] = "test"
+    return Images.build(
+        noisy.clip(0, 255).astype(np.uint8),
+        labels=np.asarray(EMOTIONS)[labels],
+        splits=splits,
+        dataset="striped",
+        sources=[f"striped#{i}" for i in range(n)],
+    )
+
+
+def small(**train: object) -> Config:
+    """A config that trains the compact network for a moment."""
+    options = {
+        "epochs": 2,
+        "batch_size": 35,
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "ema_decay": 0.9,
+        **train,
+    }
+    return from_dict(
+        {
+            "model": {"architecture": "compact", "dropout": 0.1},
+            "train": options,
+            "augment": {"translate_px": 2.0, "rotate_deg": 3.0},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return striped()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit(
+        task(small(epochs=4), "full"), images, tmp_path_factory.mktemp("whole"), device="cpu"
+    )
+
+
+def weights(bundle: Path) -> dict[str, "torch.Tensor"]:
+    return Bundle.load(bundle).weights
+
+
+def assert_equal_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+class TestLearningRate:
+    def test_step_drops_every_five_epochs(self) -> None:
+        options = TrainConfig(learning_rate=0.01, schedule="step", step_epochs=5, step_factor=0.1)
+        by_epoch = [learning_rate(options, epoch * 7, 7) for epoch in range(12)]
+        assert by_epoch == pytest.approx([0.01] * 5 + [0.001] * 5 + [0.0001] * 2)
+
+    def test_cosine_equals_torch(self) -> None:
+        options = TrainConfig(epochs=4, learning_rate=0.3, schedule="cosine")
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([parameter], lr=0.3)
+        oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4 * 9)
+        for step in range(4 * 9):
+            assert learning_rate(options, step, 9) == pytest.approx(oracle.get_last_lr()[0])
+            optimizer.step()
+            oracle.step()
+
+    def test_one_cycle_rises_then_falls_to_nothing(self) -> None:
+        options = TrainConfig(epochs=10, learning_rate=1.0, schedule="one-cycle", warmup_epochs=2.0)
+        rates = [learning_rate(options, step, 10) for step in range(100)]
+        assert rates[0] == pytest.approx(1 / 20)
+        assert max(rates) == rates[19] == pytest.approx(1.0)
+        assert np.all(np.diff(rates[:19]) > 0)
+        assert np.all(np.diff(rates[20:]) < 0)
+        assert rates[-1] == pytest.approx(1 / 80)
+
+    def test_warmup_scales_the_start(self) -> None:
+        options = TrainConfig(learning_rate=0.5, schedule="constant", warmup_epochs=1.0)
+        assert [learning_rate(options, step, 4) for step in range(6)] == pytest.approx(
+            [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+        )
+
+
+def test_it_learns_what_can_be_learnt(images: Images, tmp_path: Path) -> None:
+    bundle = fit(task(small(epochs=12, ema_decay=0.0), "full"), images, tmp_path, device="cpu")
+    test = images.split("test")
+    values = predict(Bundle.load(bundle).network(), torch.from_numpy(np.array(test.pixels)))
+    accuracy = (values.argmax(1).numpy() == label_indices(test.table)).mean()
+    assert accuracy > 0.7  # chance is 0.14
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history["epoch"]) == list(range(1, 13))
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] / 2
+    best = Bundle.load(bundle).provenance
+    assert best["validation_accuracy"] == pytest.approx(history["validation_accuracy"].max())
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_same_seed_same_weights_other_seed_other_weights(
+    images: Images, undisturbed: Path, tmp_path: Path
+) -> None:
+    config = small(epochs=4)
+    assert_equal_weights(
+        undisturbed, fit(task(config, "full"), images, tmp_path / "a", device="cpu")
+    )
+    other = fit(task(config, "full", seed=1), images, tmp_path / "b", device="cpu")
+    assert any(
+        not torch.equal(one, two)
+        for one, two in zip(weights(undisturbed).values(), weights(other).values(), strict=True)
+    )
+
+
+def go_on(images: Images, folder: Path) -> tuple[Path, list[int]]:
+    """Train the four epochs of `undisturbed` in `folder`; return the Bundle and the steps done."""
+    steps: list[int] = []
+    bundle = fit(
+        task(small(epochs=4), "full"),
+        images,
+        folder,
+        device="cpu",
+        on_step=lambda done, _: steps.append(done),
+    )
+    return bundle, steps
+
+
+def test_killed_and_started_again_reaches_the_same_weights(
+    images: Images, undisturbed: Path, tmp_path: Path
+) -> None:
+    images.write(tmp_path / "data")
+    program = (
+        "import sys, torch; torch.set_num_threads(int(sys.argv[1]));"
+        "from pathlib import Path; sys.path[:0] = sys.argv[2].split(':');"
+        "from test_train import small, task, fit, Images;"
+        "fit(task(small(epochs=4), 'full'), Images.read(Path(sys.argv[3]) / 'data'),"
+        " Path(sys.argv[3]) / 'run', device='cpu', on_step=lambda done, _: print(done, flush=True))"
+    )
+    arguments = [
+        str(torch.get_num_threads()),
+        str(Path(__file__).parents[2] / "tests"),
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) == 10:  # in the third of four epochs, at four steps an epoch
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    run = tmp_path / "run"
+    assert (run / "checkpoint" / "last.pt").is_file()
+    assert not (run / "bundle.safetensors").exists()
+    bundle, steps = go_on(images, run)
+    assert steps[0] > 4  # it went on and didn't start over
+    assert_equal_weights(undisturbed, bundle)
+
+
+def test_rare_checkpoints_lose_time_and_nothing_else(
+    images: Images, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where not every epoch is written: it goes on after the one that was."""
+
+    class Rarely(_Run):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            self.save_every_s = 1e9
+
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, _: int) -> None:
+        if done == 10:
+            raise StopError
+
+    monkeypatch.setattr("hemiface.networks.train._Run", Rarely)
+    with pytest.raises(StopError):
+        fit(task(small(epochs=4), "full"), images, tmp_path, device="cpu", on_step=stop)
+    bundle, steps = go_on(images, tmp_path)
+    assert steps[0] == 5  # after the first of two finished epochs, at four steps an epoch
+    assert_equal_weights(undisturbed, bundle)
+
+
+def test_a_finished_training_is_not_run_again(images: Images, undisturbed: Path) -> None:
+    before = undisturbed.stat().st_mtime_ns
+    started: list[int] = []
+    fit(
+        task(small(epochs=4), "full"),
+        images,
+        undisturbed.parent,
+        device="cpu",
+        on_step=lambda done, _: started.append(done),
+    )
+    assert not started
+    assert undisturbed.stat().st_mtime_ns == before
+
+
+def test_the_fingerprint_sees_config_data_and_start(images: Images, undisturbed: Path) -> None:
+    base = task(small(), "full")
+    marks = {
+        base.fingerprint(images),
+        task(small(learning_rate=1e-3), "full").fingerprint(images),
+        task(small(), "upper").fingerprint(images),
+        task(small(), "full", seed=1).fingerprint(images),
+        task(small(), "full", max_steps=3).fingerprint(images),
+        task(small(), "full", init=undisturbed).fingerprint(images),
+        base.fingerprint(images.subset(np.arange(len(images)) != 3)),
+    }
+    assert len(marks) == 7
+    assert base.fingerprint(images) == task(small(), "full").fingerprint(images)
+
+
+def test_a_specialist_starts_from_the_baseline_and_never_sees_what_is_hidden(
+    images: Images, undisturbed: Path, tmp_path: Path
+) -> None:
+    config = small(epochs=1)
+    job = replace(
+        task(config, "upper", init=undisturbed),
+        recipe=Recipe(replace(config.train, select="last"), config.augment),
+    )
+    first = fit(job, images, tmp_path / "a", device="cpu")
+    spoilt = np.array(images.pixels)
+    spoilt[:, :24] = 255 - spoilt[:, :24]
+    # Shifts and rotations carry upper pixels below the line, so they are off here.
+    still = replace(
+        job,
+        recipe=replace(
+            job.recipe, augment=replace(config.augment, translate_px=0.0, rotate_deg=0.0)
+        ),
+    )
+    other = Images(images.table, spoilt, images.info)
+    one = fit(still, images, tmp_path / "b", device="cpu")
+    two = fit(still, other, tmp_path / "c", device="cpu")
+    assert_equal_weights(one, two)
+    moved = [not torch.equal(weights(first)[k], v) for k, v in weights(undisturbed).items()]
+    assert any(moved)
+
+
+def test_max_steps_stops_early(images: Images, tmp_path: Path) -> None:
+    steps: list[int] = []
+    fit(
+        task(small(epochs=50), "any", max_steps=6),
+        images,
+        tmp_path,
+        device="cpu",
+        on_step=lambda _, total: steps.append(total),
+    )
+    assert steps == [6] * 6
+
+
+def test_a_loss_that_explodes_stops_and_keeps_the_checkpoint(
+    images: Images, tmp_path: Path
+) -> None:
+    config = small(optimizer="sgd", learning_rate=1e30, epochs=3, warmup_epochs=1.0, ema_decay=0.0)
+    with pytest.raises(
+        HemifaceError, match=r"loss stopped being finite in epoch \d.*learning_rate"
+    ):
+        fit(task(config, "full"), images, tmp_path, device="cpu")
+    assert not (tmp_path / "bundle.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_config_is_not_used(
+    images: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(task(small(), "full"), images, tmp_path, device="cpu", on_step=_interrupt_at(5))
+    assert (tmp_path / "checkpoint" / "last.pt").is_file()
+    with caplog.at_level(logging.WARNING, "hemiface"):
+        fit(task(small(learning_rate=1e-3), "full"), images, tmp_path, device="cpu")
+    assert "starts anew" in caplog.text
+
+
+def _interrupt_at(step: int) -> Callable[[int, int], None]:
+    def on_step(done: int, _: int) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_validation_selects_under_the_task_condition(images: Images, tmp_path: Path) -> None:
+    config = small(epochs=1, select="last", ema_decay=0.0)
+    bundle = fit(task(config, "lower"), images, tmp_path, device="cpu")
+    validation = images.split("validation")
+    hidden = hide(np.array(validation.pixels), condition("lower"))
+    values = predict(Bundle.load(bundle).network(), torch.from_numpy(hidden))
+    accuracy = (values.argmax(1).numpy() == label_indices(validation.table)).mean()
+    assert Bundle.load(bundle).provenance["validation_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.01, "schedule": "step", "decay_all": True},
+        {"mixup": 0.4, "label_smoothing": 0.1, "class_weights": "balanced", "clip_norm": 1.0},
+        {"precision": "bf16", "channels_last": False, "schedule": "one-cycle"},
+    ],
+)
+def test_options_train(options: dict[str, object], images: Images, tmp_path: Path) -> None:
+    config = small(epochs=1, **options)
+    bundle = fit(task(config, "full", max_steps=4), images, tmp_path, device="cpu")
+    assert all(torch.isfinite(value).all() for value in weights(bundle).values())
+    assert Bundle.load(bundle).provenance["recipe"]["train"]["optimizer"] == config.train.optimizer
+
+
+def test_mixing_weights_follow_the_beta_distribution() -> None:
+    """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)); every step draws anew."""
+    for alpha in (0.2, 1.0, 4.0):
+        drawn = np.array([_mixing_weight(alpha, 0, step, 0) for step in range(4000)])
+        assert ((drawn >= 0) & (drawn <= 1)).all()
+        assert abs(drawn.mean() - 0.5) < 0.03
+        assert abs(drawn.var() - 1 / (4 * (2 * alpha + 1))) < 0.01
+    assert _mixing_weight(1.0, 0, 7, 0) == _mixing_weight(1.0, 0, 7, 0)
+    assert len({_mixing_weight(1.0, seed, 7, rank) for seed in (0, 1) for rank in (0, 1)}) == 4
+
+
+def test_a_bundle_saved_as_fp16_holds_the_rounded_weights(images: Images, tmp_path: Path) -> None:
+    whole = fit(task(small(epochs=1), "full"), images, tmp_path / "whole", device="cpu")
+    config = small(epochs=1, saved_as="fp16")
+    halved = fit(task(config, "full"), images, tmp_path / "halved", device="cpu")
+    assert halved.stat().st_size < 0.55 * whole.stat().st_size
+    kept, rounded = Bundle.load(whole).weights, Bundle.load(halved).weights
+    for name, value in kept.items():
+        if value.is_floating_point():
+            assert rounded[name].dtype == torch.float16
+            assert torch.equal(rounded[name], value.half())
+    upper = task(config, "upper", init=halved, max_steps=1)
+    assert fit(upper, images, tmp_path / "upper", device="cpu").is_file()
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"architecture": "aarch64"}, "bf16"),
+    ],
+)
+def test_a_processor_without_bf16_computes_fp32_and_says_so(
+    able: dict[str, object],
+    expected: str,
+    images: Images,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    config = small(epochs=1, precision="bf16", batch_size=8)
+    bundle = fit(task(config, "full", max_steps=1), images, tmp_path, device="cpu")
+    assert Bundle.load(bundle).provenance["precision"] == expected
+    assert ("no bf16 instructions" in caplog.text) == (expected == "fp32")
+
+
+def test_two_processes_share_the_batches(images: Images, tmp_path: Path) -> None:
+    config = small(epochs=1, processes=2, batch_size=34)
+    start = time.monotonic()
+    bundle = fit(task(config, "full", max_steps=3), images, tmp_path, device="cpu")
+    assert bundle.is_file()
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["step"].iloc[-1] == 3
+    assert history["images_per_s"].iloc[0] > 34 * 3 / (time.monotonic() - start)
+
+
+def test_bad_use_is_told_in_one_sentence(images: Images, undisturbed: Path, tmp_path: Path) -> None:
+    untested = images.subset((images.table["split"] != "validation").to_numpy())
+    with pytest.raises(UsageError, match="no validation images"):
+        fit(task(small(), "full"), untested, tmp_path, device="cpu")
+    with pytest.raises(UsageError, match="Condition 'nose' is unknown"):
+        task(small(), "nose")
+    with pytest.raises(UsageError, match="Device 'tpu'"):
+        fit(task(small(), "full"), images, tmp_path, device="tpu")
+    config = replace(small(), model=ModelConfig(architecture="resnet18"))
+    with pytest.raises(UsageError, match="another kind of network"):
+        fit(task(config, "upper", init=undisturbed), images, tmp_path, device="cpu")

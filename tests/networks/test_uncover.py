@@ -1,0 +1,115 @@
+"""Samples of views: every prediction by hand, chains that are chains, the same views for all."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from builders import tiny_bundle, tiny_images
+from hemiface.errors import UsageError
+from hemiface.networks.network import Bundle
+from hemiface.networks.uncover import Draws, sample_bubbles, sample_chains
+from hemiface.occlusion.tiles import TILES, tile_map, unpack
+from hemiface.stats.importance.bubbles import bubble_table
+from hemiface.stats.importance.tiles import read_samples, tile_maps
+from hemiface.tables import EMOTIONS, SAMPLE_COLUMNS, probabilities
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+IMAGES = tiny_images(train=4, validation=2, test=7)
+TEST = IMAGES.pixels[6:]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return tiny_bundle(tmp_path_factory.mktemp("model") / "b.safetensors", name="any")
+
+
+def predicted(bundle, faces: np.ndarray) -> np.ndarray:
+    network = Bundle.load(bundle).network()
+    with torch.inference_mode():
+        return network(torch.from_numpy(faces)).softmax(1).numpy()
+
+
+def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_path):
+    told = []
+    path = tmp_path / "tiles.parquet"
+    table = sample_chains(
+        bundle,
+        IMAGES,
+        Draws(samples=2, on_batch=lambda done, total: told.append((done, total))),
+        out=path,
+    )
+    assert told[-1] == (7, 7)
+    assert len(table) == 7 * 2 * (TILES + 1)
+    assert tuple(table.columns) == (*SAMPLE_COLUMNS, "visible")
+    rng = np.random.default_rng(0)
+    for row in rng.integers(len(table), size=25):
+        one = table.iloc[row]
+        at = IMAGES.table.index[IMAGES.table["image"] == one["image"]].item()
+        seen = unpack(np.array([one["visible"]], np.uint64))[0][tile_map(48, 48)]
+        face = np.where(seen, IMAGES.pixels[at], 0).astype(np.uint8)
+        found = probabilities(table.iloc[row : row + 1])
+        assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-5)
+        assert one["label"] == IMAGES.table["label"][at]
+    again = read_samples(path, "visible")
+    pd.testing.assert_frame_equal(again, table, check_dtype=False)
+    assert again.attrs["hemiface"]["models"][0]["model"] == "full-seed0"
+
+    maps = tile_maps(again, draws=5)
+    whole, nothing = predicted(bundle, TEST), predicted(bundle, np.zeros_like(TEST))
+    labels = [EMOTIONS.index(label) for label in IMAGES.table["label"][6:]]
+    gain = (whole - nothing)[np.arange(7), labels].mean()
+    assert maps[0].values[0, -1, 0].sum() == pytest.approx(gain, abs=1e-5)
+
+
+def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
+    table = sample_chains(bundle, IMAGES, Draws(samples=2))
+    masks = table["visible"].to_numpy(np.uint64).reshape(7, 2, TILES + 1)
+    everything = np.uint64(2**TILES - 1)
+    np.testing.assert_array_equal(masks[:, 0] ^ masks[:, 1, ::-1], np.full((7, 49), everything))
+    assert len({row.tobytes() for row in masks[:, 0]}) == 7
+    fewer = sample_chains(bundle, IMAGES, Draws(limit=3))
+    assert fewer["image"].nunique() == 3
+    known = dict(zip(table["image"].iloc[::98], masks[:, 0], strict=True))
+    for image, rows in fewer.groupby("image"):
+        np.testing.assert_array_equal(rows["visible"].to_numpy(np.uint64), known[image])
+    other = sample_chains(bundle, IMAGES, Draws(seed=1))
+    assert (other["visible"].to_numpy() != masks[:, 0].ravel()).any()
+
+
+def test_apertures_blend_the_face_into_the_fill(bundle):
+    table = sample_bubbles(bundle, IMAGES, Draws(samples=3, fill="mean"), bubbles=2, sigma_px=5)
+    assert tuple(table.columns) == (*SAMPLE_COLUMNS, "bubbles")
+    assert len(table) == 21
+    y, x = np.mgrid[:48, :48]
+    for row in (0, 4, 20):
+        one = table.iloc[row]
+        at = IMAGES.table.index[IMAGES.table["image"] == one["image"]].item()
+        away = [(y - int(c) // 48) ** 2 + (x - int(c) % 48) ** 2 for c in one["bubbles"]]
+        seen = np.minimum(1, sum(np.exp(-d / 50) for d in away))
+        face = np.rint(127 + seen * (IMAGES.pixels[at].astype(float) - 127)).astype(np.uint8)
+        found = probabilities(table.iloc[row : row + 1])
+        # A pixel may be rounded the other way in single precision.
+        assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-3)
+    assert table.attrs["hemiface"]["sigma_px"] == 5
+    assert len(bubble_table(table, draws=5)) == 8 * 2 * TILES
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"samples": 0}, "samples and limit must be 1 or more"),
+        ({"limit": 0}, "samples and limit must be 1 or more"),
+        ({"fill": "pink"}, "the fill one of black"),
+        ({"split": "exam"}, "has no exam images"),
+    ],
+)
+def test_wrong_options(bundle, options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        sample_chains(bundle, IMAGES, Draws(**options))
+
+
+def test_wrong_apertures(bundle):
+    with pytest.raises(UsageError, match="bubbles and sigma_px must be above 0"):
+        sample_bubbles(bundle, IMAGES, bubbles=0)

@@ -1,0 +1,142 @@
+"""`hemiface compare` and `hemiface calibrate`: files, what is printed, exit codes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import hemiface, overconfident_predictions
+from hemiface.report import comparing
+from hemiface.tables import read_predictions, write_predictions
+
+CELLS = {
+    ("full-seed0", "full"): 1.5,
+    ("full-seed0", "left"): 2.0,
+    ("full-seed0", "right"): 3.0,
+    ("full-seed1", "full"): 1.2,
+    ("full-seed1", "left"): 2.5,
+    ("full-seed1", "right"): 2.0,
+    ("left-seed0", "left"): 1.0,
+    ("left-seed0", "full"): 1.0,
+    ("left-seed0", "right"): 1.0,
+}
+COMPARED = ["differences", "mcnemar", "cochran", "confusion_shifts", "laterality"]
+CALIBRATED = ["calibration", "reliability", "risk_coverage", "aurc", "abstention"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of predictions, and one of mirrored pictures."""
+    folder = tmp_path_factory.mktemp("run")
+    models = [
+        {"model": "full-seed0", "name": "full", "seed": 0, "flips": True, "conditions": ["full"]},
+        {"model": "full-seed1", "name": "full", "seed": 1, "flips": True, "conditions": ["full"]},
+        {"model": "left-seed0", "name": "left", "seed": 0, "flips": False, "conditions": ["left"]},
+    ]
+    table = overconfident_predictions(CELLS, 240)
+    # Conditions differ in what they confuse, not only in their confidence.
+    columns = [name for name in table if name.startswith("p_")]
+    hidden = (table["condition"] == "left") & (np.arange(len(table)) % 3 == 0)
+    table.loc[hidden, columns] = table.loc[hidden, columns].to_numpy()[:, ::-1]
+    write_predictions(table, folder / "predictions.parquet", {"models": models})
+    write_predictions(table, folder / "mirrored.parquet", {"models": models, "mirrored": True})
+    return folder
+
+
+class TestCompare:
+    def test_tables_and_what_is_printed(self, run, tmp_path, monkeypatch, capsys):
+        code = hemiface(monkeypatch, "compare", run, "--out", tmp_path, "--draws", 30)
+        assert code == 0
+        told = capsys.readouterr()
+        for name in COMPARED:
+            assert (tmp_path / f"{name}.csv").is_file()
+            assert f"{name}.csv" in told.out.replace("\n", "")
+        assert "full on left" in told.out
+        assert "trained with flips" in told.err
+        sides = pd.read_csv(tmp_path / "laterality.csv")
+        assert set(sides["part"]) == {"as shown"}
+        # The left specialist is not compared with itself.
+        assert set(sides["model"]) == {"full"}
+
+    def test_json_with_the_mirror_control(self, run, tmp_path, monkeypatch, capsys):
+        code = hemiface(
+            monkeypatch, "compare", run / "predictions.parquet", "--mirrored",
+            run / "mirrored.parquet", "--out", tmp_path, "--draws", 30, "--margin", 0.05, "--json",
+        )  # fmt: skip
+        assert code == 0
+        known = json.loads(capsys.readouterr().out)
+        rows = pd.DataFrame(known["accuracy"])
+        assert set(rows["metric"]) == {"accuracy"}
+        assert set(rows["margin"]) == {0.05}
+        # Several seeds are shown as their mean, a single one as itself.
+        assert set(rows.loc[rows["kind"] == "robustness", "seed"]) == {"mean"}
+        assert set(rows["kind"]) == {"robustness", "available information", "own conditions"}
+        assert set(pd.read_csv(tmp_path / "laterality.csv")["part"]) == {
+            "as shown", "mirrored", "face", "network",
+        }  # fmt: skip
+
+    def test_tables_lie_beside_the_predictions_by_default(self, run, monkeypatch):
+        assert hemiface(monkeypatch, "compare", run, "--draws", 5, "--json") == 0
+        assert (run / "differences.csv").is_file()
+
+    def test_what_has_no_subject_is_not_written(self, run, tmp_path):
+        table = comparing_table(run)
+        single = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
+        found = comparing.compare(single, tmp_path, draws=5)
+        assert [path.stem for path in found.files] == COMPARED[:3]
+        assert found.accuracy.empty
+        assert found.warnings == []
+
+    @pytest.mark.parametrize(
+        ("options", "code", "sentence"),
+        [
+            (["--protocol", "best"], 2, "Protocol 'best' is unknown"),
+            (["--margin", "0"], 2, "margin must be above 0"),
+            (["--mirrored", "predictions.parquet"], 2, "needs predictions of mirrored pictures"),
+            (["--mirrored", "nothing.parquet"], 4, "doesn't exist"),
+        ],
+    )
+    def test_errors(self, run, tmp_path, monkeypatch, capsys, options, code, sentence):
+        options = [str(run / one) if one.endswith(".parquet") else one for one in options]
+        done = hemiface(monkeypatch, "compare", run, "--out", tmp_path, "--draws", 5, *options)
+        assert done == code
+        assert sentence in capsys.readouterr().err
+
+
+class TestCalibrate:
+    def test_tables_and_what_is_printed(self, run, tmp_path, monkeypatch, capsys):
+        code = hemiface(
+            monkeypatch, "calibrate", run, "--out", tmp_path, "--draws", 30, "--risk", 0.3
+        )
+        assert code == 0
+        told = capsys.readouterr().out
+        assert "by visibility" in told
+        for name in CALIBRATED:
+            assert (tmp_path / f"{name}.csv").is_file()
+        assert set(pd.read_csv(tmp_path / "abstention.csv")["target"]) == {0.3}
+        known = json.loads((tmp_path / "temperatures.json").read_text())
+        assert set(known) == {"full-seed0", "full-seed1", "left-seed0"}
+        assert set(known["full-seed0"]["conditions"]) == {"full", "left", "right"}
+        assert known["full-seed0"]["conditions"]["right"] == pytest.approx(3, rel=0.3)
+        assert known["left-seed0"]["pooled"] == pytest.approx(
+            known["left-seed0"]["conditions"]["full"], rel=0.5
+        )
+
+    def test_json(self, run, tmp_path, monkeypatch, capsys):
+        code = hemiface(monkeypatch, "calibrate", run, "--out", tmp_path, "--draws", 5, "--json")
+        assert code == 0
+        known = json.loads(capsys.readouterr().out)
+        assert known["temperatures"] == json.loads((tmp_path / "temperatures.json").read_text())
+
+    def test_a_table_of_test_images_alone_is_refused(self, run, tmp_path, monkeypatch, capsys):
+        table = comparing_table(run)
+        write_predictions(table[table["split"] == "test"], tmp_path / "test.parquet")
+        assert hemiface(monkeypatch, "calibrate", tmp_path / "test.parquet") == 2
+        assert "fitted on validation images" in capsys.readouterr().err
+        assert not (tmp_path / "temperatures.json").exists()
+
+
+def comparing_table(run: Path) -> pd.DataFrame:
+    return read_predictions(run / "predictions.parquet")

@@ -1,0 +1,524 @@
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemiface.config import Config, StatisticsConfig, to_toml
+from hemiface.data.images import Images
+from hemiface.errors import DamagedError, UsageError
+from hemiface.report import page as report
+from hemiface.report.results import compute
+from hemiface.report.words.scores import answer, further, overlap, region, warnings
+from hemiface.stats.comparisons import published
+from hemiface.stats.matrix import MATRIX_COLUMNS
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_predictions
+
+MODELS, CONDITIONS = ("full", "lower", "left"), ("full", "lower", "left")
+# What share of the images each model gets right under each condition: ours to choose.
+SKILL = {
+    "full": {"full": 0.8, "lower": 0.3, "left": 0.6},
+    "lower": {"full": 0.7, "lower": 0.65, "left": 0.5},
+    "left": {"full": 0.75, "lower": 0.35, "left": 0.7},
+}
+VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "line", "circle"}
+
+
+def simulate(
+    models=MODELS, conditions=CONDITIONS, *, dataset="fer2013", n=140, seeds=(0,), labels=None
+):
+    """n validation and n test images; every cell has exactly SKILL's share of right answers."""
+    rng = np.random.default_rng(0)
+    truth = np.resize(np.arange(7) if labels is None else labels, 2 * n)
+    base = pd.DataFrame(
+        {
+            "image": [f"{index:016x}" for index in range(2 * n)],
+            "dataset": dataset,
+            "split": ["validation"] * n + ["test"] * n,
+            "label": np.array(EMOTIONS)[truth],
+            "group": [f"g{index // 2}" for index in range(2 * n)],
+            "leaked": np.arange(2 * n) % 4 == 0,
+        }
+    )
+    cells = []
+    for model in models:
+        for seed in seeds:
+            for hidden in conditions:
+                skill = SKILL.get(model, SKILL["full"]).get(hidden, 0.4)
+                right = np.concatenate([rng.permutation(n) < round(skill * n) for _ in range(2)])
+                winner = np.where(right, truth, (truth + rng.integers(1, 7, 2 * n)) % 7)
+                values = rng.dirichlet(np.ones(7), 2 * n) * 0.4
+                values[np.arange(2 * n), winner] += 0.6
+                columns = dict(zip(PROBABILITY_COLUMNS, values.T, strict=True))
+                cells.append(base.assign(condition=hidden, model=f"{model}-seed{seed}", **columns))
+    return pd.concat(cells, ignore_index=True)
+
+
+def write_run(folder: Path, predictions: pd.DataFrame, *, draws=60, described=None) -> Path:
+    """A run folder with predictions and a config that asks for few draws."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = {} if described is None else {"models": described}
+    write_predictions(predictions, folder / "predictions.parquet", info)
+    config = Config(statistics=StatisticsConfig(draws=draws))
+    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """Checks nesting while reading; collects headings, IDs, loads, texts and tables by ID."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.headings: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.loads: list[str] = []
+        self.tables: dict[str, list[list[list[str]]]] = {}
+        self.paragraphs: list[tuple[str, str]] = []
+        self._cell: list[str] | None = None
+        self._span: dict[str, str] = {}
+        self._block: list[str] | None = None
+        self._class = ""
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attributes):
+        known = {name: value or "" for name, value in attributes}
+        if "id" in known:
+            self.ids.append(known["id"])
+        for name in ("src", "data", "srcset", "poster"):
+            if name in known:
+                self.loads.append(known[name])
+        if tag in ("link", "image", "use", "script", "iframe"):
+            self.loads.append(known.get("href", known.get("xlink:href", f"<{tag}>")))
+        if tag == "a":
+            self.targets.append(known["href"])
+        if tag == "table":
+            self.tables[known.get("id", f"table {len(self.tables)}")] = []
+        if tag == "tr":
+            self._rows().append([])
+        if tag in ("td", "th"):
+            self._cell, self._span = [], known
+        if tag in ("h1", "h2", "p"):
+            self._block, self._class = [], known.get("class", "")
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        assert self.stack.pop() == tag, f"</{tag}> closes something else"
+        if tag in ("td", "th"):
+            self._rows()[-1].append([" ".join(self._cell).strip(), self._span.get("rowspan", "1")])
+            self._cell = None
+        if tag == "h2":
+            self.headings.append("".join(self._block))
+        if tag == "p":
+            self.paragraphs.append((self._class, "".join(self._block)))
+
+    def handle_data(self, data):
+        if self._cell is not None:
+            self._cell.append(data)
+        if self._block is not None:
+            self._block.append(data)
+
+    def _rows(self):
+        return self.tables[list(self.tables)[-1]]
+
+    def text_of(self, kind: str) -> str:
+        return " ".join(text for found, text in self.paragraphs if found == kind)
+
+    def grid(self, table: str) -> list[list[str]]:
+        """The table with every spanned cell repeated; raises unless it is a full rectangle."""
+        rows, waiting = [], {}
+        for row in self.tables[table]:
+            cells, todo = [], list(row)
+            while todo or len(cells) in waiting:
+                place = len(cells)
+                if place in waiting:
+                    text, left = waiting.pop(place)
+                else:
+                    text, span = todo.pop(0)
+                    left = int(span)
+                if left > 1:
+                    waiting[place] = (text, left - 1)
+                cells.append(text)
+            rows.append(cells)
+        assert len({len(row) for row in rows}) == 1, f"{table} is no rectangle"
+        return rows
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A whole run on simulated FER2013 predictions, built once."""
+    folder = tmp_path_factory.mktemp("runs") / "simulated"
+    described = [
+        {"model": f"{name}-seed0", "name": name, "seed": 0, "flips": name == "left"}
+        for name in MODELS
+    ]
+    write_run(folder, simulate(), described=described)
+    for name in ("full", "lower"):
+        path = folder / "models" / f"{name}-seed0" / "history.csv"
+        path.parent.mkdir(parents=True)
+        columns = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
+        pd.DataFrame([[1, 2.0, 1.9, 0.3], [2, 1.5, 1.6, 0.5]], columns=columns).to_csv(path)
+    environment = {
+        "versions": {"python": "3.11.7", "numpy": "2.4.0"},
+        "hardware": {"cores": 2, "gpus": []},
+        "command": "hemiface study a.toml --data <b>",
+        "times_s": {"data": 12.34, "models/full": 7380},
+    }
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    assert report.build(folder) == folder / "report.html"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return Page((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_every_file_is_there_and_nothing_half_written(run: Path):
+    tables = ("matrix", "class_scores", "confusions", "comparisons", "halves", "differences")
+    more = ("mcnemar", "confusion_shifts", "calibration", "reliability", "risk_coverage")
+    for name in (*tables, *more):
+        rows = len(pd.read_csv(run / f"{name}.csv"))
+        assert rows == 16 if name == "halves" else rows > 20
+    drawn = {path.name for path in (run / "figures").iterdir()}
+    names = {name.rsplit(".", 1)[0] for name in drawn}
+    assert drawn == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    assert {
+        "heat-accuracy-standard",
+        "heat-weighted_auc-paper",
+        "drop-accuracy",
+        "original-accuracy",
+        "difference-macro_f1",
+        "recall-robustness",
+        "f1-information",
+        "confusions-robustness",
+        "roc-information",
+        "precision-recall-robustness",
+        "reliability-information",
+        "halves",
+        "shifts-full",
+        "risk-coverage",
+        "training",
+    } <= names
+
+
+def test_page_is_well_formed_complete_and_loads_nothing(run: Path, page: Page):
+    # Regions need the sixteen coalitions, sides need left and right: these predictions lack both.
+    absent = ("regions", "sides")
+    wanted = {anchor: text for anchor, text in report.HEADINGS.items() if anchor not in absent}
+    assert page.headings == list(wanted.values())
+    assert len(page.ids) == len(set(page.ids))
+    assert {target for target in page.targets if target.startswith("#")} <= {
+        f"#{name}" for name in page.ids
+    }
+    assert all(load.startswith(("data:", "#")) for load in page.loads)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"url\(\s*['\"]?(?!#)", text)
+    assert "@import" not in text
+    assert "<script" not in text
+    assert text.count('<svg role="img" aria-label="') == 17
+
+
+def test_every_table_is_a_rectangle(page: Page):
+    assert len(page.tables) == 16
+    for name in page.tables:
+        assert len(page.grid(name)) > 1
+
+
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+def test_table_holds_the_numbers_of_matrix_csv_and_marks_the_best(run, page, protocol):
+    matrix = pd.read_csv(run / "matrix.csv", dtype={"seed": str})
+    matrix = matrix[matrix["seed"] == "mean"].set_index(
+        ["protocol", "metric", "model", "condition"]
+    )
+    matrix = matrix.sort_index()
+    header, *rows = page.grid(f"scores-{protocol}")
+    assert header == ["trained on", "score", "full", "lower", "left"]
+    sources = {
+        "Accuracy": (protocol, "accuracy"),
+        "Accuracy, leak-free": ("leak-free", "accuracy"),
+        "Macro F1": (protocol, "macro_f1"),
+        "Weighted F1": (protocol, "weighted_f1"),
+        "Weighted AUC": (protocol, "weighted_auc"),
+    }
+    assert [row[:2] for row in rows] == [
+        [model, name] for model in ("full", "lower", "left") for name in sources
+    ]
+    for model, name, *cells in rows:
+        for hidden, cell in zip(header[2:], cells, strict=True):
+            wanted = matrix.loc[(*sources[name], model, hidden)]
+            value, low, high = map(float, re.findall(r"\d\.\d{3}", cell))
+            assert [value, low, high] == pytest.approx(
+                [wanted["value"], wanted["low"], wanted["high"]], abs=0.0005001
+            )
+    text = (run / "report.html").read_text(encoding="utf-8")
+    table = text[text.index(f'<table id="scores-{protocol}"') :]
+    table = table[: table.index("</table>")]
+    best = re.findall(r'<td class="best[^"]*">([\d.]+)', table)
+    highest = matrix.loc[(protocol, "accuracy"), "value"].groupby("condition").max()
+    assert {f"{value:.3f}" for value in highest} <= set(best)
+    assert len(best) >= 15
+
+
+def test_drop_table_is_full_minus_hidden(run: Path, page: Page):
+    matrix = pd.read_csv(run / "matrix.csv")
+    rows = matrix[
+        (matrix["protocol"] == "standard")
+        & (matrix["metric"] == "accuracy")
+        & (matrix["seed"] == "mean")
+    ]
+    values = rows.set_index(["model", "condition"])["value"]
+    header, *cells = page.grid("drop-accuracy")
+    for model, *drops in cells:
+        for hidden, drop in zip(header[1:], drops, strict=True):
+            wanted = values[model, "full"] - values[model, hidden]
+            assert float(drop.replace("−", "-")) == pytest.approx(wanted, abs=0.0005001)
+
+
+def test_our_numbers_stand_beside_the_originals(run: Path, page: Page):
+    original = published().set_index(["metric", "model", "condition"])["value"]
+    header, *rows = page.grid("original-macro_f1")
+    ours = pd.read_csv(run / "comparisons.csv").set_index(["metric", "model", "condition"])["ours"]
+    assert [row[:2] for row in rows] == [
+        [model, whose] for model in MODELS for whose in ("ours", "original")
+    ]
+    for model, whose, *cells in rows:
+        for hidden, cell in zip(header[2:], cells, strict=True):
+            key = ("macro_f1", model, hidden)
+            wanted = (ours if whose == "ours" else original)[key]
+            assert float(cell.split()[0]) == pytest.approx(wanted, abs=0.0005001)
+            if whose == "ours":
+                difference = float(cell.split()[1].replace("−", "-"))
+                assert difference == pytest.approx(wanted - original[key], abs=0.0005001)
+
+
+def test_confusions_add_up_and_agree_with_the_accuracy(run: Path):
+    counts = pd.read_csv(run / "confusions.csv")
+    one = counts.query("protocol == 'standard' and model == 'lower' and condition == 'lower'")
+    assert one["count"].sum() == 140
+    right = one.loc[one["true"] == one["predicted"], "count"].sum()
+    assert right == round(SKILL["lower"]["lower"] * 140)
+
+
+def test_words_agree_with_the_numbers(page: Page):
+    words = page.text_of("answer").replace("\N{NO-BREAK SPACE}", " ")
+    assert "labels 80.0 %" in words
+    assert "of 140 whole test faces" in words
+    assert "would give 14.3 %" in words
+    assert "lowest with the lower half hidden: 30.0 %" in words
+    assert "65.0 % instead of 30.0 % with the lower half hidden" in words
+    assert "On the 105 whole test faces without a near duplicate" in page.text_of("further")
+
+
+def test_flips_are_warned_of_where_they_were_used_only(page: Page):
+    said = page.text_of("warning")
+    assert "Trained with horizontal flips: left-seed0." in said
+    assert "full-seed0" not in said
+
+
+def test_what_was_done_is_told_and_escaped(run: Path):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "hemiface study a.toml --data &lt;b&gt;" in text
+    assert "data 12.3 s, models/full 2 h 03 min" in text
+    assert "python 3.11.7" in text
+    assert "learning_rate = 0.1" in text
+    assert "resnet50, imagenet stem, 1 channel, random weights" in text
+    assert "No environment.json" not in text
+
+
+def test_from_a_table_alone_other_conditions_one_generalist_two_seeds(tmp_path: Path):
+    table = simulate(
+        ("any",), ("full", "diagonal", "only-upper-left"), dataset="a<i>b", seeds=(0, 1)
+    )
+    write_predictions(table, tmp_path / "p.parquet")
+    made = report.build(tmp_path / "p.parquet", pictures=False)
+    page = Page(made.read_text(encoding="utf-8"))
+    assert made == tmp_path / "report.html"
+    assert not (tmp_path / "comparisons.csv").exists()
+    assert "Beside the original study" not in page.headings
+    assert "The whole configuration" not in page.headings
+    words = page.text_of("answer")
+    assert words.startswith("The model trained on every condition labels 80.0")
+    assert "all but the upper-left quarter" in words
+    assert "the upper-left and lower-right quarters" in words
+    assert "means over 2 trainings" in words
+    assert "is not recorded for any-seed0 and any-seed1" in page.text_of("warning")
+    assert page.grid("scores-standard")[0][2:] == ["full", "diagonal", "only-upper-left"]
+    assert "summed over 2 seeds" in page.text_of("")
+    assert "<i>b" not in made.read_text(encoding="utf-8")
+
+
+def test_undefined_scores_are_dashes(tmp_path: Path):
+    table = simulate(("full",), ("full", "upper"), dataset="phantom", labels=[3]).assign(
+        group="one"
+    )
+    write_run(tmp_path, table[table["split"] == "test"])
+    page = Page(report.build(tmp_path).read_text(encoding="utf-8"))
+    assert "scores-paper" not in page.tables
+    rows = {row[1]: row[2:] for row in page.grid("scores-standard")[1:]}
+    assert rows["Accuracy"] == ["0.800", "0.400"]
+    assert rows["Weighted AUC"] == ["–", "–"]
+    words = page.text_of("answer")
+    assert "[" not in words.replace("Brackets", "")
+    assert "rendered" in words
+    classes = page.grid("classes-robustness")
+    assert [row[2:] for row in classes if row[0] == "fear (0)" and row[1] == "Recall"] == [
+        ["–", "–"]
+    ]
+
+
+def test_pictures_are_shown_where_pixels_are_and_left_out_on_request(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    labels = np.resize(np.arange(7), 60)
+    images = Images.build(
+        rng.integers(0, 256, (60, 48, 48), dtype=np.uint8),
+        labels=np.array(EMOTIONS)[labels],
+        splits=["train"] * 20 + ["validation"] * 20 + ["test"] * 20,
+        dataset="phantom",
+        sources=[f"face {index}" for index in range(60)],
+    )
+    images.write(tmp_path)
+    scored = images.table[images.table["split"] != "train"].reset_index(drop=True)
+    table = simulate(("full",), ("full", "upper"), dataset="phantom", n=20)
+    scored = pd.concat([scored, scored], ignore_index=True)
+    for column in ("image", "split", "label", "group"):
+        table[column] = scored[column]
+    write_run(tmp_path, table[table["split"] == "test"])
+    made = report.build(tmp_path, tmp_path / "one")
+    shown = Page(made.read_text(encoding="utf-8"))
+    loads = [load for load in shown.loads if not load.startswith("#")]
+    assert len(loads) == 3
+    assert all(load.startswith("data:image/png;base64,") for load in loads)
+    bare = report.build(tmp_path, tmp_path / "two" / "page.html", pictures=False)
+    hidden = Page(bare.read_text(encoding="utf-8"))
+    assert all(load.startswith("#") for load in hidden.loads)
+    counts = {row[0]: row[-1] for row in shown.grid("table 0")}
+    assert counts == {"split": "all", "train": "20", "validation": "20", "test": "20"}
+    text = made.read_text(encoding="utf-8")
+    assert images.info["data_sha256"] in text
+    # A model alone is the best of nothing.
+    assert 'class="best' not in text
+    assert "No models/&lt;id&gt;/history.csv" in text
+    assert "No environment.json" in text
+    # What doesn't hold faces is the same, byte by byte, the second time.
+    again = [p for p in bare.parent.rglob("*.*") if p.is_file() and p.suffix != ".html"]
+    assert len(again) > 20
+    assert not (tmp_path / "two" / "figures" / "examples.png").exists()
+    for path in again:
+        assert (made.parent / path.relative_to(bare.parent)).read_bytes() == path.read_bytes()
+
+
+def test_what_can_not_be_reported_is_named(tmp_path: Path):
+    with pytest.raises(DamagedError, match="doesn't exist"):
+        report.build(tmp_path / "nothing.parquet")
+    table = simulate(("full",), ("full",))
+    with pytest.raises(UsageError, match="no image of the test split"):
+        compute(table[table["split"] == "validation"], StatisticsConfig(draws=5))
+    write_run(tmp_path, table)
+    (tmp_path / "environment.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DamagedError, match=r"environment\.json is not readable JSON"):
+        report.build(tmp_path)
+
+
+def a_matrix(values, half_width=0.02, model="full", protocol="standard"):
+    rows = [
+        (protocol, model, seed, hidden, "accuracy", v, v - half_width, v + half_width, 100, 0.0)
+        for hidden, v in values.items()
+        for seed in ("0", "mean")
+    ]
+    return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
+
+
+def say(matrix):
+    return " ".join(answer(matrix, protocol="standard", most_frequent=("happy", 0.25)))
+
+
+accuracies = st.floats(0.1, 0.95).map(lambda value: round(value, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.fixed_dictionaries(dict.fromkeys(("upper", "lower", "left", "right"), accuracies)),
+    half_width=st.sampled_from([0.005, 0.02, 0.1]),
+)
+def test_the_worst_condition_is_named_and_ties_are_admitted(values, half_width):
+    words = say(a_matrix({"full": 0.96, **values}, half_width))
+    worst = min(values, key=lambda name: values[name])
+    lowest = words[words.index("Its accuracy is lowest") :].split(" hidden")[0]
+    tied = {name for name in values if values[name] - half_width <= values[worst] + half_width}
+    assert {name for name in values if region(name) in lowest} == tied
+    assert ("can't be told apart" in words.split("Hiding")[0]) == (len(tied) > 1)
+    for match in re.finditer(
+        r"Hiding the (\w+) half \([^)]*\) costs it more than hiding the (\w+)", words
+    ):
+        assert values[match[2]] - values[match[1]] > 2 * half_width
+
+
+def test_specialists_that_gain_lose_or_make_no_difference_are_told_apart():
+    matrix = pd.concat(
+        [
+            a_matrix({"full": 0.7, "upper": 0.4, "lower": 0.3, "left": 0.5}),
+            a_matrix({"upper": 0.6}, model="upper"),
+            a_matrix({"lower": 0.2}, model="lower"),
+            a_matrix({"left": 0.51}, model="left"),
+        ]
+    )
+    words = say(matrix).replace("\N{NO-BREAK SPACE}", " ")
+    assert "raises accuracy there: 60.0 % instead of 40.0 % with the upper half hidden." in words
+    assert "lowers accuracy there: 20.0 % instead of 30.0 % with the lower half hidden." in words
+    assert "can be told apart: 51.0 % instead of 50.0 % with the left half hidden." in words
+    assert "trained for what is hidden, accuracy is lowest with the lower half hidden." in words
+
+
+def test_without_intervals_nothing_is_told_apart():
+    matrix = a_matrix({"full": 0.9, "upper": 0.2, "lower": 0.8}).assign(low=math.nan, high=math.nan)
+    words = say(matrix)
+    assert "can't be told apart" in words
+    assert "costs it more" not in words
+
+
+def test_the_original_is_counted_by_intervals():
+    rows = pd.DataFrame(
+        {
+            "metric": "accuracy",
+            "ours": [0.7, 0.5, 0.6, 0.6],
+            "low": [0.68, 0.48, 0.58, np.nan],
+            "high": [0.72, 0.52, 0.62, np.nan],
+            "original": [0.6, 0.6, 0.61, 0.1],
+        }
+    )
+    words = " ".join(further(a_matrix({"full": 0.7}), protocol="standard", comparisons=rows))
+    assert "Of the 3 accuracies" in words
+    assert "in 1, below in 1, and can't be told apart from it in 1" in words
+
+
+def test_overlap_is_symmetric_and_touching_counts():
+    from hemiface.report.words.scores import Score
+
+    one, touching, apart = (Score(v, v - 0.25, v + 0.25) for v in (0.25, 0.75, 1.0))
+    assert overlap(one, touching)
+    assert overlap(touching, one)
+    assert not overlap(one, apart)
+    assert not overlap(apart, one)
+
+
+def test_flips_are_not_suspected_where_they_were_off():
+    assert warnings([{"model": "a", "flips": False}], ["a"]) == []
+    assert "not recorded for b" in warnings([{"model": "a", "flips": False}], ["a", "b"])[0]

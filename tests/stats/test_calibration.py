@@ -1,0 +1,189 @@
+"""Temperatures: planted ones are found, scikit-learn agrees, test images are never fitted on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from builders import overconfident, overconfident_predictions
+from hemiface.errors import UsageError
+from hemiface.stats import calibration as c
+from hemiface.stats.metrics import METRICS
+from hemiface.tables import PROBABILITY_COLUMNS, check_predictions, label_indices, probabilities
+
+CELLS = {
+    ("full-seed0", "full"): 1.5,
+    ("full-seed0", "upper"): 3.0,
+    ("any-seed0", "full"): 0.6,
+    ("any-seed0", "upper"): 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return overconfident_predictions(CELLS)
+
+
+@pytest.fixture(scope="module")
+def fitted(table) -> pd.DataFrame:
+    return c.fit_temperatures(table)
+
+
+class TestScale:
+    @settings(max_examples=30)
+    @given(seed=st.integers(0, 2**32 - 1), temperature=st.floats(0.2, 10))
+    def test_it_is_the_softmax_of_divided_logits(self, seed, temperature):
+        logits = np.random.default_rng(seed).normal(0, 3, (20, 7))
+        found = c.scale(softmax(logits, axis=1), temperature)
+        np.testing.assert_allclose(found, softmax(logits / temperature, axis=1), atol=1e-12)
+        np.testing.assert_array_equal(found.argmax(axis=1), logits.argmax(axis=1))
+
+    def test_dividing_probabilities_is_something_else(self):
+        p = np.array([[0.7, 0.2, 0.1]])
+        assert abs(c.scale(p, 2.0) - softmax(p / 2.0, axis=1)).max() > 0.1
+        np.testing.assert_allclose(c.scale(p, 1.0), p)
+
+    def test_zeros_stay_finite(self):
+        found = c.scale(np.array([[1.0, 0.0, 0.0]]), 5.0)
+        assert np.isfinite(found).all()
+        assert found.sum() == pytest.approx(1)
+
+    def test_one_temperature_per_row(self):
+        p, _ = overconfident(4, 1.0)
+        found = c.scale(p, [1.0, 2.0, 3.0, 0.5])
+        for row, temperature in enumerate([1.0, 2.0, 3.0, 0.5]):
+            np.testing.assert_allclose(found[row], c.scale(p[[row]], temperature)[0])
+
+
+class TestFit:
+    @pytest.mark.parametrize("planted", [0.5, 1.0, 2.5])
+    def test_the_planted_temperature_is_found(self, planted):
+        temperature, reason = c.fit_temperature(*overconfident(20_000, planted))
+        assert temperature == pytest.approx(planted, rel=0.04)
+        assert reason == ""
+
+    def test_scikit_learn_fits_the_same(self):
+        pytest.importorskip("sklearn", "1.8", reason="scikit-learn fits temperatures since 1.8")
+        # A classifier whose decision function is known: logits go in as features.
+        random = np.random.default_rng(3)
+        x = random.normal(0, 1, (800, 7))
+        y = (softmax(x, axis=1).cumsum(axis=1) < random.random((800, 1))).sum(axis=1)
+        base = LogisticRegression().fit(x, y)
+        base.coef_, base.intercept_ = 4 * np.eye(7), np.zeros(7)
+        theirs = CalibratedClassifierCV(FrozenEstimator(base), method="temperature").fit(x, y)
+        temperature, _ = c.fit_temperature(softmax(4 * x, axis=1), y)
+        ours = c.scale(softmax(4 * x, axis=1), temperature)
+        np.testing.assert_allclose(ours, theirs.predict_proba(x), atol=2e-4)
+
+    def test_it_minimises_log_loss_and_not_the_calibration_error(self):
+        p, labels = overconfident(400, 2.0, seed=5)
+        temperature, _ = c.fit_temperature(p, labels)
+        grid = np.geomspace(0.5, 8, 200)
+        losses = [METRICS["log_loss"].function(c.scale(p, t), labels, None) for t in grid]
+        errors = [METRICS["ece"].function(c.scale(p, t), labels, None) for t in grid]
+        step = grid[1] / grid[0]
+        assert 1 / step < temperature / grid[int(np.argmin(losses))] < step
+        assert not 1 / step < temperature / grid[int(np.argmin(errors))] < step
+
+    def test_no_minimum_is_said(self):
+        p, _ = overconfident(50, 1.0)
+        temperature, reason = c.fit_temperature(p, p.argmax(axis=1))
+        assert temperature == pytest.approx(0.05, rel=0.01)
+        assert reason.startswith("no minimum inside the range")
+
+
+class TestTable:
+    def test_only_validation_images_are_used(self, table, fitted):
+        test = table["split"] == "test"
+        columns = list(PROBABILITY_COLUMNS)
+        spoilt = table.copy()
+        spoilt.loc[test, columns] = spoilt.loc[test, columns].to_numpy()[:, ::-1]
+        pd.testing.assert_frame_equal(c.fit_temperatures(spoilt), fitted)
+        assert fitted["n"].tolist() == [1200, 600, 600] * 2
+
+    @pytest.mark.parametrize("split", ["test", "train"])
+    def test_other_splits_are_refused(self, table, split):
+        other = table[table["split"] == "test"].assign(split=split)
+        with pytest.raises(UsageError, match="fitted on validation images and there are none"):
+            c.fit_temperatures(other)
+
+    def test_pooled_and_by_visibility(self, table, fitted):
+        at = fitted.set_index(["model", "condition"])["temperature"]
+        for cell, planted in CELLS.items():
+            assert at[cell] == pytest.approx(planted, rel=0.2)
+        assert at["full-seed0", "full"] < at["full-seed0", "pooled"] < at["full-seed0", "upper"]
+        assert (fitted["loss_after"] <= fitted["loss_before"] + 1e-9).all()
+        shuffled = c.fit_temperatures(table.sample(frac=1, random_state=0))
+        again = shuffled.set_index(["model", "condition"])["temperature"]
+        np.testing.assert_allclose(again[at.index], at, rtol=1e-5)
+
+    @pytest.mark.parametrize("calibration", ["pooled", "by visibility"])
+    def test_applied_row_by_row(self, table, fitted, calibration):
+        shuffled = table.sample(frac=1, random_state=2)
+        scaled = c.apply_temperatures(shuffled, fitted, calibration)
+        check_predictions(scaled)
+        at = fitted.set_index(["model", "condition"])["temperature"]
+        keys = shuffled["condition"] if calibration == "by visibility" else ["pooled"] * len(table)
+        each = [at[cell] for cell in zip(shuffled["model"], keys, strict=True)]
+        np.testing.assert_allclose(
+            probabilities(scaled), c.scale(probabilities(shuffled), each), atol=1e-6
+        )
+        rest = [name for name in table if name not in PROBABILITY_COLUMNS]
+        pd.testing.assert_frame_equal(scaled[rest], shuffled[rest])
+        assert (
+            probabilities(scaled).argmax(axis=1) == probabilities(shuffled).argmax(axis=1)
+        ).all()
+
+    def test_none_changes_nothing_and_an_unknown_condition_takes_the_pooled(self, table, fitted):
+        pd.testing.assert_frame_equal(c.apply_temperatures(table, fitted, "none"), table)
+        pooled = c.temperature_of(fitted, "full-seed0", "pooled")
+        assert c.temperature_of(fitted, "full-seed0", "left") == pooled
+        with pytest.raises(UsageError, match="No temperature was fitted for model nobody"):
+            c.temperature_of(fitted, "nobody", "full")
+        with pytest.raises(UsageError, match="Calibration 'isotonic' is unknown"):
+            c.temperature_of(fitted, "full-seed0", "full", "isotonic")
+
+
+class TestScores:
+    def test_before_and_after_on_test_images(self, table, fitted):
+        found = c.calibration_scores(table, fitted, draws=100)
+        assert len(found) == 4 * 3 * 3
+        assert set(found["n"]) == {600}
+        at = found.set_index(["model", "condition", "calibration", "metric"])
+        test = table[table["split"] == "test"]
+        for model, condition in CELLS:
+            cell = test[(test["model"] == model) & (test["condition"] == condition)]
+            name = model.removesuffix("-seed0")
+            for calibration in c.CALIBRATIONS:
+                temperature = c.temperature_of(fitted, model, condition, calibration)
+                p = c.scale(probabilities(cell), temperature)
+                for metric in c.CALIBRATION_METRICS:
+                    row = at.loc[(name, condition, calibration, metric)]
+                    expected = METRICS[metric].function(p, label_indices(cell), None)
+                    assert row["value"] == pytest.approx(expected, abs=1e-9)
+                    assert row["temperature"] == temperature
+                    assert row["low"] < row["high"]
+        # Overconfident by three: most of the error goes, and only by visibility.
+        value = {key[2:]: at["value"][key] for key in at.index if key[:2] == ("full", "upper")}
+        assert value["by visibility", "ece"] < value["none", "ece"] / 3
+        assert value["by visibility", "log_loss"] < value["pooled", "log_loss"]
+
+    def test_reliability_of_every_cell(self, table, fitted):
+        found = c.reliability_table(table, fitted)
+        assert len(found) == 4 * 3 * 15
+        keys = ["model", "seed", "condition", "calibration"]
+        assert list(found.columns) == [*keys, "low", "high", "confidence", "accuracy", "count"]
+        assert set(found.groupby(keys)["count"].sum()) == {600}
+        scores = c.calibration_scores(table, fitted, metrics=["ece"], draws=5).set_index(keys)
+        gaps = (found["accuracy"] - found["confidence"]).abs() * found["count"] / 600
+        ece = gaps.groupby([found[key] for key in keys]).sum()
+        np.testing.assert_allclose(ece, scores["value"].reindex(ece.index), atol=1e-9)
+
+    def test_validation_images_are_not_scored(self, table, fitted):
+        with pytest.raises(UsageError, match="Protocol paper scores validation images"):
+            c.calibration_scores(table, fitted, protocol="paper")

@@ -1,0 +1,185 @@
+"""Draws turned into inference: against t tests, theory and simulation, with and without seeds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from builders import tiny_predictions
+from hemiface.errors import UsageError
+from hemiface.stats import inference as paired
+from hemiface.stats.matrix import sample_and_draws
+from hemiface.stats.metrics import model_names
+
+
+def mean_draws(values: np.ndarray, draws: int = 500, seed: int = 0) -> np.ndarray:
+    """[..., 1 + draws]: bootstrap means of values [..., groups], the sample itself first."""
+    groups = values.shape[-1]
+    return values @ sample_and_draws(groups, draws, seed).astype(float) / groups
+
+
+class TestOneSeed:
+    def test_it_is_the_paired_t_test_over_groups(self):
+        d = np.random.default_rng(0).normal(0.25, 1, 80)
+        one = paired.infer([mean_draws(d, 8000)[None, None]], 80, seed=0, margin=0.3)
+        expected = stats.ttest_1samp(d, 0)
+        assert one.value[0] == pytest.approx(d.mean())
+        assert one.df[0] == expected.df == 79
+        assert one.se[0] == pytest.approx(d.std(ddof=1) / np.sqrt(80), rel=0.04)
+        assert one.p[0] == pytest.approx(expected.pvalue, rel=0.25)
+        ci = expected.confidence_interval()
+        assert [one.low[0], one.high[0]] == pytest.approx([ci.low, ci.high], abs=0.03)
+        assert one.method == "95% percentile interval, 8000 draws of 80 groups"
+
+    def test_a_small_p_is_not_cut_off_at_the_number_of_draws(self):
+        d = np.random.default_rng(1).normal(1, 1, 200)
+        one = paired.infer([mean_draws(d, 200)[None, None]], 200, seed=0)
+        # The share of draws beyond 0 can't be below 2 / 201.
+        assert one.p[0] < 1e-20
+
+    def test_false_alarms_are_at_the_level(self):
+        random = np.random.default_rng(2)
+        d = random.choice([-1.0, 0, 0, 1], (400, 50))
+        one = paired.infer([mean_draws(d, 200)[:, None]], 50, seed=0)
+        # Binomial(400, .05): standard deviation .011.
+        assert 0.02 < (one.p < 0.05).mean() < 0.085
+        covered = (one.low <= 0) & (one.high >= 0)
+        assert 0.91 < covered.mean() < 0.98
+
+    def test_nothing_varies(self):
+        flat = np.full((3, 1, 101), [[[0.0]], [[0.25]], [[0.25]]])
+        flat[2, 0, 1:] += np.random.default_rng(0).choice([-1e-17, 1e-17], 100)
+        one = paired.infer([flat], 9, seed=0)
+        assert one.reason.tolist() == ["nothing varies between the draws"] * 3
+        assert one.p[0] == 1
+        assert np.isnan(one.p[1:]).all()
+        assert np.isnan(one.p_equivalence).all()
+
+    def test_undefined_draws(self):
+        draws = mean_draws(np.random.default_rng(0).normal(size=(3, 40)), 100)[:, None]
+        draws[0, 0, 1:4] = np.nan
+        draws[1, 0, 1:21] = np.nan
+        draws[2] = np.nan
+        one = paired.infer([draws], 40, seed=0)
+        assert one.reason.tolist() == ["", "undefined in 20 of 100 draws", "undefined"]
+        for column in (one.low, one.high, one.se, one.p, one.p_equivalence):
+            assert np.isfinite(column).tolist() == [True, False, False]
+        single = paired.infer([draws], 1, seed=0)
+        assert set(single.reason) == {"fewer than two groups to resample"}
+        assert np.isnan(single.p).all()
+
+
+class TestSeveralSeeds:
+    @staticmethod
+    def made(trials: int, seeds: int, groups: int, between: float) -> np.ndarray:
+        """[trials, seeds, groups] of true mean 0: what seeds add, and what images add."""
+        random = np.random.default_rng(5)
+        network = random.normal(0, between, (trials, seeds, 1))
+        image = random.normal(0, 1, (trials, 1, groups))
+        return network + image + random.normal(0, 1, (trials, seeds, groups))
+
+    def test_intervals_cover_although_seeds_are_few(self):
+        values = self.made(300, 3, 60, between=0.5)
+        draws = mean_draws(values, 200)
+        one = paired.infer([draws], 60, seed=0)
+        covered = ((one.low <= 0) & (one.high >= 0)).mean()
+        # Neighbours: groups alone, and quantiles of two-level draws, pretend to know the seeds.
+        groups_only = paired.infer([draws.mean(axis=1, keepdims=True)], 60, seed=0)
+        narrow = ((groups_only.low <= 0) & (groups_only.high >= 0)).mean()
+        weights = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, 200).T / 3
+        two_level = (draws[..., 1:] * weights).sum(axis=1)
+        low, high = np.quantile(two_level, [0.025, 0.975], axis=1)
+        quantiles = ((low <= 0) & (high >= 0)).mean()
+        assert 0.91 < covered <= 0.995
+        assert narrow < 0.75
+        assert quantiles < 0.86
+        assert one.method.endswith("200 draws of 60 groups x 3 seeds")
+
+    def test_standard_error_is_that_of_both_sources(self):
+        values = self.made(400, 4, 60, between=0.5)
+        one = paired.infer([mean_draws(values, 300)], 60, seed=0)
+        # Var of the mean: .25 / 4 (seeds) + 1 / 60 (images) + 1 / 240 (both).
+        truth = 0.25 / 4 + 1 / 60 + 1 / 240
+        assert (one.value**2).mean() == pytest.approx(truth, rel=0.2)
+        assert (one.se**2).mean() == pytest.approx(truth, rel=0.12)
+
+    def test_degrees_of_freedom_are_few_where_seeds_decide_and_many_where_images_do(self):
+        by_seeds = self.made(20, 3, 60, between=5)
+        by_images = self.made(20, 3, 60, between=0)
+        few = paired.infer([mean_draws(by_seeds)], 60, seed=0).df
+        many = paired.infer([mean_draws(by_images)], 60, seed=0).df
+        assert np.median(few) == pytest.approx(2, abs=0.2)
+        assert np.median(many) > 20
+
+    def test_unpaired_seeds_are_drawn_apart(self):
+        a = self.made(1, 4, 60, between=1)
+        # Four networks that differ from the others by nothing but .3: paired, that is certain.
+        b = a - 0.3
+        paired_one = paired.infer([mean_draws(a) - mean_draws(b)], 60, seed=0)
+        apart = paired.infer([mean_draws(a), -mean_draws(b)], 60, seed=0)
+        assert paired_one.value[0] == pytest.approx(apart.value[0]) == pytest.approx(0.3)
+        assert paired_one.se[0] < 1e-12
+        # Welch: two independent means of four seeds each.
+        spread = a.mean(axis=2)[0].std(ddof=1) * np.sqrt(2 / 4)
+        assert apart.se[0] == pytest.approx(spread, rel=0.12)
+
+    def test_the_same_call_gives_the_same(self):
+        draws = mean_draws(self.made(2, 3, 20, 1), 50)
+        one, two = (paired.infer([draws], 20, seed=4) for _ in range(2))
+        np.testing.assert_array_equal(one.high, two.high)
+        assert (paired.infer([draws], 20, seed=5).se != one.se).all()
+
+
+class TestAlignment:
+    def test_rows_of_every_cell_are_the_same_images_in_any_order(self):
+        table = tiny_predictions(9).sample(frac=1, random_state=1).reset_index(drop=True)
+        aligned = paired.align(table)
+        images = table["image"].to_numpy()[aligned.rows]
+        assert (images == images[0]).all()
+        for (model, condition), rows in zip(aligned.cells, aligned.rows, strict=True):
+            assert set(table["model"].iloc[rows]) == {model}
+            assert set(table["condition"].iloc[rows]) == {condition}
+            assert aligned.at(model, condition).tolist() == rows.tolist()
+        first = table.iloc[aligned.rows[0]]
+        assert aligned.group_count == table["group"].nunique() == 5
+        assert (pd_codes(first["group"]) == aligned.groups).all()
+
+    def test_other_images_are_refused(self):
+        table = tiny_predictions(6)
+        with pytest.raises(UsageError, match="must hold the same images"):
+            paired.align(table.drop(index=3))
+
+    def test_a_protocol_without_images_says_what_to_do(self):
+        with pytest.raises(UsageError, match="no image of protocol paper; evaluate with"):
+            paired.select(tiny_predictions(), "paper")
+
+
+def pd_codes(groups) -> np.ndarray:
+    known = sorted(set(groups))
+    return np.array([known.index(one) for one in groups])
+
+
+class TestRuns:
+    def named(self, *ids: str):
+        table = tiny_predictions(2)
+        cells = [table.iloc[:2].assign(model=one) for one in ids]
+        return model_names(pd.concat(cells))
+
+    def test_seeds_then_their_mean(self):
+        names = self.named("full-seed1", "full-seed0", "upper-seed0")
+        assert paired.runs_of(names, ["full"]) == [
+            ("0", ("full-seed0",)),
+            ("1", ("full-seed1",)),
+            ("mean", ("full-seed0", "full-seed1")),
+        ]
+        assert paired.runs_of(names, ["upper"]) == [("0", ("upper-seed0",))]
+        assert paired.paired_members(names, "full", "upper") == [
+            ("0", ["full-seed0"], ["upper-seed0"], True),
+            ("mean", ["full-seed0", "full-seed1"], ["upper-seed0"], False),
+        ]
+
+    def test_no_seed_in_common(self):
+        names = self.named("full-seed1", "upper-seed0")
+        assert paired.paired_members(names, "full", "upper") == [
+            ("mean", ["full-seed1"], ["upper-seed0"], False)
+        ]

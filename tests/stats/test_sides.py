@@ -1,0 +1,233 @@
+"""Sides: planted asymmetries of faces and of networks are told apart, and named rightly."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from builders import answers, scored_predictions
+from hemiface.errors import UsageError
+from hemiface.stats.sides import LATERALITY_COLUMNS, has_sides, laterality
+from hemiface.tables import EMOTIONS
+
+N = 1400
+LABELS = np.arange(N) % 7
+HAPPY = EMOTIONS.index("happy")
+SIDES = ("left", "right")
+
+
+def described(table: pd.DataFrame, **info: object) -> pd.DataFrame:
+    models = [
+        {"model": one, "name": one.split("-")[0], "seed": int(one[-1]), "flips": False,
+         "conditions": ["full"]}
+        for one in table["model"].unique()
+    ]  # fmt: skip
+    table.attrs["hemiface"] = {"models": models, **info}
+    return table
+
+
+def side_table(
+    left: float, right: float, *, only: int | None = None, seed: int = 0, model: str = "full-seed0",
+    mirrored: bool = False, swap: bool = False, keys: tuple[str, str] = ("left", "right"),
+) -> pd.DataFrame:  # fmt: skip
+    """Accuracy `left` with the left hidden, `right` with the right hidden (`only` one emotion).
+
+    With `swap` the two change places, as mirroring does to faces.
+    """
+    random = np.random.default_rng(seed)
+    draw = random.random(N)
+    outcomes = {}
+    for key, share in zip(keys, (right, left) if swap else (left, right), strict=True):
+        shares = np.where(only == LABELS, share, 0.5) if only is not None else np.full(N, share)
+        outcomes[model, key] = answers(LABELS, draw + 0.1 * random.random(N) - 0.05 < shares)
+    return described(scored_predictions(outcomes, LABELS), mirrored=mirrored)
+
+
+def row(found: pd.DataFrame, part: str = "as shown", emotion: str = "all", measure="accuracy"):
+    one = found[
+        (found["part"] == part) & (found["emotion"] == emotion) & (found["measure"] == measure)
+    ]
+    assert len(one) == 1
+    return one.iloc[0]
+
+
+class TestAsShown:
+    def test_the_side_that_is_missed_more_carries_more(self):
+        # Hiding the left costs more: the left of the picture carries more, the person's right.
+        found = laterality(side_table(0.5, 0.7), draws=300)
+        one = row(found)
+        assert one["difference"] == pytest.approx(-0.2, abs=0.03)
+        assert (one["verdict"], one["image_side"], one["person_side"]) == (
+            "left carries more", "left", "right",
+        )  # fmt: skip
+        assert one["difference"] == one["value_left_hidden"] - one["value_right_hidden"]
+        assert list(found.columns) == list(LATERALITY_COLUMNS)
+        assert set(found["warning"]) == {""}
+
+    def test_difference_and_p_are_those_of_a_paired_test(self):
+        table = side_table(0.55, 0.6)
+        one = row(laterality(table, draws=3000))
+        right = {}
+        for key in ("left", "right"):
+            cell = table[table["condition"] == key]
+            p = cell[[f"p_{emotion}" for emotion in EMOTIONS]].to_numpy()
+            right[key] = (p.argmax(axis=1) == LABELS).astype(float)
+        expected = stats.ttest_rel(right["left"], right["right"])
+        assert one["difference"] == pytest.approx(right["left"].mean() - right["right"].mean())
+        assert one["difference"] / one["se"] == pytest.approx(expected.statistic, rel=0.05)
+        # Unpaired the same difference would have a far smaller statistic.
+        apart = stats.ttest_ind(right["left"], right["right"]).statistic
+        assert abs(one["difference"] / one["se"]) > 1.5 * abs(apart)
+
+    def test_only_the_emotion_that_differs(self):
+        found = laterality(side_table(0.4, 0.7, only=HAPPY), draws=300)
+        rows = found[(found["measure"] == "accuracy") & (found["emotion"] != "all")]
+        sure = rows[rows["p_holm"] < 0.001]
+        assert sure["emotion"].tolist() == ["happy"]
+        assert sure["n"].tolist() == [200]
+        assert rows["emotion"].tolist() == list(EMOTIONS)
+
+    def test_probability_is_the_mean_given_to_the_truth(self):
+        table = side_table(0.5, 0.7)
+        one = row(laterality(table, draws=50), measure="probability")
+        # Right answers get .7, wrong ones .05.
+        hits = row(laterality(table, draws=50))["difference"]
+        assert one["difference"] == pytest.approx(hits * 0.65)
+
+    def test_alike_needs_evidence(self):
+        same = side_table(0.6, 0.6)
+        assert row(laterality(same, draws=300))["verdict"] == "alike"
+        strict = laterality(same, draws=300, margin=0.001)
+        assert row(strict)["verdict"] == "undecided"
+        assert set(strict["margin"]) == {0.001}
+        small = laterality(side_table(0.6, 0.65), draws=300, margin=0.15)
+        assert row(small)["verdict"] == "left carries more, by less than the margin"
+
+
+class TestMirrorControl:
+    def test_what_faces_carry_changes_sides_in_the_mirror(self):
+        # A side-blind network on faces whose left half says more.
+        plain = side_table(0.5, 0.7)
+        flipped = side_table(0.5, 0.7, swap=True, mirrored=True)
+        found = laterality(plain, flipped, draws=300)
+        assert set(found["part"]) == {"as shown", "mirrored", "face", "network"}
+        assert row(found, "mirrored")["verdict"] == "right carries more"
+        face = row(found, "face")
+        assert face["difference"] == pytest.approx(-0.2, abs=0.03)
+        assert (face["image_side"], face["person_side"]) == ("left", "right")
+        assert row(found, "network")["verdict"] == "alike"
+
+    def test_what_the_network_prefers_stays(self):
+        plain = side_table(0.5, 0.7)
+        flipped = side_table(0.5, 0.7, mirrored=True, seed=1)
+        found = laterality(plain, flipped, draws=300)
+        network = row(found, "network")
+        assert network["difference"] == pytest.approx(-0.2, abs=0.03)
+        assert (network["image_side"], network["person_side"]) == ("left", "")
+        assert row(found, "face")["image_side"] == ""
+        # In a mirrored picture the left is the person's left.
+        assert row(found, "mirrored")["person_side"] == "left"
+
+    def test_halves_of_the_sum_and_the_difference(self):
+        found = laterality(
+            side_table(0.5, 0.7), side_table(0.65, 0.6, mirrored=True, seed=3), draws=50
+        )
+        values = {part: row(found, part)["difference"] for part in set(found["part"])}
+        d, m = values["as shown"], values["mirrored"]
+        assert values["face"] == pytest.approx((d - m) / 2)
+        assert values["network"] == pytest.approx((d + m) / 2)
+        assert found[found["part"] == "face"]["value_left_hidden"].isna().all()
+
+    def test_the_control_may_have_fewer_conditions(self):
+        plain = side_table(0.5, 0.7)
+        more = plain.assign(condition=plain["condition"].replace("left", "upper-left"))
+        more["condition"] = more["condition"].replace("right", "upper-right")
+        both = pd.concat([plain, more], ignore_index=True)
+        both.attrs = plain.attrs
+        control = side_table(0.5, 0.7, mirrored=True, swap=True)
+        pd.testing.assert_frame_equal(laterality(both, control), laterality(plain, control))
+        assert set(laterality(both)["left_hidden"]) == {"left", "upper-left"}
+
+    def test_the_control_must_be_one(self):
+        plain = side_table(0.5, 0.7)
+        with pytest.raises(UsageError, match="needs predictions of mirrored pictures"):
+            laterality(plain, side_table(0.5, 0.7))
+        with pytest.raises(UsageError, match="of mirrored pictures; they serve as a control only"):
+            laterality(side_table(0.5, 0.7, mirrored=True))
+        short = side_table(0.5, 0.7, mirrored=True)
+        less = short[short["image"] < f"{700:016x}"]
+        with pytest.raises(UsageError, match="lack models, conditions or images"):
+            laterality(plain, less)
+
+    def test_the_control_needs_only_what_is_compared(self):
+        # What a specialist of one side does under the other is compared with nothing.
+        def study(mirrored: bool) -> list[pd.DataFrame]:
+            return [
+                side_table(share, share, model=f"{name}-seed0", mirrored=mirrored, swap=mirrored)
+                for name, share in (("left", 0.6), ("right", 0.3))
+            ]
+
+        def whole(parts: list[pd.DataFrame], mirrored: bool) -> pd.DataFrame:
+            return described(pd.concat(parts, ignore_index=True), mirrored=mirrored)
+
+        plain, control = whole(study(False), False), study(True)
+        home = [one[one["condition"] == name] for one, name in zip(control, SIDES, strict=True)]
+        found = laterality(plain, whole(home, True))
+        pd.testing.assert_frame_equal(found, laterality(plain, whole(control, True)))
+        assert set(found["model"]) == {"left and right"}
+        with pytest.raises(UsageError, match="lack models, conditions or images"):
+            laterality(
+                plain, whole([control[0], control[1][control[1]["condition"] == "left"]], True)
+            )
+
+
+class TestWhatIsCompared:
+    def test_a_specialist_is_compared_with_its_mirror_image(self):
+        parts = [
+            side_table(
+                share, share + 0.1 * (name == "right"), seed=seed, model=f"{name}-seed{seed}"
+            )
+            for name, share in (("left", 0.6), ("right", 0.3), ("any", 0.5))
+            for seed in (0, 1)
+        ]
+        table = described(pd.concat(parts, ignore_index=True))
+        found = laterality(table, draws=100)
+        kinds = found[["question", "model", "seed"]].drop_duplicates().to_numpy().tolist()
+        pair = "left and right"
+        assert kinds == [
+            *(["available information", "any", seed] for seed in ("0", "1", "mean")),
+            *(["available information", pair, seed] for seed in ("0", "1", "mean")),
+        ]
+        one = row(found[(found["model"] == pair) & (found["seed"] == "0")])
+        # `left` with the left hidden against `right` with the right hidden: .6 and .4.
+        assert one["value_left_hidden"] == pytest.approx(0.6, abs=0.03)
+        assert one["value_right_hidden"] == pytest.approx(0.4, abs=0.03)
+        averaged = row(found[(found["model"] == pair) & (found["seed"] == "mean")])
+        assert "x 2 seeds" in averaged["method"]
+
+    def test_every_mirrored_pair_in_the_right_direction(self):
+        keys = ("only-upper-left", "only-upper-right")
+        table = side_table(0.5, 0.7, keys=keys)
+        assert has_sides(table)
+        one = row(laterality(table, draws=100))
+        # Hidden left means more of the left hidden: only the upper RIGHT is visible.
+        assert (one["left_hidden"], one["right_hidden"]) == keys[::-1]
+        assert one["image_side"] == "right"
+
+    @pytest.mark.parametrize("keys", [("left", "upper"), ("diagonal", "antidiagonal")])
+    def test_conditions_without_sides(self, keys):
+        table = side_table(0.5, 0.7, keys=keys)
+        assert not has_sides(table)
+        with pytest.raises(UsageError, match="No two conditions mirror each other"):
+            laterality(table)
+
+    def test_warnings(self):
+        table = side_table(0.5, 0.7)
+        table.attrs["hemiface"]["models"][0]["flips"] = True
+        assert set(laterality(table, draws=5)["warning"]) == {
+            "trained with flips: this network learned both sides as one"
+        }
+        table.attrs["hemiface"]["models"] = []
+        assert laterality(table, draws=5)["warning"].str.startswith("not known whether").all()
+        table.attrs["hemiface"]["flip"] = True
+        assert laterality(table, draws=5)["warning"].str.startswith("evaluated with the mir").all()

@@ -1,0 +1,128 @@
+"""Drawn occluders: what they cover is what changes, where it should be, the same for one seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemiface.data import phantom
+from hemiface.errors import UsageError
+from hemiface.models.visible_tiles import USUAL_REGIONS
+from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
+from hemiface.visibility.occluders import HELD_OUT, KINDS, NOTHING, SEEN, wear
+from hemiface.visibility.occluders.canvas import FACE
+from hemiface.vision.finding.alignment import FRAME
+
+FACES = phantom.render(np.arange(24) % 7, seed=3)
+
+
+def mean_cover(kind: str) -> dict[str, float]:
+    """The mean share of each region that 24 drawings of a kind cover."""
+    _, masks = wear(FACES, [kind] * len(FACES), np.arange(len(FACES)))
+    return {region: float(masks[:, mask].mean()) for region, mask in USUAL_REGIONS.items()}
+
+
+class TestWear:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_mask_says_what_changed(self, kind):
+        covered, masks = wear(FACES, [kind] * len(FACES), np.arange(len(FACES)))
+        assert (covered[~masks] == FACES[~masks]).all()
+        # A covered pixel may happen to have the grey of what covers it.
+        assert (covered[masks] != FACES[masks]).mean() > 0.8
+        shares = masks.mean(axis=(1, 2))
+        assert shares.min() > 0.01
+        assert shares.max() < 0.95
+
+    @settings(max_examples=25)
+    @given(st.sampled_from(list(KINDS)), st.integers(0, 2**63))
+    def test_one_seed_one_picture_whatever_is_beside_it(self, kind, seed):
+        alone = wear(FACES[:1], [kind], [seed])
+        beside = wear(FACES[[5, 0]], ["mask", kind], [7, seed])
+        for one, other in zip(alone, beside, strict=True):
+            assert np.array_equal(one[0], other[1])
+        assert not np.array_equal(alone[0], wear(FACES[:1], [kind], [seed ^ 1])[0])
+
+    def test_black_faces_stay_black_beside_the_occluder(self):
+        black = np.zeros((1, 48, 48), dtype=np.uint8)
+        covered, mask = wear(black, ["mask"], [0])
+        assert covered[~mask].max() == 0
+        assert covered[mask].max() > 0
+
+    def test_nothing_changes_nothing(self):
+        covered, masks = wear(FACES[:2], [NOTHING, NOTHING], [0, 1])
+        assert np.array_equal(covered, FACES[:2])
+        assert not masks.any()
+
+    @pytest.mark.parametrize(
+        ("kind", "region", "least"),
+        [
+            ("mask", "mouth", 0.9), ("scarf", "mouth", 0.8), ("sunglasses", "eyes", 0.8),
+            ("headset", "eyes", 0.85), ("cup", "mouth", 0.7), ("microphone", "mouth", 0.3),
+            ("patch", "eyes", 0.3),
+        ],
+    )  # fmt: skip
+    def test_where_things_are_worn(self, kind, region, least):
+        assert mean_cover(kind)[region] > least
+
+    @pytest.mark.parametrize(
+        ("kind", "region"),
+        [("mask", "eyes"), ("scarf", "eyes"), ("sunglasses", "mouth"), ("headset", "mouth"),
+         ("cup", "eyes"), ("microphone", "eyes"), ("patch", "mouth")],
+    )  # fmt: skip
+    def test_what_they_leave_free(self, kind, region):
+        assert mean_cover(kind)[region] < 0.05
+
+    def test_hair_hides_above_and_halves_halves(self):
+        hair = mean_cover("hair")
+        assert hair["upper"] > hair["lower"] + 0.2
+        _, masks = wear(FACES, ["half"] * len(FACES), np.arange(len(FACES)))
+        exact = [(mask == USUAL_REGIONS[half]).all() for mask in masks for half in
+                 ("upper", "lower", "left", "right")]  # fmt: skip
+        assert any(exact)
+
+    def test_faces_lie_as_in_the_networks_frame(self):
+        assert np.allclose(FRAME[:3], [FACE["left_eye"], FACE["right_eye"], FACE["nose"]])
+        assert np.allclose(FRAME[3:].mean(axis=0), FACE["mouth"])
+
+    def test_held_out_kinds_are_not_seen(self):
+        assert not set(SEEN) & set(HELD_OUT)
+        assert set(SEEN) | set(HELD_OUT) == set(KINDS)
+
+    def test_wrong_use(self):
+        with pytest.raises(UsageError, match="unknown"):
+            wear(FACES[:1], ["beard"], [0])
+        with pytest.raises(UsageError, match="one seed per face"):
+            wear(FACES[:2], ["mask", "mask"], [0])
+        with pytest.raises(UsageError, match="uint8"):
+            wear(FACES[:1].astype(float), ["mask"], [0])  # type: ignore[arg-type]
+
+
+class TestExamples:
+    def test_training_examples_can_be_repeated(self):
+        index = np.arange(len(FACES))
+        first, again = (
+            examples(FACES, index, Covering(), np.random.default_rng(5)) for _ in range(2)
+        )
+        assert np.array_equal(first[0], again[0])
+        assert np.array_equal(first[1], again[1])
+        hidden = 1 - first[1].mean(axis=(1, 2))
+        assert (hidden == 0).any()
+        assert (hidden > 0.1).any()
+
+    def test_without_occluders_all_is_visible(self):
+        bare = Covering(nothing=1, second=0)
+        faces, tiles = examples(FACES, np.arange(8), bare, np.random.default_rng(0))
+        assert (tiles == 1).all()
+        assert not np.array_equal(faces, FACES[:8])  # moved, swapped, worsened
+
+    def test_fixed_examples_follow_the_id(self):
+        ids = [f"face-{i}" for i in range(len(FACES))]
+        faces, visible, kinds = fixed_examples(FACES, ids, HELD_OUT)
+        other, _, others = fixed_examples(FACES[::-1], ids[::-1], HELD_OUT)
+        assert np.array_equal(faces, other[::-1])
+        assert kinds == others[::-1]
+        assert set(kinds) <= {NOTHING, *HELD_OUT}
+        bare = np.array([kind == NOTHING for kind in kinds])
+        assert 0 < bare.sum() < len(bare)
+        assert visible[bare].all()
+        assert not visible[~bare].all(axis=(1, 2)).any()

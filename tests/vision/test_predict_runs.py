@@ -1,0 +1,450 @@
+"""Long runs of hemiface predict: broken files, kills, Ctrl-C, full disks, odd places and names."""
+
+import json
+import os
+import pty
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from test_photos import bomb
+
+from builders import hemiface, linear_model
+from hemiface.data import phantom
+from hemiface.errors import UsageError
+from hemiface.vision.finding.detector import MediaPipeDetector
+from hemiface.vision.journal import Journal
+from hemiface.vision.predictor import Predictor
+
+NETWORKS = pytest.mark.usefixtures("face_networks")
+BROKEN = {
+    "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
+    "0704.heic", "0804.png",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return linear_model(tmp_path_factory.mktemp("model") / "linear.onnx")
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory) -> Path:
+    """990 rendered crops of 48 px and 10 files that are broken, each in its own way."""
+    folder = tmp_path_factory.mktemp("tausend Bilder 顔")
+    faces = phantom.render(np.arange(33) % 7, seed=0)
+    names = [f"{n:04}" for n in range(1000) if f"{n:04}" not in {one[:4] for one in BROKEN}]
+    for index, name in enumerate(names):
+        Image.fromarray(faces[index % 33] // (1 + index // 330)).save(folder / f"{name}.png")
+    large = Image.fromarray(faces[0]).resize((400, 400))
+    large.save(folder / "0004.jpg", quality=95)
+    cut_off(folder / "0004.jpg", 0.5)
+    large.save(folder / "0005.png")
+    cut_off(folder / "0005.png", 0.7)
+    (folder / "0104.png").touch()
+    large.save(folder / "0204.gif", save_all=True, append_images=[large.rotate(90)])
+    cut_off(folder / "0204.gif", 0.3)
+    (folder / "0304.jpg").write_text("a text whose name says that it is a picture")
+    (folder / "0404.png").write_text("<!DOCTYPE html><title>404</title>")
+    (folder / "0504.webp").write_bytes(random.Random(0).randbytes(3000))
+    (folder / "0604.jpg").symlink_to(folder / "gone.jpg")
+    (folder / "0704.heic").write_bytes(b"\0\0\0\x24ftypheic" + bytes(500))
+    (folder / "0804.png").write_bytes(bomb(60_000))
+    assert len(list(folder.iterdir())) == 1000
+    return folder
+
+
+def cut_off(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(thousand, model, tmp_path_factory) -> Path:
+    """The folder of results of a run on `thousand` that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = subprocess.run(
+        command(thousand, model, out), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    named = [line for line in done.stderr.splitlines() if str(thousand) in line]
+    assert {one for one in BROKEN if any(one in line for line in named)} == BROKEN
+    assert len(named) == 10
+    assert "10 of 1000 sources can't be read" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "looked at 500 of 1,000" in done.stderr
+    assert "990 faces in 990 sources" in done.stdout
+    return out
+
+
+# A shell that starts the tests in the background has told them to ignore Ctrl-C.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from hemiface.cli import main; main()"
+)
+
+
+def command(source: Path, model: Path, out: Path, *more: str) -> list[str]:
+    options = ["--no-detect", "--model", str(model), "--out", str(out), *more]
+    return [sys.executable, "-c", PROGRAM, "predict", str(source), *options]
+
+
+def results(out: Path) -> dict[str, str]:
+    return {name: (out / name).read_text() for name in ("faces.csv", "sources.csv")}
+
+
+def stop(arguments: list[str], out: Path, lines: int, sign: int) -> tuple[int, str]:
+    """Start a run, send it a signal when its journal has so many lines; exit code and stderr."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    run = subprocess.Popen(arguments, text=True, **pipes)
+    journal = out / ".progress.jsonl"
+    while run.poll() is None:
+        if journal.is_file() and journal.read_bytes().count(b"\n") >= lines:
+            run.send_signal(sign)
+            break
+        time.sleep(0.01)
+    _, said = run.communicate(timeout=60)
+    return run.returncode, said
+
+
+def test_990_results_and_10_named_errors(uninterrupted):
+    faces = pd.read_csv(uninterrupted / "faces.csv")
+    assert len(faces) == 990
+    assert faces["source"].is_unique
+    assert faces["source"].is_monotonic_increasing
+    sources = pd.read_csv(uninterrupted / "sources.csv").set_index("source")
+    broken = sources[sources["error"].notna()]
+    assert {Path(name).name for name in broken.index} == BROKEN
+    assert all(Path(name).name in error for name, error in broken["error"].items())
+    assert broken["error"].nunique() == 10
+
+
+def test_workers_change_nothing(uninterrupted, thousand, model, tmp_path, monkeypatch):
+    hemiface(monkeypatch, *command(thousand, model, tmp_path / "out", "--workers", "4")[3:])
+    assert results(tmp_path / "out") == results(uninterrupted)
+
+
+def test_a_killed_run_goes_on_with_nothing_lost_or_doubled(
+    uninterrupted, thousand, model, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    arguments = command(thousand, model, out, "--workers", "2")
+    code, _ = stop(arguments, out, random.randint(50, 1500), signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not (out / "faces.csv").exists()
+    assert hemiface(monkeypatch, *arguments[3:]) == 4
+    assert results(out) == results(uninterrupted)
+
+
+def test_a_kill_while_the_tables_are_written_leaves_the_old_or_none(
+    uninterrupted, thousand, model, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    arguments = command(thousand, model, out, "--format", "csv,parquet")
+    program = (
+        "import os, sys\n"
+        "from hemiface import cli\n"
+        "from hemiface.vision import results\n"
+        "plain = results.FORMATS, results._csv_rows\n"
+        "class Killer(results.csv.DictWriter):\n"
+        "    def writerows(self, rows):\n"
+        "        super().writerows(rows[:500])\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "results.csv.DictWriter = Killer\n"
+        f"sys.argv = {['hemiface', *arguments[3:]]!r}\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(out.glob(".faces.*.partial.*"))
+    assert not list(out.glob("faces.*"))
+    assert hemiface(monkeypatch, *arguments[3:]) == 4
+    assert results(out) == results(uninterrupted)
+    assert not list(out.glob("*.partial.*"))
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".progress.jsonl", "faces.csv", "faces.parquet", "sources.csv",
+    ]  # fmt: skip
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_done(
+    uninterrupted, thousand, model, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    arguments = command(thousand, model, out, "--workers", "2")
+    code, said = stop(arguments, out, 300, signal.SIGINT)
+    assert code == 130
+    assert "goes on where it was" in said
+    assert "Traceback" not in said
+    assert not list(out.glob("*faces*"))
+    assert len((out / ".progress.jsonl").read_bytes().splitlines()) >= 300
+    hemiface(monkeypatch, *arguments[3:])
+    assert results(out) == results(uninterrupted)
+
+
+@pytest.fixture
+def crops(tmp_path) -> Path:
+    """Three rendered crops as files."""
+    folder = tmp_path / "crops mit Ä"
+    folder.mkdir()
+    for index, face in enumerate(phantom.render(np.arange(3), seed=0)):
+        Image.fromarray(face).save(folder / f"{index} ÿ.png")
+    return folder
+
+
+@pytest.fixture
+def predict(crops, model, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+    """Run on `crops`; return the exit code and what was said on standard error."""
+
+    def run(out: Path, *more: str) -> tuple[int, str]:
+        code = hemiface(monkeypatch, *command(crops, model, out, *more)[3:])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_the_same_command_twice_gives_the_same(predict, tmp_path):
+    assert predict(tmp_path / "o")[0] == 0
+    before = results(tmp_path / "o")
+    code, said = predict(tmp_path / "o")
+    assert (code, "3 of 3 sources were looked at before" in said) == (0, True)
+    assert results(tmp_path / "o") == before
+
+
+def test_a_second_process_on_the_same_folder_is_turned_away(predict, tmp_path):
+    with Journal(tmp_path / "o", {"other": 1}) as journal:
+        journal.end("x", {"faces": 0})
+        code, said = predict(tmp_path / "o")
+        assert code == 1
+        assert f"Another hemiface is writing into {tmp_path / 'o'}; wait for it" in said
+    with Journal(tmp_path / "o", {"other": 1}) as journal:
+        assert list(journal.ended) == ["x"]
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(predict, tmp_path):
+    plenty = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The journal's first line, its second photo, its third photo.
+    for bytes_left in (10, 1500, 2500):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, plenty[1]))
+        try:
+            code, said = predict(tmp_path / "o")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, plenty)
+        assert code == 1
+        assert "can't be written (File too large); choose another --out" in said
+        assert not list((tmp_path / "o").glob("faces*"))
+    assert predict(tmp_path / "o")[0] == 0
+    whole = results(tmp_path / "o")
+    assert predict(tmp_path / "p")[0] == 0
+    assert whole == results(tmp_path / "p")
+
+
+@pytest.mark.parametrize("place", ["a file/out", "/proc/out"])
+def test_a_folder_that_cannot_be_made_is_one_sentence(predict, tmp_path, place):
+    (tmp_path / "a file").touch()
+    code, said = predict(tmp_path / place)
+    assert code == 1
+    assert "can't be written" in said
+    assert "choose another --out" in said
+
+
+@pytest.mark.parametrize("form", ["xls", "csv,xls", ","])
+def test_an_unknown_format_is_told_before_the_work(predict, tmp_path, form):
+    code, said = predict(tmp_path / "o", "--format", form)
+    assert code == 2
+    assert "csv, parquet" in said
+    assert not (tmp_path / "o").exists()
+
+
+def test_copies_are_no_sources_and_namesakes_stay_apart(crops, predict):
+    Image.new("RGB", (48, 48), "red").save(crops / "0 ÿ.gif")
+    out = crops / "out"
+    for _ in range(2):
+        assert predict(out, "--save-image")[0] == 0
+        assert len(pd.read_csv(out / "faces.csv")) == 4
+    made = sorted(path.name for path in (out / "pictures").iterdir())
+    assert made == ["0 ÿ.gif.png", "0 ÿ.png.png", "1 ÿ.png", "2 ÿ.png"]
+    (out / "pictures/1 ÿ.png").unlink()
+    predict(out, "--save-image")
+    assert (out / "pictures/1 ÿ.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_a_name_that_is_no_text_is_written_as_escapes(crops, predict, tmp_path):
+    os.rename(crops / "0 ÿ.png", os.fsencode(crops) + b"/b\xe4r.png")  # noqa: PTH104
+    Path(os.fsdecode(os.fsencode(crops) + b"/\xff.jpg")).write_text("no picture")
+    assert predict(tmp_path / "o", "--format", "csv,parquet,jsonl")[0] == 4
+    names = pd.read_parquet(tmp_path / "o/faces.parquet")["source"]
+    assert str(crops / "b\\udce4r.png") in set(names)
+    assert "\\udcff.jpg" in pd.read_csv(tmp_path / "o/sources.csv")["error"].dropna().iloc[0]
+
+
+def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (crops / "film.mp4").write_bytes(b"x")
+    code, said = predict(tmp_path / "o")
+    assert code == 4
+    assert "film.mp4 needs PyAV to be watched; pip install 'hemiface[video]'" in said
+    assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 3
+    for photo in crops.glob("*.png"):
+        photo.unlink()
+    code, said = predict(tmp_path / "p")
+    assert (code, "pip install 'hemiface[video]'" in said) == (1, True)
+
+
+def test_a_damaged_video_keeps_what_came_before_the_damage(predict, crops, tmp_path):
+    pytest.importorskip("av", reason="videos need hemiface[video]")
+    from hemiface.vision.video.files import open_writer
+
+    with open_writer(crops / "film.mkv") as writer:
+        for index, face in enumerate(phantom.render(np.arange(40) % 7, seed=0)):
+            writer.add(np.repeat(face[:, :, None], 3, axis=2), index / 10)
+    cut_off(crops / "film.mkv", 0.5)
+    code, said = predict(tmp_path / "o", "--save-image")
+    assert code == 4
+    assert "film.mkv" in said
+    assert not list((tmp_path / "o").rglob("*.partial*"))
+
+
+def in_terminal(arguments: list[str], out: Path) -> str:
+    """Run with standard error on a terminal and standard output in a file; return the former."""
+    ours, theirs = pty.openpty()
+    with out.open("wb") as file:
+        run = subprocess.Popen(arguments, stdin=theirs, stdout=file, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 65536):
+            said += part
+    except OSError:
+        # Linux says "input/output error" when nobody has the other end any more.
+        pass
+    os.close(ours)
+    assert run.wait(timeout=60) == 0
+    return said.decode()
+
+
+def test_json_goes_into_the_file_though_a_terminal_shows_progress(crops, model, tmp_path):
+    arguments = [*command(crops, model, tmp_path / "o"), "--json"]
+    said = in_terminal(arguments, tmp_path / "o.json")
+    assert "looking at" in said
+    assert "schema" not in said
+    assert len(json.loads((tmp_path / "o.json").read_text())["faces"]) == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_full_standard_output_is_one_sentence(crops, model):
+    arguments = [sys.executable, "-m", "hemiface", "predict", str(crops / "1 ÿ.png"),
+                 "--no-detect", "--model", str(model)]  # fmt: skip
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert b"Standard output can't be written (No space left on device)" in done.stderr
+    assert b"Traceback" not in done.stderr
+    done = subprocess.run([*arguments, "--json"], capture_output=True, env=environment, check=False)
+    (face,) = json.loads(done.stdout)["faces"]
+    assert face["source"].endswith("1 ÿ.png")
+
+
+@NETWORKS
+def test_blurred_faces_are_found_no_more(model, shared_data, face_networks, tmp_path, monkeypatch):
+    photos = [
+        shared_data / "photos" / name for name in ("two_people.jpg", "obama_partial_left.jpg")
+    ]
+    options = ["--model", model, "--out", tmp_path, "--save-image", "--blur"]
+    # Nothing is sure enough: the faces without a label are blurred as well.
+    assert hemiface(monkeypatch, "predict", *photos, *options, "--abstain-below", 1) == 0
+    faces = pd.read_csv(tmp_path / "faces.csv")
+    assert faces["abstained"].tolist() == [True] * 3
+    detector = MediaPipeDetector(
+        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
+    )
+    for photo in photos:
+        before = np.array(Image.open(photo).convert("RGB"))
+        after = np.array(Image.open(tmp_path / "pictures" / f"{photo.stem}.png"))
+        assert after.shape == before.shape
+        assert detector.detect(after) == []
+        for _, face in faces[faces["source"] == str(photo)].iterrows():
+            x, y, width, height = face[["x_px", "y_px", "width_px", "height_px"]].astype(int)
+            # Inside the drawn box: what is fine in the face is gone.
+            inner = np.s_[
+                max(y, 0) + height // 4 : y + 3 * height // 4,
+                max(x, 0) + width // 4 : x + 3 * width // 4,
+            ]
+            fine = [cv2.Laplacian(one[inner], cv2.CV_64F).var() for one in (before, after)]
+            assert fine[1] < fine[0] / 20
+
+
+@NETWORKS
+def test_small_faces_in_a_large_photo_are_found(shared_data, face_networks):
+    detector = MediaPipeDetector(
+        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
+    )
+    canvas = Image.new("RGB", (6000, 4000), (120, 130, 140))
+    places = {"justin.jpg": (300, 300), "obama_official.jpg": (3000, 2500)}
+    for name, place in places.items():
+        with Image.open(shared_data / "photos" / name) as photo:
+            photo.thumbnail((900, 900))
+            canvas.paste(photo, place)
+    middles = [face.box.mean(axis=0) for face in detector.detect(np.array(canvas))]
+    for x, y in places.values():
+        assert sum(x < one[0] < x + 900 and y < one[1] < y + 900 for one in middles) == 1
+    assert len(middles) == 2
+
+
+@NETWORKS
+@pytest.mark.parametrize("angle", [-45, 30, 90, 180])
+def test_turned_faces_are_found_where_they_are(shared_data, face_networks, angle):
+    detector = MediaPipeDetector(
+        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
+    )
+    with Image.open(shared_data / "photos/justin.jpg") as photo:
+        turned = np.array(photo.convert("RGB").rotate(angle, expand=True, fillcolor="grey"))
+    (face,) = detector.detect(turned)
+    across = face.five[1] - face.five[0]
+    # Pillow turns against the clock, and y goes down.
+    found = -np.degrees(np.arctan2(across[1], across[0]))
+    assert abs((found - angle + 180) % 360 - 180) < 12
+
+
+@NETWORKS
+def test_smaller_faces_are_found_when_asked_for(shared_data, face_networks):
+    files = [
+        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
+    ]
+    canvas = Image.new("RGB", (1600, 1000), (120, 130, 140))
+    with Image.open(shared_data / "photos" / "obama_official.jpg") as photo:
+        canvas.paste(photo.resize((400, 500)), (100, 100))
+        canvas.paste(photo.resize((72, 90), Image.Resampling.BOX), (1200, 700))
+    pixels = np.array(canvas)
+    (large,) = MediaPipeDetector(*files).detect(pixels)
+    both = MediaPipeDetector(*files, min_face_px=20).detect(pixels)
+    np.testing.assert_allclose(both[0].box, large.box, atol=2)
+    (small,) = both[1:]
+    assert 20 < (small.box[1] - small.box[0]).max() < 24
+    # The same photo, reduced: the face is at the same place in it.
+    expected = (large.box - [100, 100]) * 72 / 400 + [1200, 700]
+    np.testing.assert_allclose(small.box, expected, atol=4)
+
+
+@NETWORKS
+def test_faces_too_small_to_be_looked_for_are_refused(face_networks, model):
+    files = [
+        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
+    ]
+    with pytest.raises(UsageError, match="at least 20"):
+        MediaPipeDetector(*files, min_face_px=19)
+    with pytest.raises(UsageError, match="--min-face"):
+        Predictor(model, no_detect=True, min_face_px=30)
+    settings = [Predictor(model, min_face_px=one).settings() for one in (None, 30)]
+    assert settings[0] != settings[1]

@@ -1,0 +1,123 @@
+"""Numbers that faces keep over frames: movement, crossings, absences, newcomers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemiface.vision.video.tracking import MEMORY_S, Tracker
+
+SIDE = 40.0
+
+
+def box(x: float, y: float = 100.0, side: float = SIDE) -> np.ndarray:
+    """Corners [2, 2] of a square around (x, y)."""
+    return np.array([[x - side / 2, y - side / 2], [x + side / 2, y + side / 2]])
+
+
+def walk(tracker: Tracker, frames: list[list[np.ndarray]], fps: float = 25.0) -> list[list[int]]:
+    return [tracker.update(boxes, index / fps) for index, boxes in enumerate(frames)]
+
+
+@settings(max_examples=40)
+@given(
+    starts=st.lists(st.integers(0, 7), min_size=1, max_size=6, unique=True),
+    speed=st.floats(-0.3, 0.3),
+    jitter=st.floats(0, 0.04),
+    seed=st.integers(0, 99),
+)
+def test_apart_faces_keep_their_numbers_in_any_order(starts, speed, jitter, seed):
+    rng = np.random.default_rng(seed)
+    tracker = Tracker()
+    numbers: dict[int, int] = {}
+    for frame in range(30):
+        order = rng.permutation(len(starts))
+        boxes = [
+            box(
+                3 * SIDE * starts[face] + SIDE * (speed * frame + rng.normal(0, jitter)),
+                side=SIDE * np.exp(rng.normal(0, jitter)),
+            )
+            for face in order
+        ]
+        found = dict(zip(order.tolist(), tracker.update(boxes, frame / 25), strict=True))
+        numbers = numbers or found
+        assert found == numbers
+    assert sorted(numbers.values()) == list(range(len(starts)))
+
+
+@settings(max_examples=40)
+@given(
+    speed=st.floats(0.05, 0.5),
+    gap=st.floats(0, 1.5),
+    swap=st.booleans(),
+    jitter=st.floats(0, 0.02),
+    seed=st.integers(0, 99),
+)
+def test_crossing_faces_keep_their_numbers(speed, gap, swap, jitter, seed):
+    """One walks right, one left, `gap` faces apart in height, each seen in every frame."""
+    rng = np.random.default_rng(seed)
+    tracker = Tracker()
+    steps = int(6 / speed)
+    for frame in range(steps):
+        x = SIDE * (speed * (frame - steps / 2) + rng.normal(0, jitter))
+        boxes = [box(x, 100), box(-x, 100 + gap * SIDE)]
+        turned = swap and frame % 2 == 1
+        found = tracker.update(boxes[::-1] if turned else boxes, frame / 25)
+        # Two boxes that coincide can't be told apart in this frame, only before and after it.
+        if max(2 * abs(x), gap * SIDE) > 0.1 * SIDE:
+            assert (found[::-1] if turned else found) == [0, 1]
+
+
+@settings(max_examples=40)
+@given(away=st.integers(1, 60), speed=st.floats(-0.02, 0.02))
+def test_who_comes_back_in_time_has_the_old_number(away, speed):
+    frames = [[box(SIDE * speed * n)] for n in range(10)]
+    frames += [[]] * away
+    frames += [[box(SIDE * speed * (9 + min(away, 10)))]] * 2
+    found = walk(Tracker(), frames)
+    known = (away + 1) / 25 <= MEMORY_S
+    assert found[0] == [0]
+    assert found[-1] == found[-2] == ([0] if known else [1])
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500), st.floats(1, 99)), max_size=8),
+        max_size=12,
+    )
+)
+def test_numbers_are_unique_within_a_frame_and_new_ones_count_up(frames):
+    tracker = Tracker()
+    highest = -1
+    for frame in frames:
+        found = tracker.update([box(x, y, side) for x, y, side in frame])
+        assert len(set(found)) == len(found) == len(frame)
+        new = [number for number in found if number > highest]
+        assert new == list(range(highest + 1, highest + 1 + len(new)))
+        highest += len(new)
+
+
+def test_a_newcomer_gets_a_new_number_and_takes_none_away():
+    frames = [[box(0)]] * 5 + [[box(2 * SIDE), box(0)]] * 5
+    found = walk(Tracker(), frames)
+    assert found[4:6] == [[0], [1, 0]]
+    assert found[-1] == [1, 0]
+
+
+def test_a_face_of_another_size_at_the_same_place_is_another():
+    tracker = Tracker()
+    assert tracker.update([box(0)], 0.0) == [0]
+    assert tracker.update([box(0, side=3 * SIDE)], 0.04) == [1]
+
+
+@pytest.mark.parametrize("times", [[None] * 60, [0.0] * 60, [5.0, *([None] * 59)]])
+def test_without_times_frames_count_as_a_25th_of_a_second(times):
+    tracker = Tracker()
+    assert tracker.update([box(0)], times[0]) == [0]
+    for time in times[1:20]:
+        assert tracker.update([], time) == []
+    assert tracker.update([box(0)], times[20]) == [0]
+    for time in times[21:50]:
+        tracker.update([], time)
+    assert tracker.update([box(0)], times[50]) == [1]
