@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.onnx_file import OnnxModel

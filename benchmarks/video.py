@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import write_json
 from hemiface.provenance import environment

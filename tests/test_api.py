@@ -81,6 +81,8 @@ class TestNames:
         if path.name == "__main__.py":
             return
         module = importlib.import_module(module_name(path))
+        if len(ast.parse(path.read_text(encoding="utf-8")).body) == 1:
+            return  # A room's __init__, which only says what the room is.
         assert module.__all__, path
         for name in module.__all__:
             assert hasattr(module, name), f"{module.__name__}.{name}"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from builders import answers, hemiface, mesh, scored_predictions, tiny_bundle, tiny_images
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.networks.evaluate import evaluate, fingerprint
 from hemiface.networks.network import Bundle

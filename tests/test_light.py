@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from builders import hemiface, linear_model
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError
 from hemiface.tables import write_csv
 from hemiface.vision import faces as results

@@ -13,19 +13,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "abstention",
-    "calibration",
-    "comparisons",
-    "confusion_shifts",
-    "ensembles",
-    "importance",
-    "laterality",
-    "metrics",
-    "occlusion",
-    "statistics",
-    "tables",
-)
+_MODULES = {
+    "abstention": "hemiface.stats.abstention",
+    "all_pairs": "hemiface.stats.all_pairs",
+    "calibration": "hemiface.stats.calibration",
+    "confusion_shifts": "hemiface.stats.confusion_shifts",
+    "ensembles": "hemiface.stats.ensembles",
+    "importance": "hemiface.stats.importance",
+    "matrix": "hemiface.stats.matrix",
+    "metrics": "hemiface.stats.metrics",
+    "occlusion": "hemiface.occlusion",
+    "sides": "hemiface.stats.sides",
+    "tables": "hemiface.tables",
+}
 _NAMES = {
     "EMOTIONS": "hemiface.tables",
     "Bundle": "hemiface.networks.network",
@@ -58,7 +58,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"hemiface.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _NAMES:
         module = importlib.import_module(_NAMES[name])
         return getattr(module, _RENAMED.get(name, name))

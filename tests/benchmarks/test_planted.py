@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from builders import answers, scored_predictions, tiny_bundle, tiny_images
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS, condition, hidden_mask
 from hemiface.stats import importance

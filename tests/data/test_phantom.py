@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hemiface.data import phantom
 from hemiface.data.images import Images
+from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import ACTIONS, FACE, TRAITS, Expressiveness
 from hemiface.data.phantom.parameters import strengths
 from hemiface.errors import HemifaceError, UsageError

@@ -37,7 +37,7 @@ class TestPackage:
 
     def test_listing_needs_neither_torch_nor_onnxruntime(self):
         program = (
-            "import sys; from hemiface import shipped; shipped.list_models();"
+            "import sys; from hemiface.models import shipped; shipped.list_models();"
             "print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
         )
         done = subprocess.run(

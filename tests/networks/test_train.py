@@ -169,11 +169,8 @@ def test_killed_and_started_again_reaches_the_same_weights(
         "fit(task(small(epochs=4), 'full'), Images.read(Path(sys.argv[3]) / 'data'),"
         " Path(sys.argv[3]) / 'run', device='cpu', on_step=lambda done, _: print(done, flush=True))"
     )
-    arguments = [
-        str(torch.get_num_threads()),
-        str(Path(__file__).parents[2] / "tests"),
-        str(tmp_path),
-    ]
+    tests = Path(__file__).parent
+    arguments = [str(torch.get_num_threads()), f"{tests.parent}:{tests}", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True
     )

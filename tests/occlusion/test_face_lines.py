@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import grey_faces, mesh, tiny_images
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import (
     CONDITIONS,

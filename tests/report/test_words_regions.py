@@ -10,7 +10,7 @@ from test_importance import MASKS, played
 from test_importance_tiles import chains, write_people
 
 from builders import hemiface, tiny_bundle
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS
 from hemiface.occlusion.tiles import TILES, place

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.models.visible_tiles import USUAL_REGIONS
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples

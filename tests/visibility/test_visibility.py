@@ -10,8 +10,8 @@ from PIL import Image
 
 from builders import hemiface
 from hemiface.config import load_as, to_toml
-from hemiface.data import phantom
 from hemiface.data.images import Images
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel

@@ -20,7 +20,7 @@ from PIL import Image
 from test_photos import bomb
 
 from builders import hemiface, linear_model
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.vision.finding.detector import MediaPipeDetector
 from hemiface.vision.journal import Journal

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from builders import hemiface, linear_model
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.occlusion.conditions import condition
 from hemiface.tables import PROBABILITY_COLUMNS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from builders import hemiface, linear_model
-from hemiface.data import phantom
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.temperatures import calibration_path, scale

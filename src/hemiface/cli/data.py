@@ -96,7 +96,7 @@ def data_phantom(
     seed: Annotated[int, typer.Option(help="Seed of every face.")] = 0,
 ) -> None:
     """Render faces whose right answers are known."""
-    from hemiface.data import phantom
+    from hemiface.data.phantom import make as phantom
 
     phantom.write_folder(phantom.make(n, seed), out)
     print(out)

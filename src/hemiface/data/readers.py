@@ -39,7 +39,7 @@ def _read_images(folder: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - noth
 
 
 def _read_phantom(source: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - rendered, never bad
-    from hemiface.data import phantom
+    from hemiface.data.phantom import make as phantom
 
     options = _phantom_options(str(source))
     return phantom.make(options.get("n", 3000), options.get("seed", 0))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from hemiface.config import as_plain
-from hemiface.data import phantom
 from hemiface.data.images import Images
+from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
