@@ -16,7 +16,7 @@ from hemiface import cli
 from hemiface.config import ModelConfig
 from hemiface.data.images import Images
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
 
 def benchmark(name: str) -> ModuleType:
@@ -80,7 +80,7 @@ def tiny_images(train: int = 16, validation: int = 10, test: int = 14, seed: int
     )
 
 
-def tiny_predictions(n: int = 6, seed: int = 0) -> pd.DataFrame:
+def tiny_predictions(n: int = 6, seed: int = 0) -> Predictions:
     """A valid Predictions table: n test images, two models, conditions full and upper."""
     rng = np.random.default_rng(seed)
     cells = []
@@ -100,7 +100,7 @@ def tiny_predictions(n: int = 6, seed: int = 0) -> pd.DataFrame:
             )
             cell[list(PROBABILITY_COLUMNS)] = rng.dirichlet(np.ones(7), n)
             cells.append(cell)
-    return pd.concat(cells, ignore_index=True)
+    return described(pd.concat(cells, ignore_index=True))
 
 
 def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
@@ -214,7 +214,7 @@ def scored_predictions(
     groups: np.ndarray | None = None,
     split: str | np.ndarray = "test",
     confidence: float = 0.7,
-) -> pd.DataFrame:
+) -> Predictions:
     """A Predictions table in which each (model ID, condition) predicts int [n], always as surely.
 
     What is predicted gets `confidence`, the six others share the rest.
@@ -238,7 +238,21 @@ def scored_predictions(
         p[np.arange(n), predicted] = confidence
         cell[list(PROBABILITY_COLUMNS)] = p
         cells.append(cell)
-    return pd.concat(cells, ignore_index=True)
+    return described(pd.concat(cells, ignore_index=True))
+
+
+def described(
+    table: pd.DataFrame, models: Mapping[str, object] | None = None, **facts: object
+) -> Predictions:
+    """Predictions whose models have the names and seeds that their IDs, `<name>-seed<k>`, say.
+
+    `models` are more facts that every model has, such as `flips`; `facts` those of the table.
+    """
+    known = []
+    for model in table["model"].unique():
+        name, _, seed = str(model).partition("-seed")
+        known.append({"model": model, "name": name, "seed": int(seed or 0), **(models or {})})
+    return Predictions(table, {"models": known, **facts})
 
 
 def answers(labels: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -257,7 +271,7 @@ def overconfident(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray
 
 def overconfident_predictions(
     temperatures: dict[tuple[str, str], float], n: int = 1200, splits=("validation", "test")
-) -> pd.DataFrame:
+) -> Predictions:
     """A table whose (model, condition) cells are overconfident by the temperature given."""
     cells = []
     for (model, condition), temperature in temperatures.items():
@@ -273,7 +287,7 @@ def overconfident_predictions(
             leaked=False,
         )
         cells.append(cell)
-    return pd.concat(cells, ignore_index=True)
+    return described(pd.concat(cells, ignore_index=True))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ class TestLoad:
                 "unknown key finetune.train.learning_rat; did you mean finetune.train.learning_r",
             ),
             ("[finetune]\nepochs = 3", "unknown key finetune.epochs; known: train, augment, d"),
-            ("[statistics]\nzzz = 1", "unknown key statistics.zzz; known: draws, level, seed."),
+            ("[statistics]\nzzz = 1", "unknown key statistics.zzz; known: draws, level, seed, margin."),
             ("[train]\nepochs = 3.0", "train.epochs = 3.0 must be of type int."),
             ("[train]\nepochs = true", "train.epochs = True must be of type int."),
             ('[train]\nlearning_rate = "fast"', "train.learning_rate = 'fast' must be of type fl"),
@@ -260,6 +260,7 @@ class TestValidation:
             ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size must be positive."),
             ({"statistics": {"draws": -1}}, "statistics.draws must not be negative."),
             ({"statistics": {"level": 1.0}}, "statistics.level must lie between 0 and 1."),
+            ({"statistics": {"margin": 0.0}}, "statistics.margin must lie between 0 and 1."),
         ],
     )
     def test_sentences(self, tree, sentence):

@@ -31,7 +31,7 @@ __all__ = [
     "EvaluateConfig",
     "ModelConfig",
     "Recipe",
-    "StatisticsConfig",
+    "StatisticsOptions",
     "TrainConfig",
     "as_plain",
     "config_hash",
@@ -250,8 +250,8 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class StatisticsConfig:
-    """Intervals."""
+class StatisticsOptions:
+    """How every statistic of one report is computed; `hemiface.stats.sample.Sample` carries them."""
 
     draws: int = 1000
     """Bootstrap draws."""
@@ -259,6 +259,8 @@ class StatisticsConfig:
     """Coverage of the intervals."""
     seed: int = 0
     """Seed of the draws."""
+    margin: float = 0.02
+    """Scores that differ by less are as good as equal: the margin of the equivalence tests."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,7 @@ class Config:
     finetune: Recipe = field(default_factory=Recipe)
     generalist: Recipe = field(default_factory=Recipe)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+    statistics: StatisticsOptions = field(default_factory=StatisticsOptions)
 
     def recipe(self, model: str, *, fine_tuned: bool) -> Recipe:
         """Return `model`'s recipe: the baseline's, the generalist's or the fine-tuning one."""
@@ -500,6 +502,7 @@ def _validate(config: Config, where: str) -> None:
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
+        ("statistics.margin", 0 < config.statistics.margin < 1, "must lie between 0 and 1"),
     ]
     checks += _recipe_checks("", config.recipe("full", fine_tuned=False))
     checks += _recipe_checks("finetune.", config.finetune)

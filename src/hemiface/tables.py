@@ -7,6 +7,8 @@ DataFrames, checked when they are written and when they are read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ __all__ = [
     "PROBABILITY_COLUMNS",
     "SAMPLE_COLUMNS",
     "SPLITS",
+    "Predictions",
     "check_images",
     "check_predictions",
     "compact",
@@ -84,6 +87,66 @@ picture's middle stood in. An image has the same word under every condition and 
 also where nothing is hidden."""
 
 _METADATA_KEY = b"hemiface"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A Predictions table and the facts that go with it, which the table itself can't say.
+
+    `table` is a DataFrame with PREDICTION_COLUMNS, see `check_predictions`. `facts` are what it was
+    written with: `models` describes each model (a mapping with at least `model`, its ID; `name`,
+    what it was trained on; `seed`), and whoever evaluated adds `conditions` and `flips` (of the
+    training), `mirrored`, `flip`, `halves`, `fallbacks`, `fingerprint` and more. Nothing here
+    copies them into `DataFrame.attrs`, which any round trip loses.
+    """
+
+    table: pd.DataFrame
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def models(self) -> list[dict[str, Any]]:
+        """What is known of each model, in the order of the facts; [] where nothing is."""
+        return [dict(one) for one in self.facts.get("models", [])]
+
+    @property
+    def names(self) -> pd.DataFrame:
+        """A row per model ID in order of appearance: model, name (what it saw), seed (int).
+
+        A model that the facts don't describe is its own name, with seed 0; see `missing`.
+        """
+        import pandas as pd
+
+        described = {str(one["model"]): one for one in self.models}
+        rows = []
+        for model in map(str, self.table["model"].unique()):
+            known = described.get(model, {"name": model, "seed": 0})
+            rows.append({"model": model, "name": str(known["name"]), "seed": int(known["seed"])})
+        return pd.DataFrame(rows, columns=["model", "name", "seed"])
+
+    @property
+    def missing(self) -> str:
+        """One sentence on models that the facts don't describe: "" where all are known."""
+        described = {str(one["model"]) for one in self.models}
+        unknown = [one for one in map(str, self.table["model"].unique()) if one not in described]
+        if not unknown:
+            return ""
+        return (
+            f"Name and seed aren't known of {', '.join(unknown)}: each counts as a model of its "
+            "own, so that no mean over seeds, no comparison with a baseline and no specialist of a "
+            "condition is computed; give them with hemiface import --models models.csv."
+        )
+
+    def select(self, rows: Any) -> Predictions:
+        """Return these predictions with the rows that a mask or an indexer of `.loc` chooses."""
+        return replace(self, table=self.table.loc[rows])
+
+    def with_facts(self, **facts: Any) -> Predictions:
+        """Return these predictions with some facts added or replaced."""
+        return replace(self, facts={**self.facts, **facts})
+
 
 
 def check_images(images: pd.DataFrame, where: str = "Images table") -> None:
@@ -197,33 +260,35 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def write_predictions(
-    predictions: pd.DataFrame, path: str | Path, info: dict[str, Any] | None = None
-) -> None:
-    """Check and write a Predictions table; `info["models"]` describes each model ID.
+def write_predictions(predictions: Predictions, path: str | Path) -> None:
+    """Check and write a Predictions table with its facts as Parquet.
 
-    `info["models"]` is a list of dicts with at least `model`, `name` (what it was trained on:
-    full, upper, ..., any), `seed`; see `read_predictions`.
+    Raises:
+        DamagedError: the table isn't a valid one, see `check_predictions`.
     """
-    check_predictions(predictions)
-    columns = [*PREDICTION_COLUMNS, *{HALVES_COLUMN}.intersection(predictions.columns)]
-    slim = predictions[columns].astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
-    write_table(slim, path, info)
+    table = predictions.table
+    check_predictions(table)
+    columns = [*PREDICTION_COLUMNS, *{HALVES_COLUMN}.intersection(table.columns)]
+    slim = table[columns].astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
+    write_table(slim, path, dict(predictions.facts))
 
 
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read and check a Predictions table; `.attrs["hemiface"]` is the info it was written with."""
-    predictions = read_table(path)
-    check_predictions(predictions, str(path))
-    return predictions
+def read_predictions(path: str | Path) -> Predictions:
+    """Read and check a Predictions table with the facts that it was written with.
+
+    Raises:
+        DamagedError: the file is missing or damaged, or holds no Predictions table.
+    """
+    table = read_table(path)
+    facts = table.attrs.pop("hemiface")
+    check_predictions(table, str(path))
+    return Predictions(table, facts)
 
 
-def compact(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the Predictions table with texts as categories: a fraction of its size, and faster."""
-    texts = [column for column in PREDICTION_COLUMNS[:-8] if column in predictions.columns]
-    result = predictions.astype(dict.fromkeys(texts, "category"))
-    result.attrs = dict(predictions.attrs)
-    return result
+def compact(predictions: Predictions) -> Predictions:
+    """Return the Predictions with texts as categories: a fraction of the size, and faster."""
+    texts = [column for column in PREDICTION_COLUMNS[:-8] if column in predictions.table.columns]
+    return replace(predictions, table=predictions.table.astype(dict.fromkeys(texts, "category")))
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemiface.config import Config, StatisticsConfig, to_toml
+from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.report import page as report
@@ -65,7 +65,7 @@ def write_run(folder: Path, predictions: pd.DataFrame, *, draws=60, described=No
     folder.mkdir(parents=True, exist_ok=True)
     info = {} if described is None else {"models": described}
     write_predictions(predictions, folder / "predictions.parquet", info)
-    config = Config(statistics=StatisticsConfig(draws=draws))
+    config = Config(statistics=StatisticsOptions(draws=draws))
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     return folder
 
@@ -430,7 +430,7 @@ def test_what_can_not_be_reported_is_named(tmp_path: Path):
         report.build(tmp_path / "nothing.parquet")
     table = simulate(("full",), ("full",))
     with pytest.raises(UsageError, match="no image of the test split"):
-        compute(table[table["split"] == "validation"], StatisticsConfig(draws=5))
+        compute(table[table["split"] == "validation"], StatisticsOptions(draws=5))
     write_run(tmp_path, table)
     (tmp_path / "environment.json").write_text("{", encoding="utf-8")
     with pytest.raises(DamagedError, match=r"environment\.json is not readable JSON"):

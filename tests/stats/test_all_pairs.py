@@ -10,10 +10,12 @@ from sklearn.metrics import f1_score, roc_auc_score
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
-from builders import answers, scored_predictions, tiny_predictions
+from builders import answers, described, scored_predictions, tiny_predictions
+from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.stats import all_pairs as c
-from hemiface.tables import label_indices, probabilities
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions, label_indices, probabilities
 
 N = 140
 LABELS = np.arange(N) % 7
@@ -35,7 +37,12 @@ def made(seeds=(0, 1), n: int = N, **options) -> pd.DataFrame:
         for seed in seeds
         for key in KEYS
     }
-    return scored_predictions(outcomes, labels, **options)
+    return scored_predictions(outcomes, labels, **options).table
+
+
+def sample(table: pd.DataFrame | Predictions, protocol="standard", **options) -> Sample:
+    predictions = table if isinstance(table, Predictions) else described(table)
+    return Sample.of(predictions, protocol, StatisticsOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found(table) -> pd.DataFrame:
-    return c.differences(table, draws=300)
+    return c.all_pairs(sample(table, draws=300))
 
 
 def right(table: pd.DataFrame, model: str, condition: str) -> np.ndarray:
@@ -88,7 +95,9 @@ class TestWhatIsCompared:
 
     def test_a_generalist_answers_for_every_condition(self):
         table = made(seeds=(0,))
-        rows = c.mcnemar(table.assign(model=table["model"].replace("upper-seed0", "any-seed0")))
+        rows = c.mcnemar(
+            sample(table.assign(model=table["model"].replace("upper-seed0", "any-seed0")))
+        )
         information = rows[rows["kind"] == "available information"]
         assert set(information["family"]) == {"available information, generalist"}
         assert information[PAIR[2:]].to_numpy().tolist() == [
@@ -97,13 +106,13 @@ class TestWhatIsCompared:
         ]
 
     def test_mcnemar_compares_single_networks_only(self, table):
-        counted = c.mcnemar(table)
+        counted = c.mcnemar(sample(table))
         assert set(counted["seed"]) == {"0", "1"}
         assert len(counted) == 2 * (3 + 6 + 1 + 2 + 1)
 
     def test_a_cell_that_was_not_evaluated_is_left_out(self, table):
         part = table[~((table["model"] == "upper-seed0") & (table["condition"] == "left"))]
-        rows = c.mcnemar(part)
+        rows = c.mcnemar(sample(part))
         assert "left" not in set(
             rows[(rows["model_b"] == "upper") & (rows["seed"] == "0")]["condition_b"]
         )
@@ -112,18 +121,18 @@ class TestWhatIsCompared:
     def test_models_without_a_common_seed_are_compared_once(self):
         table = made(seeds=(0,))
         renamed = table.assign(model=table["model"].replace("upper-seed0", "upper-seed5"))
-        rows = c.mcnemar(renamed)
+        rows = c.mcnemar(sample(renamed))
         assert set(rows[rows["kind"] == "models"]["seed"]) == {"mean"}
         # What one model is compared with itself for needs no second seed.
         assert len(rows) == 13
         pd.testing.assert_frame_equal(
-            rows.drop(columns="seed"), c.mcnemar(table).drop(columns="seed")
+            rows.drop(columns="seed"), c.mcnemar(sample(table)).drop(columns="seed")
         )
 
 
 class TestMcNemar:
     def test_counts_and_tests_by_brute_force(self, table):
-        for row in c.mcnemar(table).itertuples():
+        for row in c.mcnemar(sample(table)).itertuples():
             a = right(table, f"{row.model_a}-seed{row.seed}", row.condition_a)
             b = right(table, f"{row.model_b}-seed{row.seed}", row.condition_b)
             pairs = list(zip(a.tolist(), b.tolist(), strict=True))
@@ -188,7 +197,7 @@ class TestDifferences:
 
     def test_accuracy_is_tested_paired(self):
         table = made(seeds=(0,), n=700)
-        rows = c.differences(table, ["accuracy"], draws=3000).set_index(PAIR)
+        rows = c.all_pairs(sample(table, draws=3000), ["accuracy"]).set_index(PAIR)
         a, b = right(table, "full-seed0", "full"), right(table, "full-seed0", "left")
         row = rows.loc["conditions", "0", "full", "full", "full", "left"]
         together = stats.ttest_rel(a.astype(float), b.astype(float))
@@ -209,7 +218,7 @@ class TestDifferences:
         assert (together > rows["p_holm"] + 1e-9).any()
 
     def test_neither_the_order_of_rows_nor_of_models_matters(self, table, found):
-        shuffled = c.differences(table.sample(frac=1, random_state=0), draws=300)
+        shuffled = c.all_pairs(sample(table.sample(frac=1, random_state=0), draws=300))
         key = ["seed", "family", "metric"]
         one = found[found["kind"] == "models"].set_index(key).sort_index()
         two = shuffled[shuffled["kind"] == "models"].set_index([*key]).sort_index()
@@ -225,8 +234,8 @@ class TestDifferences:
             [single.assign(image=single["image"] + f"-{k}") for k in range(4)], ignore_index=True
         )
         assert len(copies) == wide["image"].nunique()
-        rows = c.differences(wide, ["accuracy"], draws=400)
-        as_rows = c.differences(wide.assign(group=wide["image"]), ["accuracy"], draws=400)
+        rows = c.all_pairs(sample(wide, draws=400), ["accuracy"])
+        as_rows = c.all_pairs(sample(wide.assign(group=wide["image"]), draws=400), ["accuracy"])
         assert (rows["groups"] == N).all()
         assert (as_rows["groups"] == 4 * N).all()
         ratio = rows["se"] / as_rows["se"]
@@ -244,14 +253,14 @@ class TestDifferences:
             ("a", "full"): answers(labels, base),
             ("b", "full"): answers(labels, base ^ flipped),
         }
-        many = scored_predictions(outcomes, labels)
+        many = scored_predictions(outcomes, labels).table
         few = many[many["image"] < f"{60:016x}"]
-        enough = c.differences(many, ["accuracy"], draws=300).iloc[0]
-        scarce = c.differences(few, ["accuracy"], draws=300).iloc[0]
+        enough = c.all_pairs(sample(many, draws=300), ["accuracy"]).iloc[0]
+        scarce = c.all_pairs(sample(few, draws=300), ["accuracy"]).iloc[0]
         assert enough["p_equivalence"] < 0.05
         assert scarce["p"] > 0.05
         assert scarce["p_equivalence"] > 0.05
-        strict = c.differences(many, ["accuracy"], draws=300, margin=0.002).iloc[0]
+        strict = c.all_pairs(sample(many, draws=300, margin=0.002), ["accuracy"]).iloc[0]
         assert strict["p_equivalence"] > 0.05
         assert (strict["margin"], strict["p"]) == (0.002, enough["p"])
 
@@ -259,25 +268,25 @@ class TestDifferences:
         split = np.where(np.arange(N) < 60, "validation", "test")
         both = made(split=split)
         told = []
-        rows = c.differences(
-            both, ["accuracy"], protocol="paper", draws=5, progress=lambda *a: told.append(a)
+        rows = c.all_pairs(
+            sample(both, "paper", draws=5), ["accuracy"], progress=lambda *a: told.append(a)
         )
         assert set(rows["n"]) == {N}
         assert told[-1] == (12, 12)
-        assert set(c.mcnemar(both)["n"]) == {N - 60}
+        assert set(c.mcnemar(sample(both))["n"]) == {N - 60}
 
     def test_errors(self, table):
         with pytest.raises(UsageError, match="Metric speed is unknown"):
-            c.differences(table, ["speed"])
+            c.all_pairs(sample(table), ["speed"])
         with pytest.raises(UsageError, match="margin must be above 0"):
-            c.differences(table, ["accuracy"], draws=5, margin=0)
+            c.all_pairs(sample(table, draws=5, margin=0), ["accuracy"])
         with pytest.raises(UsageError, match="no image of protocol paper"):
-            c.mcnemar(table, protocol="paper")
+            c.mcnemar(sample(table, "paper"))
 
 
 class TestCochran:
     def test_every_set_against_statsmodels(self, table):
-        rows = c.cochran(table)
+        rows = c.cochran(sample(table))
         # Two models make no set of three, nor do two own conditions.
         assert set(rows["kind"]) == {"conditions"}
         assert set(rows["compared"]) == {"full, upper, left"}
@@ -295,7 +304,7 @@ class TestCochran:
     def test_three_models(self):
         table = made(seeds=(0,))
         third = table[table["model"] == "upper-seed0"].assign(model="left-seed0")
-        rows = c.cochran(pd.concat([table, third], ignore_index=True))
+        rows = c.cochran(sample(pd.concat([table, third], ignore_index=True)))
         assert rows[rows["kind"] == "models"]["compared"].tolist() == ["full, upper, left"] * 3
         own = rows[rows["kind"] == "own conditions"]
         assert own["compared"].tolist() == ["full, upper, left"]
@@ -308,7 +317,7 @@ class TestCochran:
 
 def test_columns_are_those_documented(table, found):
     assert list(found.columns) == list(c.DIFFERENCE_COLUMNS)
-    assert list(c.mcnemar(table).columns) == list(c.MCNEMAR_COLUMNS)
+    assert list(c.mcnemar(sample(table)).columns) == list(c.MCNEMAR_COLUMNS)
     single = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
-    assert list(c.differences(single, draws=5).columns) == list(c.DIFFERENCE_COLUMNS)
-    assert list(c.mcnemar(single).columns) == list(c.MCNEMAR_COLUMNS)
+    assert list(c.all_pairs(sample(single, draws=5)).columns) == list(c.DIFFERENCE_COLUMNS)
+    assert list(c.mcnemar(sample(single)).columns) == list(c.MCNEMAR_COLUMNS)

@@ -5,23 +5,23 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from builders import tiny_predictions
-from hemiface.errors import UsageError
-from hemiface.stats import inference as paired
-from hemiface.stats.matrix import sample_and_draws
-from hemiface.stats.metrics import model_names
+from builders import described, tiny_predictions
+from hemiface.config import StatisticsOptions
+from hemiface.stats import inference
+from hemiface.stats.sample import group_weights
 
 
 def mean_draws(values: np.ndarray, draws: int = 500, seed: int = 0) -> np.ndarray:
     """[..., 1 + draws]: bootstrap means of values [..., groups], the sample itself first."""
     groups = values.shape[-1]
-    return values @ sample_and_draws(groups, draws, seed).astype(float) / groups
+    weights = np.hstack([np.ones((groups, 1)), group_weights(groups, draws, seed)])
+    return values @ weights / groups
 
 
 class TestOneSeed:
     def test_it_is_the_paired_t_test_over_groups(self):
         d = np.random.default_rng(0).normal(0.25, 1, 80)
-        one = paired.infer([mean_draws(d, 8000)[None, None]], 80, seed=0, margin=0.3)
+        one = inference.infer([mean_draws(d, 8000)[None, None]], 80, StatisticsOptions(margin=0.3))
         expected = stats.ttest_1samp(d, 0)
         assert one.value[0] == pytest.approx(d.mean())
         assert one.df[0] == expected.df == 79
@@ -33,14 +33,14 @@ class TestOneSeed:
 
     def test_a_small_p_is_not_cut_off_at_the_number_of_draws(self):
         d = np.random.default_rng(1).normal(1, 1, 200)
-        one = paired.infer([mean_draws(d, 200)[None, None]], 200, seed=0)
+        one = inference.infer([mean_draws(d, 200)[None, None]], 200, StatisticsOptions())
         # The share of draws beyond 0 can't be below 2 / 201.
         assert one.p[0] < 1e-20
 
     def test_false_alarms_are_at_the_level(self):
         random = np.random.default_rng(2)
         d = random.choice([-1.0, 0, 0, 1], (400, 50))
-        one = paired.infer([mean_draws(d, 200)[:, None]], 50, seed=0)
+        one = inference.infer([mean_draws(d, 200)[:, None]], 50, StatisticsOptions())
         # Binomial(400, .05): standard deviation .011.
         assert 0.02 < (one.p < 0.05).mean() < 0.085
         covered = (one.low <= 0) & (one.high >= 0)
@@ -49,7 +49,7 @@ class TestOneSeed:
     def test_nothing_varies(self):
         flat = np.full((3, 1, 101), [[[0.0]], [[0.25]], [[0.25]]])
         flat[2, 0, 1:] += np.random.default_rng(0).choice([-1e-17, 1e-17], 100)
-        one = paired.infer([flat], 9, seed=0)
+        one = inference.infer([flat], 9, StatisticsOptions())
         assert one.reason.tolist() == ["nothing varies between the draws"] * 3
         assert one.p[0] == 1
         assert np.isnan(one.p[1:]).all()
@@ -60,11 +60,11 @@ class TestOneSeed:
         draws[0, 0, 1:4] = np.nan
         draws[1, 0, 1:21] = np.nan
         draws[2] = np.nan
-        one = paired.infer([draws], 40, seed=0)
+        one = inference.infer([draws], 40, StatisticsOptions())
         assert one.reason.tolist() == ["", "undefined in 20 of 100 draws", "undefined"]
         for column in (one.low, one.high, one.se, one.p, one.p_equivalence):
             assert np.isfinite(column).tolist() == [True, False, False]
-        single = paired.infer([draws], 1, seed=0)
+        single = inference.infer([draws], 1, StatisticsOptions())
         assert set(single.reason) == {"fewer than two groups to resample"}
         assert np.isnan(single.p).all()
 
@@ -81,10 +81,10 @@ class TestSeveralSeeds:
     def test_intervals_cover_although_seeds_are_few(self):
         values = self.made(300, 3, 60, between=0.5)
         draws = mean_draws(values, 200)
-        one = paired.infer([draws], 60, seed=0)
+        one = inference.infer([draws], 60, StatisticsOptions())
         covered = ((one.low <= 0) & (one.high >= 0)).mean()
         # Neighbours: groups alone, and quantiles of two-level draws, pretend to know the seeds.
-        groups_only = paired.infer([draws.mean(axis=1, keepdims=True)], 60, seed=0)
+        groups_only = inference.infer([draws.mean(axis=1, keepdims=True)], 60, StatisticsOptions())
         narrow = ((groups_only.low <= 0) & (groups_only.high >= 0)).mean()
         weights = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, 200).T / 3
         two_level = (draws[..., 1:] * weights).sum(axis=1)
@@ -97,7 +97,7 @@ class TestSeveralSeeds:
 
     def test_standard_error_is_that_of_both_sources(self):
         values = self.made(400, 4, 60, between=0.5)
-        one = paired.infer([mean_draws(values, 300)], 60, seed=0)
+        one = inference.infer([mean_draws(values, 300)], 60, StatisticsOptions())
         # Var of the mean: .25 / 4 (seeds) + 1 / 60 (images) + 1 / 240 (both).
         truth = 0.25 / 4 + 1 / 60 + 1 / 240
         assert (one.value**2).mean() == pytest.approx(truth, rel=0.2)
@@ -106,8 +106,8 @@ class TestSeveralSeeds:
     def test_degrees_of_freedom_are_few_where_seeds_decide_and_many_where_images_do(self):
         by_seeds = self.made(20, 3, 60, between=5)
         by_images = self.made(20, 3, 60, between=0)
-        few = paired.infer([mean_draws(by_seeds)], 60, seed=0).df
-        many = paired.infer([mean_draws(by_images)], 60, seed=0).df
+        few = inference.infer([mean_draws(by_seeds)], 60, StatisticsOptions()).df
+        many = inference.infer([mean_draws(by_images)], 60, StatisticsOptions()).df
         assert np.median(few) == pytest.approx(2, abs=0.2)
         assert np.median(many) > 20
 
@@ -115,8 +115,8 @@ class TestSeveralSeeds:
         a = self.made(1, 4, 60, between=1)
         # Four networks that differ from the others by nothing but .3: paired, that is certain.
         b = a - 0.3
-        paired_one = paired.infer([mean_draws(a) - mean_draws(b)], 60, seed=0)
-        apart = paired.infer([mean_draws(a), -mean_draws(b)], 60, seed=0)
+        paired_one = inference.infer([mean_draws(a) - mean_draws(b)], 60, StatisticsOptions())
+        apart = inference.infer([mean_draws(a), -mean_draws(b)], 60, StatisticsOptions())
         assert paired_one.value[0] == pytest.approx(apart.value[0]) == pytest.approx(0.3)
         assert paired_one.se[0] < 1e-12
         # Welch: two independent means of four seeds each.
@@ -125,61 +125,32 @@ class TestSeveralSeeds:
 
     def test_the_same_call_gives_the_same(self):
         draws = mean_draws(self.made(2, 3, 20, 1), 50)
-        one, two = (paired.infer([draws], 20, seed=4) for _ in range(2))
+        one, two = (inference.infer([draws], 20, StatisticsOptions(seed=4)) for _ in range(2))
         np.testing.assert_array_equal(one.high, two.high)
-        assert (paired.infer([draws], 20, seed=5).se != one.se).all()
-
-
-class TestAlignment:
-    def test_rows_of_every_cell_are_the_same_images_in_any_order(self):
-        table = tiny_predictions(9).sample(frac=1, random_state=1).reset_index(drop=True)
-        aligned = paired.align(table)
-        images = table["image"].to_numpy()[aligned.rows]
-        assert (images == images[0]).all()
-        for (model, condition), rows in zip(aligned.cells, aligned.rows, strict=True):
-            assert set(table["model"].iloc[rows]) == {model}
-            assert set(table["condition"].iloc[rows]) == {condition}
-            assert aligned.at(model, condition).tolist() == rows.tolist()
-        first = table.iloc[aligned.rows[0]]
-        assert aligned.group_count == table["group"].nunique() == 5
-        assert (pd_codes(first["group"]) == aligned.groups).all()
-
-    def test_other_images_are_refused(self):
-        table = tiny_predictions(6)
-        with pytest.raises(UsageError, match="must hold the same images"):
-            paired.align(table.drop(index=3))
-
-    def test_a_protocol_without_images_says_what_to_do(self):
-        with pytest.raises(UsageError, match="no image of protocol paper; evaluate with"):
-            paired.select(tiny_predictions(), "paper")
-
-
-def pd_codes(groups) -> np.ndarray:
-    known = sorted(set(groups))
-    return np.array([known.index(one) for one in groups])
+        assert (inference.infer([draws], 20, StatisticsOptions(seed=5)).se != one.se).all()
 
 
 class TestRuns:
     def named(self, *ids: str):
-        table = tiny_predictions(2)
+        table = tiny_predictions(2).table
         cells = [table.iloc[:2].assign(model=one) for one in ids]
-        return model_names(pd.concat(cells))
+        return described(pd.concat(cells)).names
 
     def test_seeds_then_their_mean(self):
         names = self.named("full-seed1", "full-seed0", "upper-seed0")
-        assert paired.runs_of(names, ["full"]) == [
+        assert inference.runs_of(names, ["full"]) == [
             ("0", ("full-seed0",)),
             ("1", ("full-seed1",)),
             ("mean", ("full-seed0", "full-seed1")),
         ]
-        assert paired.runs_of(names, ["upper"]) == [("0", ("upper-seed0",))]
-        assert paired.paired_members(names, "full", "upper") == [
+        assert inference.runs_of(names, ["upper"]) == [("0", ("upper-seed0",))]
+        assert inference.paired_members(names, "full", "upper") == [
             ("0", ["full-seed0"], ["upper-seed0"], True),
             ("mean", ["full-seed0", "full-seed1"], ["upper-seed0"], False),
         ]
 
     def test_no_seed_in_common(self):
         names = self.named("full-seed1", "upper-seed0")
-        assert paired.paired_members(names, "full", "upper") == [
+        assert inference.paired_members(names, "full", "upper") == [
             ("mean", ["full-seed1"], ["upper-seed0"], False)
         ]

@@ -8,12 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import tiny_predictions
+from builders import described
+from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.stats import matrix as s
-from hemiface.stats.metrics import METRICS, class_scores, select_protocol
+from hemiface.stats.metrics import METRICS, PROTOCOLS, class_scores, select_protocol
+from hemiface.stats.sample import Sample, group_weights
+from hemiface.stats.scores import scores_over_draws
 from hemiface.stats.significance import expanded_quantiles
-from hemiface.tables import EMOTIONS, PREDICTION_COLUMNS, PROBABILITY_COLUMNS, check_predictions
+from hemiface.tables import (
+    EMOTIONS,
+    PREDICTION_COLUMNS,
+    PROBABILITY_COLUMNS,
+    Predictions,
+    check_predictions,
+)
 
 EVERY_METRIC = pytest.mark.parametrize("name", list(METRICS))
 
@@ -49,19 +58,23 @@ def table(p: np.ndarray, labels: np.ndarray, **columns: object) -> pd.DataFrame:
     return result[list(PREDICTION_COLUMNS)]
 
 
+def sample(study: pd.DataFrame | Predictions, protocol: str = "standard", **options) -> Sample:
+    predictions = study if isinstance(study, Predictions) else described(study)
+    return Sample.of(predictions, protocol, StatisticsOptions(**options))
+
+
+def matrix(study, protocols=tuple(PROTOCOLS), metrics=None, **options) -> pd.DataFrame:
+    """The matrix by several protocols, one below the other."""
+    return pd.concat(
+        [s.matrix(sample(study, one, **options), metrics) for one in protocols], ignore_index=True
+    )
+
+
+def estimate(study: pd.DataFrame, metric: str, **options) -> s.Estimate:
+    return s.estimate(described(study), metric, StatisticsOptions(**options))
+
+
 # Draws.
-
-
-def test_group_weights_are_a_multinomial_sample():
-    weights = s.group_weights(50, 4000, seed=3)
-    assert weights.shape == (50, 4000)
-    assert (weights.sum(axis=0) == 50).all()
-    # Each count is binomial(50, 1/50): mean 1, variance 49/50, P(0) = .98^50 = .364.
-    assert weights.mean(axis=1) == pytest.approx(1, abs=0.08)
-    assert weights.var() == pytest.approx(0.98, abs=0.02)
-    assert (weights == 0).mean() == pytest.approx(0.98**50, abs=0.005)
-    assert (weights == s.group_weights(50, 4000, seed=3)).all()
-    assert (weights != s.group_weights(50, 4000, seed=4)).any()
 
 
 @EVERY_METRIC
@@ -76,8 +89,8 @@ def test_vectorised_scores_equal_a_loop_over_resampled_rows(name, seed, n, class
     rng = np.random.default_rng(seed)
     p, y = random_cell(rng, n, classes=classes, decimals=decimals)
     groups = rng.integers(0, max(2, n // 2), n)
-    weights = s.group_weights(groups.max() + 1, 12, seed)
-    found = s.scores_over_draws(p, y, groups, weights, [name])[name]
+    weights = group_weights(groups.max() + 1, 12, seed)
+    found = scores_over_draws(p, y, groups, weights, [name])[name]
     for draw in range(12):
         rows = np.repeat(np.arange(n), weights[groups, draw])
         expected = METRICS[name].function(p[rows], y[rows], None) if len(rows) else np.nan
@@ -88,8 +101,8 @@ def test_vectorised_scores_equal_a_loop_over_resampled_rows(name, seed, n, class
 def test_more_draws_than_one_block(name):
     rng = np.random.default_rng(5)
     p, y = random_cell(rng, 60, decimals=1)
-    weights = s.group_weights(60, 300, 1)
-    together = s.scores_over_draws(p, y, np.arange(60), weights)[name]
+    weights = group_weights(60, 300, 1)
+    together = scores_over_draws(p, y, np.arange(60), weights)[name]
     for draw in (0, 127, 128, 255, 256, 299):
         expected = METRICS[name].function(p, y, weights[:, draw].astype(float))
         assert together[draw] == pytest.approx(expected, abs=1e-10, nan_ok=True)
@@ -103,7 +116,7 @@ def test_the_papers_grid_when_rates_fall_on_its_points(others, decimals):
     p, _ = random_cell(rng, others + 20, decimals=decimals)
     y = np.where(np.arange(others + 20) < 20, 0, 1)
     weights = np.ones((len(y), 1), dtype=np.int16)
-    found = s.scores_over_draws(p, y, np.arange(len(y)), weights, ["weighted_auc_paper"])
+    found = scores_over_draws(p, y, np.arange(len(y)), weights, ["weighted_auc_paper"])
     expected = METRICS["weighted_auc_paper"].function(p, y, None)
     assert found["weighted_auc_paper"][0] == pytest.approx(expected, abs=1e-12)
 
@@ -115,11 +128,11 @@ def test_interval_of_an_accuracy_has_the_binomial_width():
     n = 1000
     y = np.zeros(n, int)
     p = certain(np.where(np.arange(n) < 700, 0, 1))
-    one = s.estimate(table(p, y), "accuracy", draws=4000)
+    one = estimate(table(p, y), "accuracy", draws=4000)
     assert (one.value, one.n, one.reason) == (0.7, n, "")
     assert one.high - one.low == pytest.approx(2 * 1.96 * math.sqrt(0.21 / n), rel=0.05)
     assert one.method == "95% percentile interval, 4000 bootstrap draws of 1000 groups"
-    narrower = s.estimate(table(p, y), "accuracy", draws=4000, level=0.5)
+    narrower = estimate(table(p, y), "accuracy", draws=4000, level=0.5)
     ratio = (narrower.high - narrower.low) / (one.high - one.low)
     assert ratio == pytest.approx(0.6745 / 1.96, rel=0.07)
 
@@ -128,8 +141,8 @@ def test_resampling_groups_is_wider_than_resampling_rows():
     # 100 groups of 9 copies: only 100 independent images, so the interval is 3 times as wide.
     right = np.arange(900) // 9 < 60
     y, p = np.zeros(900, int), certain(np.where(right, 0, 1))
-    by_group = s.estimate(table(p, y, group=np.arange(900) // 9), "accuracy", draws=3000)
-    by_row = s.estimate(table(p, y), "accuracy", draws=3000)
+    by_group = estimate(table(p, y, group=np.arange(900) // 9), "accuracy", draws=3000)
+    by_row = estimate(table(p, y), "accuracy", draws=3000)
     assert by_group.value == by_row.value
     ratio = (by_group.high - by_group.low) / (by_row.high - by_row.low)
     assert ratio == pytest.approx(3, rel=0.1)
@@ -143,7 +156,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         right = np.repeat(rng.random(80) < 0.7, 4)
         y, p = np.zeros(320, int), certain(np.where(right, 0, 1))
         for unit, group in (("group", np.arange(320) // 4), ("row", np.arange(320))):
-            one = s.estimate(table(p, y, group=group), "accuracy", draws=200, level=0.9, seed=trial)
+            one = estimate(table(p, y, group=group), "accuracy", draws=200, level=0.9, seed=trial)
             covered[unit] += one.low <= 0.7 <= one.high
     # Binomial(200, .9) has a standard deviation of .021; rows pretend to 4 times the evidence,
     # which leaves 2 * Phi(1.645 / 2) - 1 = .59.
@@ -155,22 +168,22 @@ def test_no_interval_where_too_many_draws_are_undefined():
     # One image of disgust: it is missing from 36 % of the draws.
     y = np.array([0, 1, *[2, 3, 4, 5, 6, 0] * 5])
     p, _ = random_cell(np.random.default_rng(2), len(y))
-    one = s.estimate(table(p, y), "macro_auc", draws=500)
+    one = estimate(table(p, y), "macro_auc", draws=500)
     assert math.isfinite(one.value)
     assert math.isnan(one.low)
     assert one.reason.startswith("undefined in ")
-    assert math.isfinite(s.estimate(table(p, y), "weighted_auc", draws=500).low)
+    assert math.isfinite(estimate(table(p, y), "weighted_auc", draws=500).low)
 
 
 def test_undefined_estimates_say_why():
-    none = s.estimate(table(np.empty((0, 7)), np.empty(0, int)), "accuracy", draws=10)
+    none = estimate(table(np.empty((0, 7)), np.empty(0, int)), "accuracy", draws=10)
     assert math.isnan(none.value)
     assert (none.n, none.reason) == (0, "no images")
-    single = s.estimate(table(certain([0, 1]), np.array([0, 0]), group="g"), "accuracy", draws=10)
+    single = estimate(table(certain([0, 1]), np.array([0, 0]), group="g"), "accuracy", draws=10)
     assert single.value == 0.5
     assert math.isnan(single.low)
     assert single.reason == "fewer than two groups to resample"
-    one_class = s.estimate(table(certain([0, 1]), np.array([0, 0])), "weighted_auc", draws=10)
+    one_class = estimate(table(certain([0, 1]), np.array([0, 0])), "weighted_auc", draws=10)
     assert one_class.reason == "every image is of the same emotion"
 
 
@@ -207,7 +220,7 @@ MADE = {
 
 
 def test_matrix_of_a_hand_made_table():
-    found = s.matrix(made(MADE), metrics=["accuracy", "brier_score"], draws=50)
+    found = matrix(made(MADE), metrics=["accuracy", "brier_score"], draws=50)
     assert list(found) == list(s.MATRIX_COLUMNS)
     assert len(found) == 3 * (2 * 3 + 2 * 2) * 2
     at = found.set_index(["protocol", "model", "seed", "condition", "metric"]).sort_index()
@@ -238,7 +251,7 @@ def test_matrix_of_a_hand_made_table():
 
 
 def test_matrix_order():
-    found = s.matrix(made(MADE), ["paper", "standard"], ["accuracy"], draws=2)
+    found = matrix(made(MADE), ["paper", "standard"], ["accuracy"], draws=2)
     assert found["protocol"].unique().tolist() == ["paper", "standard"]
     paper = found[found["protocol"] == "paper"]
     assert paper[["model", "seed", "condition"]].to_numpy().tolist() == [
@@ -264,10 +277,10 @@ def random_study(seed: int = 0, n: int = 80) -> pd.DataFrame:
 
 def test_matrix_agrees_with_the_metrics_and_with_estimate():
     study = random_study()
-    found = s.matrix(study, ["standard"], draws=100, seed=5)
+    found = matrix(study, ["standard"], draws=100, seed=5)
     for row in found[found["seed"] == "1"].itertuples():
         cell = study[(study["model"] == "full-seed1") & (study["condition"] == row.condition)]
-        one = s.estimate(cell, row.metric, draws=100, seed=5)
+        one = estimate(cell, row.metric, draws=100, seed=5)
         assert (row.value, row.low, row.high, row.n) == (one.value, one.low, one.high, one.n)
         p = cell[list(PROBABILITY_COLUMNS)].to_numpy()
         y = cell["label"].map(EMOTIONS.index).to_numpy()
@@ -277,7 +290,7 @@ def test_matrix_agrees_with_the_metrics_and_with_estimate():
 def test_the_mean_is_over_seeds_within_each_draw():
     study = random_study(1)
     codes, known = pd.factorize(study["group"], sort=True)
-    weights = s.group_weights(len(known), 200, seed=7)
+    weights = group_weights(len(known), 200, seed=7)
     draws = []
     for model in ("full-seed0", "full-seed1"):
         mask = ((study["model"] == model) & (study["condition"] == "left")).to_numpy()
@@ -288,7 +301,7 @@ def test_the_mean_is_over_seeds_within_each_draw():
         used = weights[codes[mask]]
         draws.append(right @ used / used.sum(axis=0))
     low, high = np.quantile(np.mean(draws, axis=0), expanded_quantiles(0.95, len(known)))
-    found = s.matrix(study, ["standard"], ["accuracy"], draws=200, seed=7)
+    found = matrix(study, ["standard"], ["accuracy"], draws=200, seed=7)
     row = found[(found["seed"] == "mean") & (found["condition"] == "left")].iloc[0]
     assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
     # Averaging the seeds' limits instead would ignore that their errors partly cancel.
@@ -300,11 +313,11 @@ def test_cells_share_their_draws_and_row_order_does_not_matter():
     study = random_study(2)
     twin = study[study["condition"] == "full"].assign(condition="right")
     study = pd.concat([study, twin], ignore_index=True)
-    found = s.matrix(study, ["standard"], draws=60)
+    found = matrix(study, ["standard"], draws=60)
     columns = ["value", "low", "high"]
     of = {name: part[columns].to_numpy() for name, part in found.groupby("condition")}
     np.testing.assert_array_equal(of["full"], of["right"])
-    shuffled = s.matrix(study.sample(frac=1, random_state=1), ["standard"], draws=60)
+    shuffled = matrix(study.sample(frac=1, random_state=1), ["standard"], draws=60)
     key = ["model", "seed", "condition", "metric"]
     pd.testing.assert_frame_equal(
         found.sort_values(key, ignore_index=True), shuffled.sort_values(key, ignore_index=True)
@@ -313,14 +326,15 @@ def test_cells_share_their_draws_and_row_order_does_not_matter():
 
 def test_protocols_without_images_keep_their_rows():
     study = random_study(3).assign(leaked=True)
-    found = s.matrix(study, draws=10).set_index("protocol")
+    found = matrix(study, draws=10).set_index("protocol")
     for protocol in ("leak-free", "paper"):  # all is leaked; there is no validation split
         rows = found.loc[protocol]
         assert len(rows) == len(found.loc["standard"])
         assert (rows["n"] == 0).all()
         assert rows[["value", "low", "high", "drop_from_full"]].isna().all(axis=None)
     assert found.loc["standard", "value"].notna().all()
-    scores = s.class_score_table(study, ["standard", "leak-free"]).set_index("protocol")
+    tables = [s.class_scores(sample(study, one)) for one in ("standard", "leak-free")]
+    scores = pd.concat(tables).set_index("protocol")
     assert len(scores.loc["leak-free"]) == len(scores.loc["standard"])
     assert (scores.loc["leak-free", "support"] == 0).all()
     assert scores.loc["leak-free", "recall"].isna().all()
@@ -328,14 +342,14 @@ def test_protocols_without_images_keep_their_rows():
 
 def test_without_condition_full_there_is_no_drop():
     study = random_study(4)
-    found = s.matrix(study[study["condition"] == "left"], ["standard"], ["accuracy"], draws=5)
+    found = matrix(study[study["condition"] == "left"], ["standard"], ["accuracy"], draws=5)
     assert found["value"].notna().all()
     assert found["drop_from_full"].isna().all()
 
 
 def test_class_score_table():
     study = random_study(5)
-    found = s.class_score_table(study, ["standard"])
+    found = s.class_scores(sample(study))
     assert list(found) == [
         *("protocol", "model", "seed", "condition", "emotion"),
         *("precision", "recall", "f1", "auc", "average_precision", "support"),
@@ -354,35 +368,29 @@ def test_class_score_table():
     assert at["support"].dtype == np.int64
 
 
-def test_progress_counts_every_cell():
+def test_progress_counts_every_cell_that_is_scored():
     seen: list[tuple[int, int]] = []
-    s.matrix(
-        random_study(6),
-        ["standard", "leak-free"],
-        ["accuracy"],
-        draws=2,
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    assert seen == [(k, 8) for k in range(1, 9)]
+    one = sample(random_study(6), draws=2)
+    for _ in range(2):
+        s.matrix(one, ["accuracy"], lambda done, total: seen.append((done, total)))
+    assert seen == [(k, 4) for k in range(1, 5)]
 
 
 def test_wrong_usage_is_named():
     study = random_study(7)
     with pytest.raises(UsageError, match="nonesuch"):
-        s.matrix(study, ["nonesuch"])
+        matrix(study, ["nonesuch"])
     with pytest.raises(UsageError, match="f1"):
-        s.matrix(study, metrics=["f1"])
+        matrix(study, metrics=["f1"])
     with pytest.raises(UsageError, match="level"):
-        s.matrix(study, level=95)
+        matrix(study, level=95)
     with pytest.raises(UsageError, match="draws"):
-        s.estimate(study.iloc[:80], "accuracy", draws=0)
+        estimate(study.iloc[:80], "accuracy", draws=0)
     with pytest.raises(UsageError, match="4 such cells"):
-        s.estimate(study, "accuracy")
-    study.attrs["hemiface"] = {
-        "models": [{"model": f"full-seed{k}", "name": "full", "seed": 0} for k in (0, 1)]
-    }
+        estimate(study, "accuracy")
+    twins = [{"model": f"full-seed{k}", "name": "full", "seed": 0} for k in (0, 1)]
     with pytest.raises(UsageError, match="full-seed0, full-seed1 are all full with seed 0"):
-        s.matrix(study)
+        matrix(Predictions(study, {"models": twins}))
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -392,19 +400,11 @@ def test_sums_are_the_same_whatever_type_the_weights_have(whole):
     values = np.round(rng.dirichlet(np.ones(7), 420), 2) + 1e-3
     values /= values.sum(axis=1, keepdims=True)
     groups = np.arange(420) // 2
-    weights = s.group_weights(210, 9, seed=1)
+    weights = group_weights(210, 9, seed=1)
     given = weights if whole else weights.astype(np.float64)
-    found = s.scores_over_draws(values, labels, groups, given)
+    found = scores_over_draws(values, labels, groups, given)
     for draw in range(9):
         repeated = weights[groups, draw].astype(np.float64)
         for name, metric in METRICS.items():
             wanted = metric.function(values, labels, repeated)
             assert found[name][draw] == pytest.approx(wanted, abs=1e-12)
-
-
-def test_scores_drawn_once_serve_the_matrix():
-    table = s.matrix(tiny_predictions(28), ["standard"], ["accuracy"], draws=20)
-    drawn = s.draw_scores(tiny_predictions(28), "standard", ["accuracy"], draws=20)
-    pd.testing.assert_frame_equal(s.matrix_rows(drawn), table)
-    assert set(drawn.sizes.values()) == {28}
-    assert drawn.groups == 14

@@ -402,17 +402,6 @@ def test_half_a_protocol_does_not_bear_its_name():
     assert m.select_protocol(test_only, "paper").empty
 
 
-def test_model_names():
-    predictions = pd.DataFrame({"model": ["upper-seed3", "a", "full-seed1", "upper-seed3", "x-y"]})
-    predictions.attrs["hemiface"] = {"models": [{"model": "a", "name": "any", "seed": 7}]}
-    assert m.model_names(predictions).to_numpy().tolist() == [
-        ["upper-seed3", "upper", 3],
-        ["a", "any", 7],
-        ["full-seed1", "full", 1],
-        ["x-y", "x-y", 0],
-    ]
-
-
 def test_wrong_usage_is_named():
     p, y, _ = random_case(11)
     two = pd.concat([table(p, y), table(p, y, condition="upper")])

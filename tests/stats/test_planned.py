@@ -3,22 +3,24 @@ import pandas as pd
 import pytest
 
 from builders import answers, scored_predictions
-from hemiface.stats.matrix import draw_scores
-from hemiface.stats.planned import half_contrasts, shown_conditions
+from hemiface.config import StatisticsOptions
+from hemiface.stats.planned import planned, shown_conditions
+from hemiface.stats.sample import Sample
 from hemiface.stats.significance import holm
 
 N = 210
 
 
-def drawn(skill, n=N, seed=0, draws=200):
-    """Scores of cells (model ID, condition) that get exactly that share of n images right."""
+def sampled(skill, n=N, seed=0, draws=200):
+    """A sample of cells (model ID, condition) that get exactly that share of n images right."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 7
     outcomes = {
         cell: answers(labels, rng.permutation(n) < round(share * n))
         for cell, share in skill.items()
     }
-    return draw_scores(scored_predictions(outcomes, labels), "standard", ["accuracy"], draws=draws)
+    predictions = scored_predictions(outcomes, labels)
+    return Sample.of(predictions, "standard", StatisticsOptions(draws=draws))
 
 
 SKILL = {
@@ -39,7 +41,7 @@ SKILL = {
 
 @pytest.fixture(scope="module")
 def table():
-    return half_contrasts(drawn(SKILL))
+    return planned(sampled(SKILL))
 
 
 def one(table, family, a, b):
@@ -90,7 +92,7 @@ def test_each_family_is_corrected_by_itself(table):
 
 def test_the_generalist_is_a_family_of_its_own_and_serves_without_a_baseline():
     skill = {("any-seed0", "full"): 0.9, ("any-seed0", "left"): 0.7, ("any-seed0", "right"): 0.7}
-    table = half_contrasts(drawn(skill))
+    table = planned(sampled(skill))
     information = table[table["kind"] == "available information"]
     assert list(information["family"]) == ["available information, generalist"] * 2
     assert information["difference"].to_numpy() == pytest.approx([0.2, 0.2])
@@ -107,7 +109,7 @@ def test_several_seeds_are_averaged_and_resampled():
         for seed in range(3)
         for condition, share in (("full", 0.9), ("upper", 0.6))
     }
-    table = half_contrasts(drawn(skill))
+    table = planned(sampled(skill))
     rows = table[table["kind"] == "robustness"].set_index("seed")
     assert list(rows.index) == ["0", "1", "2", "mean"]
     assert rows.loc["mean", "difference"] == pytest.approx(0.25, abs=0.003)
@@ -116,7 +118,7 @@ def test_several_seeds_are_averaged_and_resampled():
 
 
 def test_nothing_to_compare_gives_an_empty_table():
-    table = half_contrasts(drawn({("full-seed0", "full"): 0.5}))
+    table = planned(sampled({("full-seed0", "full"): 0.5}))
     assert isinstance(table, pd.DataFrame)
     assert table.empty
 

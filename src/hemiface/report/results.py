@@ -63,9 +63,9 @@ class Run:
     mirrored: pd.DataFrame | None = None
 
     @property
-    def options(self) -> config.StatisticsConfig:
+    def options(self) -> config.StatisticsOptions:
         """How intervals are made: the run's options, else the default ones."""
-        return self.settings.statistics if self.settings else config.StatisticsConfig()
+        return self.settings.statistics if self.settings else config.StatisticsOptions()
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def read_run(run_or_predictions: str | Path) -> Run:
 
 def compute(
     predictions: pd.DataFrame,
-    options: config.StatisticsConfig,
+    options: config.StatisticsOptions,
     mirrored: pd.DataFrame | None = None,
 ) -> Results:
     """Compute the result tables of a Predictions table.
@@ -177,7 +177,7 @@ def compute(
 def _tests(
     predictions: pd.DataFrame,
     drawn: Drawn,
-    options: config.StatisticsConfig,
+    options: config.StatisticsOptions,
     mirrored: pd.DataFrame | None,
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of every comparison and of calibration, by the names of their files."""
@@ -215,7 +215,7 @@ def _mirrored(folder: Path) -> pd.DataFrame | None:
 
 
 def _regions(
-    predictions: pd.DataFrame, protocol: str, options: config.StatisticsConfig
+    predictions: pd.DataFrame, protocol: str, options: config.StatisticsOptions
 ) -> Importance | None:
     if not importance.playable(predictions, protocol):
         return None

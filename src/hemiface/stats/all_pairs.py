@@ -1,6 +1,6 @@
 """Paired comparisons of models and conditions: is a difference more than chance, and how large?
 
-Three tables of a Predictions table, each a row per comparison. `differences` resamples groups (and
+Three tables of a sample, each a row per comparison. `all_pairs` resamples groups (and
 seeds) and says how much scores differ; `mcnemar` and `cochran` count images, as is usual.
 What is compared:
 
@@ -19,7 +19,6 @@ equivalence are not corrected.
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +27,14 @@ import pandas as pd
 from hemiface.stats.contrasts import (
     DIFFERENCE_COLUMNS,
     PAIR_COLUMNS,
-    Cell,
     Pair,
     corrected,
     difference_table,
     matched,
 )
-from hemiface.stats.inference import Aligned, align, runs_of, select
-from hemiface.stats.matrix import Drawn, Progress, check_options, draw_scores, unique_names
+from hemiface.stats.inference import runs_of
 from hemiface.stats.metrics import known_metrics
+from hemiface.stats.sample import Aligned, Cell, Progress, Sample
 from hemiface.stats.significance import (
     cochran_q,
     cohens_g,
@@ -45,15 +43,15 @@ from hemiface.stats.significance import (
     mcnemar_mid,
     paired_odds_ratio,
 )
-from hemiface.tables import label_indices, probabilities
+from hemiface.tables import Predictions
 
 __all__ = [
     "COCHRAN_COLUMNS",
     "COMPARED_METRICS",
     "DIFFERENCE_COLUMNS",
     "MCNEMAR_COLUMNS",
+    "all_pairs",
     "cochran",
-    "differences",
     "mcnemar",
 ]
 
@@ -84,43 +82,31 @@ MCNEMAR_COLUMNS = (
 COCHRAN_COLUMNS = ("kind", "family", "seed", "compared", "k", "n", "q", "df", "p", "p_holm")
 
 
-def differences(
-    predictions: pd.DataFrame,
+def all_pairs(
+    sample: Sample | Predictions,
     metrics: Sequence[str] = COMPARED_METRICS,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    margin: float = 0.02,
-    seed: int = 0,
-    drawn: Drawn | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return a row per comparison and metric: a minus b with its interval, by resampling.
 
     Columns DIFFERENCE_COLUMNS. kind, family, seed and the two cells say what is compared (see the
     module); `value_a`, `value_b` are the scores, `low`, `high`, `se`, `df` and `p` are explained in
-    `paired.infer`, `p_holm` is corrected within the family. `p_equivalence` is that of TOST with
+    `inference.infer`, `p_holm` is corrected within the family. `p_equivalence` is that of TOST with
     +-`margin` (in the metric's unit): below .05, the two are as good as equal. `n` counts images,
-    `groups` what was resampled. All comparisons use the same draws; `drawn` hands over those that
-    were made before with the same protocol, draws and seed, for at least these metrics.
+    `groups` what was resampled. `progress(done, total)` is called after every cell that is scored.
 
     Raises:
-        UsageError: no image of the protocol, an unknown metric or protocol, a bad option, or two
+        UsageError: no image of the protocol, cells of different images, an unknown metric, or two
             models with one name and seed.
 
     """
+    sample = Sample.of(sample)
     chosen = known_metrics(metrics)
-    check_options(draws, level)
-    if drawn is None:
-        align(select(predictions, protocol))
-        options: dict[str, Any] = {"draws": draws, "seed": seed, "progress": progress}
-        drawn = draw_scores(predictions, protocol, chosen, **options)
-    pairs = _pairs(drawn.names, drawn.cells)
-    return difference_table(pairs, drawn, chosen, level=level, margin=margin, seed=seed)
+    cells = sample.aligned.cells
+    return difference_table(_pairs(sample, cells), sample, chosen, progress)
 
 
-def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
+def mcnemar(sample: Sample | Predictions) -> pd.DataFrame:
     """Return a row per comparison of two networks: exact McNemar tests and effect sizes.
 
     Columns MCNEMAR_COLUMNS. `both`, `only_a`, `only_b` and `neither` count the images that each got
@@ -130,15 +116,14 @@ def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
     `odds_ratio` is that of matched pairs with its exact 95 % interval. Seeds are not pooled.
 
     Raises:
-        UsageError: as `differences`.
+        UsageError: as `all_pairs`.
 
     """
-    selected = select(predictions, protocol)
-    names = unique_names(predictions)
-    aligned = align(selected)
-    correct = _correct(selected, aligned)
+    sample = Sample.of(sample)
+    aligned = sample.aligned
+    correct = _correct(sample)
     keys, counts, votes = [], [], []
-    for pair in _pairs(names, aligned.cells):
+    for pair in _pairs(sample, aligned.cells):
         if len(pair.a) == len(pair.b) == 1:
             a, b = correct[pair.a[0]], correct[pair.b[0]]
             keys.append(pair.key)
@@ -160,7 +145,7 @@ def mcnemar(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
     return corrected(table, ["seed", "family"], "p_groups")
 
 
-def cochran(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.DataFrame:
+def cochran(sample: Sample | Predictions) -> pd.DataFrame:
     """Return Cochran's Q for every three or more models on a condition, or conditions of a model.
 
     Columns COCHRAN_COLUMNS. A row says whether the accuracies of all that `compared` lists are
@@ -168,38 +153,48 @@ def cochran(predictions: pd.DataFrame, *, protocol: str = "standard") -> pd.Data
     Images are taken as independent; Q doesn't say which differ: see `mcnemar`.
 
     Raises:
-        UsageError: as `differences`.
+        UsageError: as `all_pairs`.
 
     """
-    selected = select(predictions, protocol)
-    names = unique_names(predictions)
-    aligned = align(selected)
-    correct = _correct(selected, aligned)
+    sample = Sample.of(sample)
+    aligned = sample.aligned
+    correct = _correct(sample)
     rows = []
-    for kind, family, seed, members, labels in _sets(names, aligned):
+    for kind, family, seed, members, labels in _sets(sample):
         q, df, p = cochran_q(np.stack([correct[cell] for cell in members], axis=1))
-        size = (len(members), len(aligned.labels))
-        rows.append((kind, family, seed, ", ".join(labels), *size, q, df, p, np.nan))
+        rows.append(
+            {
+                "kind": kind,
+                "family": family,
+                "seed": seed,
+                "compared": ", ".join(labels),
+                "k": len(members),
+                "n": len(aligned.labels),
+                "q": q,
+                "df": df,
+                "p": p,
+            }
+        )
     return corrected(pd.DataFrame(rows, columns=list(COCHRAN_COLUMNS)), ["kind", "seed"])
 
 
-def _pairs(names: pd.DataFrame, cells: Sequence[Cell]) -> Iterator[Pair]:
+def _pairs(sample: Sample, cells: Sequence[Cell]) -> Iterator[Pair]:
     """Yield everything to compare, as the module says, in order of appearance."""
     conditions = list(dict.fromkeys(condition for _, condition in cells))
-    known = list(dict.fromkeys(names["name"]))
+    known = list(dict.fromkeys(sample.names["name"]))
     own = [name for name in known if name in conditions]
     for kind, family, cell in _questions(known, conditions):
-        yield from matched(names, cells, kind, family, ("full", "full"), cell)
+        yield from matched(sample, kind, family, ("full", "full"), cell)
     for a, b in combinations(own, 2):
-        yield from matched(names, cells, "own conditions", "own conditions", (a, a), (b, b))
+        yield from matched(sample, "own conditions", "own conditions", (a, a), (b, b))
     for condition in conditions:
         family = f"models on {condition}"
         for a, b in combinations(known, 2):
-            yield from matched(names, cells, "models", family, (a, condition), (b, condition))
+            yield from matched(sample, "models", family, (a, condition), (b, condition))
     for name in known:
         family = f"conditions of {name}"
         for a, b in combinations(conditions, 2):
-            yield from matched(names, cells, "conditions", family, (name, a), (name, b))
+            yield from matched(sample, "conditions", family, (name, a), (name, b))
 
 
 def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str, Cell]]:
@@ -217,13 +212,11 @@ def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tupl
             yield "available information", "available information, generalist", ("any", one)
 
 
-def _sets(
-    names: pd.DataFrame, aligned: Aligned
-) -> Iterator[tuple[str, str, str, list[tuple[str, str]], list[str]]]:
+def _sets(sample: Sample) -> Iterator[tuple[str, str, str, list[Cell], list[str]]]:
     """Yield (kind, family, seed, cells, what to call them) for every three or more of one kind."""
-    present = set(aligned.cells)
-    conditions = list(dict.fromkeys(condition for _, condition in aligned.cells))
-    known = list(dict.fromkeys(names["name"]))
+    present = set(sample.cells)
+    conditions = list(dict.fromkeys(condition for _, condition in sample.aligned.cells))
+    known = list(dict.fromkeys(sample.names["name"]))
     own = [name for name in known if name in conditions]
     wanted = [("models", f"models on {one}", [(name, one) for name in known]) for one in conditions]
     wanted += [
@@ -232,7 +225,7 @@ def _sets(
     ]
     wanted.append(("own conditions", "own conditions", [(name, name) for name in own]))
     for kind, family, cells in wanted:
-        for seed, models in runs_of(names, [name for name, _ in cells]) if cells else ():
+        for seed, models in runs_of(sample.names, [name for name, _ in cells]) if cells else ():
             if seed == "mean":
                 continue
             pairs = [
@@ -244,9 +237,10 @@ def _sets(
                 yield kind, family, seed, [cell for cell, _ in pairs], [label for _, label in pairs]
 
 
-def _correct(selected: pd.DataFrame, aligned: Aligned) -> dict[tuple[str, str], Bools]:
+def _correct(sample: Sample) -> dict[Cell, Bools]:
     """Return bool [n] per cell: which images it got right."""
-    right = probabilities(selected).argmax(axis=1) == label_indices(selected)
+    right = sample.values.argmax(axis=1) == sample.labels
+    aligned = sample.aligned
     return {cell: right[rows] for cell, rows in zip(aligned.cells, aligned.rows, strict=True)}
 
 

@@ -1,6 +1,6 @@
 """A contrast: two cells over the same images, their difference and all that is said about chance.
 
-`comparisons` compares everything with everything, `halves` the few cells that the report is about;
+`all_pairs` compares everything with everything, `planned` the few cells that the report is about;
 both build their tables here.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemiface.stats.inference import infer, paired_members
-from hemiface.stats.matrix import Drawn
+from hemiface.stats.sample import Cell, Progress, Sample
 from hemiface.stats.significance import holm
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "difference_table",
     "matched",
 ]
-
-Cell = tuple[str, str]
 
 PAIR_COLUMNS = ("kind", "family", "seed", "model_a", "condition_a", "model_b", "condition_b")
 DIFFERENCE_COLUMNS = (
@@ -58,12 +56,10 @@ class Pair:
     paired: bool
 
 
-def matched(
-    names: pd.DataFrame, cells: Iterable[Cell], kind: str, family: str, a: Cell, b: Cell
-) -> Iterator[Pair]:
-    """Yield the pairs of two (name, condition), by seed; without those that aren't in `cells`."""
-    present = set(cells)
-    for seed, first, second, paired in paired_members(names, a[0], b[0]):
+def matched(sample: Sample, kind: str, family: str, a: Cell, b: Cell) -> Iterator[Pair]:
+    """Yield the pairs of two (name, condition), by seed; without those that have no images."""
+    present = set(sample.cells)
+    for seed, first, second, paired in paired_members(sample.names, a[0], b[0]):
         cells_a = tuple((model, a[1]) for model in first)
         cells_b = tuple((model, b[1]) for model in second)
         if present.issuperset((*cells_a, *cells_b)):
@@ -71,45 +67,34 @@ def matched(
 
 
 def difference_table(
-    pairs: Iterable[Pair],
-    drawn: Drawn,
-    metrics: Sequence[str],
-    *,
-    level: float = 0.95,
-    margin: float = 0.02,
-    seed: int = 0,
+    pairs: Iterable[Pair], sample: Sample, metrics: Sequence[str], progress: Progress | None = None
 ) -> pd.DataFrame:
     """Return a row per pair and metric: a minus b, columns DIFFERENCE_COLUMNS.
 
-    `drawn` holds at least `metrics`. Holm's family: the rows of one `family`, seed and metric.
+    Holm's family: the rows of one `family`, seed and metric. Errors as `Sample.scores`.
     """
-    rows: list[tuple[Any, ...]] = []
+    scores = sample.scores(metrics, progress)
+    rows: list[dict[str, Any]] = []
     for pair in pairs:
         a, b = (
-            np.stack([[drawn.scores[cell][one] for cell in side] for one in metrics])
+            np.stack([[scores[cell][one] for cell in side] for one in metrics])
             for side in (pair.a, pair.b)
         )
         parts = [a - b] if pair.paired else [a, -b]
-        one = infer(parts, drawn.groups, level=level, margin=margin, seed=seed)
-        n = drawn.sizes[pair.a[0]]
-        for place, metric in enumerate(metrics):
-            values = (a[place, :, 0].mean(), b[place, :, 0].mean(), one.value[place])
-            chance = (one.low, one.high, one.se, one.df, one.p)
-            rows.append(
-                (
-                    *pair.key,
-                    metric,
-                    *values,
-                    *(column[place] for column in chance),
-                    np.nan,
-                    margin,
-                    one.p_equivalence[place],
-                    n,
-                    drawn.groups,
-                    one.method,
-                    one.reason[place],
-                )
-            )
+        one = infer(parts, sample.group_count, sample.options)
+        rows += [
+            dict(zip(PAIR_COLUMNS, pair.key, strict=True))
+            | one.row(place)
+            | {
+                "metric": metric,
+                "value_a": a[place, :, 0].mean(),
+                "value_b": b[place, :, 0].mean(),
+                "margin": sample.options.margin,
+                "n": sample.size(pair.a[0]),
+                "groups": sample.group_count,
+            }
+            for place, metric in enumerate(metrics)
+        ]
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
     return corrected(table, ["seed", "family", "metric"])
 

@@ -1,64 +1,43 @@
-"""What paired comparisons share: cells over the same images, and draws turned into inference.
+"""Draws turned into inference: the interval of a score, that of paired differences, and their p.
 
 With one network on each side only the images are a sample, and `groups` of them are resampled.
 With several seeds the networks are a sample too: a draw then holds resampled groups *and* resampled
 seeds, crossed, because every network saw the same images (two-level).
 
-Sources: Owen 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1 (crossed resampling); Rao & Wu
-1988, Resampling inference with complex survey data, JASA 83 (drawing S - 1 of S seeds makes the
-variance of so small a sample unbiased); Satterthwaite 1946, Biometrics 2 (degrees of freedom).
+Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
+Hesterberg 2015, The American Statistician 69 (expanded for small samples); Owen 2007, The pigeonhole
+bootstrap, Ann. Appl. Stat. 1 (crossed resampling); Rao & Wu 1988, Resampling inference with complex
+survey data, JASA 83 (drawing S - 1 of S seeds makes the variance of so small a sample unbiased);
+Satterthwaite 1946, Biometrics 2 (degrees of freedom).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from hemiface.errors import UsageError
-from hemiface.stats.matrix import MOST_UNDEFINED, group_codes
-from hemiface.stats.metrics import select_protocol
+from hemiface.config import StatisticsOptions
 from hemiface.stats.significance import difference_p, equivalence_p, expanded_quantiles
-from hemiface.tables import label_indices
 
 __all__ = [
-    "Aligned",
+    "MOST_UNDEFINED",
     "Inference",
-    "align",
-    "cell_codes",
     "infer",
+    "interval",
     "paired_members",
     "runs_of",
-    "select",
 ]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Cell = tuple[str, str]
+
+MOST_UNDEFINED = 0.05
+"""An interval is given if at most this share of the draws is undefined (they are left out)."""
 
 _ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Cells (model ID, condition) over the same images in the same order.
-
-    rows: int [cells, n], where each cell's images stand in the table; labels and groups: int [n];
-    group_count: how many groups there are.
-    """
-
-    cells: tuple[Cell, ...]
-    rows: Ints
-    labels: Ints
-    groups: Ints
-    group_count: int
-
-    def at(self, model: str, condition: str) -> Ints:
-        """Return the rows [n] of one cell."""
-        rows: Ints = self.rows[self.cells.index((model, condition))]
-        return rows
 
 
 @dataclass(frozen=True)
@@ -79,54 +58,17 @@ class Inference:
     reason: npt.NDArray[np.object_]
     method: str
 
-
-def select(predictions: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Return the rows of a protocol, with a fresh index.
-
-    Raises:
-        UsageError: there is no such protocol, or it has no rows here.
-
-    """
-    rows = select_protocol(predictions, protocol).reset_index(drop=True)
-    if rows.empty:
-        raise UsageError(
-            f"The predictions hold no image of protocol {protocol}; evaluate with the splits it "
-            "scores (--split test, and --split validation for paper)."
-        )
-    return rows
-
-
-def align(selected: pd.DataFrame) -> Aligned:
-    """Return the cells of a table in order of appearance, over the same images.
-
-    Raises:
-        UsageError: two cells hold different images.
-
-    """
-    cells, place = cell_codes(selected)
-    images, known = pd.factorize(selected["image"], sort=True)
-    if len(selected) != len(cells) * len(known):
-        raise UsageError("Cells to compare must hold the same images; evaluate them together.")
-    rows = np.lexsort((images, place)).astype(np.int64).reshape(len(cells), len(known))
-    codes, count = group_codes(selected)
-    labels = label_indices(selected)
-    return Aligned(tuple(cells), rows, labels[rows[0]], codes[rows[0]], count)
-
-
-def cell_codes(table: pd.DataFrame) -> tuple[list[Cell], Ints]:
-    """Return the cells of a table in order of appearance, and int [rows]: the cell of each row."""
-    models, names = pd.factorize(table["model"])
-    conditions, keys = pd.factorize(table["condition"])
-    place, found = pd.factorize(models.astype(np.int64) * len(keys) + conditions)
-    pairs = [divmod(int(one), len(keys)) for one in found]
-    cells = [(str(names[model]), str(keys[key])) for model, key in pairs]
-    return cells, place.astype(np.int64)
+    def row(self, at: int | tuple[int, ...]) -> dict[str, Any]:
+        """Return what is said of one difference, by the names that columns have."""
+        names = ("low", "high", "se", "df", "p", "p_equivalence", "reason")
+        found = {name: getattr(self, name)[at] for name in names}
+        return {"difference": self.value[at], **found, "method": self.method}
 
 
 def runs_of(names: pd.DataFrame, wanted: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Return (seed, model IDs) for every seed that all names in `wanted` have, then for `mean`.
 
-    `names` is what `metrics.model_names` returns. The IDs stand in the order of `wanted`. `mean`
+    `names` is `Predictions.names`. The IDs stand in the order of `wanted`. `mean`
     has one ID per name and seed and is left out where that would repeat a single seed.
     """
     chosen = list(wanted)
@@ -164,14 +106,25 @@ def paired_members(
     return found
 
 
-def infer(
-    parts: Sequence[Floats], groups: int, *, level: float = 0.95, margin: float = 0.02, seed: int
-) -> Inference:
+def interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
+    """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason."""
+    if groups < 2:
+        return np.nan, np.nan, "fewer than two groups to resample"
+    defined = scores[np.isfinite(scores)]
+    undefined = len(scores) - len(defined)
+    if undefined > MOST_UNDEFINED * len(scores):
+        return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
+    low, high = np.quantile(defined, expanded_quantiles(level, groups))
+    return float(low), float(high), ""
+
+
+def infer(parts: Sequence[Floats], groups: int, options: StatisticsOptions) -> Inference:
     """Return what draws say about a sum of means over seeds.
 
-    Each of `parts` is float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same
-    draws of `groups` groups) and is averaged over its seeds. A difference of paired seeds is one
-    part, a - b; one of unpaired seeds two, a and -b.
+    Level, margin and the seed by which seeds are drawn are those of `options`. Each of `parts` is
+    float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same draws of `groups`
+    groups) and is averaged over its seeds. A difference of paired seeds is one part, a - b; one of
+    unpaired seeds two, a and -b.
 
     With one seed everywhere the interval is the expanded percentile interval of the draws and `df`
     is groups - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
@@ -180,6 +133,7 @@ def infer(
     with `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
     correction for many tests needs.
     """
+    level, margin, seed = options.level, options.margin, options.seed
     sizes = [part.shape[-2] for part in parts]
     value = sum((part[..., 0].mean(axis=-1) for part in parts), start=np.zeros(()))
     draws = sum(

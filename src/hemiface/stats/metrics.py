@@ -1,11 +1,10 @@
 """Scores of a Predictions table: eleven metrics, class-wise scores, curves, protocols.
 
-An undefined score is NaN and comes with a reason in words, never 0. Formulas that `statistics`
+An undefined score is NaN and comes with a reason in words, never 0. Formulas that `scores`
 also applies to a thousand bootstrap draws at once (`FROM_COUNTS`, `average_auc`, `ece_of_gaps`)
 work on any leading axes, so point value and interval can't follow two definitions.
 """
 
-import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from hemiface.errors import UsageError
-from hemiface.tables import EMOTIONS, label_indices, probabilities
+from hemiface.tables import EMOTIONS, Predictions, label_indices, probabilities
 
 __all__ = [
     "FROM_COUNTS",
@@ -25,7 +24,6 @@ __all__ = [
     "Metric",
     "class_scores",
     "confusion",
-    "model_names",
     "precision_recall_curve",
     "ranking_scores",
     "reliability",
@@ -369,7 +367,7 @@ def known_metrics(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def summarise(
-    predictions: pd.DataFrame,
+    predictions: Predictions | pd.DataFrame,
     metrics: Sequence[str] | None = None,
     by: Sequence[str] = ("model", "condition"),
 ) -> pd.DataFrame:
@@ -384,7 +382,7 @@ def summarise(
     """
     chosen = known_metrics(metrics)
     rows = []
-    for key, cell in _cells(predictions, by):
+    for key, cell in _cells(_table_of(predictions), by):
         values, labels = probabilities(cell), label_indices(cell)
         for name in chosen:
             why = why_undefined(name, labels)
@@ -394,7 +392,7 @@ def summarise(
 
 
 def class_scores(
-    predictions: pd.DataFrame, by: Sequence[str] = ("model", "condition")
+    predictions: Predictions | pd.DataFrame, by: Sequence[str] = ("model", "condition")
 ) -> pd.DataFrame:
     """Score every class of every cell against the rest.
 
@@ -403,7 +401,7 @@ def class_scores(
     average_precision for one that is absent, f1 for one that is both; `reason` says which.
     """
     rows = []
-    for key, cell in _cells(predictions, by):
+    for key, cell in _cells(_table_of(predictions), by):
         values, labels = probabilities(cell), label_indices(cell)
         counts = confusion_counts(values, labels)
         scores = (class_precision(counts), class_recall(counts), class_f1(counts))
@@ -447,7 +445,7 @@ def ranking_scores(scores: Floats, positive: npt.NDArray[np.bool_]) -> tuple[flo
 
 
 def confusion(
-    predictions: pd.DataFrame, by: Sequence[str] = ("model", "condition")
+    predictions: Predictions | pd.DataFrame, by: Sequence[str] = ("model", "condition")
 ) -> pd.DataFrame:
     """Count predictions: 49 rows per cell with `by`, true, predicted, count and share.
 
@@ -455,7 +453,7 @@ def confusion(
     is NaN where there is no such image.
     """
     rows = []
-    for key, cell in _cells(predictions, by):
+    for key, cell in _cells(_table_of(predictions), by):
         counts = confusion_counts(probabilities(cell), label_indices(cell))
         shares = ratio(counts, counts.sum(axis=1, keepdims=True))
         rows += [
@@ -476,7 +474,7 @@ class Curve:
     reason: str = ""
 
 
-def roc_curve(predictions: pd.DataFrame, emotion: str) -> Curve:
+def roc_curve(predictions: Predictions | pd.DataFrame, emotion: str) -> Curve:
     """Return the ROC curve of one emotion against the rest in one cell.
 
     x is the false positive rate, y the true positive rate, area the AUC.
@@ -485,14 +483,14 @@ def roc_curve(predictions: pd.DataFrame, emotion: str) -> Curve:
         UsageError: the table holds more than one cell, or there is no such emotion.
 
     """
-    positive, score = _one_against_rest(predictions, emotion)
+    positive, score = _one_against_rest(_table_of(predictions), emotion)
     if positive.all() or not positive.any():
         return _undefined_curve(positive, emotion)
     fpr, tpr, _ = sk.roc_curve(positive, score)
     return Curve(fpr, tpr, float(sk.auc(fpr, tpr)))
 
 
-def precision_recall_curve(predictions: pd.DataFrame, emotion: str) -> Curve:
+def precision_recall_curve(predictions: Predictions | pd.DataFrame, emotion: str) -> Curve:
     """Return the precision-recall curve of one emotion against the rest in one cell.
 
     x is recall (falling from 1 to 0), y precision, area the average precision (a step-wise sum:
@@ -502,14 +500,14 @@ def precision_recall_curve(predictions: pd.DataFrame, emotion: str) -> Curve:
         UsageError: the table holds more than one cell, or there is no such emotion.
 
     """
-    positive, score = _one_against_rest(predictions, emotion)
+    positive, score = _one_against_rest(_table_of(predictions), emotion)
     if not positive.any():
         return _undefined_curve(positive, emotion)
     precision, recall, _ = sk.precision_recall_curve(positive, score)
     return Curve(recall, precision, float(sk.average_precision_score(positive, score)))
 
 
-def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
+def reliability(predictions: Predictions | pd.DataFrame) -> pd.DataFrame:
     """Return the reliability diagram of one cell: a row for each of the 15 bins of `ece`.
 
     Columns: low and high (the bin holds confidences in (low, high]), confidence and accuracy (means
@@ -519,8 +517,9 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
         UsageError: the table holds more than one cell.
 
     """
-    require_one_cell(predictions)
-    values, labels = probabilities(predictions), label_indices(predictions)
+    cell = _table_of(predictions)
+    require_one_cell(cell)
+    values, labels = probabilities(cell), label_indices(cell)
     bins, gaps = calibration_gaps(values, labels)
     confidence = values.max(axis=1)
     count = np.bincount(bins, minlength=ECE_BINS)
@@ -536,7 +535,7 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def select_protocol(predictions: pd.DataFrame, protocol: str) -> pd.DataFrame:
+def select_protocol(predictions: Predictions | pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return the rows that a protocol scores: `standard`, `paper` or `leak-free` (see PROTOCOLS).
 
     A model x condition cell that lacks one of the protocol's splits is left out altogether: a score
@@ -548,30 +547,15 @@ def select_protocol(predictions: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"Protocol {protocol!r} is unknown; choose from {', '.join(PROTOCOLS)}.")
-    splits = PROTOCOLS[protocol]
-    rows = predictions[predictions["split"].isin(splits)]
+    splits, table = PROTOCOLS[protocol], _table_of(predictions)
+    rows = table[table["split"].isin(splits)]
     cells = rows.groupby(["model", "condition"], observed=True, sort=False)["split"]
     rows = rows[cells.transform("nunique") == len(splits)]
     return rows[~rows["leaked"].astype(bool)] if protocol == "leak-free" else rows
 
 
-def model_names(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per model ID in order of appearance: model, name (what it saw), seed (int).
-
-    Taken from `.attrs["hemiface"]["models"]`; for models not described there, from an ID of the
-    form `<name>-seed<k>`. Any other ID is its own name, with seed 0.
-    """
-    described = {
-        one["model"]: one for one in predictions.attrs.get("hemiface", {}).get("models", [])
-    }
-    rows = []
-    for model in predictions["model"].unique():
-        if model in described:
-            rows.append((model, str(described[model]["name"]), int(described[model]["seed"])))
-            continue
-        match = re.fullmatch(r"(.+)-seed(\d+)", model)
-        rows.append((model, match[1], int(match[2])) if match else (model, model, 0))
-    return pd.DataFrame(rows, columns=["model", "name", "seed"])
+def _table_of(predictions: Predictions | pd.DataFrame) -> pd.DataFrame:
+    return predictions.table if isinstance(predictions, Predictions) else predictions
 
 
 def _cells(

@@ -1,7 +1,7 @@
-"""The comparisons that the report is about: what hiding each half of the face costs.
+"""The planned comparisons, which the report is about: what hiding each half of the face costs.
 
 A few contrasts of accuracy, chosen before any number was seen, each corrected within its own small
-family, so that the hundreds of comparisons in `comparisons.differences` don't drown them:
+family, so that the hundreds of comparisons in `all_pairs` don't drown them:
 
 - robustness: the baseline on whole faces minus the baseline with a half hidden;
 - available information: the baseline on whole faces minus a network trained for the hidden half, on
@@ -21,26 +21,25 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from hemiface.occlusion.conditions import HALVES
-from hemiface.stats.contrasts import Cell, Pair, difference_table, matched
-from hemiface.stats.matrix import Drawn
+from hemiface.stats.contrasts import Pair, difference_table, matched
+from hemiface.stats.sample import Cell, Sample
+from hemiface.tables import Predictions
 
-__all__ = ["METRIC", "SIDES", "half_contrasts", "shown_conditions"]
+__all__ = ["METRIC", "SIDES", "planned", "shown_conditions"]
 
 METRIC = "accuracy"
 SIDES = (("upper", "lower"), ("left", "right"))
 _MOST = 5
 
 
-def half_contrasts(
-    drawn: Drawn, *, level: float = 0.95, margin: float = 0.02, seed: int = 0
-) -> pd.DataFrame:
-    """Return the contrasts (see the module): columns as in `comparisons.differences`.
+def planned(sample: Sample | Predictions) -> pd.DataFrame:
+    """Return the contrasts (see the module): columns as in `all_pairs.all_pairs`.
 
-    `drawn` holds the accuracy. A row for each seed and one for their mean, where there are several;
-    empty where there is nothing to compare.
+    A row for each seed and one for their mean, where there are several; empty where there is
+    nothing to compare.
     """
-    pairs = list(_pairs(drawn))
-    return difference_table(pairs, drawn, (METRIC,), level=level, margin=margin, seed=seed)
+    sample = Sample.of(sample)
+    return difference_table(_pairs(sample), sample, (METRIC,))
 
 
 def shown_conditions(conditions: Sequence[str]) -> list[str]:
@@ -53,23 +52,22 @@ def shown_conditions(conditions: Sequence[str]) -> list[str]:
     return main if len(main) > 1 else list(dict.fromkeys(conditions))[:_MOST]
 
 
-def _pairs(drawn: Drawn) -> Iterator[Pair]:
-    names, cells = drawn.names, drawn.cells
-    known = list(dict.fromkeys(names["name"]))
-    conditions = shown_conditions(list(dict.fromkeys(one for _, one in cells)))
+def _pairs(sample: Sample) -> Iterator[Pair]:
+    known = list(dict.fromkeys(sample.names["name"]))
+    conditions = shown_conditions(sample.conditions)
     for kind, family, a, b in _questions(known, conditions):
-        yield from matched(names, cells, kind, family, a, b)
+        yield from matched(sample, kind, family, a, b)
     base = "full" if "full" in known else known[0]
     for one in conditions:
         for name in known:
             if name != base:
                 family = "table, models"
-                yield from matched(names, cells, family, family, (name, one), (base, one))
+                yield from matched(sample, family, family, (name, one), (base, one))
     for name in known:
         for one in conditions:
             if one != "full" and "full" in conditions:
                 family = "table, conditions"
-                yield from matched(names, cells, family, family, (name, "full"), (name, one))
+                yield from matched(sample, family, family, (name, "full"), (name, one))
 
 
 def _questions(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hemiface import __version__
-from hemiface.config import Config, Recipe, StatisticsConfig, config_hash
+from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
@@ -59,7 +59,7 @@ def methods_text(
     predictions: pd.DataFrame,
     *,
     protocol: str,
-    options: StatisticsConfig,
+    options: StatisticsOptions,
     settings: Config | None = None,
     images: Images | None = None,
     environment: Mapping[str, Any] | None = None,
@@ -215,7 +215,7 @@ def _conditions(predictions: pd.DataFrame) -> str:
 
 
 def _statistics(
-    predictions: pd.DataFrame, options: StatisticsConfig, parts: Sequence[str], margin: float
+    predictions: pd.DataFrame, options: StatisticsOptions, parts: Sequence[str], margin: float
 ) -> str:
     seeds = metrics.model_names(predictions)["seed"].nunique()
     level = f"{100 * options.level:g} %"

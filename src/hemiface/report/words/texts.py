@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hemiface import __version__
-from hemiface.config import Config, Recipe, StatisticsConfig, config_hash
+from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.stats import metrics
 
@@ -224,7 +224,7 @@ def environment_rows(environment: Mapping[str, Any]) -> Pairs:
 
 
 def methods(
-    protocols: Sequence[str], datasets: Sequence[str], options: StatisticsConfig
+    protocols: Sequence[str], datasets: Sequence[str], options: StatisticsOptions
 ) -> list[str]:
     """Return what a reader has to know to read the numbers, one paragraph per item."""
     intervals = (
