@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 # The order in which these register their commands is the order of --help.
-from hemiface.cli import networks, report, vision, data, models, visibility  # isort: skip
+from hemiface.cli import networks, report, importing, vision, data, models, visibility  # isort: skip
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
 from hemiface.errors import HemifaceError
 
-__all__ = ["app", "data", "main", "models", "networks", "report", "visibility", "vision"]
+__all__ = ["app", "data", "importing", "main", "models", "networks", "report", "visibility", "vision"]
 
 
 def main() -> None:

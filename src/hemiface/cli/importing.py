@@ -1,0 +1,84 @@
+"""The command that takes other programs' predictions: import."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemiface.cli.apps import app
+from hemiface.cli.options import JsonOption
+from hemiface.cli.printing import print_json
+from hemiface.errors import UsageError
+
+__all__ = ["import_"]
+
+
+@app.command("import")
+def import_(
+    tables: Annotated[list[Path], typer.Argument(help="CSV files, a row per image and model.")],
+    dataset: Annotated[str, typer.Option(help="The data set's name.")],
+    models: Annotated[
+        Path | None,
+        typer.Option(help="CSV: model, name, seed; trained_on, conditions, flips, selected_on."),
+    ] = None,
+    classes: Annotated[
+        str, typer.Option(help="Emotions in the order of numeric labels, comma-separated.")
+    ] = "",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="OURS=THEIRS: what the file calls a column. Repeatable."),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="THEIRS=OURS: train, validation or test. Repeatable."),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="THEIRS=OURS: full, upper, lower, left, ... Repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
+    as_json: JsonOption = False,
+) -> None:
+    """Take anybody's probabilities as a prediction table, which report, compare, ... read."""
+    from hemiface.cli.reading import words
+    from hemiface.data.outside import ImportOptions, import_predictions
+    from hemiface.tables import write_predictions
+
+    options = ImportOptions(
+        dataset=dataset,
+        models=models,
+        classes=tuple(words(classes)),
+        columns=_pairs(column, "--column"),
+        splits=_pairs(split, "--split"),
+        conditions=_pairs(condition, "--condition"),
+    )
+    predictions = import_predictions(tables, options)
+    write_predictions(predictions, out)
+    unknown = predictions.facts["unknown"]
+    if as_json:
+        found = {"predictions": str(out), "rows": len(predictions), "unknown": unknown}
+        print_json({**found, "models": predictions.models})
+        return
+    for sentence in filter(None, (predictions.missing, *map(_CONSEQUENCES.get, unknown))):
+        print(sentence)
+    print(f"{out}: {len(predictions):,} rows")
+
+
+_CONSEQUENCES = {
+    "group": "No column group: each image counts as independent of all others; near duplicates or "
+    "several pictures of one person make intervals too narrow.",
+    "leaked": "No column leaked: nothing is scored as leak-free.",
+    "selection": "How the models were selected isn't known (column selected_on of --models).",
+}
+
+
+def _pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Return {before the sign: after it} of each `A=B`."""
+    found = {}
+    for one in given or ():
+        first, sign, second = one.partition("=")
+        if not (first and sign and second):
+            raise UsageError(f"{option} {one} must have the form A=B.")
+        found[first] = second
+    return found

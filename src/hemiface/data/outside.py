@@ -1,0 +1,330 @@
+"""Anybody's probabilities as Predictions: CSV files that other programs wrote (`hemiface import`).
+
+A row is one image under one condition as one model sees it:
+
+column       needed  meaning
+image        yes     the image's name, the same in every row about it
+label        yes     the true emotion: of EMOTIONS or SYNONYMS, or a number with --classes
+p_<emotion>  yes     seven probabilities, which sum to 1; the emotion alone is a name too
+model        no      the model's ID; without it the file's name
+condition    no      what is hidden (full, upper, lower, left, right, ...); without it full
+split        no      train, validation, test, or what SPLIT_NAMES knows; without it test
+group        no      images that share their fate: near duplicates, or one person
+leaked       no      true where the image's group also occurs in a split used to train or select
+dataset      no      without it what --dataset says
+
+What a table doesn't say is a fact of its own (`facts["unknown"]`): without `group` each image is
+resampled alone, without `leaked` nothing is scored as leak-free, and how models were selected is
+said to be unknown. Names and seeds of models come from a second table (`--models`), never from IDs.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import sha256_file
+from hemiface.occlusion.conditions import condition
+from hemiface.tables import (
+    EMOTIONS,
+    PREDICTION_COLUMNS,
+    PROBABILITY_COLUMNS,
+    SPLITS,
+    Predictions,
+    check_predictions,
+)
+
+__all__ = ["MODEL_COLUMNS", "SPLIT_NAMES", "SYNONYMS", "ImportOptions", "import_predictions"]
+
+SYNONYMS = {
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+}
+"""Other names of emotions, as columns and as labels; upper and lower case don't matter."""
+
+SPLIT_NAMES = {
+    "training": "train",
+    "publictest": "validation",
+    "public": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "privatetest": "test",
+    "private": "test",
+    "testing": "test",
+}
+"""Other names of splits; upper and lower case don't matter. Any other is named with --split."""
+
+MODEL_COLUMNS = ("model", "name", "seed", "trained_on", "conditions", "flips", "selected_on")
+"""Of the models table: model (its ID), name (what it was trained on: full, upper, ..., any) and
+seed are needed; conditions (parted by `;`), flips (true or false) and selected_on aren't."""
+
+_OPTIONAL = ("group", "leaked")
+_TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How an outsider's names become ours."""
+
+    dataset: str
+    """The data set's name, for rows without one."""
+    models: Path | None = None
+    """A CSV file with MODEL_COLUMNS."""
+    classes: tuple[str, ...] = ()
+    """Emotions in the order of numeric labels, the first being 0; () where labels are names."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The file's column by our name, where they differ."""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """Our split by the file's word for it."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Our condition by the file's word for it."""
+
+
+def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> Predictions:
+    """Read CSV files as one Predictions table with what is known of its models.
+
+    Raises:
+        DamagedError: a file is missing, isn't CSV, or a row makes no sense; file and line are
+            named.
+        UsageError: a column is missing, or a word for a split, condition or class is unknown; the
+            option that explains it is named.
+    """
+    tables = [_read(Path(path), options) for path in paths]
+    if not tables:
+        raise UsageError("No table is named; name at least one CSV file of predictions.")
+    given = set.intersection(*(set(table.columns) for table in tables))
+    unknown = [name for name in _OPTIONAL if name not in given]
+    table = pd.concat(tables, ignore_index=True)
+    if "group" in unknown:
+        table["group"] = table["image"]
+    if "leaked" in unknown:
+        table["leaked"] = False
+    table = table[list(PREDICTION_COLUMNS)]
+    check_predictions(table, ", ".join(Path(path).name for path in paths))
+    _require_one_truth(table)
+    described = [] if options.models is None else _read_models(options.models, table["model"])
+    if not all(one.get("selected_on") for one in described) or not described:
+        unknown.append("selection")
+    sources = [{"file": Path(path).name, "sha256": sha256_file(path)} for path in paths]
+    facts = {"models": described, "unknown": unknown, "imported_from": sources}
+    return Predictions(table, facts)
+
+
+def _read(path: Path, options: ImportOptions) -> pd.DataFrame:
+    """Return one file's rows with our column names and words."""
+    given = _read_csv(path)
+    ours = {_their(name, given, options): name for name in _wanted(given, options)}
+    table = given[list(ours)].rename(columns=ours)
+    line = pd.Series(np.arange(2, len(table) + 2))
+    found = pd.DataFrame({"image": table["image"]})
+    found["model"] = table.get("model", path.stem)
+    found["dataset"] = table.get("dataset", options.dataset)
+    words = _Words(path, line, options)
+    found["condition"] = words.conditions(table["condition"]) if "condition" in table else "full"
+    found["split"] = words.splits(table["split"]) if "split" in table else "test"
+    found["label"] = words.labels(table["label"])
+    if "group" in table:
+        found["group"] = table["group"]
+    if "leaked" in table:
+        found["leaked"] = words.truths(table["leaked"])
+    found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table, line)
+    return found
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Return all cells as texts; the separator is the one that the header has more of."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
+        table = pd.read_csv(
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} doesn't exist; check the path.") from error
+    except (OSError, UnicodeDecodeError, csv.Error, pd.errors.ParserError) as error:
+        raise DamagedError(f"{path} is not a readable CSV file ({error}).") from error
+    except pd.errors.EmptyDataError as error:
+        raise DamagedError(
+            f"{path} is empty; it needs a header and a row for each image."
+        ) from error
+    if table.empty:
+        raise DamagedError(f"{path} has no rows; it needs one for each image.")
+    table.columns = table.columns.str.strip()
+    return table
+
+
+def _wanted(given: pd.DataFrame, options: ImportOptions) -> Iterator[str]:
+    """Yield our names of the columns that the file has; the needed ones must be there."""
+    wrong = [name for name in options.columns if name not in (*PREDICTION_COLUMNS,)]
+    if wrong:
+        raise UsageError(
+            f"--column {wrong[0]}={options.columns[wrong[0]]}: {wrong[0]} is no column of a "
+            f"prediction table; choose from {', '.join(PREDICTION_COLUMNS)}."
+        )
+    for name in PREDICTION_COLUMNS:
+        needed = name in ("image", "label", *PROBABILITY_COLUMNS)
+        if _their(name, given, options):
+            yield name
+        elif needed or name in options.columns:
+            asked = options.columns.get(name, name)
+            raise UsageError(
+                f"The table has no column {asked}; it has {', '.join(given.columns)}. Say which "
+                f"one it is with --column {name}=NAME."
+            )
+
+
+def _their(name: str, given: pd.DataFrame, options: ImportOptions) -> str:
+    """Return the file's name of one of our columns, "" where it has none."""
+    if name in options.columns:
+        return options.columns[name] if options.columns[name] in given.columns else ""
+    emotion = name.removeprefix("p_") if name in PROBABILITY_COLUMNS else ""
+    names = [one for one, known in {**SYNONYMS, emotion: emotion}.items() if known == emotion]
+    wanted = {name, *(f"{prefix}{one}" for one in names for prefix in ("", "p_"))}
+    found = [one for one in given.columns if one.lower() in wanted] if emotion else []
+    return found[0] if found else name if name in given.columns else ""
+
+
+@dataclass(frozen=True)
+class _Words:
+    """An outsider's words translated; whatever is unknown is named with its line."""
+
+    path: Path
+    line: pd.Series
+    options: ImportOptions
+
+    def splits(self, column: pd.Series) -> pd.Series:
+        known = {one: one for one in SPLITS} | SPLIT_NAMES | _lower(self.options.splits)
+        self._require_known(self.options.splits.values(), SPLITS, "split")
+        return self._translated(column.str.strip().str.lower(), known, "split", "--split")
+
+    def conditions(self, column: pd.Series) -> pd.Series:
+        words = {word: self.options.conditions.get(word, word) for word in column.unique()}
+        known = {}
+        for word, name in words.items():
+            try:
+                known[word] = condition(name.strip().lower()).key
+            except UsageError:
+                if word in self.options.conditions:
+                    raise
+        return self._translated(column, known, "condition", "--condition")
+
+    def labels(self, column: pd.Series) -> pd.Series:
+        self._require_known(self.options.classes, (*EMOTIONS, *SYNONYMS), "class")
+        numbers = {
+            str(place): SYNONYMS.get(one, one) for place, one in enumerate(self.options.classes)
+        }
+        known = {one: one for one in EMOTIONS} | SYNONYMS | numbers
+        return self._translated(column.str.strip().str.lower(), known, "label", "--classes")
+
+    def truths(self, column: pd.Series) -> pd.Series:
+        lower = column.str.strip().str.lower()
+        return self._translated(lower, _TRUE, "leaked", "true and false").astype(bool)
+
+    def _translated(
+        self, column: pd.Series, known: Mapping[str, Any], what: str, explained_by: str
+    ) -> pd.Series:
+        found = column.map(known)
+        missing = found.isna()
+        if missing.any():
+            at = int(np.flatnonzero(missing.to_numpy())[0])
+            raise UsageError(
+                f"{self.path.name}, line {self.line[at]}: {what} {column.iloc[at]!r} is unknown; "
+                f"explain it with {explained_by}."
+            )
+        return found
+
+    def _require_known(self, words: Any, known: Sequence[str], what: str) -> None:
+        wrong = next((word for word in words if word not in known), None)
+        if wrong is not None:
+            raise UsageError(f"There is no {what} {wrong!r}; choose from {', '.join(known)}.")
+
+
+def _lower(words: Mapping[str, str]) -> dict[str, str]:
+    return {word.lower(): name for word, name in words.items()}
+
+
+def _probabilities(path: Path, table: pd.DataFrame, line: pd.Series) -> np.ndarray:
+    """Return float64 [rows, 7] that sum to 1: what misses 1 by rounding alone is divided by it."""
+    texts = table[list(PROBABILITY_COLUMNS)]
+    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    sums = values.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(sums - 1) <= _TOLERANCE) | (values < 0).any(axis=1)
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise DamagedError(
+            f"{path.name}, line {line[at]}: the seven probabilities are not a distribution "
+            f"({', '.join(texts.iloc[at])}); they must not be negative and must sum to 1."
+        )
+    scaled: np.ndarray = values / sums[:, None]
+    return scaled
+
+
+def _require_one_truth(table: pd.DataFrame) -> None:
+    """Raise unless each image has one label, split and group in all of its rows."""
+    for column in ("label", "split", "group", "leaked"):
+        values = table[["image", column]].drop_duplicates()
+        twice = values[values.duplicated("image")]
+        if len(twice):
+            image = twice["image"].iloc[0]
+            both = " and ".join(map(repr, values.loc[values["image"] == image, column].iloc[:2]))
+            raise DamagedError(f"Image {image} has {column} {both} in different rows; give it one.")
+
+
+def _read_models(path: Path, used: pd.Series) -> list[dict[str, Any]]:
+    """Return the description of each model in `used`, in the order of the file."""
+    table = _read_csv(path)
+    missing = [name for name in MODEL_COLUMNS[:3] if name not in table.columns]
+    if missing:
+        raise UsageError(
+            f"{path.name} has no column {', '.join(missing)}; a table of models has "
+            f"{', '.join(MODEL_COLUMNS)}."
+        )
+    if table["model"].duplicated().any():
+        twice = table["model"][table["model"].duplicated()].iloc[0]
+        raise DamagedError(f"{path.name} describes model {twice} twice; keep one row.")
+    strangers = [one for one in table["model"] if one not in set(used)]
+    if strangers:
+        raise UsageError(
+            f"{path.name} describes {', '.join(strangers)}, which the predictions don't hold; they "
+            f"hold {', '.join(dict.fromkeys(used))}."
+        )
+    return [_model(path, place + 2, row) for place, row in enumerate(table.to_dict("records"))]
+
+
+def _model(path: Path, line: int, row: Mapping[str, str]) -> dict[str, Any]:
+    where = f"{path.name}, line {line}"
+    if not row["name"]:
+        raise DamagedError(
+            f"{where} gives model {row['model']} no name; say what it was trained on."
+        )
+    if not row["seed"].isascii() or not row["seed"].isdigit():
+        raise DamagedError(f"{where}: seed {row['seed']!r} must be a whole number from 0.")
+    flips = row.get("flips", "").strip().lower()
+    if flips and flips not in _TRUE:
+        raise DamagedError(f"{where}: flips {row['flips']!r} must be true or false.")
+    conditions = [one.strip() for one in row.get("conditions", "").split(";") if one.strip()]
+    known: dict[str, Any] = {
+        "model": row["model"],
+        "name": row["name"],
+        "seed": int(row["seed"]),
+        "trained_on": row.get("trained_on", "") or ", ".join(conditions),
+        "conditions": [condition(one).key for one in conditions],
+    }
+    if flips:
+        known["flips"] = _TRUE[flips]
+    if row.get("selected_on"):
+        known["selected_on"] = row["selected_on"]
+    return known

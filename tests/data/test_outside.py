@@ -1,0 +1,205 @@
+"""Predictions of other programs: their words, their gaps, their mistakes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import hemiface, tiny_predictions
+from hemiface.data.outside import ImportOptions, import_predictions
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.stats.matrix import matrix
+from hemiface.stats.sample import Sample
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions
+
+MODELS = "model,name,seed,conditions,flips,selected_on\n"
+BARE = ["image", "label", *PROBABILITY_COLUMNS]
+
+
+def write(folder: Path, table: pd.DataFrame, name: str = "theirs.csv", **options: object) -> Path:
+    table.to_csv(folder / name, index=False, **options)
+    return folder / name
+
+
+def described(folder: Path) -> Path:
+    path = folder / "models.csv"
+    path.write_text(
+        MODELS + "full-seed0,full,0,full,true,validation\nupper-seed0,upper,0,full;upper,no,dev\n"
+    )
+    return path
+
+
+def test_what_was_written_comes_back_with_the_same_scores(tmp_path):
+    ours = tiny_predictions(21)
+    path = write(tmp_path, ours.table)
+    theirs = import_predictions([path], ImportOptions("tiny", models=described(tmp_path)))
+    assert theirs.facts["unknown"] == []
+    assert theirs.missing == ""
+    pd.testing.assert_frame_equal(matrix(theirs), matrix(ours))
+    pd.testing.assert_frame_equal(
+        matrix(Sample.of(theirs, "leak-free")), matrix(Sample.of(ours, "leak-free"))
+    )
+    assert theirs.models[1] == {
+        "model": "upper-seed0", "name": "upper", "seed": 0, "trained_on": "full, upper",
+        "conditions": ["full", "upper"], "flips": False, "selected_on": "dev",
+    }  # fmt: skip
+
+
+def test_the_least_that_a_table_can_have(tmp_path):
+    table = tiny_predictions(14).table
+    cell = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
+    found = import_predictions([write(tmp_path, cell[BARE])], ImportOptions("mine"))
+    assert found.facts["unknown"] == ["group", "leaked", "selection"]
+    assert set(found.table["model"]) == {"theirs"}
+    assert set(found.table["dataset"]) == {"mine"}
+    assert (found.table["group"] == found.table["image"]).all()
+    assert found.names.to_dict("records") == [{"model": "theirs", "name": "theirs", "seed": 0}]
+    assert "theirs" in found.missing
+    assert "--models" in found.missing
+    sample = Sample.of(found, "leak-free")
+    assert sample.cells == []
+
+
+def test_names_are_not_guessed_from_ids(tmp_path):
+    found = import_predictions([write(tmp_path, tiny_predictions(7).table)], ImportOptions("x"))
+    assert set(found.names["name"]) == {"full-seed0", "upper-seed0"}
+
+
+def test_the_words_of_others(tmp_path):
+    table = tiny_predictions(14).table
+    other = {"angry": "Anger", "disgust": "disgusted", "happy": "HAPPINESS", "sad": "Sadness"}
+    theirs = table.assign(
+        label=table["label"].replace(other),
+        split=table["split"].replace("test", "PrivateTest"),
+        condition=table["condition"].replace("upper", "eyes covered"),
+    ).rename(columns={"image": "file", "p_fear": "Fearful", "p_surprise": "surprised"})
+    path = write(tmp_path, theirs, sep=";", encoding="utf-8-sig")
+    options = ImportOptions("tiny", columns={"image": "file"}, conditions={"eyes covered": "upper"})
+    found = import_predictions([path], options)
+    pd.testing.assert_frame_equal(found.table[BARE], table[BARE], check_dtype=False)
+    assert set(found.table["split"]) == {"test"}
+    assert found.table["condition"].tolist() == table["condition"].tolist()
+
+
+def test_numeric_labels_need_the_order_of_classes(tmp_path):
+    table = tiny_predictions(14).table
+    order = ["happiness", "sad", "angry", "neutral", "fear", "disgust", "surprise"]
+    names = ["happy", *order[1:]]
+    path = write(tmp_path, table.assign(label=table["label"].map(names.index)))
+    with pytest.raises(
+        UsageError, match=r"line 2: label '2' is unknown; explain it with --classes"
+    ):
+        import_predictions([path], ImportOptions("x"))
+    found = import_predictions([path], ImportOptions("x", classes=tuple(order)))
+    assert found.table["label"].tolist() == table["label"].tolist()
+
+
+def test_several_files_are_several_models(tmp_path):
+    table = tiny_predictions(7).table
+    cell = table[(table["model"] == "full-seed0") & (table["condition"] == "full")][BARE]
+    paths = [write(tmp_path, cell, f"{name}.csv") for name in ("one", "two")]
+    found = import_predictions(paths, ImportOptions("x"))
+    assert found.table["model"].tolist() == ["one"] * 7 + ["two"] * 7
+    assert [one["file"] for one in found.facts["imported_from"]] == ["one.csv", "two.csv"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(shift=st.floats(-9e-4, 9e-4), row=st.integers(0, 6))
+def test_what_rounding_left_over_is_shared_out(tmp_path_factory, shift, row):
+    table = tiny_predictions(7).table
+    cell = table[(table["model"] == "full-seed0") & (table["condition"] == "full")][BARE].copy()
+    values = cell[list(PROBABILITY_COLUMNS)].to_numpy().copy()
+    values[row] *= 1 + shift
+    cell[list(PROBABILITY_COLUMNS)] = values
+    path = write(tmp_path_factory.mktemp("rounded"), cell)
+    found = import_predictions([path], ImportOptions("x")).table[list(PROBABILITY_COLUMNS)]
+    assert found.sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-12)
+    assert (found.to_numpy().argmax(axis=1) == values.argmax(axis=1)).all()
+
+
+def change(column: str, value: object, at: int = 3):
+    def changed(table: pd.DataFrame) -> pd.DataFrame:
+        table = table.astype({column: object})
+        table.loc[at, column] = value
+        return table
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "says"),
+    [
+        (change("p_sad", 3), DamagedError, "theirs.csv, line 5: the seven probabilities are not"),
+        (change("p_sad", "n/a"), DamagedError, "theirs.csv, line 5: the seven probabilities"),
+        (change("p_sad", -0.5), DamagedError, "line 5: the seven probabilities"),
+        (change("label", "contempt"), UsageError, "line 5: label 'contempt' is unknown"),
+        (
+            change("split", "fold 3"),
+            UsageError,
+            "line 5: split 'fold 3' is unknown; explain it with",
+        ),
+        (change("condition", "hat"), UsageError, "line 5: condition 'hat' is unknown; explain it"),
+        (change("leaked", "maybe"), UsageError, "line 5: leaked 'maybe' is unknown"),
+        (change("label", "happy", 0), DamagedError, "has label 'happy' and 'angry' in different"),
+        (lambda t: t.drop(columns="p_sad"), UsageError, "no column p_sad; it has image, condition"),
+        (lambda t: t.drop(columns="label"), UsageError, "--column label=NAME"),
+        (lambda t: t.iloc[:0], DamagedError, "theirs.csv has no rows"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), DamagedError, "occurs twice"),
+        (lambda t: t.drop(index=3), DamagedError, "split test has 7 images, but 6"),
+    ],
+)
+def test_mistakes_are_named_with_their_line_and_mend(tmp_path, spoil, error, says):
+    path = write(tmp_path, spoil(tiny_predictions(7).table))
+    with pytest.raises(error) as caught:
+        import_predictions([path], ImportOptions("tiny"))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "says"),
+    [
+        ("full-seed0,full,zero,,,\n", DamagedError, "line 2: seed 'zero' must be a whole number"),
+        ("full-seed0,,0,,,\n", DamagedError, "line 2 gives model full-seed0 no name"),
+        ("full-seed0,full,0,,perhaps,\n", DamagedError, "flips 'perhaps' must be true or false"),
+        ("full-seed0,full,0,hat,,\n", UsageError, "hat"),
+        ("any-seed0,any,0,,,\n", UsageError, "any-seed0, which the predictions don't hold"),
+        ("full-seed0,full,0,,,\nfull-seed0,full,1,,,\n", DamagedError, "full-seed0 twice"),
+    ],
+)
+def test_mistakes_in_the_table_of_models(tmp_path, rows, error, says):
+    path = write(tmp_path, tiny_predictions(7).table)
+    (tmp_path / "models.csv").write_text(MODELS + rows)
+    with pytest.raises(error) as caught:
+        import_predictions([path], ImportOptions("tiny", models=tmp_path / "models.csv"))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3\n4", b'"'])
+def test_no_csv_is_one_sentence(tmp_path, content):
+    (tmp_path / "theirs.csv").write_bytes(content)
+    with pytest.raises(HemifaceError):
+        import_predictions([tmp_path / "theirs.csv"], ImportOptions("x"))
+    with pytest.raises(DamagedError, match=r"nothing.csv doesn't exist"):
+        import_predictions([tmp_path / "nothing.csv"], ImportOptions("x"))
+
+
+def test_the_command_writes_a_table_and_says_what_is_unknown(tmp_path, monkeypatch, capsys):
+    table = tiny_predictions(14).table.drop(columns=["group", "leaked"])
+    table = table.assign(label=table["label"].map(EMOTIONS.index))
+    path, out = write(tmp_path, table), tmp_path / "predictions.parquet"
+    arguments = ["import", path, "--dataset", "tiny", "--classes", ",".join(EMOTIONS)]
+    assert hemiface(monkeypatch, *arguments, "--out", out) == 0
+    said = capsys.readouterr().out
+    for words in ("Name and seed aren't known", "No column group", "leak-free", "56 rows"):
+        assert words in said
+    assert read_predictions(out).facts["unknown"] == ["group", "leaked", "selection"]
+    models = ["--models", described(tmp_path), "--json", "--out", out]
+    assert hemiface(monkeypatch, *arguments, *models) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == ["group", "leaked"]
+    assert np.isclose(read_predictions(out).table[list(PROBABILITY_COLUMNS)].sum(axis=1), 1).all()
+    assert hemiface(monkeypatch, *arguments, "--split", "test", "--out", out) == 2
+    assert "--split test must have the form A=B" in capsys.readouterr().err
