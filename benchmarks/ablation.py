@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,7 @@ from hemiface.files import write_json, write_text
 from hemiface.networks.evaluate import evaluate
 from hemiface.networks.train import fit, task
 from hemiface.provenance import environment
-from hemiface.stats.matrix import group_weights
+from hemiface.stats.sample import group_weights
 from hemiface.tables import derive, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
@@ -167,8 +166,8 @@ def _score(
     predictions = evaluate(
         [bundle], images, conditions=CONDITIONS, splits=["validation"], device=options.device
     )
-    described: dict[str, Any] = predictions.attrs["hemiface"]["models"][0]
-    kept = derive(predictions)[["image", "group", "condition", "correct"]]
+    described = predictions.models[0]
+    kept = derive(predictions.table)[["image", "group", "condition", "correct"]]
     return kept.assign(variant=name, seed=seed), float(described["training_s"])
 
 

@@ -30,11 +30,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from hemiface.config import StatisticsOptions
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition, mirror
 from hemiface.stats import importance
-from hemiface.stats.all_pairs import cochran, differences, mcnemar
-from hemiface.stats.sides import laterality
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, label_indices, probabilities
+from hemiface.stats.all_pairs import all_pairs, cochran, mcnemar
+from hemiface.stats.sample import Sample
+from hemiface.stats.sides import sides
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, label_indices, probabilities
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -74,15 +76,15 @@ class Population:
         return Population(self.values[:, ::-1][:, :, _MIRROR], self.labels)
 
 
-def population(predictions: pd.DataFrame, mirrored: pd.DataFrame) -> Population:
+def population(predictions: Predictions, mirrored: Predictions) -> Population:
     """Return the population of all faces and networks in the tables of the sixteen coalitions."""
     tables = [
         one.assign(
             condition=pd.Categorical(one["condition"], categories=list(CONDITIONS)).codes
         ).sort_values(["model", "condition", "image"])
-        for one in (predictions, mirrored)
+        for one in (predictions.table, mirrored.table)
     ]
-    networks = predictions["model"].nunique()
+    networks = predictions.table["model"].nunique()
     shape = (networks, len(CONDITIONS), -1, len(EMOTIONS))
     values = [probabilities(one).astype(np.float32).reshape(shape) for one in tables]
     labels = label_indices(tables[0])[: values[0].shape[2]]
@@ -90,7 +92,7 @@ def population(predictions: pd.DataFrame, mirrored: pd.DataFrame) -> Population:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Choice:
     """Faces drawn with replacement: which, and the tosses of both coins, each [n]."""
 
     faces: Ints
@@ -98,21 +100,21 @@ class Sample:
     turned: Ints
 
 
-def sample(of: Population, n: int, random: np.random.Generator) -> Sample:
+def sample(of: Population, n: int, random: np.random.Generator) -> Choice:
     """Draw a data set of n faces."""
     faces = random.integers(len(of.labels), size=n)
-    return Sample(faces, random.integers(2, size=n), random.integers(2, size=n))
+    return Choice(faces, random.integers(2, size=n), random.integers(2, size=n))
 
 
 def table(
     of: Population,
     networks: Sequence[int],
-    drawn: Sample,
+    drawn: Choice,
     conditions: Sequence[str],
     *,
     copies: int = 1,
     mirrored: bool = False,
-) -> pd.DataFrame:
+) -> Predictions:
     """Return the Predictions table of a data set, as `evaluate` would have written it."""
     n = len(drawn.faces)
     wanted = np.array([CONDITIONS.index(one) for one in conditions])
@@ -140,14 +142,11 @@ def table(
         "leaked": False,
     }
     found = found.assign(**columns)
-    found.attrs["hemiface"] = {
-        "models": [
-            {"model": one, "name": "any", "seed": seed, "flips": False, "conditions": conditions}
-            for seed, one in enumerate(models)
-        ],
-        "mirrored": mirrored,
-    }
-    return found
+    described = [
+        {"model": one, "name": "any", "seed": seed, "flips": False, "conditions": conditions}
+        for seed, one in enumerate(models)
+    ]
+    return Predictions(found, {"models": described, "mirrored": mirrored})
 
 
 def either_way(of: Population, number: int, random: np.random.Generator, n: int) -> Iterator[Alarm]:
@@ -168,13 +167,13 @@ def either_way(of: Population, number: int, random: np.random.Generator, n: int)
         pair = f"{row.condition_a} against {row.condition_b}"
         yield null, "McNemar, exact", pair, AT_MOST, row.p_exact < LEVEL
         yield null, "McNemar, mid-p", pair, NOMINAL, row.p_mid < LEVEL
-    for row in _pairs(differences(halves, ["accuracy", "macro_f1"])).itertuples():
+    for row in _pairs(all_pairs(halves, ["accuracy", "macro_f1"])).itertuples():
         what = f"{row.metric}, {row.condition_a} against {row.condition_b}"
         yield null, "differences: p", what, NOMINAL, row.p < LEVEL
         yield null, "differences: interval", what, NOMINAL, not row.low <= 0 <= row.high
     q = cochran(table(of, network, drawn, QUADRANTS))
     yield null, "Cochran's Q", "the four quadrants hidden", NOMINAL, bool((q["p"] < LEVEL).any())
-    yield from _sides(null, laterality(table(of, network, drawn, SIDES)))
+    yield from _sides(null, sides(table(of, network, drawn, SIDES)))
 
 
 def copies(of: Population, number: int, random: np.random.Generator, n: int) -> Iterator[Alarm]:
@@ -184,10 +183,10 @@ def copies(of: Population, number: int, random: np.random.Generator, n: int) -> 
     tests = mcnemar(grouped).iloc[0]
     yield null, "McNemar, by group", "left against right", AT_MOST, tests["p_groups"] < LEVEL
     yield null, "McNemar, groups ignored", "left against right", TOO_OFTEN, tests["p_exact"] < LEVEL
-    single = grouped.assign(group=grouped["image"])
-    single.attrs = grouped.attrs
+    alone = grouped.table.assign(group=grouped.table["image"])
+    single = Predictions(alone, grouped.facts)
     for name, data, rate in (("", grouped, NOMINAL), (", groups ignored", single, TOO_OFTEN)):
-        one = differences(data, ["accuracy"]).iloc[0]
+        one = all_pairs(data, ["accuracy"]).iloc[0]
         what = "accuracy, left against right"
         yield null, f"differences: p{name}", what, rate, one["p"] < LEVEL
         yield null, f"differences: interval{name}", what, rate, not one["low"] <= 0 <= one["high"]
@@ -203,17 +202,17 @@ def networks(of: Population, number: int, random: np.random.Generator, n: int) -
     both = Population(np.concatenate([of.values, of.mirrored().values]), of.labels)
     chosen = random.integers(2 * count, size=_DRAWN_NETWORKS).tolist()
     drawn = sample(of, n, random)
-    drawn = Sample(drawn.faces, drawn.flipped, np.zeros_like(drawn.turned))
-    sides = table(both, chosen, drawn, SIDES)
+    drawn = Choice(drawn.faces, drawn.flipped, np.zeros_like(drawn.turned))
+    shown = table(both, chosen, drawn, SIDES)
     what = "accuracy, left against right"
-    found = differences(sides, ["accuracy"]).set_index("seed")
+    found = all_pairs(shown, ["accuracy"]).set_index("seed")
     mean, one = found.loc["mean"], found.loc["0"]
     yield null, "differences: p, three networks", what, NOMINAL, mean["p"] < LEVEL
     missed = not mean["low"] <= 0 <= mean["high"]
     yield null, "differences: interval, three networks", what, NOMINAL, missed
     yield null, "differences: p, one network", what, TOO_OFTEN, one["p"] < LEVEL
     mirrored = table(both, chosen, drawn, SIDES, mirrored=True)
-    control = laterality(sides, mirrored)
+    control = sides(shown, mirrored)
     face = control[(control["part"] == "face") & (control["emotion"] == "all")]
     for row in face[face["seed"].isin(["0", "mean"])].itertuples():
         many = "three networks" if row.seed == "mean" else "one network"
@@ -226,7 +225,7 @@ def known(
     """Yield the alarms of one data set under *known*; `truth` is what `values_of` says of `of`."""
     null, network = "known", number % len(of.values)
     drawn = sample(of, n, random)
-    drawn = Sample(drawn.faces, np.zeros(n, np.int64), np.zeros(n, np.int64))
+    drawn = Choice(drawn.faces, np.zeros(n, np.int64), np.zeros(n, np.int64))
     regions = importance.analyse(table(of, [network], drawn, CONDITIONS)).regions
     regions = regions[(regions["seed"] != "mean") & regions["region"].isin(_FOLLOWED)]
     both = regions.merge(truth.regions[network], on=_KEY, suffixes=("", "_true"))
@@ -238,7 +237,9 @@ def known(
     gap = truth.gaps[network]
     # A margin must be above 0; a network without a difference has no boundary to test.
     margin = abs(gap) or 1.0
-    one = differences(table(of, [network], drawn, SIDES), ["accuracy"], margin=margin).iloc[0]
+    options = StatisticsOptions(margin=margin)
+    halves = Sample.of(table(of, [network], drawn, SIDES), options=options)
+    one = all_pairs(halves, ["accuracy"]).iloc[0]
     what = "accuracy, left against right"
     yield null, "differences: interval", what, NOMINAL, not one["low"] <= gap <= one["high"]
     if gap:
@@ -253,15 +254,20 @@ class Known:
     gaps: list[float]
 
 
+def _once(predictions: Predictions, draws: int) -> Sample:
+    """Return a sample for its values alone, with as few draws as an interval can have."""
+    return Sample.of(predictions, options=StatisticsOptions(draws=draws))
+
+
 def values_of(of: Population) -> Known:
     """Return Shapley values and left-hidden minus right-hidden accuracy of the whole population."""
     everyone = np.arange(len(of.labels))
-    whole = Sample(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+    whole = Choice(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
     regions, gaps = [], []
     for network in range(len(of.values)):
-        found = importance.shapley(table(of, [network], whole, CONDITIONS), draws=1)
+        found = importance.shapley(_once(table(of, [network], whole, CONDITIONS), 1))
         regions.append(found.loc[found["seed"] != "mean", [*_KEY, "value"]])
-        gap = differences(table(of, [network], whole, SIDES), ["accuracy"], draws=2)
+        gap = all_pairs(_once(table(of, [network], whole, SIDES), 2), ["accuracy"])
         gaps.append(float(gap["difference"].iloc[0]))
     return Known(regions, gaps)
 

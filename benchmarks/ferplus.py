@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hemiface.config import StatisticsOptions
 from hemiface.data import load
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
@@ -25,7 +26,8 @@ from hemiface.data.rows import pick_rows
 from hemiface.errors import HemifaceError
 from hemiface.networks.evaluate import evaluate
 from hemiface.stats.matrix import matrix
-from hemiface.tables import derive, read_predictions, write_csv
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions, derive, read_predictions, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 SIZES_PX = (40, 42, 44, 46)
@@ -40,7 +42,7 @@ def choose_crop(model: Path, images: Images, sizes_px: list[int]) -> tuple[int, 
             [model], images, conditions=("full",), splits=("validation",), flip=True,
             crop_px=crop_px,
         )  # fmt: skip
-        right = derive(found)["correct"]
+        right = derive(found.table)["correct"]
         rows.append({"crop_px": crop_px, "n": len(right), "accuracy": right.mean()})
     table = pd.DataFrame(rows)
     crops = table[table["crop_px"] > 0]
@@ -61,12 +63,14 @@ def labelled(images: Images, votes: Path, lists: list[Path]) -> dict[tuple[str, 
     return found
 
 
-def score(predictions: pd.DataFrame, scored: Images, draws: int) -> pd.DataFrame:
+def score(predictions: Predictions, scored: Images, draws: int) -> pd.DataFrame:
     """Return accuracy of each model and condition on the images and labels of `scored`."""
     label = scored.table.set_index("image")["label"]
-    rows = predictions[predictions["image"].isin(label.index)]
+    rows = predictions.table[predictions.table["image"].isin(label.index)]
     rows = rows.assign(label=rows["image"].map(label).astype(rows["label"].dtype))
-    cells = matrix(rows, ["standard"], ["accuracy"], draws=draws)
+    options = StatisticsOptions(draws=draws)
+    sample = Sample.of(Predictions(rows, predictions.facts), options=options)
+    cells = matrix(sample, ["accuracy"])
     cells = cells[cells["seed"] != "mean"].drop_duplicates(["model", "condition"])
     contempt = scored.info.get("ferplus", {}).get("dropped", {}).get("contempt", 0)
     return pd.DataFrame(
@@ -96,7 +100,7 @@ def run(options: argparse.Namespace) -> pd.DataFrame:
             evaluate(models, images, conditions=options.conditions, flip=flip, crop_px=crop_px),
         )
 
-    def add_scores(name: str, found: pd.DataFrame) -> None:
+    def add_scores(name: str, found: Predictions) -> None:
         for (labels, part), scored in parts.items():
             table = score(found, scored, options.draws)
             table.insert(1, "views", name)
@@ -120,15 +124,15 @@ def run(options: argparse.Namespace) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _read(path: Path, options: argparse.Namespace) -> tuple[str, pd.DataFrame]:
+def _read(path: Path, options: argparse.Namespace) -> tuple[str, Predictions]:
     """Return how a prediction table averaged views, and its test rows under the conditions."""
     found = read_predictions(path)
-    known = found.attrs["hemiface"]
+    known, table = found.facts, found.table
     name = "flip" if known["flip"] else "plain"
     if known["crop_px"]:
         name = f"{'ten' if known['flip'] else 'five'}-crop {known['crop_px']} px"
-    chosen = (found["split"] == "test") & found["condition"].isin(options.conditions)
-    return name, found[chosen]
+    chosen = (table["split"] == "test") & table["condition"].isin(options.conditions)
+    return name, found.select(chosen)
 
 
 def markdown(table: pd.DataFrame) -> str:

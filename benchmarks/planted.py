@@ -33,8 +33,9 @@ import torch
 
 import false_alarms
 from false_alarms import SIDES
-from hemiface.config import Config, load, to_toml
-from hemiface.data import Images, phantom
+from hemiface.config import Config, StatisticsOptions, load, to_toml
+from hemiface.data import Images
+from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
 from hemiface.errors import HemifaceError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
@@ -42,9 +43,11 @@ from hemiface.networks.evaluate import evaluate, fingerprint
 from hemiface.networks.train import fit, task
 from hemiface.provenance import code_hash, environment
 from hemiface.stats import importance
+from hemiface.stats.ensembles import join
 from hemiface.stats.matrix import matrix
-from hemiface.stats.sides import laterality
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions, write_csv
+from hemiface.stats.sample import Sample
+from hemiface.stats.sides import sides
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, read_predictions, write_csv
 from planted_page import page
 
 log = logging.getLogger("planted")
@@ -127,8 +130,8 @@ def trained(config: Config, options: argparse.Namespace) -> dict[str, list[Path]
 
 def predicted(
     name: str, bundles: Sequence[Path], config: Config, options: argparse.Namespace
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the Predictions tables of a truth's test faces as they are, and mirrored."""
+) -> tuple[Predictions, Predictions]:
+    """Return the Predictions of a truth's test faces as they are, and mirrored."""
     images = faces(name, options.test_faces, test=True)
     return (
         _evaluated(bundles, images, config, options, mirrored=False),
@@ -143,7 +146,7 @@ def _evaluated(
     options: argparse.Namespace,
     *,
     mirrored: bool,
-) -> pd.DataFrame:
+) -> Predictions:
     """Return one table of all networks; what was predicted before is read."""
     keys = list(config.generalist_conditions)
     tables = []
@@ -151,23 +154,17 @@ def _evaluated(
         path = bundle.with_name("mirrored.parquet" if mirrored else "predictions.parquet")
         wanted = fingerprint([bundle], images, keys, ["test"], False, mirrored)
         known = read_predictions(path) if path.is_file() else None
-        if known is None or known.attrs["hemiface"]["fingerprint"] != wanted:
+        if known is None or known.facts["fingerprint"] != wanted:
             log.info("predicting %s, %s", bundle.parent, path.stem)
             known = evaluate(
                 [bundle], images, conditions=keys, mirrored=mirrored, device=options.device,
                 out=path,
             )  # fmt: skip
         tables.append(known)
-    info = [one.attrs["hemiface"] for one in tables]
-    # Before pandas compares the tables' attrs with one another.
-    for one in tables:
-        one.attrs = {}
-    whole = pd.concat(tables, ignore_index=True)
-    whole.attrs["hemiface"] = info[0] | {"models": [one["models"][0] for one in info]}
-    return whole
+    return join(tables)
 
 
-def orders(name: str, predictions: pd.DataFrame, mirrored: pd.DataFrame) -> pd.DataFrame:
+def orders(name: str, predictions: Predictions, mirrored: Predictions) -> pd.DataFrame:
     """Return what the chain says of a truth, beside what was planted.
 
     Columns: truth, method, seed, emotion, measure, contrast, value, low, high, says, planted,
@@ -186,11 +183,11 @@ def orders(name: str, predictions: pd.DataFrame, mirrored: pd.DataFrame) -> pd.D
             first, second = planted.contrast.split(" - ")
             says = first if row.low > 0 else second if row.high < 0 else ""
             key = ("importance, Shapley", row.seed, row.emotion, row.value_function)
-            told = (planted.contrast, row.value, row.low, row.high, says, planted.carries)
-            rows.append((name, *key, *told))
-    sides = laterality(_only(predictions, SIDES), _only(mirrored, SIDES))
+            found = (planted.contrast, row.value, row.low, row.high, says, planted.carries)
+            rows.append((name, *key, *found))
+    told = sides(_only(predictions, SIDES), _only(mirrored, SIDES))
     carries = "left" if name == "left" else ""
-    for row in sides[(sides["part"] == "face") & (sides["emotion"] == "all")].itertuples():
+    for row in told[(told["part"] == "face") & (told["emotion"] == "all")].itertuples():
         key = ("laterality, face", row.seed, row.emotion, row.measure, "left - right hidden")
         rows.append((name, *key, row.difference, row.low, row.high, row.image_side, carries))
     columns = ["truth", "method", "seed", "emotion", "measure", "contrast", "value", "low", "high"]
@@ -198,32 +195,28 @@ def orders(name: str, predictions: pd.DataFrame, mirrored: pd.DataFrame) -> pd.D
     return found.assign(found=found["says"] == found["planted"])
 
 
-def told_apart(name: str, predictions: pd.DataFrame) -> pd.DataFrame:
+def told_apart(name: str, predictions: Predictions) -> pd.DataFrame:
     """Return how often happy faces and neutral ones are told apart when these are the only choices.
 
-    Columns of `statistics.matrix` and truth; condition `lower` leaves the upper half visible. Under
+    Columns of `matrix` and truth; condition `lower` leaves the upper half visible. Under
     truth `lower` that half is the same in both, so no network can do better than 50 %.
     """
     both = ["p_happy", "p_neutral"]
-    wanted = predictions["label"].isin(["happy", "neutral"])
-    two = _only(predictions[wanted], ("full", "upper", "lower"), predictions.attrs)
+    chosen = _only(predictions, ("full", "upper", "lower"))
+    two = chosen.table[chosen.table["label"].isin(["happy", "neutral"])].copy()
     shares = two[both].div(two[both].sum(axis=1), axis=0)
     two[list(PROBABILITY_COLUMNS)] = 0.0
     two[both] = shares
-    return matrix(two, ["standard"], ["accuracy"]).assign(truth=name)
+    return matrix(Predictions(two, chosen.facts), ["accuracy"]).assign(truth=name)
 
 
-def _only(
-    predictions: pd.DataFrame, conditions: Sequence[str], attrs: Mapping[Any, Any] | None = None
-) -> pd.DataFrame:
-    """Return a copy with these conditions only, described as before."""
-    some = predictions[predictions["condition"].isin(conditions)].reset_index(drop=True)
-    some.attrs = dict(predictions.attrs if attrs is None else attrs)
-    return some
+def _only(predictions: Predictions, conditions: Sequence[str]) -> Predictions:
+    """Return these conditions only."""
+    return predictions.select(predictions.table["condition"].isin(conditions))
 
 
 def count_alarms(
-    tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], options: argparse.Namespace
+    tables: Mapping[str, tuple[Predictions, Predictions]], options: argparse.Namespace
 ) -> pd.DataFrame:
     """Return the alarms of all data sets of every null; those counted before are read."""
     alike = false_alarms.population(*tables["nothing"])
@@ -237,7 +230,7 @@ def count_alarms(
     truth = false_alarms.values_of(left)
     known = hash_json(
         {
-            "tables": [one.attrs["hemiface"]["models"] for pair in tables.values() for one in pair],
+            "tables": [one.models for pair in tables.values() for one in pair],
             "code": [code_hash(*_STATISTICS), sha256_file(false_alarms.__file__)],
             "faces": options.faces,
         }
@@ -285,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write(
-    tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    tables: Mapping[str, tuple[Predictions, Predictions]],
     config: Config,
     options: argparse.Namespace,
 ) -> None:
@@ -310,14 +303,14 @@ def write(
     print(text)
 
 
-def networks_table(name: str, predictions: pd.DataFrame) -> pd.DataFrame:
+def networks_table(name: str, predictions: Predictions) -> pd.DataFrame:
     """Return accuracy with nothing and each half hidden, and training time, for each network."""
     halves = _only(predictions, ("full", "upper", "lower", "left", "right"))
-    scores = matrix(halves, ["standard"], ["accuracy"], draws=1)
+    scores = matrix(Sample.of(halves, options=StatisticsOptions(draws=1)), ["accuracy"])
     wide = scores[scores["seed"] != "mean"].pivot_table(
         index="seed", columns="condition", values="value", sort=False
     )
-    times = [one["training_s"] for one in predictions.attrs["hemiface"]["models"]]
+    times = [one["training_s"] for one in predictions.models]
     return wide.reset_index().assign(training_s=times, truth=name)
 
 

@@ -25,7 +25,7 @@ from hemiface.config import Config, EvaluateConfig, from_dict, to_toml
 from hemiface.files import write_json
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
 from hemiface.provenance import environment
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_predictions
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("full", "any", "upper", "lower", "left", "right")
@@ -98,7 +98,7 @@ def synthesise(folder: Path, count: int, seeds: int, seed: int = 0) -> int:
                 cell = base.assign(condition=key, model=model)
                 cells.append(cell.assign(**dict(zip(PROBABILITY_COLUMNS, p.T, strict=True))))
     table = pd.concat(cells, ignore_index=True)
-    write_predictions(table, folder / "predictions.parquet", {"models": described})
+    write_predictions(Predictions(table, {"models": described}), folder / "predictions.parquet")
     tree: dict[str, Any] = {"name": "synthetic", "models": list(MODELS)}
     tree |= {"seeds": list(range(seeds)), "augment": {"flip": False}}
     config: Config = from_dict({**tree, "evaluate": {"conditions": list(CONDITIONS)}})

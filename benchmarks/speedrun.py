@@ -79,7 +79,7 @@ def run(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     predictions = read_predictions(table)
     scores = metrics.summarise(predictions).set_index("metric")["value"]
-    known = predictions.attrs["hemiface"]["models"][0]
+    known = predictions.models[0]
     return {
         "seed": seed,
         "seconds": seconds,

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from hemiface import cli
-from hemiface.config import ModelConfig
+from hemiface.config import ModelConfig, StatisticsOptions
 from hemiface.data.images import Images
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
+from hemiface.stats.sample import Sample
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, Uncovered
 
 
 def benchmark(name: str) -> ModuleType:
@@ -253,6 +254,19 @@ def described(
         name, _, seed = str(model).partition("-seed")
         known.append({"model": model, "name": name, "seed": int(seed or 0), **(models or {})})
     return Predictions(table, {"models": known, **facts})
+
+
+def uncovered(table: pd.DataFrame, **facts: object) -> Uncovered:
+    """A table of samples with its facts, models as `described`."""
+    return Uncovered(table, described(table, **facts).facts)
+
+
+def sampled(
+    given: pd.DataFrame | Predictions, protocol: str = "standard", **options: float
+) -> Sample:
+    """The sample of a table, `described` where it has no facts, with statistics options by name."""
+    predictions = given if isinstance(given, Predictions) else described(given)
+    return Sample.of(predictions, protocol, StatisticsOptions(**options))
 
 
 def answers(labels: np.ndarray, right: np.ndarray) -> np.ndarray:

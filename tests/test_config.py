@@ -92,7 +92,10 @@ class TestLoad:
                 "unknown key finetune.train.learning_rat; did you mean finetune.train.learning_r",
             ),
             ("[finetune]\nepochs = 3", "unknown key finetune.epochs; known: train, augment, d"),
-            ("[statistics]\nzzz = 1", "unknown key statistics.zzz; known: draws, level, seed, margin."),
+            (
+                "[statistics]\nzzz = 1",
+                "unknown key statistics.zzz; known: draws, level, seed, margin.",
+            ),
             ("[train]\nepochs = 3.0", "train.epochs = 3.0 must be of type int."),
             ("[train]\nepochs = true", "train.epochs = True must be of type int."),
             ('[train]\nlearning_rate = "fast"', "train.learning_rate = 'fast' must be of type fl"),

@@ -94,9 +94,9 @@ class TestEvaluate:
             same = np.isclose(cell(image, key), cell(face, key), atol=1e-5).all(axis=1)
             assert same[fallback].all()
             assert same.all() == (key in ("full", "random-50"))
-        assert face.attrs["hemiface"]["halves"] == "face"
-        assert face.attrs["hemiface"]["fallbacks"] == 5
-        assert image.attrs["hemiface"]["halves"] == "image"
+        assert face.facts["halves"] == "face"
+        assert face.facts["fallbacks"] == 5
+        assert image.facts["halves"] == "image"
         assert "halves" not in image
 
     def test_without_any_landmarks_all_is_as_with_image_halves(self, bundle, tables):
@@ -128,7 +128,7 @@ class TestEvaluate:
         )
 
     def test_lines_decide_the_fingerprint(self, bundle, tables):
-        marks = {table.attrs["hemiface"]["fingerprint"] for table in tables}
+        marks = {table.facts["fingerprint"] for table in tables}
         arguments = ([bundle], IMAGES, KEYS, ("test",), False, False)
         pixels = IMAGES.split("test").pixels
         lines = lines_of(some_landmarks(pixels), 48, 48)
@@ -145,7 +145,7 @@ class TestEvaluate:
 class TestTables:
     def test_the_column_survives_writing_and_old_tables_read_as_they_are(self, tables, tmp_path):
         image, face = tables
-        write_predictions(face, tmp_path / "face.parquet", face.attrs["hemiface"])
+        write_predictions(face, tmp_path / "face.parquet", face.facts)
         found = read_predictions(tmp_path / "face.parquet")
         assert tuple(found.columns) == (*PREDICTION_COLUMNS, "halves")
         assert found["halves"].tolist() == face["halves"].tolist()
@@ -184,7 +184,7 @@ def compared(share: dict[str, float], seeds=(0,), keys=("upper", "left"), **opti
     image, face = (scored_predictions(outcomes[one], LABELS) for one in ("image", "face"))
     for table in (image, face):
         models = [{"model": f"full-seed{one}", "name": "full", "seed": one} for one in seeds]
-        table.attrs["hemiface"] = {"models": models}
+        table.facts = {"models": models}
     fallback = np.arange(len(LABELS)) % 10 == 0
     face["halves"] = np.where(np.tile(fallback, len(face) // len(LABELS)), "fallback", "face")
     return image, face, compare_halves(image, face, draws=300, **options)

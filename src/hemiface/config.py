@@ -251,7 +251,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class StatisticsOptions:
-    """How every statistic of one report is computed; `hemiface.stats.sample.Sample` carries them."""
+    """How every statistic of one report is computed; a Sample carries them."""
 
     draws: int = 1000
     """Bootstrap draws."""

@@ -221,7 +221,7 @@ def _evaluate(
             parts.append(part)
             before += len(keys[bundle])
         joined = join([read_predictions(part) for part in parts])
-        write_predictions(joined, target, {**joined.attrs["hemiface"], "fingerprint": whole})
+        write_predictions(joined.with_facts(fingerprint=whole), target)
         return target
 
     book.run("predictions", whole, run, keeps=target)

@@ -33,6 +33,7 @@ __all__ = [
     "SAMPLE_COLUMNS",
     "SPLITS",
     "Predictions",
+    "Uncovered",
     "check_images",
     "check_predictions",
     "compact",
@@ -147,6 +148,13 @@ class Predictions:
         """Return these predictions with some facts added or replaced."""
         return replace(self, facts={**self.facts, **facts})
 
+
+class Uncovered(Predictions):
+    """Predictions for many random views of each image: SAMPLE_COLUMNS, and `visible` or `bubbles`.
+
+    `facts` describe the model, as those of Predictions do, and how views were drawn: `kind`
+    (chains or bubbles), `samples`, `split`, `limit`, `fill`, `seed`, and of bubbles `sigma_px`.
+    """
 
 
 def check_images(images: pd.DataFrame, where: str = "Images table") -> None:

@@ -8,14 +8,21 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from builders import answers, scored_predictions, tiny_bundle, tiny_images
+from builders import (
+    answers,
+    described,
+    sampled,
+    scored_predictions,
+    tiny_bundle,
+    tiny_images,
+)
 from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS, condition, hidden_mask
 from hemiface.stats import importance
-from hemiface.stats.all_pairs import differences, mcnemar
-from hemiface.stats.sides import laterality
-from hemiface.tables import EMOTIONS, check_predictions, probabilities
+from hemiface.stats.all_pairs import all_pairs, mcnemar
+from hemiface.stats.sides import sides
+from hemiface.tables import EMOTIONS, Predictions, check_predictions, probabilities
 
 pytest.importorskip("torch", reason="the benchmark trains networks")
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -40,7 +47,7 @@ def as_nominal(rejected: np.ndarray) -> bool:
 # --- many data sets in one table: each data set is a "seed" ---------------------------------------
 
 
-def null_table(copies: int = 1, sets: int = SETS, seed: int = 0) -> pd.DataFrame:
+def null_table(copies: int = 1, sets: int = SETS, seed: int = 0) -> Predictions:
     """`sets` independent data sets of 210 images in which hiding left or right costs the same.
 
     Who is easy under one is easy under the other (the pairs), and each face comes `copies` times,
@@ -54,14 +61,8 @@ def null_table(copies: int = 1, sets: int = SETS, seed: int = 0) -> pd.DataFrame
         for side in ("left", "right"):
             hits = ease + 0.6 * random.normal(size=faces) > -0.4
             outcomes[f"any-seed{number}", side] = answers(LABELS, np.repeat(hits, copies))
-    table = scored_predictions(outcomes, LABELS, groups=np.arange(len(LABELS)) // copies)
-    models = [
-        {"model": f"any-seed{number}", "name": "any", "seed": number, "flips": False,
-         "conditions": ["left", "right"]}
-        for number in range(sets)
-    ]  # fmt: skip
-    table.attrs["hemiface"] = {"models": models}
-    return table
+    made = scored_predictions(outcomes, LABELS, groups=np.arange(len(LABELS)) // copies)
+    return described(made.table, {"flips": False, "conditions": ["left", "right"]})
 
 
 def by_set(found: pd.DataFrame) -> pd.DataFrame:
@@ -71,12 +72,12 @@ def by_set(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def copied() -> pd.DataFrame:
+def copied() -> Predictions:
     return null_table(copies=3)
 
 
 def test_comparisons_reject_as_often_as_they_say_where_faces_come_in_groups(copied) -> None:
-    found = by_set(differences(copied, ["accuracy"], draws=300))
+    found = by_set(all_pairs(sampled(copied, draws=300), ["accuracy"]))
     assert as_nominal(found["p"] < LEVEL)
     assert as_nominal((found["low"] > 0) | (found["high"] < 0))
     tests = by_set(mcnemar(copied))
@@ -85,9 +86,8 @@ def test_comparisons_reject_as_often_as_they_say_where_faces_come_in_groups(copi
 
 
 def test_ignoring_groups_cries_wolf(copied) -> None:
-    single = copied.assign(group=copied["image"])
-    single.attrs = copied.attrs
-    found = by_set(differences(single, ["accuracy"], draws=300))
+    single = described(copied.table.assign(group=copied.table["image"]))
+    found = by_set(all_pairs(sampled(single, draws=300), ["accuracy"]))
     assert (found["p"] < LEVEL).mean() > 0.15
     assert ((found["low"] > 0) | (found["high"] < 0)).mean() > 0.15
     assert (mcnemar(copied)["p_exact"] < LEVEL).mean() > 0.12
@@ -95,7 +95,7 @@ def test_ignoring_groups_cries_wolf(copied) -> None:
 
 def test_ignoring_pairs_says_next_to_nothing() -> None:
     table = null_table(seed=1)
-    found = by_set(differences(table, ["accuracy"], draws=300))
+    found = by_set(all_pairs(sampled(table, draws=300), ["accuracy"]))
     assert as_nominal(found["p"] < LEVEL)
     assert as_nominal(by_set(mcnemar(table))["p_mid"] < LEVEL)
     a, b = found["value_a"], found["value_b"]
@@ -107,7 +107,7 @@ def test_ignoring_pairs_says_next_to_nothing() -> None:
 
 def test_laterality_names_a_side_as_often_as_it_says() -> None:
     table = null_table(seed=2)
-    found = laterality(table, draws=300)
+    found = sides(sampled(table, draws=300))
     alone = by_set(found[(found["emotion"] == "all") & (found["measure"] == "accuracy")])
     assert as_nominal(alone["verdict"].str.contains("carries more"))
     emotions = found[(found["emotion"] != "all") & (found["measure"] == "accuracy")]
@@ -130,16 +130,12 @@ def either_way() -> pd.DataFrame:
         drawn = false_alarms.sample(of, 56, random)
         # Every data set with the same labels, because they are models of one table here.
         faces = drawn.faces // 7 * 7 + np.arange(56) % 7
-        drawn = false_alarms.Sample(faces, drawn.flipped, drawn.turned)
+        drawn = false_alarms.Choice(faces, drawn.flipped, drawn.turned)
         cells.append(
-            false_alarms.table(of, [0], drawn, CONDITIONS).assign(model=f"any-seed{number}")
+            false_alarms.table(of, [0], drawn, CONDITIONS).table.assign(model=f"any-seed{number}")
         )
     table = pd.concat(cells, ignore_index=True)
-    names = {f"any-seed{number}": number for number in range(SETS)}
-    table.attrs["hemiface"] = {
-        "models": [{"model": one, "name": "any", "seed": seed} for one, seed in names.items()]
-    }
-    return importance.shapley(table, draws=200)
+    return importance.shapley(sampled(table, draws=200))
 
 
 @pytest.mark.parametrize("region", ["left - right", "upper - lower"])
@@ -190,14 +186,14 @@ def test_no_side_and_no_half_carries_more_in_the_population() -> None:
     of = raw.symmetric()
     everyone = np.tile(np.arange(len(of.labels)), 4)
     coins = np.repeat([0, 0, 1, 1], len(of.labels)), np.repeat([0, 1, 0, 1], len(of.labels))
-    whole = false_alarms.Sample(everyone, *coins)
-    found = importance.shapley(false_alarms.table(of, [0, 1], whole, CONDITIONS), draws=2)
+    whole = false_alarms.Choice(everyone, *coins)
+    found = importance.shapley(sampled(false_alarms.table(of, [0, 1], whole, CONDITIONS), draws=2))
     between = found[found["region"].str.contains(" - ")]
     assert np.abs(between["value"]).max() < 1e-6
     # Without the symmetry each network has a side of its own.
-    found = importance.shapley(false_alarms.table(raw, [0, 1], whole, CONDITIONS), draws=2)
-    sides = found[(found["region"] == "left - right") & (found["emotion"] == "happy")]
-    assert np.abs(sides["value"]).max() > 1e-3
+    found = importance.shapley(sampled(false_alarms.table(raw, [0, 1], whole, CONDITIONS), draws=2))
+    happy = found[(found["region"] == "left - right") & (found["emotion"] == "happy")]
+    assert np.abs(happy["value"]).max() > 1e-3
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -207,7 +203,7 @@ def test_the_symmetric_population_is_what_evaluate_with_flips_predicts(tmp_path)
         evaluate([bundle], images, conditions=CONDITIONS, mirrored=one) for one in (False, True)
     ]
     of = false_alarms.population(*both).symmetric()
-    expected = evaluate([bundle], images, conditions=CONDITIONS, flip=True)
+    expected = evaluate([bundle], images, conditions=CONDITIONS, flip=True).table
     test = images.table[images.table["split"] == "test"].sort_values("image")
     for place, one in enumerate(CONDITIONS):
         rows = expected[expected["condition"] == one].set_index("image").loc[test["image"]]
@@ -217,8 +213,8 @@ def test_the_symmetric_population_is_what_evaluate_with_flips_predicts(tmp_path)
 
 def test_a_drawn_table_is_a_valid_one_and_shows_faces_as_they_were_tossed() -> None:
     of = _population(np.random.default_rng(1))
-    drawn = false_alarms.Sample(np.array([3, 3, 8]), np.array([0, 1, 0]), np.array([0, 0, 1]))
-    table = false_alarms.table(of, [1, 0], drawn, ["upper", "left"], copies=2)
+    drawn = false_alarms.Choice(np.array([3, 3, 8]), np.array([0, 1, 0]), np.array([0, 0, 1]))
+    table = false_alarms.table(of, [1, 0], drawn, ["upper", "left"], copies=2).table
     check_predictions(table)
     assert len(table) == 2 * 2 * 3 * 2
     assert table["group"].nunique() == 3
@@ -338,13 +334,12 @@ def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, caps
     for seed, name in enumerate(planted.TRUTHS):
         of = _population(np.random.default_rng(seed), faces=56)
         everyone = np.arange(56)
-        whole = false_alarms.Sample(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
-        pair = [
-            false_alarms.table(of, [0, 1], whole, CONDITIONS, mirrored=one) for one in (False, True)
-        ]
-        for one in pair:
-            for model in one.attrs["hemiface"]["models"]:
-                model["training_s"] = 1.5
+        whole = false_alarms.Choice(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+        pair = []
+        for mirrored in (False, True):
+            one = false_alarms.table(of, [0, 1], whole, CONDITIONS, mirrored=mirrored)
+            models = [model | {"training_s": 1.5} for model in one.models]
+            pair.append(one.with_facts(models=models))
         tables[name] = (pair[0], pair[1])
     arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     options = planted._options([*arguments, "--sets", "1", "--faces", "56"])
@@ -398,12 +393,12 @@ def test_the_whole_chain_finds_that_only_the_lower_half_smiles(tmp_path) -> None
         evaluate([bundle], images, conditions=CONDITIONS, mirrored=one, device="cpu")
         for one in (False, True)
     )
-    found = importance.shapley(plain, draws=300)
+    found = importance.shapley(sampled(plain, draws=300))
     rows = found[(found["emotion"] == "happy") & (found["region"] == "upper - lower")]
     assert (rows["high"] < 0).all()
     apart = planted.told_apart("lower", plain).set_index(["seed", "condition"])
     assert apart.loc[("0", "upper"), "low"] > 0.6
     assert apart.loc[("0", "lower"), "low"] < 0.5 < apart.loc[("0", "lower"), "high"]
-    sides = laterality(plain, mirrored, draws=300)
-    face = sides[(sides["part"] == "face") & (sides["emotion"] == "all")]
+    told = sides(sampled(plain, draws=300), mirrored)
+    face = told[(told["part"] == "face") & (told["emotion"] == "all")]
     assert set(face["image_side"]) == {""}

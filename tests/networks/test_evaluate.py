@@ -128,7 +128,7 @@ class TestTable:
             np.testing.assert_allclose(probabilities(one), probabilities(other), atol=ROUNDING)
 
     def test_what_describes_it(self, predictions, bundles):
-        info = predictions.attrs["hemiface"]
+        info = predictions.facts
         assert [row["model"] for row in info["models"]] == ["full-seed0", "left-seed0", "any-seed0"]
         assert info["models"][1]["name"] == "left"
         assert info["models"][1]["seed"] == 1
@@ -160,8 +160,8 @@ class TestTable:
             (3, 4, "left-seed0 on full"), (4, 4, "left-seed0 on upper"),
         ]  # fmt: skip
         back = read_predictions(path)
-        assert back.attrs["hemiface"] == result.attrs["hemiface"]
-        assert back.attrs["hemiface"]["splits"] == ["test"]
+        assert back.facts == result.facts
+        assert back.facts["splits"] == ["test"]
         pd.testing.assert_frame_equal(
             back, result[list(PREDICTION_COLUMNS)], check_dtype=False, check_like=True
         )
@@ -178,7 +178,7 @@ class TestExportedModels:
     def test_they_are_evaluated_beside_their_bundle(self, exported):
         files = [exported.bundle, exported.fp32, exported.int8]
         result = evaluate(files, IMAGES, conditions=("full", "left"), flip=True)
-        models = result.attrs["hemiface"]["models"]
+        models = result.facts["models"]
         assert [row["model"] for row in models] == [
             "full-seed3", "full-fp32-seed3", "full-int8-seed3",
         ]  # fmt: skip
@@ -257,7 +257,7 @@ class TestCrops:
     def test_the_mean_over_crops_of_what_is_visible(self, bundles, flip):
         keys = ("full", "left", "right@noise")
         found = evaluate(bundles[2:], IMAGES, conditions=keys, flip=flip, crop_px=40)
-        assert found.attrs["hemiface"]["crop_px"] == 40
+        assert found.facts["crop_px"] == 40
         pixels = IMAGES.pixels[-14:]
         for key in keys:
             rows = cell(found, "any-seed0", key)
@@ -294,10 +294,10 @@ class TestRows:
             assert one["leaked"].tolist() == [True, False]
             other = other[other["image"].isin(ids)]
             np.testing.assert_allclose(probabilities(one), probabilities(other), atol=ROUNDING)
-        info = found.attrs["hemiface"]
+        info = found.facts
         assert info["rows"]["file"] == "hard.csv"
-        assert whole.attrs["hemiface"]["rows"] is None
-        assert info["fingerprint"] != whole.attrs["hemiface"]["fingerprint"]
+        assert whole.facts["rows"] is None
+        assert info["fingerprint"] != whole.facts["fingerprint"]
 
     def test_a_list_without_images_of_a_split(self, bundles, tmp_path):
         path = tmp_path / "hard.csv"
@@ -313,7 +313,7 @@ class TestRows:
         base = ("evaluate", bundles[0], "--data", source, "--out", out, "--conditions", "full")
         assert hemiface(monkeypatch, *base, "--rows", path, "--crop-px", 40, "--flip") == 0
         assert "2 rows" in capsys.readouterr().out
-        info = read_predictions(out).attrs["hemiface"]
+        info = read_predictions(out).facts
         assert (info["rows"]["listed"], info["crop_px"], info["flip"]) == (2, 40, True)
         assert hemiface(monkeypatch, *base, "--crop-px", 12) == 2
         assert "Crops of 12 px can't be made" in capsys.readouterr().err
@@ -357,7 +357,7 @@ class TestMirrored:
     def test_pictures_are_flipped_before_anything_is_hidden(self, bundles):
         keys = ("full", "left", "right@noise")
         found = evaluate(bundles[:1], IMAGES, conditions=keys, mirrored=True)
-        assert found.attrs["hemiface"]["mirrored"] is True
+        assert found.facts["mirrored"] is True
         test = IMAGES.pixels[26:][:, :, ::-1]
         for key in keys:
             rows = cell(found, "full-seed0", key)
@@ -373,8 +373,8 @@ class TestMirrored:
     def test_mirrored_twins_differ_only_in_that(self, bundles):
         plain = evaluate(bundles[:1], IMAGES, conditions=("full",))
         found = evaluate(bundles[:1], IMAGES, conditions=("full",), mirrored=True)
-        assert plain.attrs["hemiface"]["mirrored"] is False
-        marks = {one.attrs["hemiface"]["fingerprint"] for one in (plain, found)}
+        assert plain.facts["mirrored"] is False
+        marks = {one.facts["fingerprint"] for one in (plain, found)}
         assert len(marks) == 2
         same = ["image", "condition", "model", "split", "label", "group", "leaked"]
         pd.testing.assert_frame_equal(plain[same], found[same])

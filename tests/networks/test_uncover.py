@@ -8,7 +8,7 @@ import torch
 from builders import tiny_bundle, tiny_images
 from hemiface.errors import UsageError
 from hemiface.networks.network import Bundle
-from hemiface.networks.uncover import Draws, sample_bubbles, sample_chains
+from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
 from hemiface.occlusion.tiles import TILES, tile_map, unpack
 from hemiface.stats.importance.bubbles import bubble_table
 from hemiface.stats.importance.tiles import read_samples, tile_maps
@@ -37,7 +37,7 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
     table = sample_chains(
         bundle,
         IMAGES,
-        Draws(samples=2, on_batch=lambda done, total: told.append((done, total))),
+        UncoverOptions(samples=2, on_batch=lambda done, total: told.append((done, total))),
         out=path,
     )
     assert told[-1] == (7, 7)
@@ -54,7 +54,7 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
         assert one["label"] == IMAGES.table["label"][at]
     again = read_samples(path, "visible")
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
-    assert again.attrs["hemiface"]["models"][0]["model"] == "full-seed0"
+    assert again.facts["models"][0]["model"] == "full-seed0"
 
     maps = tile_maps(again, draws=5)
     whole, nothing = predicted(bundle, TEST), predicted(bundle, np.zeros_like(TEST))
@@ -64,22 +64,24 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
 
 
 def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
-    table = sample_chains(bundle, IMAGES, Draws(samples=2))
+    table = sample_chains(bundle, IMAGES, UncoverOptions(samples=2))
     masks = table["visible"].to_numpy(np.uint64).reshape(7, 2, TILES + 1)
     everything = np.uint64(2**TILES - 1)
     np.testing.assert_array_equal(masks[:, 0] ^ masks[:, 1, ::-1], np.full((7, 49), everything))
     assert len({row.tobytes() for row in masks[:, 0]}) == 7
-    fewer = sample_chains(bundle, IMAGES, Draws(limit=3))
+    fewer = sample_chains(bundle, IMAGES, UncoverOptions(limit=3))
     assert fewer["image"].nunique() == 3
     known = dict(zip(table["image"].iloc[::98], masks[:, 0], strict=True))
     for image, rows in fewer.groupby("image"):
         np.testing.assert_array_equal(rows["visible"].to_numpy(np.uint64), known[image])
-    other = sample_chains(bundle, IMAGES, Draws(seed=1))
+    other = sample_chains(bundle, IMAGES, UncoverOptions(seed=1))
     assert (other["visible"].to_numpy() != masks[:, 0].ravel()).any()
 
 
 def test_apertures_blend_the_face_into_the_fill(bundle):
-    table = sample_bubbles(bundle, IMAGES, Draws(samples=3, fill="mean"), bubbles=2, sigma_px=5)
+    table = sample_bubbles(
+        bundle, IMAGES, UncoverOptions(samples=3, fill="mean"), bubbles=2, sigma_px=5
+    )
     assert tuple(table.columns) == (*SAMPLE_COLUMNS, "bubbles")
     assert len(table) == 21
     y, x = np.mgrid[:48, :48]
@@ -92,7 +94,7 @@ def test_apertures_blend_the_face_into_the_fill(bundle):
         found = probabilities(table.iloc[row : row + 1])
         # A pixel may be rounded the other way in single precision.
         assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-3)
-    assert table.attrs["hemiface"]["sigma_px"] == 5
+    assert table.facts["sigma_px"] == 5
     assert len(bubble_table(table, draws=5)) == 8 * 2 * TILES
 
 
@@ -107,7 +109,7 @@ def test_apertures_blend_the_face_into_the_fill(bundle):
 )
 def test_wrong_options(bundle, options, sentence):
     with pytest.raises(UsageError, match=sentence):
-        sample_chains(bundle, IMAGES, Draws(**options))
+        sample_chains(bundle, IMAGES, UncoverOptions(**options))
 
 
 def test_wrong_apertures(bundle):

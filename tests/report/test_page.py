@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import described
 from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
@@ -18,7 +19,7 @@ from hemiface.report.results import compute
 from hemiface.report.words.scores import answer, further, overlap, region, warnings
 from hemiface.stats.comparisons import published
 from hemiface.stats.matrix import MATRIX_COLUMNS
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_predictions
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 MODELS, CONDITIONS = ("full", "lower", "left"), ("full", "lower", "left")
 # What share of the images each model gets right under each condition: ours to choose.
@@ -60,11 +61,11 @@ def simulate(
     return pd.concat(cells, ignore_index=True)
 
 
-def write_run(folder: Path, predictions: pd.DataFrame, *, draws=60, described=None) -> Path:
+def write_run(folder: Path, table: pd.DataFrame, *, draws=60, known=None) -> Path:
     """A run folder with predictions and a config that asks for few draws."""
     folder.mkdir(parents=True, exist_ok=True)
-    info = {} if described is None else {"models": described}
-    write_predictions(predictions, folder / "predictions.parquet", info)
+    predictions = described(table) if known is None else Predictions(table, {"models": known})
+    write_predictions(predictions, folder / "predictions.parquet")
     config = Config(statistics=StatisticsOptions(draws=draws))
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
     return folder
@@ -165,11 +166,11 @@ class Page(HTMLParser):
 def run(tmp_path_factory) -> Path:
     """A whole run on simulated FER2013 predictions, built once."""
     folder = tmp_path_factory.mktemp("runs") / "simulated"
-    described = [
+    known = [
         {"model": f"{name}-seed0", "name": name, "seed": 0, "flips": name == "left"}
         for name in MODELS
     ]
-    write_run(folder, simulate(), described=described)
+    write_run(folder, simulate(), known=known)
     for name in ("full", "lower"):
         path = folder / "models" / f"{name}-seed0" / "history.csv"
         path.parent.mkdir(parents=True)
@@ -192,7 +193,7 @@ def page(run: Path) -> Page:
 
 
 def test_every_file_is_there_and_nothing_half_written(run: Path):
-    tables = ("matrix", "class_scores", "confusions", "comparisons", "halves", "differences")
+    tables = ("matrix", "class_scores", "confusions", "comparisons", "planned", "all_pairs")
     more = ("mcnemar", "confusion_shifts", "calibration", "reliability", "risk_coverage")
     for name in (*tables, *more):
         rows = len(pd.read_csv(run / f"{name}.csv"))
@@ -430,7 +431,7 @@ def test_what_can_not_be_reported_is_named(tmp_path: Path):
         report.build(tmp_path / "nothing.parquet")
     table = simulate(("full",), ("full",))
     with pytest.raises(UsageError, match="no image of the test split"):
-        compute(table[table["split"] == "validation"], StatisticsOptions(draws=5))
+        compute(described(table[table["split"] == "validation"]), StatisticsOptions(draws=5))
     write_run(tmp_path, table)
     (tmp_path / "environment.json").write_text("{", encoding="utf-8")
     with pytest.raises(DamagedError, match=r"environment\.json is not readable JSON"):

@@ -17,7 +17,7 @@ from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import over_seeds, points, verdict
 from hemiface.stats.contrasts import DIFFERENCE_COLUMNS
 from hemiface.stats.matrix import MATRIX_COLUMNS
-from hemiface.stats.sides import LATERALITY_COLUMNS
+from hemiface.stats.sides import SIDES_COLUMNS
 from hemiface.tables import EMOTIONS
 
 HALVES = ("upper", "lower", "left", "right")
@@ -173,7 +173,7 @@ def sides(draw):
             fixed = {"left_hidden": "left", "right_hidden": "right", "part": "as shown"}
             rest = {"measure": "accuracy", "n": 30, "groups": 30, "warning": warning}
             rows.append({**key, **fixed, **rest, **draw(numbers())})
-    return pd.DataFrame(rows).reindex(columns=list(LATERALITY_COLUMNS))
+    return pd.DataFrame(rows).reindex(columns=list(SIDES_COLUMNS))
 
 
 @settings(max_examples=25)

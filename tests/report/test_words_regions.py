@@ -9,14 +9,15 @@ import pytest
 from test_importance import MASKS, played
 from test_importance_tiles import chains, write_people
 
-from builders import hemiface, tiny_bundle
+from builders import described, hemiface, sampled, tiny_bundle
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS
 from hemiface.occlusion.tiles import TILES, place
 from hemiface.report import page as report
 from hemiface.report.figures import regions as faces
-from hemiface.report.words.regions import sentences, write_importance
+from hemiface.report.importance import write_importance
+from hemiface.report.words.regions import sentences
 from hemiface.stats.importance import analyse
 from hemiface.stats.importance.tiles import tile_maps, tile_table
 from hemiface.tables import EMOTIONS, read_predictions, write_predictions
@@ -50,7 +51,7 @@ def planted(noise=0.01, **options) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found():
-    return analyse(planted(), draws=60)
+    return analyse(sampled(planted(), draws=60))
 
 
 class TestWords:
@@ -85,7 +86,7 @@ class TestWords:
     def test_noise_alone_says_nothing_apart(self):
         rng = np.random.default_rng(3)
         table = played(lambda *_: float(rng.uniform(0.1, 0.9)), n=70, groups=1)
-        text = " ".join(sentences(analyse(table, draws=60)))
+        text = " ".join(sentences(analyse(sampled(table, draws=60))))
         assert text.count("can't be told apart") >= 2
         assert "Over all images the upper half contributes more" not in text
 
@@ -94,14 +95,14 @@ class TestWords:
             both = (mask & 3 > 0) and (mask & 12 > 0)
             return 0.2 + 0.5 * both + 0.001 * (image % 5)
 
-        text = " ".join(sentences(analyse(played(value, groups=1), draws=40)))
+        text = " ".join(sentences(analyse(sampled(played(value, groups=1), draws=40))))
         assert "The upper and the lower half complete each other" in text
         assert "(+50.0 [50.0, 50.0] points)" in text
 
         def either(_model, mask, _emotion, image):
             return 0.2 + 0.5 * (mask > 0) + 0.001 * (image % 5)
 
-        text = " ".join(sentences(analyse(played(either, groups=1), draws=40)))
+        text = " ".join(sentences(analyse(sampled(played(either, groups=1), draws=40))))
         assert "The left and the right half say partly the same" in text
         assert "complete each other" not in text
 
@@ -109,14 +110,16 @@ class TestWords:
         def value(_model, mask, emotion, image):
             return 0.6 - 0.02 * mask if emotion == 0 else 0.1 + 0.03 * mask + 0.0001 * image
 
-        text = " ".join(sentences(analyse(played(value, n=140, groups=1), draws=40)))
+        text = " ".join(sentences(analyse(sampled(played(value, n=140, groups=1), draws=40))))
         assert "With nothing visible it gives more probability to angry (60.0" in text
-        assert "more probability to angry" not in " ".join(sentences(analyse(planted(), draws=40)))
+        assert "more probability to angry" not in " ".join(
+            sentences(analyse(sampled(planted(), draws=40)))
+        )
 
     def test_controls_fills_and_the_generalist(self):
         two = planted(models=("full-seed0", "any-seed0"), conditions=(*MASKS, "random-50"))
         other = planted(fill="mean", conditions=[key for key in MASKS if key != "full"])
-        found = analyse(pd.concat([two, other], ignore_index=True), draws=40)
+        found = analyse(sampled(pd.concat([two, other], ignore_index=True), draws=40))
         said = sentences(found)
         assert "trained on whole faces" in said[0]
         assert "this is its robustness" in said[0]
@@ -193,8 +196,7 @@ class TestFiles:
     @pytest.fixture
     def predictions(self, tmp_path):
         path = tmp_path / "predictions.parquet"
-        described = [{"model": "full-seed0", "name": "full", "seed": 0, "flips": True}]
-        write_predictions(planted(), path, {"models": described})
+        write_predictions(described(planted(), {"flips": True}), path)
         return path
 
     def test_the_command_writes_tables_figures_and_words(
@@ -202,7 +204,8 @@ class TestFiles:
     ):
         from hemiface.tables import write_table
 
-        write_table(chains(lambda _, s: 0.1 + s @ np.arange(TILES) / 4000), tmp_path / "t.parquet")
+        samples = chains(lambda _, s: 0.1 + s @ np.arange(TILES) / 4000)
+        write_table(samples.table, tmp_path / "t.parquet", dict(samples.facts))
         write_people(tmp_path, np.random.default_rng(5).gamma(1, 1, (7, TILES)), participants=9)
         out = tmp_path / "out"
         arguments = [
@@ -235,16 +238,16 @@ class TestFiles:
     ):
         assert hemiface(monkeypatch, "importance", predictions, "--people", tmp_path) == 2
         assert "--people needs --tiles" in capsys.readouterr().err
-        table = read_predictions(predictions)
-        write_predictions(table[table["condition"] != "none"], tmp_path / "p.parquet")
+        known = read_predictions(predictions)
+        some = known.select(known.table["condition"] != "none")
+        write_predictions(some, tmp_path / "p.parquet")
         assert hemiface(monkeypatch, "importance", tmp_path / "p.parquet") == 2
         assert "full-seed0 lacks none of the sixteen" in capsys.readouterr().err
 
     def test_several_fills_leave_their_spread(self, tmp_path):
         other = planted(fill="mean", conditions=[key for key in MASKS if key != "full"])
         both = pd.concat([planted(), other], ignore_index=True)
-        write_predictions(both, tmp_path / "p.parquet")
-        written = write_importance(tmp_path / "p.parquet", draws=5)
+        written = write_importance(sampled(both, draws=5), tmp_path)
         assert tmp_path / "fills.csv" in written.paths
 
     def test_the_report_has_the_section_only_with_the_coalitions(self, predictions, tmp_path):
@@ -268,8 +271,8 @@ class TestFiles:
         }  # fmt: skip
         assert hemiface(monkeypatch, *common, "--out", out, "--bubbles", 4, "--samples", 2) == 0
         assert json.loads(capsys.readouterr().out)["rows"] == 6
-        write_predictions(planted(), tmp_path / "p.parquet")
-        written = write_importance(tmp_path / "p.parquet", tiles=out, draws=5)
+        sample = sampled(planted(), draws=5)
+        written = write_importance(sample, tmp_path, tiles=out)
         assert len(written.tables["bubbles"]) == 8 * 2 * TILES
         with pytest.raises(UsageError, match="leave out --bubbles"):
-            write_importance(tmp_path / "p.parquet", tiles=out, people=tmp_path, draws=5)
+            write_importance(sample, tmp_path, tiles=out, people=tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import auc
 
-from builders import overconfident_predictions
+from builders import described, overconfident_predictions, sampled
 from hemiface.errors import UsageError
 from hemiface.stats import abstention as a
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
@@ -61,14 +61,14 @@ class TestCurves:
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return overconfident_predictions(CELLS)
+    return overconfident_predictions(CELLS).table
 
 
 class TestTables:
     def test_curves_and_areas_of_every_cell(self, table):
-        temperatures = fit_temperatures(table)
-        curves, areas = a.risk_coverage_table(table, temperatures, draws=60)
-        scaled = apply_temperatures(table, temperatures)
+        temperatures = fit_temperatures(described(table))
+        curves, areas = a.risk_coverage_table(sampled(table, draws=60), temperatures)
+        scaled = apply_temperatures(described(table), temperatures).table
         assert len(areas) == len(CELLS)
         for row in areas.itertuples():
             cell = scaled[
@@ -119,7 +119,7 @@ class TestThresholds:
         assert broken["observed"] / trials > 0.3
 
     def test_what_it_achieves_on_test_images(self, table):
-        found = a.threshold_for_risk(table, 0.25, draws=100)
+        found = a.threshold_for_risk(sampled(table, draws=100), 0.25)
         assert len(found) == len(CELLS)
         for row in found.itertuples():
             cell = table[
@@ -144,14 +144,14 @@ class TestThresholds:
             assert stats.binomtest(k, n).proportion_ci(0.9, method="exact").high < 0.25
 
     def test_more_is_answered_without_assurance(self, table):
-        sure = a.threshold_for_risk(table, 0.25, draws=20)
-        plain = a.threshold_for_risk(table, 0.25, assurance=None, draws=20)
+        sure = a.threshold_for_risk(sampled(table, draws=20), 0.25)
+        plain = a.threshold_for_risk(sampled(table, draws=20), 0.25, assurance=None)
         assert (plain["coverage"] > sure["coverage"]).all()
         assert (plain["validation_risk"] <= 0.25).all()
         assert plain["assurance"].isna().all()
 
     def test_a_risk_that_none_keeps(self, table):
-        found = a.threshold_for_risk(table, 1e-6, draws=20)
+        found = a.threshold_for_risk(sampled(table, draws=20), 1e-6)
         assert found["threshold"].isna().all()
         assert found[["risk", "risk_low", "coverage", "coverage_high"]].isna().all(axis=None)
         assert set(found["reason"]) == {"no threshold keeps this risk on validation images"}
@@ -165,9 +165,10 @@ class TestThresholds:
         ],
     )
     def test_errors(self, table, options, sentence):
+        sample = sampled(table, options.pop("protocol", "standard"))
         with pytest.raises(UsageError, match=sentence):
-            a.threshold_for_risk(table, **options)
+            a.threshold_for_risk(sample, **options)
 
     def test_it_is_never_chosen_on_test_images(self, table):
         with pytest.raises(UsageError, match="chosen on validation images and there are none"):
-            a.threshold_for_risk(table[table["split"] == "test"], 0.2)
+            a.threshold_for_risk(described(table[table["split"] == "test"]), 0.2)

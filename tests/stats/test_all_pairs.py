@@ -10,12 +10,10 @@ from sklearn.metrics import f1_score, roc_auc_score
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
-from builders import answers, described, scored_predictions, tiny_predictions
-from hemiface.config import StatisticsOptions
+from builders import answers, sampled, scored_predictions, tiny_predictions
 from hemiface.errors import UsageError
 from hemiface.stats import all_pairs as c
-from hemiface.stats.sample import Sample
-from hemiface.tables import Predictions, label_indices, probabilities
+from hemiface.tables import label_indices, probabilities
 
 N = 140
 LABELS = np.arange(N) % 7
@@ -40,11 +38,6 @@ def made(seeds=(0, 1), n: int = N, **options) -> pd.DataFrame:
     return scored_predictions(outcomes, labels, **options).table
 
 
-def sample(table: pd.DataFrame | Predictions, protocol="standard", **options) -> Sample:
-    predictions = table if isinstance(table, Predictions) else described(table)
-    return Sample.of(predictions, protocol, StatisticsOptions(**options))
-
-
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     return made()
@@ -52,7 +45,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found(table) -> pd.DataFrame:
-    return c.all_pairs(sample(table, draws=300))
+    return c.all_pairs(sampled(table, draws=300))
 
 
 def right(table: pd.DataFrame, model: str, condition: str) -> np.ndarray:
@@ -96,7 +89,7 @@ class TestWhatIsCompared:
     def test_a_generalist_answers_for_every_condition(self):
         table = made(seeds=(0,))
         rows = c.mcnemar(
-            sample(table.assign(model=table["model"].replace("upper-seed0", "any-seed0")))
+            sampled(table.assign(model=table["model"].replace("upper-seed0", "any-seed0")))
         )
         information = rows[rows["kind"] == "available information"]
         assert set(information["family"]) == {"available information, generalist"}
@@ -106,13 +99,13 @@ class TestWhatIsCompared:
         ]
 
     def test_mcnemar_compares_single_networks_only(self, table):
-        counted = c.mcnemar(sample(table))
+        counted = c.mcnemar(sampled(table))
         assert set(counted["seed"]) == {"0", "1"}
         assert len(counted) == 2 * (3 + 6 + 1 + 2 + 1)
 
     def test_a_cell_that_was_not_evaluated_is_left_out(self, table):
         part = table[~((table["model"] == "upper-seed0") & (table["condition"] == "left"))]
-        rows = c.mcnemar(sample(part))
+        rows = c.mcnemar(sampled(part))
         assert "left" not in set(
             rows[(rows["model_b"] == "upper") & (rows["seed"] == "0")]["condition_b"]
         )
@@ -121,18 +114,18 @@ class TestWhatIsCompared:
     def test_models_without_a_common_seed_are_compared_once(self):
         table = made(seeds=(0,))
         renamed = table.assign(model=table["model"].replace("upper-seed0", "upper-seed5"))
-        rows = c.mcnemar(sample(renamed))
+        rows = c.mcnemar(sampled(renamed))
         assert set(rows[rows["kind"] == "models"]["seed"]) == {"mean"}
         # What one model is compared with itself for needs no second seed.
         assert len(rows) == 13
         pd.testing.assert_frame_equal(
-            rows.drop(columns="seed"), c.mcnemar(sample(table)).drop(columns="seed")
+            rows.drop(columns="seed"), c.mcnemar(sampled(table)).drop(columns="seed")
         )
 
 
 class TestMcNemar:
     def test_counts_and_tests_by_brute_force(self, table):
-        for row in c.mcnemar(sample(table)).itertuples():
+        for row in c.mcnemar(sampled(table)).itertuples():
             a = right(table, f"{row.model_a}-seed{row.seed}", row.condition_a)
             b = right(table, f"{row.model_b}-seed{row.seed}", row.condition_b)
             pairs = list(zip(a.tolist(), b.tolist(), strict=True))
@@ -197,7 +190,7 @@ class TestDifferences:
 
     def test_accuracy_is_tested_paired(self):
         table = made(seeds=(0,), n=700)
-        rows = c.all_pairs(sample(table, draws=3000), ["accuracy"]).set_index(PAIR)
+        rows = c.all_pairs(sampled(table, draws=3000), ["accuracy"]).set_index(PAIR)
         a, b = right(table, "full-seed0", "full"), right(table, "full-seed0", "left")
         row = rows.loc["conditions", "0", "full", "full", "full", "left"]
         together = stats.ttest_rel(a.astype(float), b.astype(float))
@@ -218,7 +211,7 @@ class TestDifferences:
         assert (together > rows["p_holm"] + 1e-9).any()
 
     def test_neither_the_order_of_rows_nor_of_models_matters(self, table, found):
-        shuffled = c.all_pairs(sample(table.sample(frac=1, random_state=0), draws=300))
+        shuffled = c.all_pairs(sampled(table.sample(frac=1, random_state=0), draws=300))
         key = ["seed", "family", "metric"]
         one = found[found["kind"] == "models"].set_index(key).sort_index()
         two = shuffled[shuffled["kind"] == "models"].set_index([*key]).sort_index()
@@ -234,8 +227,8 @@ class TestDifferences:
             [single.assign(image=single["image"] + f"-{k}") for k in range(4)], ignore_index=True
         )
         assert len(copies) == wide["image"].nunique()
-        rows = c.all_pairs(sample(wide, draws=400), ["accuracy"])
-        as_rows = c.all_pairs(sample(wide.assign(group=wide["image"]), draws=400), ["accuracy"])
+        rows = c.all_pairs(sampled(wide, draws=400), ["accuracy"])
+        as_rows = c.all_pairs(sampled(wide.assign(group=wide["image"]), draws=400), ["accuracy"])
         assert (rows["groups"] == N).all()
         assert (as_rows["groups"] == 4 * N).all()
         ratio = rows["se"] / as_rows["se"]
@@ -255,12 +248,12 @@ class TestDifferences:
         }
         many = scored_predictions(outcomes, labels).table
         few = many[many["image"] < f"{60:016x}"]
-        enough = c.all_pairs(sample(many, draws=300), ["accuracy"]).iloc[0]
-        scarce = c.all_pairs(sample(few, draws=300), ["accuracy"]).iloc[0]
+        enough = c.all_pairs(sampled(many, draws=300), ["accuracy"]).iloc[0]
+        scarce = c.all_pairs(sampled(few, draws=300), ["accuracy"]).iloc[0]
         assert enough["p_equivalence"] < 0.05
         assert scarce["p"] > 0.05
         assert scarce["p_equivalence"] > 0.05
-        strict = c.all_pairs(sample(many, draws=300, margin=0.002), ["accuracy"]).iloc[0]
+        strict = c.all_pairs(sampled(many, draws=300, margin=0.002), ["accuracy"]).iloc[0]
         assert strict["p_equivalence"] > 0.05
         assert (strict["margin"], strict["p"]) == (0.002, enough["p"])
 
@@ -269,24 +262,24 @@ class TestDifferences:
         both = made(split=split)
         told = []
         rows = c.all_pairs(
-            sample(both, "paper", draws=5), ["accuracy"], progress=lambda *a: told.append(a)
+            sampled(both, "paper", draws=5), ["accuracy"], progress=lambda *a: told.append(a)
         )
         assert set(rows["n"]) == {N}
         assert told[-1] == (12, 12)
-        assert set(c.mcnemar(sample(both))["n"]) == {N - 60}
+        assert set(c.mcnemar(sampled(both))["n"]) == {N - 60}
 
     def test_errors(self, table):
         with pytest.raises(UsageError, match="Metric speed is unknown"):
-            c.all_pairs(sample(table), ["speed"])
+            c.all_pairs(sampled(table), ["speed"])
         with pytest.raises(UsageError, match="margin must be above 0"):
-            c.all_pairs(sample(table, draws=5, margin=0), ["accuracy"])
+            c.all_pairs(sampled(table, draws=5, margin=0), ["accuracy"])
         with pytest.raises(UsageError, match="no image of protocol paper"):
-            c.mcnemar(sample(table, "paper"))
+            c.mcnemar(sampled(table, "paper"))
 
 
 class TestCochran:
     def test_every_set_against_statsmodels(self, table):
-        rows = c.cochran(sample(table))
+        rows = c.cochran(sampled(table))
         # Two models make no set of three, nor do two own conditions.
         assert set(rows["kind"]) == {"conditions"}
         assert set(rows["compared"]) == {"full, upper, left"}
@@ -304,7 +297,7 @@ class TestCochran:
     def test_three_models(self):
         table = made(seeds=(0,))
         third = table[table["model"] == "upper-seed0"].assign(model="left-seed0")
-        rows = c.cochran(sample(pd.concat([table, third], ignore_index=True)))
+        rows = c.cochran(sampled(pd.concat([table, third], ignore_index=True)))
         assert rows[rows["kind"] == "models"]["compared"].tolist() == ["full, upper, left"] * 3
         own = rows[rows["kind"] == "own conditions"]
         assert own["compared"].tolist() == ["full, upper, left"]
@@ -317,7 +310,7 @@ class TestCochran:
 
 def test_columns_are_those_documented(table, found):
     assert list(found.columns) == list(c.DIFFERENCE_COLUMNS)
-    assert list(c.mcnemar(sample(table)).columns) == list(c.MCNEMAR_COLUMNS)
+    assert list(c.mcnemar(sampled(table)).columns) == list(c.MCNEMAR_COLUMNS)
     single = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
-    assert list(c.all_pairs(sample(single, draws=5)).columns) == list(c.DIFFERENCE_COLUMNS)
-    assert list(c.mcnemar(sample(single)).columns) == list(c.MCNEMAR_COLUMNS)
+    assert list(c.all_pairs(sampled(single, draws=5)).columns) == list(c.DIFFERENCE_COLUMNS)
+    assert list(c.mcnemar(sampled(single)).columns) == list(c.MCNEMAR_COLUMNS)

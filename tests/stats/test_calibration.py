@@ -10,11 +10,17 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from builders import overconfident, overconfident_predictions
+from builders import described, overconfident, overconfident_predictions, sampled
 from hemiface.errors import UsageError
 from hemiface.stats import calibration as c
 from hemiface.stats.metrics import METRICS
-from hemiface.tables import PROBABILITY_COLUMNS, check_predictions, label_indices, probabilities
+from hemiface.tables import (
+    PROBABILITY_COLUMNS,
+    Predictions,
+    check_predictions,
+    label_indices,
+    probabilities,
+)
 
 CELLS = {
     ("full-seed0", "full"): 1.5,
@@ -25,13 +31,18 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def table() -> pd.DataFrame:
+def predictions() -> Predictions:
     return overconfident_predictions(CELLS)
 
 
 @pytest.fixture(scope="module")
-def fitted(table) -> pd.DataFrame:
-    return c.fit_temperatures(table)
+def table(predictions) -> pd.DataFrame:
+    return predictions.table
+
+
+@pytest.fixture(scope="module")
+def fitted(predictions) -> pd.DataFrame:
+    return c.fit_temperatures(predictions)
 
 
 class TestScale:
@@ -103,14 +114,14 @@ class TestTable:
         columns = list(PROBABILITY_COLUMNS)
         spoilt = table.copy()
         spoilt.loc[test, columns] = spoilt.loc[test, columns].to_numpy()[:, ::-1]
-        pd.testing.assert_frame_equal(c.fit_temperatures(spoilt), fitted)
+        pd.testing.assert_frame_equal(c.fit_temperatures(described(spoilt)), fitted)
         assert fitted["n"].tolist() == [1200, 600, 600] * 2
 
     @pytest.mark.parametrize("split", ["test", "train"])
     def test_other_splits_are_refused(self, table, split):
         other = table[table["split"] == "test"].assign(split=split)
         with pytest.raises(UsageError, match="fitted on validation images and there are none"):
-            c.fit_temperatures(other)
+            c.fit_temperatures(described(other))
 
     def test_pooled_and_by_visibility(self, table, fitted):
         at = fitted.set_index(["model", "condition"])["temperature"]
@@ -118,14 +129,14 @@ class TestTable:
             assert at[cell] == pytest.approx(planted, rel=0.2)
         assert at["full-seed0", "full"] < at["full-seed0", "pooled"] < at["full-seed0", "upper"]
         assert (fitted["loss_after"] <= fitted["loss_before"] + 1e-9).all()
-        shuffled = c.fit_temperatures(table.sample(frac=1, random_state=0))
+        shuffled = c.fit_temperatures(described(table.sample(frac=1, random_state=0)))
         again = shuffled.set_index(["model", "condition"])["temperature"]
         np.testing.assert_allclose(again[at.index], at, rtol=1e-5)
 
     @pytest.mark.parametrize("calibration", ["pooled", "by visibility"])
     def test_applied_row_by_row(self, table, fitted, calibration):
         shuffled = table.sample(frac=1, random_state=2)
-        scaled = c.apply_temperatures(shuffled, fitted, calibration)
+        scaled = c.apply_temperatures(described(shuffled), fitted, calibration).table
         check_predictions(scaled)
         at = fitted.set_index(["model", "condition"])["temperature"]
         keys = shuffled["condition"] if calibration == "by visibility" else ["pooled"] * len(table)
@@ -140,7 +151,8 @@ class TestTable:
         ).all()
 
     def test_none_changes_nothing_and_an_unknown_condition_takes_the_pooled(self, table, fitted):
-        pd.testing.assert_frame_equal(c.apply_temperatures(table, fitted, "none"), table)
+        same = c.apply_temperatures(described(table), fitted, "none").table
+        pd.testing.assert_frame_equal(same, table, check_dtype=False)
         pooled = c.temperature_of(fitted, "full-seed0", "pooled")
         assert c.temperature_of(fitted, "full-seed0", "left") == pooled
         with pytest.raises(UsageError, match="No temperature was fitted for model nobody"):
@@ -151,7 +163,7 @@ class TestTable:
 
 class TestScores:
     def test_before_and_after_on_test_images(self, table, fitted):
-        found = c.calibration_scores(table, fitted, draws=100)
+        found = c.calibration_scores(sampled(table, draws=100), fitted)
         assert len(found) == 4 * 3 * 3
         assert set(found["n"]) == {600}
         at = found.set_index(["model", "condition", "calibration", "metric"])
@@ -174,16 +186,16 @@ class TestScores:
         assert value["by visibility", "log_loss"] < value["pooled", "log_loss"]
 
     def test_reliability_of_every_cell(self, table, fitted):
-        found = c.reliability_table(table, fitted)
+        found = c.reliability_table(sampled(table), fitted)
         assert len(found) == 4 * 3 * 15
         keys = ["model", "seed", "condition", "calibration"]
         assert list(found.columns) == [*keys, "low", "high", "confidence", "accuracy", "count"]
         assert set(found.groupby(keys)["count"].sum()) == {600}
-        scores = c.calibration_scores(table, fitted, metrics=["ece"], draws=5).set_index(keys)
+        scores = c.calibration_scores(sampled(table, draws=5), fitted, ["ece"]).set_index(keys)
         gaps = (found["accuracy"] - found["confidence"]).abs() * found["count"] / 600
         ece = gaps.groupby([found[key] for key in keys]).sum()
         np.testing.assert_allclose(ece, scores["value"].reindex(ece.index), atol=1e-9)
 
     def test_validation_images_are_not_scored(self, table, fitted):
         with pytest.raises(UsageError, match="Protocol paper scores validation images"):
-            c.calibration_scores(table, fitted, protocol="paper")
+            c.calibration_scores(sampled(table, "paper"), fitted)

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from builders import scored_predictions
+from builders import sampled, scored_predictions
 from hemiface.errors import UsageError
 from hemiface.stats.confusion_shifts import SHIFT_COLUMNS, confusion_shifts
 from hemiface.stats.metrics import confusion
@@ -26,11 +26,11 @@ def made(n: int = 350, seeds: tuple[int, ...] = (0,), **options) -> pd.DataFrame
         masked = np.where((labels == DISGUST) & (random.random(n) < 0.5), ANGRY, full)
         outcomes[f"full-seed{seed}", "full"] = full
         outcomes[f"full-seed{seed}", "lower"] = masked
-    return scored_predictions(outcomes, labels, **options)
+    return scored_predictions(outcomes, labels, **options).table
 
 
 def test_the_planted_confusion_comes_first():
-    found = confusion_shifts(made(), draws=200)
+    found = confusion_shifts(sampled(made(), draws=200))
     assert list(found.columns) == list(SHIFT_COLUMNS)
     assert len(found) == 49
     top = found.head(2)
@@ -48,7 +48,7 @@ def test_the_planted_confusion_comes_first():
 
 def test_shares_are_those_of_the_confusion_table_and_shifts_cancel():
     table = made(seeds=(0, 1))
-    found = confusion_shifts(table, draws=20).set_index(KEY)
+    found = confusion_shifts(sampled(table, draws=20)).set_index(KEY)
     shares = confusion(table).set_index(["model", "condition", "true", "predicted"])["share"]
     for key, row in found.iterrows():
         model, seed, condition, true, predicted = key
@@ -64,7 +64,7 @@ def test_shares_are_those_of_the_confusion_table_and_shifts_cancel():
 
 def test_single_networks_are_tested_exactly_over_groups():
     table = made(n=210)
-    found = confusion_shifts(table, draws=50).set_index(["true", "predicted"])
+    found = confusion_shifts(sampled(table, draws=50)).set_index(["true", "predicted"])
     wide = table.pivot_table(index="image", columns="condition", values="p_angry")
     label = table.drop_duplicates("image").set_index("image")["label"]
     of_disgust = wide[label.reindex(wide.index) == "disgust"] > 0.5
@@ -79,7 +79,7 @@ def test_five_images_that_all_move_are_no_discovery():
     # All of five move: exact p = 2 / 2^5 = .0625, where a t test would call it certain.
     labels = np.array([DISGUST] * 5 + [ANGRY] * 200)
     outcomes = {("full-seed0", "full"): labels, ("full-seed0", "lower"): np.full(205, ANGRY)}
-    found = confusion_shifts(scored_predictions(outcomes, labels), draws=100)
+    found = confusion_shifts(sampled(scored_predictions(outcomes, labels), draws=100))
     one = found.set_index(["true", "predicted"]).loc[("disgust", "angry")]
     assert one["shift"] == 1
     assert one["p"] == pytest.approx(0.0625)
@@ -90,7 +90,7 @@ def test_copies_count_as_one():
     # Two groups of ten copies each: both move, so p = 2 / 2^2, not 2 / 2^20.
     labels, groups = np.full(20, DISGUST), np.repeat([0, 1], 10)
     outcomes = {("full-seed0", "full"): labels, ("full-seed0", "lower"): np.full(20, ANGRY)}
-    found = confusion_shifts(scored_predictions(outcomes, labels, groups=groups), draws=20)
+    found = confusion_shifts(sampled(scored_predictions(outcomes, labels, groups=groups), draws=20))
     one = found.set_index(["true", "predicted"]).loc[("disgust", "angry")]
     assert one["p"] == pytest.approx(0.5)
     assert one["groups"] == 2
@@ -104,4 +104,4 @@ def test_whole_faces_and_another_condition_are_needed():
     table = made()
     for key in ("full", "lower"):
         with pytest.raises(UsageError, match="need condition full and another"):
-            confusion_shifts(table[table["condition"] == key])
+            confusion_shifts(sampled(table[table["condition"] == key]))

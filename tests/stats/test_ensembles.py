@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss
 
-from builders import hemiface
+from builders import described, hemiface
 from hemiface.errors import DamagedError, UsageError
 from hemiface.stats import ensembles
 from hemiface.tables import (
     EMOTIONS,
     PROBABILITY_COLUMNS,
+    Predictions,
     check_predictions,
     probabilities,
     read_predictions,
@@ -22,7 +23,7 @@ from hemiface.tables import (
 )
 
 
-def table(models: int = 4, n: int = 40, seed: int = 0, noise: float = 1.5) -> pd.DataFrame:
+def table(models: int = 4, n: int = 40, seed: int = 0, noise: float = 1.5) -> Predictions:
     """Noisy networks on n validation and n test images, under full and upper."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(7, size=2 * n)
@@ -46,14 +47,7 @@ def table(models: int = 4, n: int = 40, seed: int = 0, noise: float = 1.5) -> pd
             cell[list(PROBABILITY_COLUMNS)] = values / values.sum(axis=1, keepdims=True)
             cells.append(cell)
     joined = pd.concat(cells, ignore_index=True)
-    joined.attrs["hemiface"] = {
-        "data": {"source": "tiny"},
-        "models": [
-            {"model": f"full-seed{model}", "name": "full", "seed": model, "flips": False}
-            for model in range(models)
-        ],
-    }
-    return joined
+    return described(joined, {"flips": False}, data={"source": "tiny"})
 
 
 def quality(rows: pd.DataFrame, members: list[str]) -> tuple[float, float]:
@@ -72,19 +66,19 @@ class TestCombine:
     @given(st.integers(0, 10**6))
     def test_equals_the_mean_whatever_the_order_of_rows(self, seed: int) -> None:
         predictions = table(n=6)
+        rows = predictions.table
         members = ["full-seed2", "full-seed0", "full-seed3"]
-        shuffled = predictions.sample(frac=1, random_state=seed % 2**31)
-        shuffled.attrs = predictions.attrs
-        combined = ensembles.combine(shuffled, members, "three")
+        shuffled = predictions.table.sample(frac=1, random_state=seed % 2**31)
+        combined = ensembles.combine(described(shuffled), members, "three").table
         check_predictions(combined)
         assert set(combined["model"]) == {"three-seed0"}
         for one in ("full", "upper"):
             cell = combined[combined["condition"] == one].sort_values("image")
             parts = [
                 probabilities(
-                    predictions[
-                        (predictions["model"] == member) & (predictions["condition"] == one)
-                    ].sort_values("image")
+                    rows[(rows["model"] == member) & (rows["condition"] == one)].sort_values(
+                        "image"
+                    )
                 )
                 for member in members
             ]
@@ -92,15 +86,15 @@ class TestCombine:
 
     def test_one_member_is_itself(self) -> None:
         predictions = table(n=6)
-        combined = ensembles.combine(predictions, ["full-seed1"])
-        alone = predictions[predictions["model"] == "full-seed1"]
+        combined = ensembles.combine(predictions, ["full-seed1"]).table
+        alone = predictions.table[predictions.table["model"] == "full-seed1"]
         np.testing.assert_allclose(
             probabilities(combined.sort_values(["condition", "image"])),
             probabilities(alone.sort_values(["condition", "image"])),
         )
 
     def test_it_says_what_it_is_made_of(self) -> None:
-        info = ensembles.combine(table(n=6), ["full-seed1", "full-seed0"], "pair").attrs["hemiface"]
+        info = ensembles.combine(table(n=6), ["full-seed1", "full-seed0"], "pair").facts
         assert info["data"] == {"source": "tiny"}
         (model,) = info["models"]
         assert (model["name"], model["members"]) == ("pair", ["full-seed1", "full-seed0"])
@@ -116,9 +110,8 @@ class TestSelect:
     @pytest.mark.parametrize("seed", range(5))
     def test_forward_selection_by_brute_force(self, seed: int) -> None:
         predictions = table(models=5, n=200, seed=seed)
-        rows = predictions[
-            (predictions["split"] == "validation") & (predictions["condition"] == "full")
-        ]
+        every = predictions.table
+        rows = every[(every["split"] == "validation") & (every["condition"] == "full")]
         names = list(rows["model"].unique())
         chosen: list[str] = []
         best: tuple[tuple[float, float], list[str]] = ((0.0, 0.0), [])
@@ -132,12 +125,12 @@ class TestSelect:
 
     def test_the_test_split_chooses_nothing(self) -> None:
         predictions = table(models=5, n=100)
-        spoilt = predictions.copy()
+        spoilt = predictions.table.copy()
         test = (spoilt["split"] == "test").to_numpy()
         spoilt.loc[test, list(PROBABILITY_COLUMNS)] = np.eye(7)[0]
-        assert ensembles.select(predictions) == ensembles.select(spoilt)
+        assert ensembles.select(predictions) == ensembles.select(described(spoilt))
         with pytest.raises(UsageError, match="of which the table has no rows"):
-            ensembles.select(predictions[test])
+            ensembles.select(predictions.select(test))
 
     def test_candidates_and_conditions_are_respected(self) -> None:
         predictions = table(models=4, n=100)
@@ -153,25 +146,21 @@ class TestSelect:
 
 def test_joined_tables_must_be_of_the_same_images() -> None:
     predictions = table(n=6)
-    parts = [predictions[predictions["model"] == name] for name in predictions["model"].unique()]
-    for part in parts:
-        part.attrs["hemiface"] = {
-            "models": [
-                row
-                for row in predictions.attrs["hemiface"]["models"]
-                if row["model"] == part["model"].iloc[0]
-            ]
-        }
+    every = predictions.table
+    parts = [
+        described(every[every["model"] == name], {"flips": False})
+        for name in every["model"].unique()
+    ]
     joined = ensembles.join(parts)
     assert len(joined) == len(predictions)
-    assert joined.attrs["hemiface"]["models"] == predictions.attrs["hemiface"]["models"]
+    assert joined.models == predictions.models
     with pytest.raises(UsageError, match="Two tables hold a model full-seed0"):
         ensembles.join([parts[0], predictions])
-    other = parts[1].assign(split="test")
+    other = described(parts[1].table.assign(split="test"))
     with pytest.raises(DamagedError, match="another split, label or group"):
         ensembles.join([parts[0], other])
     with pytest.raises(DamagedError, match="evaluate again"):
-        ensembles.join([parts[0], parts[1].iloc[1:]])
+        ensembles.join([parts[0], described(parts[1].table.iloc[1:])])
     with pytest.raises(UsageError, match="No prediction table"):
         ensembles.join([])
 
@@ -181,11 +170,11 @@ def test_the_command_writes_a_table_and_names_the_members(
 ) -> None:
     predictions = table(models=3, n=60)
     source, out = tmp_path / "p.parquet", tmp_path / "e.parquet"
-    write_predictions(predictions, source, predictions.attrs["hemiface"])
+    write_predictions(predictions, source)
     assert hemiface(monkeypatch, "ensemble", source, "--size", 2, "--out", out) == 0
     printed = capsys.readouterr().out
     written = read_predictions(out)
-    members = written.attrs["hemiface"]["models"][0]["members"]
+    members = written.models[0]["members"]
     assert members == list(ensembles.select(predictions, size=2))
     assert all(member in printed for member in members)
     assert hemiface(monkeypatch, "ensemble", source, "--members", "full-seed9", "--out", out) == 2

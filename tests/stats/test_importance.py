@@ -11,7 +11,9 @@ import shapiq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemiface.errors import DamagedError, HemifaceError, UsageError
+from builders import described, sampled
+from hemiface.config import StatisticsOptions
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
 from hemiface.stats import importance
 from hemiface.stats.importance import game, regions
@@ -21,9 +23,10 @@ from hemiface.stats.importance.indices import (
     pairs,
     shapley_coefficients,
 )
-from hemiface.stats.matrix import estimate, group_weights
+from hemiface.stats.matrix import estimate
+from hemiface.stats.sample import group_weights
 from hemiface.stats.significance import expanded_quantiles
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, check_predictions, derive
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, check_predictions, derive
 
 GAMES = st.integers(1, 5).flatmap(
     lambda n: st.lists(
@@ -144,7 +147,7 @@ def predictions():
 
 @pytest.fixture(scope="module")
 def found(predictions):
-    return importance.analyse(predictions, draws=40, seed=5)
+    return importance.analyse(sampled(predictions, draws=40, seed=5))
 
 
 class TestRegions:
@@ -204,7 +207,7 @@ class TestRegions:
         cell = predictions[
             (predictions["model"] == "any-seed0") & (predictions["condition"] == "full")
         ]
-        known = estimate(cell, "accuracy", draws=40, seed=5)
+        known = estimate(described(cell), "accuracy", StatisticsOptions(draws=40, seed=5))
         row = one(
             found.regions, model="any", seed="0", emotion="all", value_function="accuracy",
             quantity="value", region="full",
@@ -216,7 +219,7 @@ class TestRegions:
 
     def test_intervals_are_those_of_resampled_tables(self, predictions):
         one_model = predictions[predictions["model"] == "any-seed0"]
-        found = importance.shapley(one_model, draws=25, seed=2)
+        found = importance.shapley(sampled(one_model, draws=25, seed=2))
         names = sorted(one_model["group"].unique())
         weights = group_weights(len(names), 25, 2)
         values = []
@@ -243,7 +246,7 @@ class TestRegions:
         assert set(found.regions["seed"]) == {"0", "1", "mean"}
 
     def test_rows_order_and_copies_of_the_sample_do_not_matter(self, predictions, found):
-        again = importance.analyse(predictions.iloc[::-1], draws=40, seed=5)
+        again = importance.analyse(sampled(predictions.iloc[::-1], draws=40, seed=5))
         key = [*KEY, "quantity", "region"]
         pd.testing.assert_frame_equal(
             again.regions.sort_values(key, ignore_index=True),
@@ -252,11 +255,11 @@ class TestRegions:
 
     def test_functions_are_slices_of_the_whole(self, predictions, found):
         for name in ("shapley", "halves", "necessity", "sufficiency"):
-            table = getattr(importance, name)(predictions, draws=40, seed=5)
+            table = getattr(importance, name)(sampled(predictions, draws=40, seed=5))
             wanted = found.regions[found.regions["quantity"] == name].reset_index(drop=True)
             pd.testing.assert_frame_equal(table, wanted)
             assert tuple(table.columns) == regions.IMPORTANCE_COLUMNS
-        table = importance.interactions(predictions, draws=40, seed=5)
+        table = importance.interactions(sampled(predictions, draws=40, seed=5))
         pd.testing.assert_frame_equal(table, found.interactions)
         assert tuple(table.columns) == regions.INTERACTION_COLUMNS
 
@@ -266,7 +269,7 @@ class TestRegions:
                 return 0.2 + 0.3 * bool(mask & 4) + 0.3 * bool(mask & 8)
             return 0.2 + 0.1 * bin(mask).count("1")
 
-        table = importance.shapley(played(value), draws=30)
+        table = importance.shapley(sampled(played(value), draws=30))
         table = table[(table["value_function"] == "probability") & (table["seed"] == "0")]
         happy = table[table["emotion"] == "happy"].set_index("region")
         assert happy.loc[list(QUADRANTS), "value"].to_numpy() == pytest.approx([0, 0, 0.3, 0.3])
@@ -281,18 +284,18 @@ class TestRegions:
             lambda _model, mask, _emotion, _image: worth.get(mask, 0.5),
             conditions=(*MASKS, "random-25", "random-50"),
         )
-        found = importance.controls(table, draws=10)
+        found = importance.controls(sampled(table, draws=10))
         at = {"seed": "0", "emotion": "all", "value_function": "probability"}
         # Visible 12 (the lower quadrants) is `upper` hidden: 0.65 - 0.3.
         assert one(found, **at, region="upper")["value"] == pytest.approx(0.35)
         assert one(found, **at, region="lower")["value"] == pytest.approx(-0.05)
         assert one(found, **at, region="upper-left")["value"] == pytest.approx(0.2)
-        assert importance.controls(played(random_game()), draws=5).empty
+        assert importance.controls(sampled(played(random_game()), draws=5)).empty
 
     def test_fills_are_games_of_their_own_with_their_spread(self):
         black = played(random_game())
         other = played(random_game(1), conditions=[k for k in MASKS if k != "full"], fill="mean")
-        found = importance.analyse(pd.concat([black, other], ignore_index=True), draws=5)
+        found = importance.analyse(sampled(pd.concat([black, other], ignore_index=True), draws=5))
         assert set(found.regions["fill"]) == {"black", "mean"}
         at = {"seed": "0", "emotion": "all", "value_function": "accuracy", "quantity": "necessity"}
         values = [
@@ -303,23 +306,23 @@ class TestRegions:
         assert row["fills"] == 2
         assert (row["lowest"], row["highest"]) == pytest.approx((min(values), max(values)))
         assert row["spread"] == pytest.approx(abs(values[0] - values[1]))
-        assert importance.analyse(black, draws=5).fills.empty
+        assert importance.analyse(sampled(black, draws=5)).fills.empty
 
     def test_an_emotion_of_which_there_is_no_image(self):
         table = played(random_game())
-        found = importance.shapley(table[table["label"] != "fear"], draws=20)
+        found = importance.shapley(sampled(table[table["label"] != "fear"], draws=20))
         rows = found[found["emotion"] == "fear"]
         assert rows[["value", "low", "high"]].isna().all(axis=None)
         assert (rows["n"] == 0).all()
         assert found[found["emotion"] == "all"]["value"].notna().all()
 
     def test_one_group_has_no_interval(self):
-        found = importance.shapley(played(random_game(), groups=99), draws=20)
+        found = importance.shapley(sampled(played(random_game(), groups=99), draws=20))
         assert found["value"].notna().all()
         assert found[["low", "high"]].isna().all(axis=None)
 
     def test_values_that_do_not_add_up_are_refused(self):
-        good = game.play(played(random_game()), draws=5)[0]
+        good = game.play(sampled(played(random_game()), draws=5))[0]
         values = good.values.copy()
         values[2, 4, 1, 3] = np.nan
         broken = game.Game(good.fill, good.model, good.seed, values, good.scale, good.controls)
@@ -331,7 +334,7 @@ class TestWhatIsMissing:
     def test_coalitions_are_named_with_the_command_that_makes_them(self):
         table = played(random_game(), conditions=[k for k in MASKS if k not in ("none", "left")])
         with pytest.raises(UsageError) as error:
-            importance.shapley(table)
+            importance.shapley(sampled(table))
         text = str(error.value)
         assert "full-seed0 lacks right, left, none" not in text
         assert "full-seed0 lacks " in text
@@ -344,7 +347,9 @@ class TestWhatIsMissing:
         whole = played(random_game())
         part = played(random_game(), models=("any-seed0",), conditions=("full", "upper"))
         with caplog.at_level("INFO", logger="hemiface"):
-            found = importance.shapley(pd.concat([whole, part], ignore_index=True), draws=5)
+            found = importance.shapley(
+                sampled(pd.concat([whole, part], ignore_index=True), draws=5)
+            )
         assert set(found["model"]) == {"full"}
         assert "any-seed0 is left out: it lacks none" in caplog.text
 
@@ -352,21 +357,17 @@ class TestWhatIsMissing:
         table = played(random_game())
         cut = table[(table["condition"] != "upper") | (table["image"] != "i003")]
         with pytest.raises(DamagedError, match="saw other images under upper than under full"):
-            importance.shapley(cut, draws=5)
+            importance.shapley(sampled(cut, draws=5))
 
     def test_options_and_splits(self):
         table = played(random_game())
         with pytest.raises(UsageError, match="draws must be 1 or more"):
-            importance.shapley(table, draws=0)
+            importance.shapley(sampled(table, draws=0))
         with pytest.raises(UsageError, match="no image of protocol paper"):
-            importance.shapley(table, protocol="paper")
+            importance.shapley(sampled(table, protocol="paper"))
         table["model"] = table["model"].str.replace("seed0", "seedx")
         twin = table.assign(model="other")
         both = pd.concat([table, twin], ignore_index=True)
-        both.attrs["hemiface"] = {
-            "models": [
-                {"model": name, "name": "full", "seed": 0} for name in ("full-seedx", "other")
-            ]
-        }
-        with pytest.raises(UsageError, match="same name and seed"):
-            importance.shapley(both, draws=5)
+        models = [{"model": name, "name": "full", "seed": 0} for name in ("full-seedx", "other")]
+        with pytest.raises(UsageError, match="are all full with seed 0"):
+            importance.shapley(sampled(Predictions(both, {"models": models}), draws=5))

@@ -9,11 +9,13 @@ import pytest
 import shapiq
 from scipy import stats
 
+from builders import uncovered
+from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.tiles import TILES, pack, place, tile_map
 from hemiface.stats.importance import bubbles, people
 from hemiface.stats.importance.tiles import chain_contributions, read_samples, tile_maps, tile_table
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_table
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Uncovered, write_table
 
 BUTTONS = ("hap", "sad", "ang", "fea", "dis", "sup", "ntr")
 
@@ -25,7 +27,7 @@ def chain_masks(orders: np.ndarray) -> np.ndarray:
     return pack(place_of[:, None, :] < np.arange(players + 1)[None, :, None])
 
 
-def chains(worth, *, n=42, samples=2, model="any-seed0", seed=0) -> pd.DataFrame:
+def chains(worth, *, n=42, samples=2, model="any-seed0", seed=0) -> Uncovered:
     """Samples in which the true emotion's probability is worth(emotion, visible [.., 48])."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -45,7 +47,7 @@ def chains(worth, *, n=42, samples=2, model="any-seed0", seed=0) -> pd.DataFrame
                     visible=masks,
                 )
             )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+    return uncovered(pd.concat(parts, ignore_index=True))
 
 
 class TestChains:
@@ -93,8 +95,8 @@ class TestTileMaps:
         return 0.3 + seen @ self.WEIGHTS[emotion]
 
     def test_a_planted_linear_face_is_recovered_exactly(self):
-        samples = chains(self.linear).sample(frac=1, random_state=3)
-        table = tile_table(tile_maps(samples, draws=20))
+        samples = uncovered(chains(self.linear).table.sample(frac=1, random_state=3))
+        table = tile_table(tile_maps(samples, StatisticsOptions(draws=20)))
         table = table[(table["value_function"] == "probability") & (table["seed"] == "0")]
         for index, emotion in enumerate(EMOTIONS):
             rows = table[(table["emotion"] == emotion) & (table["tile"] >= 0)].set_index("tile")
@@ -117,7 +119,7 @@ class TestTileMaps:
         def both(_emotion, seen):
             return 0.2 + 0.6 * seen[:, 9] * seen[:, 33]
 
-        table = tile_table(tile_maps(chains(both, n=700, samples=1), draws=200))
+        table = tile_table(tile_maps(chains(both, n=700, samples=1), StatisticsOptions(draws=200)))
         rows = table[
             (table["value_function"] == "probability")
             & (table["emotion"] == "all")
@@ -132,11 +134,9 @@ class TestTileMaps:
         assert rows.loc["tile-10", ["value", "low", "high"]].tolist() == pytest.approx([0, 0, 0])
 
     def test_seeds_are_averaged(self):
-        two = pd.concat(
-            [chains(self.linear), chains(lambda e, s: self.linear(e, s) / 2, model="any-seed1")],
-            ignore_index=True,
-        )
-        table = tile_table(tile_maps(two, draws=5))
+        other = chains(lambda e, s: self.linear(e, s) / 2, model="any-seed1")
+        two = uncovered(pd.concat([chains(self.linear).table, other.table], ignore_index=True))
+        table = tile_table(tile_maps(two, StatisticsOptions(draws=5)))
         rows = table[(table["region"] == "tile-5") & (table["value_function"] == "probability")]
         assert set(table["fill"]) == {"black"}
         values = rows[rows["emotion"] == "sad"].set_index("seed")["value"]
@@ -146,12 +146,12 @@ class TestTileMaps:
     def test_broken_samples(self, tmp_path):
         whole = chains(self.linear, n=7)
         with pytest.raises(DamagedError, match="48 predictions instead of 49"):
-            tile_maps(whole.iloc[1:], draws=5)
-        write_table(whole, tmp_path / "a.parquet", {"fill": "black"})
-        assert read_samples(tmp_path / "a.parquet", "visible").attrs["hemiface"]["fill"] == "black"
+            tile_maps(uncovered(whole.table.iloc[1:]), StatisticsOptions(draws=5))
+        write_table(whole.table, tmp_path / "a.parquet", {"fill": "black"})
+        assert read_samples(tmp_path / "a.parquet", "visible").facts["fill"] == "black"
         with pytest.raises(UsageError, match="holds no column bubbles"):
             read_samples(tmp_path / "a.parquet", "bubbles")
-        write_table(whole.drop(columns="draw"), tmp_path / "b.parquet")
+        write_table(whole.table.drop(columns="draw"), tmp_path / "b.parquet")
         with pytest.raises(DamagedError, match="missing column draw"):
             read_samples(tmp_path / "b.parquet", "visible")
 
@@ -173,15 +173,14 @@ class TestBubbles:
             split="test", label=np.array(EMOTIONS)[labels], group=[f"i{i // 2}" for i in range(n)],
             leaked=False, bubbles=list(centres.astype(np.uint16)),
         )  # fmt: skip
-        table.attrs["hemiface"] = {"sigma_px": 4.0}
-        return table
+        return uncovered(table, sigma_px=4.0)
 
     def test_the_planted_place_stands_out(self, samples):
         image = bubbles.classification_image(samples)
         assert np.hypot(*(np.array(np.unravel_index(image.argmax(), image.shape)) - (15, 20))) < 2.5
         assert image.max() > 10
         assert np.abs(image[35:, 40:]).max() < 4.5
-        table = bubbles.bubble_table(samples, draws=50)
+        table = bubbles.bubble_table(samples, StatisticsOptions(draws=50))
         rows = table[(table["emotion"] == "all") & (table["value_function"] == "accuracy")]
         best = rows.loc[rows["value"].idxmax()]
         assert best["tile"] == tile_map(48, 48)[15, 20] == 18
@@ -189,9 +188,9 @@ class TestBubbles:
         assert (best["row"], best["column"]) == place(18)
 
     def test_correlations_are_scipys(self, samples):
-        table = bubbles.bubble_table(samples, draws=5)
+        table = bubbles.bubble_table(samples, StatisticsOptions(draws=5))
         rows = table[(table["emotion"] == "fear") & (table["value_function"] == "accuracy")]
-        fear = samples[samples["label"] == "fear"]
+        fear = samples.table[samples.table["label"] == "fear"]
         right = (fear["p_fear"] > 0.5).to_numpy(float)
         for tile in (18, 40):
             seen = []
@@ -207,11 +206,12 @@ class TestBubbles:
 
     def test_what_has_no_apertures(self, samples):
         with pytest.raises(UsageError, match="hold no apertures"):
-            bubbles.bubble_table(samples.drop(columns="bubbles"), draws=5)
-        two = pd.concat([samples, samples.assign(model="other")])
+            bubbles.bubble_table(uncovered(samples.table.drop(columns="bubbles"), sigma_px=4.0))
+        both = pd.concat([samples.table, samples.table.assign(model="other")])
+        two = uncovered(both, sigma_px=4.0)
         with pytest.raises(UsageError, match="of one model"):
             bubbles.classification_image(two)
-        none = bubbles.classification_image(samples[samples["label"] != "sad"], "sad")
+        none = bubbles.classification_image(samples.select(samples.table["label"] != "sad"), "sad")
         assert np.isnan(none).all()
 
 
@@ -247,10 +247,10 @@ class TestPeople:
             BUTTONS.index(short) for short in ("ang", "dis", "fea", "hap", "sad", "sup", "ntr")
         ]
         worth = self.MAPS[order] / self.MAPS[order].sum(axis=1, keepdims=True)
-        maps = tile_maps(chains(lambda e, s: 0.2 + 0.7 * s @ worth[e]), draws=20)
-        table = people.people_table(maps, people.read(folder), draws=30).set_index(
-            ["model", "seed", "emotion", "measure"]
-        )
+        maps = tile_maps(chains(lambda e, s: 0.2 + 0.7 * s @ worth[e]), StatisticsOptions(draws=20))
+        table = people.people_table(
+            maps, people.read(folder), StatisticsOptions(draws=30)
+        ).set_index(["model", "seed", "emotion", "measure"])
         for emotion in EMOTIONS:
             at = ("any", "0", emotion)
             assert table.loc[(*at, "correlation_published"), "value"] == pytest.approx(1, abs=0.01)
@@ -317,7 +317,9 @@ class TestPeople:
         known |= {"fear": 55, "sad": 36}
         assert {name: round(rates[EMOTIONS.index(name)]) for name in known} == known
         # Upper minus lower, female and male face, as published.
-        table = people.people_table([], real, draws=20).set_index(["model", "emotion", "measure"])
+        table = people.people_table([], real, StatisticsOptions(draws=20)).set_index(
+            ["model", "emotion", "measure"]
+        )
         for emotion, female, male in [("happy", -10, -14), ("disgust", -26, -20), ("sad", 23, 11)]:
             for who, value in (("people-f", female), ("people-m", male)):
                 found = table.loc[(who, emotion, "upper_minus_lower_percent"), "value"]

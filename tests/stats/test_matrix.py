@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import described
+from builders import described, sampled
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.stats import matrix as s
 from hemiface.stats.metrics import METRICS, PROTOCOLS, class_scores, select_protocol
-from hemiface.stats.sample import Sample, group_weights
+from hemiface.stats.sample import group_weights
 from hemiface.stats.scores import scores_over_draws
 from hemiface.stats.significance import expanded_quantiles
 from hemiface.tables import (
@@ -58,15 +58,10 @@ def table(p: np.ndarray, labels: np.ndarray, **columns: object) -> pd.DataFrame:
     return result[list(PREDICTION_COLUMNS)]
 
 
-def sample(study: pd.DataFrame | Predictions, protocol: str = "standard", **options) -> Sample:
-    predictions = study if isinstance(study, Predictions) else described(study)
-    return Sample.of(predictions, protocol, StatisticsOptions(**options))
-
-
 def matrix(study, protocols=tuple(PROTOCOLS), metrics=None, **options) -> pd.DataFrame:
     """The matrix by several protocols, one below the other."""
     return pd.concat(
-        [s.matrix(sample(study, one, **options), metrics) for one in protocols], ignore_index=True
+        [s.matrix(sampled(study, one, **options), metrics) for one in protocols], ignore_index=True
     )
 
 
@@ -333,7 +328,7 @@ def test_protocols_without_images_keep_their_rows():
         assert (rows["n"] == 0).all()
         assert rows[["value", "low", "high", "drop_from_full"]].isna().all(axis=None)
     assert found.loc["standard", "value"].notna().all()
-    tables = [s.class_scores(sample(study, one)) for one in ("standard", "leak-free")]
+    tables = [s.class_scores(sampled(study, one)) for one in ("standard", "leak-free")]
     scores = pd.concat(tables).set_index("protocol")
     assert len(scores.loc["leak-free"]) == len(scores.loc["standard"])
     assert (scores.loc["leak-free", "support"] == 0).all()
@@ -349,7 +344,7 @@ def test_without_condition_full_there_is_no_drop():
 
 def test_class_score_table():
     study = random_study(5)
-    found = s.class_scores(sample(study))
+    found = s.class_scores(sampled(study))
     assert list(found) == [
         *("protocol", "model", "seed", "condition", "emotion"),
         *("precision", "recall", "f1", "auc", "average_precision", "support"),
@@ -370,7 +365,7 @@ def test_class_score_table():
 
 def test_progress_counts_every_cell_that_is_scored():
     seen: list[tuple[int, int]] = []
-    one = sample(random_study(6), draws=2)
+    one = sampled(random_study(6), draws=2)
     for _ in range(2):
         s.matrix(one, ["accuracy"], lambda done, total: seen.append((done, total)))
     assert seen == [(k, 4) for k in range(1, 5)]

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from builders import answers, scored_predictions
+from builders import answers, described, sampled, scored_predictions
 from hemiface.errors import UsageError
-from hemiface.stats.sides import LATERALITY_COLUMNS, has_sides, laterality
-from hemiface.tables import EMOTIONS
+from hemiface.stats.sides import SIDES_COLUMNS, has_sides, sides
+from hemiface.tables import EMOTIONS, Predictions
 
 N = 1400
 LABELS = np.arange(N) % 7
@@ -16,20 +16,18 @@ HAPPY = EMOTIONS.index("happy")
 SIDES = ("left", "right")
 
 
-def described(table: pd.DataFrame, **info: object) -> pd.DataFrame:
-    models = [
-        {"model": one, "name": one.split("-")[0], "seed": int(one[-1]), "flips": False,
-         "conditions": ["full"]}
-        for one in table["model"].unique()
-    ]  # fmt: skip
-    table.attrs["hemiface"] = {"models": models, **info}
-    return table
+def known(table: pd.DataFrame, flips: bool = False, **facts: object) -> Predictions:
+    return described(table, {"flips": flips, "conditions": ["full"]}, **facts)
+
+
+def laterality(plain, mirrored=None, **options) -> pd.DataFrame:
+    return sides(sampled(plain, **options), mirrored)
 
 
 def side_table(
     left: float, right: float, *, only: int | None = None, seed: int = 0, model: str = "full-seed0",
     mirrored: bool = False, swap: bool = False, keys: tuple[str, str] = ("left", "right"),
-) -> pd.DataFrame:  # fmt: skip
+) -> Predictions:  # fmt: skip
     """Accuracy `left` with the left hidden, `right` with the right hidden (`only` one emotion).
 
     With `swap` the two change places, as mirroring does to faces.
@@ -40,7 +38,7 @@ def side_table(
     for key, share in zip(keys, (right, left) if swap else (left, right), strict=True):
         shares = np.where(only == LABELS, share, 0.5) if only is not None else np.full(N, share)
         outcomes[model, key] = answers(LABELS, draw + 0.1 * random.random(N) - 0.05 < shares)
-    return described(scored_predictions(outcomes, LABELS), mirrored=mirrored)
+    return known(scored_predictions(outcomes, LABELS).table, mirrored=mirrored)
 
 
 def row(found: pd.DataFrame, part: str = "as shown", emotion: str = "all", measure="accuracy"):
@@ -61,13 +59,13 @@ class TestAsShown:
             "left carries more", "left", "right",
         )  # fmt: skip
         assert one["difference"] == one["value_left_hidden"] - one["value_right_hidden"]
-        assert list(found.columns) == list(LATERALITY_COLUMNS)
+        assert list(found.columns) == list(SIDES_COLUMNS)
         assert set(found["warning"]) == {""}
 
     def test_difference_and_p_are_those_of_a_paired_test(self):
-        table = side_table(0.55, 0.6)
-        one = row(laterality(table, draws=3000))
-        right = {}
+        predictions = side_table(0.55, 0.6)
+        one = row(laterality(predictions, draws=3000))
+        table, right = predictions.table, {}
         for key in ("left", "right"):
             cell = table[table["condition"] == key]
             p = cell[[f"p_{emotion}" for emotion in EMOTIONS]].to_numpy()
@@ -140,10 +138,9 @@ class TestMirrorControl:
 
     def test_the_control_may_have_fewer_conditions(self):
         plain = side_table(0.5, 0.7)
-        more = plain.assign(condition=plain["condition"].replace("left", "upper-left"))
-        more["condition"] = more["condition"].replace("right", "upper-right")
-        both = pd.concat([plain, more], ignore_index=True)
-        both.attrs = plain.attrs
+        quarters = {"left": "upper-left", "right": "upper-right"}
+        more = plain.table.assign(condition=plain.table["condition"].replace(quarters))
+        both = known(pd.concat([plain.table, more], ignore_index=True))
         control = side_table(0.5, 0.7, mirrored=True, swap=True)
         pd.testing.assert_frame_equal(laterality(both, control), laterality(plain, control))
         assert set(laterality(both)["left_hidden"]) == {"left", "upper-left"}
@@ -155,7 +152,7 @@ class TestMirrorControl:
         with pytest.raises(UsageError, match="of mirrored pictures; they serve as a control only"):
             laterality(side_table(0.5, 0.7, mirrored=True))
         short = side_table(0.5, 0.7, mirrored=True)
-        less = short[short["image"] < f"{700:016x}"]
+        less = short.select(short.table["image"] < f"{700:016x}")
         with pytest.raises(UsageError, match="lack models, conditions or images"):
             laterality(plain, less)
 
@@ -163,12 +160,12 @@ class TestMirrorControl:
         # What a specialist of one side does under the other is compared with nothing.
         def study(mirrored: bool) -> list[pd.DataFrame]:
             return [
-                side_table(share, share, model=f"{name}-seed0", mirrored=mirrored, swap=mirrored)
+                side_table(share, share, model=f"{name}-seed0", swap=mirrored).table
                 for name, share in (("left", 0.6), ("right", 0.3))
             ]
 
-        def whole(parts: list[pd.DataFrame], mirrored: bool) -> pd.DataFrame:
-            return described(pd.concat(parts, ignore_index=True), mirrored=mirrored)
+        def whole(parts: list[pd.DataFrame], mirrored: bool) -> Predictions:
+            return known(pd.concat(parts, ignore_index=True), mirrored=mirrored)
 
         plain, control = whole(study(False), False), study(True)
         home = [one[one["condition"] == name] for one, name in zip(control, SIDES, strict=True)]
@@ -186,11 +183,11 @@ class TestWhatIsCompared:
         parts = [
             side_table(
                 share, share + 0.1 * (name == "right"), seed=seed, model=f"{name}-seed{seed}"
-            )
+            ).table
             for name, share in (("left", 0.6), ("right", 0.3), ("any", 0.5))
             for seed in (0, 1)
         ]
-        table = described(pd.concat(parts, ignore_index=True))
+        table = known(pd.concat(parts, ignore_index=True))
         found = laterality(table, draws=100)
         kinds = found[["question", "model", "seed"]].drop_duplicates().to_numpy().tolist()
         pair = "left and right"
@@ -208,7 +205,7 @@ class TestWhatIsCompared:
     def test_every_mirrored_pair_in_the_right_direction(self):
         keys = ("only-upper-left", "only-upper-right")
         table = side_table(0.5, 0.7, keys=keys)
-        assert has_sides(table)
+        assert has_sides(table.table["condition"])
         one = row(laterality(table, draws=100))
         # Hidden left means more of the left hidden: only the upper RIGHT is visible.
         assert (one["left_hidden"], one["right_hidden"]) == keys[::-1]
@@ -217,17 +214,17 @@ class TestWhatIsCompared:
     @pytest.mark.parametrize("keys", [("left", "upper"), ("diagonal", "antidiagonal")])
     def test_conditions_without_sides(self, keys):
         table = side_table(0.5, 0.7, keys=keys)
-        assert not has_sides(table)
+        assert not has_sides(table.table["condition"])
         with pytest.raises(UsageError, match="No two conditions mirror each other"):
             laterality(table)
 
     def test_warnings(self):
-        table = side_table(0.5, 0.7)
-        table.attrs["hemiface"]["models"][0]["flips"] = True
-        assert set(laterality(table, draws=5)["warning"]) == {
+        table = side_table(0.5, 0.7).table
+        assert set(laterality(known(table, flips=True), draws=5)["warning"]) == {
             "trained with flips: this network learned both sides as one"
         }
-        table.attrs["hemiface"]["models"] = []
-        assert laterality(table, draws=5)["warning"].str.startswith("not known whether").all()
-        table.attrs["hemiface"]["flip"] = True
-        assert laterality(table, draws=5)["warning"].str.startswith("evaluated with the mir").all()
+        nothing_known = Predictions(table)
+        found = laterality(nothing_known, draws=5)["warning"]
+        assert found.str.startswith("not known whether").all()
+        found = laterality(nothing_known.with_facts(flip=True), draws=5)["warning"]
+        assert found.str.startswith("evaluated with the mir").all()

@@ -12,7 +12,17 @@ from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
 from hemiface.errors import HemifaceError
 
-__all__ = ["app", "data", "importing", "main", "models", "networks", "report", "visibility", "vision"]
+__all__ = [
+    "app",
+    "data",
+    "importing",
+    "main",
+    "models",
+    "networks",
+    "report",
+    "visibility",
+    "vision",
+]
 
 
 def main() -> None:

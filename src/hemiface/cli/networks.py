@@ -155,17 +155,18 @@ def evaluate(
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
         )
     scores = metrics.summarise(predictions)
-    known = predictions.attrs["hemiface"]
+    known = predictions.facts
     if as_json:
         facts = {name: known[name] for name in ("halves", "fallbacks")}
         print_json({"predictions": str(out), **facts, "scores": records(scores)})
     else:
         print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
         if by_face:
+            images_scored = predictions.table["image"].nunique()
             print(
-                f"The face's own halves are hidden; {known['fallbacks']:,} of "
-                f"{predictions['image'].nunique():,} images show no face that was found and had "
-                "the image's halves hidden (column halves says fallback)."
+                f"The face's own halves are hidden; {known['fallbacks']:,} of {images_scored:,} "
+                "images show no face that was found and had the image's halves hidden (column "
+                "halves says fallback)."
             )
         print(f"{out}: {len(predictions):,} rows")
 
@@ -191,7 +192,7 @@ def ensemble(
     joined = ensembles.join([read_predictions(path) for path in tables])
     chosen = words(members) or ensembles.select(joined, size=size, conditions=words(conditions))
     combined = ensembles.combine(joined, chosen, name)
-    write_predictions(combined, out, combined.attrs["hemiface"])
+    write_predictions(combined, out)
     scores = metrics.summarise(combined, by=("model", "split", "condition"))
     if as_json:
         found = {"predictions": str(out), "members": list(chosen), "scores": records(scores)}

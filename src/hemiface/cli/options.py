@@ -47,7 +47,10 @@ SetOption = Annotated[
 ]
 SourcePath = Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")]
 OutFolder = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the tables; default beside the predictions.")
+    Path | None,
+    typer.Option(
+        "--out", help="Folder of the tables; default beside the predictions, named as the command."
+    ),
 ]
 DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from hemiface.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hemiface.config import Config
     from hemiface.data.images import Images
     from hemiface.occlusion.face_lines import FindLandmarks
     from hemiface.stages import OnProgress
+    from hemiface.tables import Predictions
 
 __all__ = [
     "crop_landmarks",
@@ -59,12 +58,16 @@ def training_images(config: "Config", folder: Path) -> "Images":
     )
 
 
-def open_predictions(source: Path, out: Path | None) -> "tuple[pd.DataFrame, Path]":
-    """Return the prediction table of a run folder or file, and where results go."""
-    from hemiface.tables import read_predictions
+def open_predictions(source: Path, out: Path | None, command: str) -> "tuple[Predictions, Path]":
+    """Return the predictions of a run folder or file, and where a command's results go.
+
+    By default that is a folder of the command's name beside the predictions: what lies there is
+    the report's.
+    """
+    from hemiface.tables import compact, read_predictions
 
     table = source / "predictions.parquet" if source.is_dir() else source
-    return read_predictions(table), out or table.parent
+    return compact(read_predictions(table)), out or table.parent / command
 
 
 def is_by_face(halves: str) -> bool:

@@ -68,29 +68,29 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare models, conditions and sides of the face: paired tests with intervals, as CSV."""
-    from hemiface.report.comparing import compare as run
+    from hemiface.config import StatisticsOptions
+    from hemiface.report.results import compare as run
+    from hemiface.stats.sample import Sample
     from hemiface.tables import read_predictions
 
-    predictions, folder = open_predictions(source, out)
-    control = read_predictions(mirrored) if mirrored else None
+    predictions, folder = open_predictions(source, out, "compare")
+    options = StatisticsOptions(draws=draws, margin=margin)
     with show_progress() as on_progress:
         found = run(
-            predictions,
+            Sample.of(predictions, protocol, options),
             folder,
-            mirrored=control,
-            face_halves=read_predictions(face_halves) if face_halves else None,
-            protocol=protocol,
-            margin=margin,
-            draws=draws,
+            mirrored=read_predictions(mirrored) if mirrored else None,
+            face=read_predictions(face_halves) if face_halves else None,
             progress=lambda done, total: on_progress("comparing cells", done, total),
         )
+    lines = found.tables.get("face_lines")
     if as_json:
-        changed = {} if found.halves is None else {"halves": records(found.halves)}
+        changed = {} if lines is None else {"face_lines": records(lines)}
         print_json({"folder": str(folder), "accuracy": records(found.accuracy), **changed})
         return
     print_differences(found.accuracy, margin)
-    if found.halves is not None:
-        print_changed_halves(found.halves)
+    if lines is not None:
+        print_changed_halves(lines)
     for warning in found.warnings:
         print(f"Sides: {warning}.", file=sys.stderr)
     for path in found.files:
@@ -109,10 +109,13 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Fit temperatures on validation images; score confidence and abstention on test images."""
-    from hemiface.report.comparing import calibrate as run
+    from hemiface.config import StatisticsOptions
+    from hemiface.report.results import calibrate as run
+    from hemiface.stats.sample import Sample
 
-    predictions, folder = open_predictions(source, out)
-    found = run(predictions, folder, risks=risk or [0.1, 0.2], draws=draws)
+    predictions, folder = open_predictions(source, out, "calibrate")
+    sample = Sample.of(predictions, options=StatisticsOptions(draws=draws))
+    found = run(sample, folder, risks=risk or [0.1, 0.2])
     if as_json:
         print_json({"folder": str(folder), "temperatures": found.temperatures})
         return
@@ -127,7 +130,7 @@ def importance(
         Path, typer.Argument(help="A prediction table with the sixteen coalitions.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; default beside the table.")
+        Path | None, typer.Option(help="Folder of the results; default importance/ beside it.")
     ] = None,
     tiles: Annotated[
         Path | None, typer.Option(help="What hemiface tiles wrote: importance of 48 tiles.")
@@ -140,11 +143,14 @@ def importance(
     as_json: JsonOption = False,
 ) -> None:
     """Say which part of the face matters: Shapley values of quadrants, halves and tiles."""
-    from hemiface.report.words.regions import half_table, write_importance
+    from hemiface.config import StatisticsOptions
+    from hemiface.report.importance import write_importance
+    from hemiface.report.words.regions import half_table
+    from hemiface.stats.sample import Sample
 
-    found = write_importance(
-        predictions, out, tiles=tiles, people=people, protocol=protocol, draws=draws
-    )
+    known, folder = open_predictions(predictions, out, "importance")
+    sample = Sample.of(known, protocol, StatisticsOptions(draws=draws))
+    found = write_importance(sample, folder, tiles=tiles, people=people)
     halves = half_table(found.importance.regions)
     if as_json:
         files = [str(path) for path in found.paths]
@@ -180,11 +186,11 @@ def tiles(
 ) -> None:
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
     from hemiface.data import load
-    from hemiface.networks.uncover import Draws, sample_bubbles, sample_chains
+    from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
 
     images = load(data, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
-        chosen = Draws(
+        chosen = UncoverOptions(
             samples=samples,
             limit=limit,
             fill=fill,
@@ -194,13 +200,13 @@ def tiles(
             on_batch=lambda done, total: on_progress("uncovering faces", done, total),
         )
         if bubbles:
-            table = sample_bubbles(
+            found = sample_bubbles(
                 bundle, images, chosen, bubbles=bubbles, sigma_px=sigma_px, out=out
             )
         else:
-            table = sample_chains(bundle, images, chosen, out=out)
+            found = sample_chains(bundle, images, chosen, out=out)
     if as_json:
-        counts = {"rows": len(table), "images": int(table["image"].nunique())}
+        counts = {"rows": len(found), "images": int(found.table["image"].nunique())}
         print_json({"tiles": str(out), **counts})
     else:
-        print(f"{out}: {len(table):,} rows")
+        print(f"{out}: {len(found):,} rows")

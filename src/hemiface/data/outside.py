@@ -301,7 +301,10 @@ def _read_models(path: Path, used: pd.Series) -> list[dict[str, Any]]:
             f"{path.name} describes {', '.join(strangers)}, which the predictions don't hold; they "
             f"hold {', '.join(dict.fromkeys(used))}."
         )
-    return [_model(path, place + 2, row) for place, row in enumerate(table.to_dict("records"))]
+    return [
+        _model(path, place + 2, {str(key): str(cell) for key, cell in row.items()})
+        for place, row in enumerate(table.to_dict("records"))
+    ]
 
 
 def _model(path: Path, line: int, row: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, Condition, condition, hide, image_seeds
-from hemiface.tables import EMOTIONS, derive, read_predictions
+from hemiface.tables import EMOTIONS, Predictions, derive, read_predictions
 
 __all__ = ["conditions_sheet", "examples_sheet", "mistakes_sheet", "write_sheets"]
 
@@ -124,7 +124,7 @@ def write_sheets(
     out: str | Path,
     *,
     conditions: Sequence[str] = CONDITIONS,
-    predictions: str | Path | pd.DataFrame | None = None,
+    predictions: str | Path | Predictions | None = None,
     seed: int = 0,
 ) -> list[Path]:
     """Write the sheets as PNG into the folder `out` and return their paths.
@@ -138,12 +138,11 @@ def write_sheets(
         "conditions": conditions_sheet(images, conditions, seed=seed),
     }
     if predictions is not None:
-        table = (
-            predictions if isinstance(predictions, pd.DataFrame) else read_predictions(predictions)
-        )
-        for model in map(str, table["model"].unique()):
+        given = predictions
+        known = given if isinstance(given, Predictions) else read_predictions(given)
+        table = known.table
+        for model, trained_for, _ in known.names.itertuples(index=False):
             present = list(table.loc[table["model"] == model, "condition"].unique())
-            trained_for = model.rpartition("-seed")[0]
             key = next((one for one in (trained_for, "full") if one in present), present[0])
             name = f"mistakes-{model}-{key.replace('@', '-')}"
             sheets[name] = mistakes_sheet(images, table, model, key)

@@ -22,7 +22,13 @@ from hemiface.networks.views import require_crop, views
 from hemiface.occlusion.conditions import Condition, condition, hide, image_seeds, mirror
 from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, hide_by_lines, lines_of
 from hemiface.provenance import code_hash
-from hemiface.tables import PROBABILITY_COLUMNS, SPLITS, check_predictions, write_predictions
+from hemiface.tables import (
+    PROBABILITY_COLUMNS,
+    SPLITS,
+    Predictions,
+    check_predictions,
+    write_predictions,
+)
 
 __all__ = [
     "NetworkPredictor",
@@ -90,14 +96,14 @@ def evaluate(
     batch_size: int = 256,
     out: str | Path | None = None,
     on_cell: OnCell | None = None,
-) -> pd.DataFrame:
-    """Return the Predictions table of every Bundle under every condition; write it to `out`.
+) -> Predictions:
+    """Return the Predictions of every Bundle under every condition; write them to `out`.
 
     `bundles` may also name ONNX files that `networks.export` wrote (`*.onnx`, always run on the
     CPU); their model IDs name the precision too, as in `full-int8-seed0`.
 
-    A row per image of `splits`, condition and model. `.attrs["hemiface"]` describes the models and
-    holds the hash of all that decides the table. `flip` averages with the mirrored picture of the
+    A row per image of `splits`, condition and model. The facts describe the models and hold the
+    hash of all that decides the table. `flip` averages with the mirrored picture of the
     same visible pixels, for models whose conditions are closed under mirroring (a left specialist
     never saw the other side alone, so it gets no flipped view); `crop_px` averages five crops of
     that size (ten with `flip`), see `networks.views`. `rows` is a CSV file whose column `row` lists
@@ -172,9 +178,9 @@ def evaluate(
             cells.append(cell)
             if on_cell:
                 on_cell(len(cells), len(models) * len(chosen), f"{row['model']} on {one.key}")
-    predictions = pd.concat(cells, ignore_index=True)
-    check_predictions(predictions)
-    predictions.attrs["hemiface"] = {
+    table = pd.concat(cells, ignore_index=True)
+    check_predictions(table)
+    facts = {
         "models": models,
         "conditions": [one.key for one in chosen],
         "splits": list(splits),
@@ -188,8 +194,9 @@ def evaluate(
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
     }
+    predictions = Predictions(table, facts)
     if out is not None:
-        write_predictions(predictions, out, predictions.attrs["hemiface"])
+        write_predictions(predictions, out)
     return predictions
 
 

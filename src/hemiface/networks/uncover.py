@@ -21,9 +21,9 @@ from hemiface.networks.evaluate import leaked
 from hemiface.networks.network import Bundle, predict, resolve_device
 from hemiface.occlusion.conditions import FILLS, Fill, hide_tiles, image_seeds
 from hemiface.occlusion.tiles import TILES, apertures, pack
-from hemiface.tables import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, write_table
+from hemiface.tables import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Uncovered, write_table
 
-__all__ = ["Draws", "sample_bubbles", "sample_chains"]
+__all__ = ["UncoverOptions", "sample_bubbles", "sample_chains"]
 
 Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
@@ -34,7 +34,7 @@ _CHAIN_SALT, _BUBBLE_SALT = 1, 2
 
 
 @dataclass(frozen=True)
-class Draws:
+class UncoverOptions:
     """Which images are shown and how.
 
     `samples` draws for each image of `split` (at most `limit` images, drawn at random by `seed`),
@@ -61,46 +61,47 @@ class Draws:
 def sample_chains(
     bundle: str | Path,
     images: Images,
-    draws: Draws | None = None,
+    options: UncoverOptions | None = None,
     *,
     out: str | Path | None = None,
-) -> pd.DataFrame:
+) -> Uncovered:
     """Return predictions for faces that are uncovered tile by tile in random orders.
 
     Each image is uncovered in 49 views from nothing to everything, once per sample. Orders come in
     pairs, each second one the first reversed, which evens out what comes early (Mitchell et al.
     2022, Sampling permutations for Shapley value estimation, JMLR 23). Columns: SAMPLE_COLUMNS and
-    `visible` (uint64: bit t for tile t, see `occlusion.tiles`). `.attrs["hemiface"]` describes the
-    model and the options; `out` is written with both.
+    `visible` (uint64: bit t for tile t, see `occlusion.tiles`). The facts describe the model and
+    the options; `out` is written with both.
 
     Raises:
         UsageError: the split is unknown or empty.
         DamagedError: the Bundle can't be read.
 
     """
-    draws = draws or Draws()
+    options = options or UncoverOptions()
 
     def views(id_seed: int) -> Bools:
-        return np.concatenate([_chain(id_seed, draws.seed, draw) for draw in range(draws.samples)])
+        return np.concatenate(
+            [_chain(id_seed, options.seed, draw) for draw in range(options.samples)]
+        )
 
     def render(faces: Bytes, shown: Bools, seeds: npt.NDArray[np.uint64]) -> Bytes:
-        return hide_tiles(faces, shown, cast(Fill, draws.fill), seeds)
+        return hide_tiles(faces, shown, cast(Fill, options.fill), seeds)
 
-    table = _sample(bundle, images, draws, TILES + 1, views, render)
+    table, facts = _sample(bundle, images, options, TILES + 1, views, render)
     table["visible"] = pack(np.stack(list(table.pop("view"))))
-    table.attrs["hemiface"] |= {"kind": "chains"}
-    return _written(table, out)
+    return _written(Uncovered(table, {**facts, "kind": "chains"}), out)
 
 
 def sample_bubbles(
     bundle: str | Path,
     images: Images,
-    draws: Draws | None = None,
+    options: UncoverOptions | None = None,
     *,
     bubbles: int = 8,
     sigma_px: float = 4.0,
     out: str | Path | None = None,
-) -> pd.DataFrame:
+) -> Uncovered:
     """Return predictions for faces seen through Gaussian apertures at random places.
 
     A view is the face where the apertures' sum is 1 and the fill where it is 0 (fill `mean` is a
@@ -115,25 +116,26 @@ def sample_bubbles(
     """
     if bubbles < 1 or not sigma_px > 0:
         raise UsageError(f"bubbles and sigma_px must be above 0, got {bubbles} and {sigma_px}.")
-    draws = draws or Draws(samples=5, fill="mean")
+    options = options or UncoverOptions(samples=5, fill="mean")
     side = images.pixels.shape[1]
 
     def views(id_seed: int) -> npt.NDArray[np.uint16]:
-        random = np.random.default_rng([id_seed, draws.seed, _BUBBLE_SALT])
-        return random.integers(side * side, size=(draws.samples, bubbles)).astype(np.uint16)
+        random = np.random.default_rng([id_seed, options.seed, _BUBBLE_SALT])
+        return random.integers(side * side, size=(options.samples, bubbles)).astype(np.uint16)
 
     def render(
         faces: Bytes, centres: npt.NDArray[np.uint16], seeds: npt.NDArray[np.uint64]
     ) -> Bytes:
         nothing = np.zeros((len(faces), TILES), dtype=bool)
-        covered = hide_tiles(faces, nothing, cast(Fill, draws.fill), seeds)
+        covered = hide_tiles(faces, nothing, cast(Fill, options.fill), seeds)
         seen = apertures(centres, side, side, sigma_px)
         mixed = covered + seen * (faces.astype(np.float32) - covered)
         return np.asarray(np.rint(mixed), dtype=np.uint8)
 
-    table = _sample(bundle, images, draws, 1, views, render).rename(columns={"view": "bubbles"})
-    table.attrs["hemiface"] |= {"kind": "bubbles", "bubbles": bubbles, "sigma_px": sigma_px}
-    return _written(table, out)
+    table, facts = _sample(bundle, images, options, 1, views, render)
+    table = table.rename(columns={"view": "bubbles"})
+    facts |= {"kind": "bubbles", "bubbles": bubbles, "sigma_px": sigma_px}
+    return _written(Uncovered(table, facts), out)
 
 
 def _chain(id_seed: int, seed: int, draw: int) -> Bools:
@@ -146,17 +148,17 @@ def _chain(id_seed: int, seed: int, draw: int) -> Bools:
 def _sample(
     bundle: str | Path,
     images: Images,
-    draws: Draws,
+    options: UncoverOptions,
     views_a_draw: int,
     views: Callable[[int], npt.NDArray[np.generic]],
     render: Callable[..., Bytes],
-) -> pd.DataFrame:
-    """Return SAMPLE_COLUMNS and `view` (a row of what `views` gave) for every view."""
-    wanted, marks = _wanted(images, draws)
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return SAMPLE_COLUMNS and `view` (a row of what `views` gave) for every view, and facts."""
+    wanted, marks = _wanted(images, options)
     known = Bundle.load(bundle)
-    network = known.network(torch.device(resolve_device(draws.device)))
+    network = known.network(torch.device(resolve_device(options.device)))
     ids = image_seeds(wanted.table["image"])
-    count = draws.samples * views_a_draw
+    count = options.samples * views_a_draw
     step = max(1, _VIEWS_AT_A_TIME // count)
     shown: list[npt.NDArray[np.generic]] = []
     values = []
@@ -167,19 +169,20 @@ def _sample(
         hidden = torch.from_numpy(render(faces, some, np.repeat(ids[part], count)))
         values.append(predict(network, hidden).cpu().numpy())
         shown += list(some)
-        if draws.on_batch:
-            draws.on_batch(min(start + step, len(wanted)), len(wanted))
+        if options.on_batch:
+            options.on_batch(min(start + step, len(wanted)), len(wanted))
     base = wanted.table[["image", "dataset", "split", "label", "group"]].assign(leaked=marks)
     table = base.loc[base.index.repeat(count)].reset_index(drop=True)
     described = _describe(bundle, known)
-    numbers = np.repeat(np.arange(draws.samples), views_a_draw)
+    numbers = np.repeat(np.arange(options.samples), views_a_draw)
     table = table.assign(draw=np.tile(numbers, len(wanted)), model=described["model"])
     table[list(PROBABILITY_COLUMNS)] = np.concatenate(values)
     table = table[list(SAMPLE_COLUMNS)].assign(view=pd.Series(shown, dtype=object))
-    options = {name: getattr(draws, name) for name in ("samples", "split", "limit", "fill", "seed")}
+    chosen = {
+        name: getattr(options, name) for name in ("samples", "split", "limit", "fill", "seed")
+    }
     data = {"data_sha256": images.info.get("data_sha256")}
-    table.attrs["hemiface"] = {"models": [described], **options, **data}
-    return table
+    return table, {"models": [described], **chosen, **data}
 
 
 def _describe(path: str | Path, bundle: Bundle) -> dict[str, Any]:
@@ -189,19 +192,19 @@ def _describe(path: str | Path, bundle: Bundle) -> dict[str, Any]:
     return {"model": model, "name": name, "seed": seed, "sha256": sha256_file(path)}
 
 
-def _wanted(images: Images, draws: Draws) -> tuple[Images, Bools]:
+def _wanted(images: Images, options: UncoverOptions) -> tuple[Images, Bools]:
     """Return the images to show, in the data's order, and which of them are leaked."""
     is_leaked = leaked(images.table)
-    rows = np.flatnonzero((images.table["split"] == draws.split).to_numpy())
+    rows = np.flatnonzero((images.table["split"] == options.split).to_numpy())
     if not len(rows):
-        raise UsageError(f"The data has no {draws.split} images; choose another split or source.")
-    if draws.limit is not None and draws.limit < len(rows):
-        random = np.random.default_rng(draws.seed)
-        rows = np.sort(random.choice(rows, draws.limit, replace=False))
+        raise UsageError(f"The data has no {options.split} images; choose another split or source.")
+    if options.limit is not None and options.limit < len(rows):
+        random = np.random.default_rng(options.seed)
+        rows = np.sort(random.choice(rows, options.limit, replace=False))
     return images.subset(rows), is_leaked[rows]
 
 
-def _written(table: pd.DataFrame, out: str | Path | None) -> pd.DataFrame:
+def _written(samples: Uncovered, out: str | Path | None) -> Uncovered:
     if out is not None:
-        write_table(table, out, table.attrs["hemiface"])
-    return table
+        write_table(samples.table, out, dict(samples.facts))
+    return samples

@@ -22,9 +22,10 @@ from hemiface.report.figures.style import METRIC_NAMES, condition_label, model_l
 from hemiface.report.results import PAPER_METRICS, Results, Run
 from hemiface.report.words import costs, shifts
 from hemiface.report.words.regions import importance_figures
-from hemiface.stats import metrics
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions
 
-__all__ = ["Figures", "Picture", "View", "draw", "inline_svg"]
+__all__ = ["CellGroup", "Figures", "Picture", "draw", "inline_svg"]
 
 _MODELS_A_FIGURE = 5
 _MOST_SHEETS = 6
@@ -33,7 +34,7 @@ _MISTAKES = 16
 
 
 @dataclass(frozen=True)
-class View:
+class CellGroup:
     """Which (model, condition) cells are put side by side; `short` is a title for a panel."""
 
     key: str
@@ -73,7 +74,7 @@ class Figures:
 def draw(
     results: Results,
     run: Run,
-    views: Sequence[View],
+    groups: Sequence[CellGroup],
     folder: Path,
     *,
     pictures: bool = True,
@@ -87,8 +88,8 @@ def draw(
     _draw_halves(drawn, results, folder)
     _draw_original(drawn, results, folder)
     _draw_regions(drawn, results, folder)
-    _draw_confidence(drawn, results, views, folder)
-    _draw_views(drawn, results, run.predictions, views, folder)
+    _draw_confidence(drawn, results, groups, folder)
+    _draw_cells(drawn, results, groups, folder)
     models = list(run.histories)
     for start in range(0, len(models), _MODELS_A_FIGURE):
         some = {model: run.histories[model] for model in models[start : start + _MODELS_A_FIGURE]}
@@ -147,16 +148,16 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
 
 def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
     """Draw what each half costs, and what emotions are mistaken for when it is hidden."""
-    contrasts = costs.once(results.halves)
+    contrasts = costs.once(results.planned)
     if contrasts["kind"].isin(["robustness", "available information"]).any():
         caption = (
             "Points of accuracy lost, with intervals. Left, a network that met only whole faces; "
             "right, networks trained for what is hidden."
         )
         drawn.halves.append(_picture(forest_plot(contrasts), folder, "halves", caption))
-    if "confusion_shifts" not in results.tests:
+    if "confusion_shifts" not in results.tables:
         return
-    table = shifts.once(results.tests["confusion_shifts"])
+    table = shifts.once(results.tables["confusion_shifts"])
     shown = [one for one in HALVES if one in set(table["condition"])]
     for model in shifts.shown_models(table) if shown else ():
         caption = (
@@ -167,27 +168,29 @@ def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
         drawn.shifts.append(_picture(figure, folder, f"shifts-{model}", caption))
 
 
-def _draw_confidence(drawn: Figures, results: Results, views: Sequence[View], folder: Path) -> None:
+def _draw_confidence(
+    drawn: Figures, results: Results, groups: Sequence[CellGroup], folder: Path
+) -> None:
     """Draw reliability before and after temperatures, and risk by coverage."""
-    tests = results.tests
-    if "reliability" not in tests:
+    tables = results.tables
+    if "reliability" not in tables:
         return
-    for view in views:
-        figure = reliability_panels(tests["reliability"], view.cells, view.title)
-        caption = f"{view.title}. The larger a mark, the more images it stands for."
-        drawn.calibration.append(_picture(figure, folder, f"reliability-{view.key}", caption))
-    panels = {view.short: view.cells for view in views[:_MOST_PANELS]}
+    for group in groups:
+        figure = reliability_panels(tables["reliability"], group.cells, group.title)
+        caption = f"{group.title}. The larger a mark, the more images it stands for."
+        drawn.calibration.append(_picture(figure, folder, f"reliability-{group.key}", caption))
+    panels = {group.short: group.cells for group in groups[:_MOST_PANELS]}
     caption = (
         "The further right a line starts to rise, the better a network knows what it can't tell."
     )
-    figure = risk_coverage_plot(tests["risk_coverage"], panels)
+    figure = risk_coverage_plot(tables["risk_coverage"], panels)
     drawn.abstention.append(_picture(figure, folder, "risk-coverage", caption))
 
 
 def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
-    if results.comparisons is None or not results.comparisons["ours"].notna().any():
+    if "comparisons" not in results.tables or results.tables["comparisons"]["ours"].isna().all():
         return
-    compared = results.comparisons.dropna(subset=["ours"])
+    compared = results.tables["comparisons"].dropna(subset=["ours"])
     for metric in compared.loc[compared["condition"] != "full", "metric"].unique():
         plot = scores.comparison_plot(compared, metric)
         caption = (
@@ -201,31 +204,27 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
 
 
 def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
-    if results.importance is None:
+    if results.regions is None:
         return
     quarters = "Above 0: seeing the part helps. Sides are those of the image."
     halves = "Each half is the sum of its two quarters; lines are intervals."
-    for name, figure in importance_figures(results.importance).items():
+    for name, figure in importance_figures(results.regions.regions).items():
         caption = quarters if "quadrants" in name else halves
         drawn.regions.append(_picture(figure, folder, name, caption))
 
 
-def _draw_views(
-    drawn: Figures,
-    results: Results,
-    predictions: pd.DataFrame,
-    views: Sequence[View],
-    folder: Path,
+def _draw_cells(
+    drawn: Figures, results: Results, groups: Sequence[CellGroup], folder: Path
 ) -> None:
-    primary = results.primary
-    scored = _first_seeds(metrics.select_protocol(predictions, primary), predictions)
-    for view in views:
-        cells, key, caption = view.cells, view.key, f"{view.title}."
-        bars = classes.class_bars(results.class_scores, cells, protocol=primary)
+    primary, tables = results.primary, results.tables
+    scored = _first_seeds(results.sample)
+    for group in groups:
+        cells, key, caption = group.cells, group.key, f"{group.title}."
+        bars = classes.class_bars(tables["class_scores"], cells, protocol=primary)
         drawn.classes.append(_picture(bars, folder, f"recall-{key}", caption))
-        f1 = classes.class_bars(results.class_scores, cells, "f1", protocol=primary)
+        f1 = classes.class_bars(tables["class_scores"], cells, "f1", protocol=primary)
         save(f1, folder, f"f1-{key}")
-        counts = classes.confusion_matrices(results.confusions, cells, protocol=primary)
+        counts = classes.confusion_matrices(tables["confusions"], cells, protocol=primary)
         drawn.confusions.append(
             _picture(counts, folder, f"confusions-{key}", caption, len(cells) == 1)
         )
@@ -235,18 +234,19 @@ def _draw_views(
         ):
             figure = curves(scored, cells)
             drawn.curves.append(_picture(figure, folder, f"{name}-{key}", caption, len(cells) == 1))
-        if "reliability" not in results.tests:
+        if "reliability" not in tables:
             diagram = classes.reliability_diagram(scored, cells)
             drawn.calibration.append(
                 _picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
             )
 
 
-def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, folder: Path) -> None:
+def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, folder: Path) -> None:
     """Draw examples, every condition, and each model's most confident mistakes on its own one."""
-    present = dict.fromkeys(predictions["condition"])
+    table = predictions.table
+    present = dict.fromkeys(table["condition"])
     known = [key for key in ordered(present) if key.partition("@")[0] in CONDITIONS]
-    names = metrics.model_names(predictions).sort_values("seed").drop_duplicates("name")
+    names = predictions.names.sort_values("seed").drop_duplicates("name")
     models = dict(zip(names["name"], names["model"], strict=True))
     found = [
         (sheets.examples_sheet(images), "examples", "Examples of each label, drawn at random."),
@@ -255,8 +255,8 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, fo
     for name in ordered(models)[:_MOST_SHEETS]:
         hidden = next((key for key in (name, "full", *known) if key in known), None)
         if hidden is not None:
-            is_shown = predictions["model"].eq(models[name]) & predictions["condition"].eq(hidden)
-            cell = predictions[is_shown].astype({"image": str})
+            is_shown = table["model"].eq(models[name]) & table["condition"].eq(hidden)
+            cell = table[is_shown].astype({"image": str})
             sheet = sheets.mistakes_sheet(images, cell, models[name], hidden, _MISTAKES)
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
@@ -269,11 +269,11 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: pd.DataFrame, fo
         drawn.pictures.append(Picture(image, caption))
 
 
-def _first_seeds(scored: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def _first_seeds(sample: Sample) -> pd.DataFrame:
     """Return the rows of each name's first seed, with the name as column `name`."""
-    names = metrics.model_names(predictions).sort_values("seed").drop_duplicates("name")
+    names = sample.names.sort_values("seed").drop_duplicates("name")
     known = names.set_index("model")["name"]
-    kept = scored[scored["model"].isin(known.index)]
+    kept = sample.table[sample.table["model"].isin(known.index)]
     return kept.assign(name=kept["model"].map(known))
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import hemiface
 from hemiface.files import write_text
-from hemiface.report.figure_files import Figures, View, draw
+from hemiface.report.figure_files import CellGroup, Figures, draw
 from hemiface.report.figures.style import ordered
 from hemiface.report.page_tables import (
     Table,
@@ -24,7 +24,7 @@ from hemiface.report.page_tables import (
     drop_table,
     score_table,
 )
-from hemiface.report.results import MARGIN, Results, Run, compute, read_run
+from hemiface.report.results import Results, Run, compute, read_run, write_tables
 from hemiface.report.words import texts
 from hemiface.report.words.confidence import calibration_table, calibration_words
 from hemiface.report.words.costs import half_words, mark_table, summary_table
@@ -33,9 +33,7 @@ from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
-from hemiface.stats import metrics
 from hemiface.stats.planned import shown_conditions
-from hemiface.tables import write_csv
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
 
@@ -44,15 +42,6 @@ METHODS_FILE = "methods.txt"
 
 _MOST_PANELS = 6
 _MOST_COLUMNS = 5
-_TABLES = (
-    "matrix",
-    "class_scores",
-    "confusions",
-    "comparisons",
-    "halves",
-    "importance",
-    "interactions",
-)
 HEADINGS = {
     "done": "What was done",
     "scores": "Accuracy of every model on every condition",
@@ -81,7 +70,7 @@ def build(
 ) -> Path:
     """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
 
-    Also halves.csv and the tables of comparisons and calibration (see `report.run.Results`),
+    Also planned.csv and the tables of comparisons and calibration (see `report.results.Results`),
     methods.txt, and, where the predictions hold all sixteen coalitions, importance.csv and
     interactions.csv.
 
@@ -100,21 +89,18 @@ def build(
     run = read_run(run_or_predictions)
     page = _page_path(run.folder, out)
     results = compute(run.predictions, run.options, run.mirrored)
-    tables = {name: getattr(results, name) for name in _TABLES} | results.tests
-    for name, table in tables.items():
-        if table is not None:
-            write_csv(table, page.parent / f"{name}.csv")
+    write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])
-    views = _views(names, conditions)
-    figures, no_pictures = draw(results, run, views, page.parent / "figures", pictures=pictures)
+    groups = _cell_groups(names, conditions)
+    figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
     write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
-    write_text(page, _render(run, results, views, figures, no_pictures, methods))
+    write_text(page, _render(run, results, groups, figures, no_pictures, methods))
     return page
 
 
-def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
+def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGroup]:
     """Return what the class-wise sections show: robustness, available information, the others.
 
     The baseline is seen on every condition (robustness) and each specialist on its own (available
@@ -122,51 +108,50 @@ def _views(names: Sequence[str], conditions: Sequence[str]) -> list[View]:
     any model where there is no baseline, is seen on every condition.
     """
     first = shown_conditions(conditions)
-    views = []
+    groups = []
     if "full" in names:
         text = "Robustness: the model trained on whole faces, with parts hidden"
         cells = [("full", hidden) for hidden in first]
-        views.append(View("robustness", text, "Robustness: baseline", cells))
+        groups.append(CellGroup("robustness", text, "Robustness: baseline", cells))
         own = [name for name in names if name in conditions][:_MOST_PANELS]
         if len(own) > 1:
             text = "Available information: each model on the condition it was trained on"
             cells = [(name, name) for name in own]
-            views.append(View("information", text, "Information: specialists", cells))
+            groups.append(CellGroup("information", text, "Information: specialists", cells))
     for name in names:
         if "full" not in names or (name != "full" and name not in conditions):
             trained = "every condition" if name == "any" else name
             text = f"The model trained on {trained}"
             short = "Information: generalist" if name == "any" else f"Model {name}"
             cells = [(name, hidden) for hidden in first]
-            views.append(View(f"model-{name}", text, short, cells))
-    return views
+            groups.append(CellGroup(f"model-{name}", text, short, cells))
+    return groups
 
 
 def _render(
     run: Run,
     results: Results,
-    views: Sequence[View],
+    groups: Sequence[CellGroup],
     figures: Figures,
     no_pictures: str,
     methods: "_Methods",
 ) -> str:
     """Return the page."""
     matrix, primary = results.matrix, results.primary
-    compared = results.comparisons
+    compared = results.tables.get("comparisons")
     if compared is not None:
         compared = compared.dropna(subset=["ours"])
         compared = compared if len(compared) else None
-    described = run.predictions.attrs.get("hemiface", {}).get("models", [])
-    scored = metrics.select_protocol(run.predictions, primary)
-    once = scored.drop_duplicates("image")
+    predictions, described = run.predictions, run.predictions.models
+    once = results.sample.table.drop_duplicates("image")
     shares = once["label"].value_counts(normalize=True)
-    datasets = list(dict.fromkeys(run.predictions["dataset"]))
-    confidence = results.tests.get("calibration")
-    sides = results.tests.get("laterality")
-    shown = list(dict.fromkeys(cell for view in views for cell in view.cells))
+    datasets = list(dict.fromkeys(predictions.table["dataset"]))
+    confidence = results.tables.get("calibration")
+    sides = results.tables.get("sides")
+    shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
     tables = {
-        "marks": mark_table(matrix, results.halves, primary),
-        "halves": summary_table(results.halves, run.options.level),
+        "marks": mark_table(matrix, results.planned, primary),
+        "halves": summary_table(results.planned, run.options.level),
         "sides": None if sides is None else side_table(sides, run.options.level),
         "calibration": None
         if confidence is None
@@ -179,13 +164,15 @@ def _render(
         "drop": _split(matrix, drop_table, primary),
         "original": [] if compared is None else comparison_tables(compared),
         "classes": [
-            class_table(results.class_scores, view.cells, primary, view.key, f"{view.title}.")
-            for view in views
+            class_table(
+                results.tables["class_scores"], group.cells, primary, group.key, f"{group.title}."
+            )
+            for group in groups
         ],
     }
     absent = {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
-    absent |= {"regions"} if results.importance is None else set()
+    absent |= {"regions"} if results.regions is None else set()
     told = _told(results, run.options.level)
     absent |= {name for name in ("halves", "sides", "shifts") if not told[name]}
     loader = PackageLoader("hemiface.report")
@@ -203,13 +190,13 @@ def _render(
             level=run.options.level,
         ),
         further=further(matrix, protocol=primary, comparisons=compared),
-        warnings=warnings(described, run.predictions["model"].unique()),
+        warnings=warnings(described, predictions.table["model"].unique()),
         headings={anchor: text for anchor, text in HEADINGS.items() if anchor not in absent},
         done={
-            "data": texts.data_rows(run.predictions, run.images),
+            "data": texts.data_rows(predictions.table, run.images),
             "partial": run.images is None,
             "counts": _counts(run),
-            "models": texts.model_rows(run.predictions, described),
+            "models": texts.model_rows(predictions),
             "recipe": texts.recipe_table(run.settings) if run.settings else None,
             "environment": texts.environment_rows(run.environment),
         },
@@ -218,7 +205,7 @@ def _render(
         regions=_region_words(results, run.options.level),
         tables=tables,
         figures=figures,
-        seeds=metrics.model_names(run.predictions)["seed"].nunique(),
+        seeds=predictions.names["seed"].nunique(),
         no_pictures=no_pictures,
         methods=methods,
         limits=texts.methods(results.protocols, datasets, run.options),
@@ -252,8 +239,8 @@ class _Methods:
 
 
 def _methods(run: Run, results: Results) -> _Methods:
-    known = {"calibration": "calibration", "confusion_shifts": "shifts", "laterality": "sides"}
-    parts = [part for name, part in known.items() if name in results.tests]
+    known = {"calibration": "calibration", "confusion_shifts": "shifts", "sides": "sides"}
+    parts = [part for name, part in known.items() if name in results.tables]
     parts += ["regions"] if results.regions else []
     text = methods_text(
         run.predictions,
@@ -263,20 +250,18 @@ def _methods(run: Run, results: Results) -> _Methods:
         images=run.images,
         environment=run.environment,
         parts=parts,
-        margin=MARGIN,
     )
-    seeds = metrics.model_names(run.predictions)["seed"].nunique()
-    return _Methods(text, references(run.predictions, parts, seeds))
+    seeds = run.predictions.names["seed"].nunique()
+    return _Methods(text, references(run.predictions.table, parts, seeds))
 
 
 def _told(results: Results, level: float) -> dict[str, list[str]]:
     """Return the paragraphs of the sections on comparisons, and what they warn of."""
-    tests = results.tests
     sides, moved, sure = (
-        tests.get(name) for name in ("laterality", "confusion_shifts", "calibration")
+        results.tables.get(name) for name in ("sides", "confusion_shifts", "calibration")
     )
     told: dict[str, list[str]] = {
-        "halves": half_words(results.halves, level),
+        "halves": half_words(results.planned, level),
         "sides": [] if sides is None else [*side_warnings(sides), *side_words(sides)],
         "side_warnings": [] if sides is None else side_warnings(sides),
         "side_words": [] if sides is None else side_words(sides),
@@ -302,7 +287,7 @@ def _region_words(results: Results, level: float) -> list[str]:
 
 
 def _counts(run: Run) -> dict[str, Any]:
-    scored = run.predictions.drop_duplicates("image")
+    scored = run.predictions.table.drop_duplicates("image")
     texts_only = {"split": str, "label": str}
     table = scored.astype(texts_only) if run.images is None else run.images.table
     columns, rows = counts_table(table)

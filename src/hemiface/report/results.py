@@ -1,45 +1,65 @@
-"""What a report is made of: the files of a run, and the result tables computed from them."""
+"""The one place that knows which tables Predictions give, and writes them.
+
+`compute` makes every table of a report, `compare` and `calibrate` those of their commands. Each
+takes one Sample a protocol, so that no two tables of a page differ in their images or draws. No
+two commands write the same file: the report's tables lie beside the predictions, those of
+`compare`, `calibrate` and `importance` in folders of these names.
+"""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hemiface import config
+from hemiface.config import StatisticsOptions
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.errors import DamagedError, UsageError
+from hemiface.files import write_json
 from hemiface.report.figures.style import ordered
-from hemiface.stats import comparisons, importance, metrics
-from hemiface.stats.abstention import risk_coverage_table
-from hemiface.stats.all_pairs import cochran, differences, mcnemar
-from hemiface.stats.calibration import calibration_scores, fit_temperatures, reliability_table
+from hemiface.stats import comparisons, importance, matrix, metrics
+from hemiface.stats.abstention import risk_coverage_table, threshold_for_risk
+from hemiface.stats.all_pairs import all_pairs, cochran, mcnemar
+from hemiface.stats.calibration import (
+    POOLED,
+    apply_temperatures,
+    calibration_scores,
+    fit_temperatures,
+    reliability_table,
+)
 from hemiface.stats.confusion_shifts import confusion_shifts
+from hemiface.stats.face_lines import face_lines
 from hemiface.stats.importance import Importance
-from hemiface.stats.matrix import Drawn, class_score_table, draw_scores, matrix_rows
-from hemiface.stats.planned import half_contrasts
-from hemiface.stats.sides import has_sides, laterality
-from hemiface.tables import compact, read_predictions
+from hemiface.stats.planned import planned
+from hemiface.stats.sample import Progress, Sample
+from hemiface.stats.sides import has_sides, sides
+from hemiface.tables import Predictions, compact, read_predictions, write_csv
 
 __all__ = [
-    "MARGIN",
     "PAPER_METRICS",
     "PREDICTIONS_FILE",
+    "Calibrated",
+    "Compared",
     "Results",
     "Run",
+    "calibrate",
+    "compare",
     "compute",
     "read_run",
+    "temperatures_json",
+    "write_tables",
 ]
 
 PREDICTIONS_FILE = "predictions.parquet"
 MIRRORED_FILE = "mirrored.parquet"
-MARGIN = 0.02
-"""Accuracies that differ by less are as good as equal: the margin of the equivalence tests."""
 
 PAPER_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 """The four scores of each cell in the original study's table."""
+
+_HEADLINE = ("robustness", "available information", "own conditions")
 
 
 @dataclass(frozen=True)
@@ -54,40 +74,40 @@ class Run:
 
     folder: Path
     name: str
-    predictions: pd.DataFrame
+    predictions: Predictions
     images: Images | None
     histories: dict[str, pd.DataFrame]
     settings: config.Config | None
     recipe: str
     environment: dict[str, Any]
-    mirrored: pd.DataFrame | None = None
+    mirrored: Predictions | None = None
 
     @property
-    def options(self) -> config.StatisticsOptions:
+    def options(self) -> StatisticsOptions:
         """How intervals are made: the run's options, else the default ones."""
-        return self.settings.statistics if self.settings else config.StatisticsOptions()
+        return self.settings.statistics if self.settings else StatisticsOptions()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """The result tables: matrix.csv, class_scores.csv, confusions.csv, comparisons.csv (or None).
+    """The result tables by the names of their files, and the samples that they were made from.
 
-    `halves` is halves.csv, `tests` holds the other tables of comparisons and of calibration by the
-    names of their files: differences, mcnemar, cochran, and, where there is what they need,
-    confusion_shifts, laterality, calibration, reliability, risk_coverage, aurc, temperatures.
+    Always there: matrix, class_scores, confusions, planned, all_pairs, mcnemar, cochran. Where
+    there is what they need: comparisons (FER2013 only), confusion_shifts, sides, calibration,
+    reliability, risk_coverage, aurc, temperatures, importance, interactions.
 
-    `protocols` are those that have images, `primary` is the one the words and figures are about;
-    `regions` (None without the sixteen coalitions) is about that one too.
+    `samples` holds the protocols that have images; `primary` is the one that words and figures, and
+    all tables but the first three, are about; so is `regions` (None without sixteen coalitions).
     """
 
-    matrix: pd.DataFrame
-    class_scores: pd.DataFrame
-    confusions: pd.DataFrame
-    comparisons: pd.DataFrame | None
-    halves: pd.DataFrame
-    tests: dict[str, pd.DataFrame]
-    protocols: Sequence[str]
+    samples: Mapping[str, Sample]
+    tables: Mapping[str, pd.DataFrame]
     regions: Importance | None = None
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that have images and aren't a part of another one's."""
+        return [name for name in ("standard", "paper") if name in self.samples]
 
     @property
     def primary(self) -> str:
@@ -95,14 +115,19 @@ class Results:
         return self.protocols[0]
 
     @property
-    def importance(self) -> pd.DataFrame | None:
-        """The table importance.csv."""
-        return self.regions.regions if self.regions else None
+    def sample(self) -> Sample:
+        """The sample of the protocol shown first."""
+        return self.samples[self.primary]
 
     @property
-    def interactions(self) -> pd.DataFrame | None:
-        """The table interactions.csv."""
-        return self.regions.interactions if self.regions else None
+    def matrix(self) -> pd.DataFrame:
+        """Every metric of every model under every condition."""
+        return self.tables["matrix"]
+
+    @property
+    def planned(self) -> pd.DataFrame:
+        """The comparisons that the report is about."""
+        return self.tables["planned"]
 
 
 def read_run(run_or_predictions: str | Path) -> Run:
@@ -134,117 +159,198 @@ def read_run(run_or_predictions: str | Path) -> Run:
 
 
 def compute(
-    predictions: pd.DataFrame,
-    options: config.StatisticsOptions,
-    mirrored: pd.DataFrame | None = None,
+    predictions: Predictions,
+    options: StatisticsOptions,
+    mirrored: Predictions | None = None,
 ) -> Results:
-    """Compute the result tables of a Predictions table.
+    """Compute the result tables of Predictions.
 
     Raises:
         UsageError: no protocol has an image.
 
     """
-    drawn = {
-        protocol: draw_scores(predictions, protocol, draws=max(1, options.draws), seed=options.seed)
-        for protocol in metrics.PROTOCOLS
-    }
-    kept = [name for name, one in drawn.items() if one.cells]
-    protocols = [name for name in ("standard", "paper") if name in kept]
-    if not protocols:
+    options = replace(options, draws=max(1, options.draws))
+    every = {name: Sample.of(predictions, name, options) for name in metrics.PROTOCOLS}
+    samples = {name: one for name, one in every.items() if one.cells}
+    if not {"standard", "paper"} & set(samples):
         raise UsageError(
             "The predictions hold no image of the test split, so there is nothing to report; "
             "evaluate with --split test."
         )
-    matrix = pd.concat(
-        [matrix_rows(drawn[name], options.level) for name in kept], ignore_index=True
-    )
-    is_fer2013 = set(predictions["dataset"]) == {"fer2013"}
-    compared = comparisons.compare(matrix) if is_fer2013 and "paper" in protocols else None
-    primary = drawn[protocols[0]]
-    halves = half_contrasts(primary, level=options.level, margin=MARGIN, seed=options.seed)
-    return Results(
-        matrix=matrix,
-        class_scores=class_score_table(predictions, kept),
-        confusions=_confusions(predictions, kept),
-        comparisons=compared,
-        halves=halves,
-        tests=_tests(predictions, primary, options, mirrored),
-        protocols=protocols,
-        regions=_regions(predictions, protocols[0], options),
-    )
+    primary = samples["standard"] if "standard" in samples else samples["paper"]
+    tables = {
+        "matrix": pd.concat([matrix.matrix(one) for one in samples.values()], ignore_index=True),
+        "class_scores": pd.concat(
+            [matrix.class_scores(one) for one in samples.values()], ignore_index=True
+        ),
+        "confusions": pd.concat(map(_confusions, samples.values()), ignore_index=True),
+    }
+    if set(predictions.table["dataset"]) == {"fer2013"} and "paper" in samples:
+        tables["comparisons"] = comparisons.compare(tables["matrix"])
+    tables["planned"] = planned(primary)
+    tables |= _compared(primary, None if mirrored is None else _as(mirrored, primary))
+    if primary.protocol == "standard" and len(primary.validation.table):
+        tables |= _calibration(primary)
+    regions = importance.analyse(primary) if importance.playable(primary) else None
+    if regions is not None:
+        tables |= {"importance": regions.regions, "interactions": regions.interactions}
+    return Results(samples, tables, regions)
 
 
-def _tests(
-    predictions: pd.DataFrame,
-    drawn: Drawn,
-    options: config.StatisticsOptions,
-    mirrored: pd.DataFrame | None,
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """Write each table as `<name>.csv` into the folder and return the paths."""
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    return [folder / f"{name}.csv" for name in tables]
+
+
+def _as(predictions: Predictions, sample: Sample) -> Sample:
+    """Return other predictions, selected and drawn as a sample is."""
+    return Sample.of(predictions, sample.protocol, sample.options)
+
+
+def _compared(
+    sample: Sample, mirrored: Sample | None, progress: Progress | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of every comparison and of calibration, by the names of their files."""
-    draws = max(1, options.draws)
-    shared: dict[str, Any] = {
-        "protocol": drawn.protocol,
-        "draws": draws,
-        "level": options.level,
-        "seed": options.seed,
-    }
+    """Return the tables of every comparison."""
     found = {
-        "differences": differences(predictions, margin=MARGIN, drawn=drawn, **shared),
-        "mcnemar": mcnemar(predictions, protocol=drawn.protocol),
-        "cochran": cochran(predictions, protocol=drawn.protocol),
+        "all_pairs": all_pairs(sample, progress=progress),
+        "mcnemar": mcnemar(sample),
+        "cochran": cochran(sample),
     }
-    conditions = {condition for _, condition in drawn.cells}
-    if "full" in conditions and len(conditions) > 1:
-        found["confusion_shifts"] = confusion_shifts(predictions, **shared)
-    if has_sides(predictions):
-        found["laterality"] = laterality(predictions, mirrored, margin=MARGIN, **shared)
-    if drawn.protocol == "standard" and (predictions["split"] == "validation").any():
-        temperatures = fit_temperatures(predictions)
-        found["temperatures"] = temperatures
-        found["calibration"] = calibration_scores(predictions, temperatures, **shared)
-        found["reliability"] = reliability_table(predictions, temperatures)
-        shared["draws"] = min(draws, 200)
-        curves, areas = risk_coverage_table(predictions, temperatures, **shared)
-        found |= {"risk_coverage": curves, "aurc": areas}
+    if "full" in sample.conditions and len(sample.conditions) > 1:
+        found["confusion_shifts"] = confusion_shifts(sample)
+    if has_sides(sample.conditions):
+        found["sides"] = sides(sample, mirrored)
     return found
 
 
-def _mirrored(folder: Path) -> pd.DataFrame | None:
+def _calibration(sample: Sample) -> dict[str, pd.DataFrame]:
+    """Return the tables of confidence, with temperatures of the validation images."""
+    temperatures = fit_temperatures(sample)
+    curves, areas = risk_coverage_table(sample, temperatures)
+    return {
+        "temperatures": temperatures,
+        "calibration": calibration_scores(sample, temperatures),
+        "reliability": reliability_table(sample, temperatures),
+        "risk_coverage": curves,
+        "aurc": areas,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What `compare` computed and where it lies.
+
+    `accuracy` is the part to look at first, `warnings` are sentences. Tables: all_pairs, mcnemar,
+    cochran; confusion_shifts, sides and face_lines where there is what they need.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    files: Sequence[Path]
+    accuracy: pd.DataFrame
+    warnings: Sequence[str] = field(default_factory=list)
+
+
+def compare(
+    sample: Sample,
+    folder: Path,
+    *,
+    mirrored: Predictions | None = None,
+    face: Predictions | None = None,
+    progress: Progress | None = None,
+) -> Compared:
+    """Write the tables of every comparison (see Compared) into the folder.
+
+    `mirrored` are predictions of mirrored pictures, the control for sides; `face` those of the same
+    networks with the faces' own halves hidden: face_lines.csv says what that changes. `accuracy`
+    holds the rows of all_pairs about accuracy that answer the two questions (robustness, available
+    information) and compare own conditions, over all seeds where there are several; every row where
+    there is no baseline on whole faces.
+
+    Raises:
+        UsageError: as `all_pairs`, `sides` and `face_lines`.
+
+    """
+    if mirrored is not None and not has_sides(sample.conditions):
+        raise UsageError("Mirrored predictions control left against right, and neither is here.")
+    control = None if mirrored is None else _as(mirrored, sample)
+    tables = _compared(sample, control, progress)
+    if face is not None:
+        tables["face_lines"] = face_lines(sample, face)
+    said = list(tables["sides"]["warning"]) if "sides" in tables else []
+    warnings = [str(one) for one in dict.fromkeys(said) if one]
+    return Compared(tables, write_tables(tables, folder), _headline(tables["all_pairs"]), warnings)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What `calibrate` wrote, the temperatures as in temperatures.json, and calibration.csv."""
+
+    files: Sequence[Path]
+    temperatures: dict[str, Any]
+    scores: pd.DataFrame
+
+
+def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2)) -> Calibrated:
+    """Write temperatures.json, calibration, reliability, risk_coverage, aurc and abstention .csv.
+
+    Temperatures are fitted on the validation images, everything else is measured on the sample's
+    images with temperatures by visibility; abstention.csv has a threshold for each of `risks`.
+
+    Raises:
+        UsageError: validation or test images are missing; or as `threshold_for_risk`.
+
+    """
+    tables = _calibration(sample)
+    temperatures = tables.pop("temperatures")
+    scaled = _as(apply_temperatures(sample.whole, temperatures), sample)
+    thresholds = [threshold_for_risk(scaled, risk) for risk in risks]
+    tables["abstention"] = pd.concat(thresholds, ignore_index=True)
+    plain = temperatures_json(temperatures)
+    write_json(folder / "temperatures.json", plain)
+    files = [folder / "temperatures.json", *write_tables(tables, folder)]
+    return Calibrated(files, plain, tables["calibration"])
+
+
+def temperatures_json(temperatures: pd.DataFrame) -> dict[str, Any]:
+    """Return {model ID: {"pooled": T, "conditions": {condition: T}}} of `fit_temperatures`."""
+    found: dict[str, Any] = {}
+    for one in temperatures.itertuples(index=False):
+        of_model = found.setdefault(str(one.model), {POOLED: None, "conditions": {}})
+        value = round(float(one.temperature), 6)  # type: ignore[arg-type]
+        if one.condition == POOLED:
+            of_model[POOLED] = value
+        else:
+            of_model["conditions"][str(one.condition)] = value
+    return found
+
+
+def _headline(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[table["metric"] == "accuracy"]
+    first = rows["kind"].isin(_HEADLINE)
+    averaged = set(rows.loc[rows["seed"] == "mean", "family"])
+    chosen = (rows["seed"] == "mean") | ~rows["family"].isin(averaged)
+    return rows[(first | (not first.any())) & chosen].reset_index(drop=True)
+
+
+def _confusions(sample: Sample) -> pd.DataFrame:
+    """Return protocol, model, seed, condition, true, predicted, count."""
+    names = sample.names.astype({"seed": str}).rename(columns={"model": "id"})
+    counts = metrics.confusion(sample.table).rename(columns={"model": "id"})
+    merged = counts.merge(names, on="id", validate="many_to_one")
+    columns = ["protocol", "model", "seed", "condition", "true", "predicted", "count"]
+    return merged.rename(columns={"name": "model"}).assign(protocol=sample.protocol)[columns]
+
+
+def _mirrored(folder: Path) -> Predictions | None:
     path = folder / MIRRORED_FILE
     return compact(read_predictions(path)) if path.is_file() else None
 
 
-def _regions(
-    predictions: pd.DataFrame, protocol: str, options: config.StatisticsOptions
-) -> Importance | None:
-    if not importance.playable(predictions, protocol):
-        return None
-    return importance.analyse(
-        predictions,
-        protocol=protocol,
-        draws=max(1, options.draws),
-        level=options.level,
-        seed=options.seed,
-    )
-
-
-def _confusions(predictions: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:
-    """Return protocol, model, seed, condition, true, predicted, count."""
-    names = metrics.model_names(predictions).astype({"seed": str}).rename(columns={"model": "id"})
-    tables = []
-    for protocol in protocols:
-        counts = metrics.confusion(metrics.select_protocol(predictions, protocol))
-        counts = counts.rename(columns={"model": "id"}).merge(
-            names, on="id", validate="many_to_one"
-        )
-        tables.append(counts.rename(columns={"name": "model"}).assign(protocol=protocol))
-    columns = ["protocol", "model", "seed", "condition", "true", "predicted", "count"]
-    return pd.concat(tables, ignore_index=True)[columns]
-
-
-def _histories(folder: Path, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame]:
     """Return the history of each model ID that has one with at least an epoch, in table order."""
-    names = metrics.model_names(predictions)
+    names = predictions.names
     order = {name: rank for rank, name in enumerate(ordered(names["name"]))}
     names = names.assign(rank=names["name"].map(order)).sort_values(["rank", "seed"])
     found = {}

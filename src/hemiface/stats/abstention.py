@@ -16,11 +16,11 @@ import pandas as pd
 from scipy import stats
 
 from hemiface.errors import UsageError
-from hemiface.stats.calibration import apply_temperatures, held_out, names_and_seeds
-from hemiface.stats.inference import align
-from hemiface.stats.matrix import check_options, interval, sample_and_draws
+from hemiface.stats.calibration import held_out, scaled_values
+from hemiface.stats.inference import interval
 from hemiface.stats.metrics import ratio
-from hemiface.tables import label_indices, probabilities
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions
 
 __all__ = [
     "CURVE_POINTS",
@@ -36,6 +36,9 @@ Bools = npt.NDArray[np.bool_]
 
 CURVE_POINTS = 100
 """Points of each curve in the table; areas are of the whole curve."""
+
+_MOST_DRAWS = 200
+_FITTED = ("threshold", "validation_coverage", "validation_risk")
 
 
 def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats, Floats]:
@@ -68,65 +71,50 @@ def aurc(confidence: Floats, correct: Bools) -> tuple[float, float]:
 
 
 def risk_coverage_table(
-    predictions: pd.DataFrame,
-    temperatures: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    calibration: str = "by visibility",
-    draws: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
+    sample: Sample | Predictions, temperatures: pd.DataFrame, calibration: str = "by visibility"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the risk-coverage curve of every model and condition, and the areas under them.
 
     Curves: model (name), seed, condition, threshold, coverage, risk: at most CURVE_POINTS rows
     each, the last answers everything. Areas: model, seed, condition, aurc, low, high (percentile
-    interval over groups), excess_aurc, n, reason.
+    interval over groups; of the first 200 draws, which an area is sharp enough with), excess_aurc,
+    n, reason.
 
     Raises:
         UsageError: as `calibration.calibration_scores`.
 
     """
-    check_options(draws, level)
-    selected = held_out(predictions, protocol)
-    names = names_and_seeds(predictions)
-    aligned = align(selected)
-    confidence, correct = _answers(apply_temperatures(selected, temperatures, calibration))
-    weights = sample_and_draws(aligned.group_count, draws, seed)[aligned.groups].astype(np.float32)
-    curves, areas = [], []
+    sample = held_out(Sample.of(sample))
+    aligned = sample.aligned
+    values = scaled_values(sample.table, temperatures, calibration)
+    confidence, correct = _answers(values, sample.labels)
+    draws = sample.weights[:, 1 : 1 + _MOST_DRAWS]
+    weights = draws[aligned.groups].astype(np.float32)
+    start, curves, areas = ("model", "seed", "condition"), [], []
     for (model, condition), places in zip(aligned.cells, aligned.rows, strict=True):
-        key = (*names[model], condition)
+        key = dict(zip(start, (*sample.name_and_seed[model], condition), strict=True))
         curve = risk_coverage(confidence[places], correct[places])
         steps = np.linspace(0, len(curve[0]) - 1, min(CURVE_POINTS, len(curve[0])))
         points = np.rint(steps).astype(np.int64)
-        curves += [(*key, *point) for point in zip(*(part[points] for part in curve), strict=True)]
+        parts = zip(("threshold", "coverage", "risk"), curve, strict=True)
+        curves.append(pd.DataFrame({**key, **{name: part[points] for name, part in parts}}))
         area, excess = aurc(confidence[places], correct[places])
-        drawn = _areas(confidence[places], correct[places], weights[:, 1:])
-        low, high, reason = interval(drawn, aligned.group_count, level)
-        areas.append((*key, area, low, high, excess, len(places), reason))
-    start = ["model", "seed", "condition"]
-    return (
-        pd.DataFrame(curves, columns=[*start, "threshold", "coverage", "risk"]),
-        pd.DataFrame(areas, columns=[*start, "aurc", "low", "high", "excess_aurc", "n", "reason"]),
-    )
+        drawn = _areas(confidence[places], correct[places], weights)
+        low, high, reason = interval(drawn, aligned.group_count, sample.options.level)
+        found = {"aurc": area, "low": low, "high": high, "excess_aurc": excess}
+        areas.append({**key, **found, "n": len(places), "reason": reason})
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(areas)
 
 
 def threshold_for_risk(
-    predictions: pd.DataFrame,
-    risk: float,
-    *,
-    assurance: float | None = 0.95,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    sample: Sample | Predictions, risk: float, assurance: float | None = 0.95
 ) -> pd.DataFrame:
     """Choose per model and condition the least confidence at which errors stay below `risk`.
 
     The threshold is chosen on validation images: with `assurance`, as the one that covers most and
     whose risk stays at or below `risk` with that probability (`guaranteed_threshold`); with None,
     as the one that covers most at an observed risk of at most `risk`. What it achieves is measured
-    on the protocol's images. Give it the table that the predictor's confidences come from:
+    on the sample's images. Give it a sample of what the predictor's confidences come from:
     recalibrated by `calibration.apply_temperatures` if the predictor is.
 
     Columns: model (name), seed, condition, target, assurance, threshold, validation_coverage,
@@ -139,27 +127,25 @@ def threshold_for_risk(
             `calibration.calibration_scores`.
 
     """
-    check_options(draws, level)
     for what, share in (
         ("A risk", risk),
         ("An assurance", 0.5 if assurance is None else assurance),
     ):
         if not 0 < share < 1:
             raise UsageError(f"{what} must lie between 0 and 1, got {share}.")
-    validation = predictions[predictions["split"] == "validation"]
-    if validation.empty:
+    sample = Sample.of(sample)
+    if sample.validation.table.empty:
         raise UsageError(
             "Thresholds are chosen on validation images and there are none; "
             "evaluate with --split validation --split test."
         )
-    tested = held_out(predictions, protocol)
-    names = names_and_seeds(predictions)
-    chosen, aligned = align(validation), align(tested)
-    weights = sample_and_draws(aligned.group_count, draws, seed)[aligned.groups].astype(np.float32)
-    known, answers = _answers(validation), _answers(tested)
-    rows: list[tuple[Any, ...]] = []
+    tested = held_out(sample)
+    aligned = tested.aligned
+    weights = sample.weights[aligned.groups].astype(np.float32)
+    known, answers = (_answers(one.values, one.labels) for one in (sample.validation, tested))
+    rows: list[dict[str, Any]] = []
     for cell, places in zip(aligned.cells, aligned.rows, strict=True):
-        own = chosen.at(*cell)
+        own = sample.validation.aligned.at(*cell)
         fit = guaranteed_threshold(known[0][own], known[1][own], risk, assurance)
         confidence, correct = (part[places] for part in answers)
         answered = confidence >= fit[0]
@@ -167,17 +153,17 @@ def threshold_for_risk(
         covered = weights[answered].sum(axis=0, dtype=np.float64)
         missed = weights[answered & ~correct].sum(axis=0, dtype=np.float64)
         reason = "" if np.isfinite(fit[0]) else "no threshold keeps this risk on validation images"
-        scores = []
-        for drawn in (ratio(missed, covered), covered / total):
-            low, high, why = interval(drawn[1:], aligned.group_count, level)
+        name, seed = sample.name_and_seed[cell[0]]
+        row = {"model": name, "seed": seed, "condition": cell[1], "target": risk}
+        row |= {"assurance": np.nan if assurance is None else assurance}
+        row |= dict(zip(_FITTED, fit, strict=True))
+        for what, drawn in (("risk", ratio(missed, covered)), ("coverage", covered / total)):
+            low, high, why = interval(drawn[1:], aligned.group_count, sample.options.level)
             reason = reason or why
-            scores += [drawn[0], low, high] if np.isfinite(fit[0]) else [np.nan] * 3
-        start = (*names[cell[0]], cell[1], risk, np.nan if assurance is None else assurance)
-        rows.append((*start, *fit, *scores, len(places), reason))
-    columns = ["model", "seed", "condition", "target", "assurance", "threshold"]
-    columns += ["validation_coverage", "validation_risk", "risk", "risk_low", "risk_high"]
-    columns += ["coverage", "coverage_low", "coverage_high", "n", "reason"]
-    return pd.DataFrame(rows, columns=columns)
+            three = (drawn[0], low, high) if np.isfinite(fit[0]) else (np.nan,) * 3
+            row |= dict(zip((what, f"{what}_low", f"{what}_high"), three, strict=True))
+        rows.append(row | {"n": len(places), "reason": reason})
+    return pd.DataFrame(rows)
 
 
 def guaranteed_threshold(
@@ -228,9 +214,8 @@ def _point(
     return float(thresholds[place]), float(coverage[place]), float(observed[place])
 
 
-def _answers(predictions: pd.DataFrame) -> tuple[Floats, Bools]:
-    values = probabilities(predictions)
-    return values.max(axis=1), values.argmax(axis=1) == label_indices(predictions)
+def _answers(values: Floats, labels: npt.NDArray[np.int64]) -> tuple[Floats, Bools]:
+    return values.max(axis=1), values.argmax(axis=1) == labels
 
 
 def _areas(confidence: Floats, correct: Bools, weights: npt.NDArray[Any]) -> Floats:

@@ -8,6 +8,7 @@ known where a part is hidden on purpose). Scores are of the test images, which n
 Source: Guo, Pleiss, Sun & Weinberger 2017, On calibration of modern neural networks, ICML.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,17 +18,11 @@ import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.models.temperatures import POOLED, SMALLEST, scale
-from hemiface.stats.inference import align, cell_codes, select
-from hemiface.stats.matrix import (
-    check_options,
-    in_threads,
-    interval,
-    sample_and_draws,
-    scores_over_draws,
-    unique_names,
-)
+from hemiface.stats.inference import interval
 from hemiface.stats.metrics import log_losses, reliability
-from hemiface.tables import PROBABILITY_COLUMNS, label_indices, probabilities
+from hemiface.stats.sample import Cell, Sample, cell_codes, in_threads
+from hemiface.stats.scores import scores_over_draws
+from hemiface.tables import PROBABILITY_COLUMNS, Predictions, probabilities
 
 __all__ = [
     "CALIBRATIONS",
@@ -83,8 +78,8 @@ def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
     return 1 / beta, reason if near else ""
 
 
-def fit_temperatures(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Fit each model's temperatures on the validation images of a Predictions table.
+def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
+    """Fit each model's temperatures on the validation images that go with a sample.
 
     Only rows of split `validation` are used: a temperature fitted on test images would make their
     scores look better than they are. Columns: model (its ID), condition (`pooled`, over all the
@@ -95,14 +90,13 @@ def fit_temperatures(predictions: pd.DataFrame) -> pd.DataFrame:
         UsageError: there are no validation images.
 
     """
-    rows = predictions[predictions["split"] == "validation"]
-    if rows.empty:
+    chosen = Sample.of(sample).validation
+    if chosen.table.empty:
         raise UsageError(
             "Temperatures are fitted on validation images and there are none; "
             "evaluate with --split validation --split test."
         )
-    values, labels = probabilities(rows), label_indices(rows)
-    aligned = align(rows)
+    values, labels, aligned = chosen.values, chosen.labels, chosen.aligned
     places: list[tuple[str, str, Ints]] = []
     for model in dict.fromkeys(model for model, _ in aligned.cells):
         own = [at for at, cell in enumerate(aligned.cells) if cell[0] == model]
@@ -113,9 +107,18 @@ def fit_temperatures(predictions: pd.DataFrame) -> pd.DataFrame:
         temperature, reason = fit_temperature(values[at], labels[at])
         before = log_losses(values[at], labels[at]).mean()
         after = log_losses(scale(values[at], temperature), labels[at]).mean()
-        found.append((model, condition, temperature, len(at), before, after, reason))
-    columns = ["model", "condition", "temperature", "n", "loss_before", "loss_after", "reason"]
-    return pd.DataFrame(found, columns=columns)
+        found.append(
+            {
+                "model": model,
+                "condition": condition,
+                "temperature": temperature,
+                "n": len(at),
+                "loss_before": before,
+                "loss_after": after,
+                "reason": reason,
+            }
+        )
+    return pd.DataFrame(found)
 
 
 def temperature_of(
@@ -143,9 +146,9 @@ def temperature_of(
 
 
 def apply_temperatures(
-    predictions: pd.DataFrame, temperatures: pd.DataFrame, calibration: str = "by visibility"
-) -> pd.DataFrame:
-    """Return the Predictions table with recalibrated probabilities; all else stays.
+    predictions: Predictions, temperatures: pd.DataFrame, calibration: str = "by visibility"
+) -> Predictions:
+    """Return the Predictions with recalibrated probabilities; all else stays.
 
     `temperatures` is what `fit_temperatures` returned; `calibration` one of CALIBRATIONS.
 
@@ -153,24 +156,25 @@ def apply_temperatures(
         UsageError: as `temperature_of`.
 
     """
-    cells, place = cell_codes(predictions)
+    table = predictions.table.copy()
+    table[list(PROBABILITY_COLUMNS)] = scaled_values(table, temperatures, calibration)
+    return dataclasses.replace(predictions, table=table)
+
+
+def scaled_values(
+    table: pd.DataFrame, temperatures: pd.DataFrame, calibration: str = "by visibility"
+) -> Floats:
+    """Return recalibrated probabilities float64 [rows, 7]; errors as `temperature_of`."""
+    cells, place = cell_codes(table)
     each = np.array([temperature_of(temperatures, *cell, calibration) for cell in cells])
-    result = predictions.copy()
-    if calibration != "none" and len(result):
-        scaled = scale(probabilities(predictions), each[place])
-        result[list(PROBABILITY_COLUMNS)] = scaled
-    return result
+    values = probabilities(table)
+    return values if calibration == "none" or not len(table) else scale(values, each[place])
 
 
 def calibration_scores(
-    predictions: pd.DataFrame,
+    sample: Sample | Predictions,
     temperatures: pd.DataFrame,
-    *,
-    protocol: str = "standard",
     metrics: Sequence[str] = CALIBRATION_METRICS,
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Return the calibration of every model under every condition, before and after.
 
@@ -180,39 +184,46 @@ def calibration_scores(
 
     Raises:
         UsageError: the protocol scores validation images, on which temperatures are fitted, or has
-            no images; or as `statistics.matrix`.
+            no images; an unknown metric, or two models with one name and seed.
 
     """
-    check_options(draws, level)
-    selected = held_out(predictions, protocol)
-    names = names_and_seeds(predictions)
-    aligned = align(selected)
-    weights = sample_and_draws(aligned.group_count, draws, seed)
-    values = probabilities(selected)
+    sample = held_out(Sample.of(sample))
+    names, aligned, weights, values = (
+        sample.name_and_seed, sample.aligned, sample.weights, sample.values
+    )  # fmt: skip
 
-    def score(cell: tuple[tuple[str, str], Ints]) -> list[tuple[Any, ...]]:
+    def score(cell: tuple[Cell, Ints]) -> list[dict[str, Any]]:
         (model, condition), places = cell
-        key = *names[model], condition
-        rows: list[tuple[Any, ...]] = []
+        name, seed = names[model]
+        rows: list[dict[str, Any]] = []
         for calibration in CALIBRATIONS:
             temperature = temperature_of(temperatures, model, condition, calibration)
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, metrics)
             for metric, scores in found.items():
-                low, high, reason = interval(scores[1:], aligned.group_count, level)
-                one = (metric, float(scores[0]), low, high, len(places), reason)
-                rows.append((*key, calibration, temperature, *one))
+                low, high, reason = interval(scores[1:], aligned.group_count, sample.options.level)
+                rows.append(
+                    {
+                        "model": name,
+                        "seed": seed,
+                        "condition": condition,
+                        "calibration": calibration,
+                        "temperature": temperature,
+                        "metric": metric,
+                        "value": float(scores[0]),
+                        "low": low,
+                        "high": high,
+                        "n": len(places),
+                        "reason": reason,
+                    }
+                )
         return rows
 
     cells = zip(aligned.cells, aligned.rows, strict=True)
-    rows = [row for found in in_threads(score, cells) for row in found]
-    columns = ["model", "seed", "condition", "calibration", "temperature"]
-    return pd.DataFrame(rows, columns=[*columns, "metric", "value", "low", "high", "n", "reason"])
+    return pd.DataFrame([row for found in in_threads(score, cells) for row in found])
 
 
-def reliability_table(
-    predictions: pd.DataFrame, temperatures: pd.DataFrame, *, protocol: str = "standard"
-) -> pd.DataFrame:
+def reliability_table(sample: Sample | Predictions, temperatures: pd.DataFrame) -> pd.DataFrame:
     """Return the reliability diagram of every model under every condition, before and after.
 
     Columns: model (name), seed, condition, calibration, then those of `metrics.reliability`: a row
@@ -222,44 +233,32 @@ def reliability_table(
         UsageError: as `calibration_scores`.
 
     """
-    selected = held_out(predictions, protocol)
-    names = names_and_seeds(predictions)
-    aligned = align(selected)
-    tables = []
+    sample = held_out(Sample.of(sample))
+    aligned, tables = sample.aligned, []
     for calibration in CALIBRATIONS:
-        scaled = apply_temperatures(selected, temperatures, calibration)
+        values = scaled_values(sample.table, temperatures, calibration)
+        scaled = sample.table.assign(**dict(zip(PROBABILITY_COLUMNS, values.T, strict=True)))
         for (model, condition), places in zip(aligned.cells, aligned.rows, strict=True):
+            name, seed = sample.name_and_seed[model]
             diagram = reliability(scaled.iloc[places])
-            diagram.insert(0, "calibration", calibration)
-            diagram.insert(0, "condition", condition)
-            diagram.insert(0, "seed", names[model][1])
-            diagram.insert(0, "model", names[model][0])
+            keys = {"model": name, "seed": seed, "condition": condition, "calibration": calibration}
+            for place, (column, value) in enumerate(keys.items()):
+                diagram.insert(place, column, value)
             tables.append(diagram)
     return pd.concat(tables, ignore_index=True)
 
 
-def names_and_seeds(predictions: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Return (name, seed as text) by model ID.
-
-    Raises:
-        UsageError: two models have one name and seed.
-
-    """
-    rows = unique_names(predictions).itertuples(index=False)
-    return {str(one.model): (str(one.name), str(one.seed)) for one in rows}
-
-
-def held_out(predictions: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Return the rows of a protocol, all of which no temperature may have been fitted on.
+def held_out(sample: Sample) -> Sample:
+    """Return the sample, on none of whose images a temperature may have been fitted.
 
     Raises:
         UsageError: the protocol scores validation images, or it has no images here.
 
     """
-    selected = select(predictions, protocol)
-    if (selected["split"] != "test").any():
+    sample.require_images()
+    if (sample.table["split"] != "test").any():
         raise UsageError(
-            f"Protocol {protocol} scores validation images, on which temperatures are fitted; "
-            "use standard or leak-free."
+            f"Protocol {sample.protocol} scores validation images, on which temperatures are "
+            "fitted; use standard or leak-free."
         )
-    return selected
+    return sample

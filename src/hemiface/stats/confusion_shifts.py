@@ -12,11 +12,11 @@ import pandas as pd
 from scipy import sparse
 
 from hemiface.errors import UsageError
-from hemiface.stats.inference import Aligned, Inference, align, infer, runs_of, select
-from hemiface.stats.matrix import Progress, check_options, sample_and_draws, unique_names
+from hemiface.stats.inference import Inference, infer, runs_of
 from hemiface.stats.metrics import CLASSES, ratio
+from hemiface.stats.sample import Aligned, Progress, Sample
 from hemiface.stats.significance import holm, mcnemar_exact
-from hemiface.tables import EMOTIONS, probabilities
+from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = ["SHIFT_COLUMNS", "confusion_shifts"]
 
@@ -46,37 +46,28 @@ SHIFT_COLUMNS = (
 
 
 def confusion_shifts(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    progress: Progress | None = None,
+    sample: Sample | Predictions, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Return a row per model, condition, true and predicted emotion, the largest shifts first.
 
     Columns SHIFT_COLUMNS. `share_full` and `share_hidden` are shares of the images of the true
     emotion (`n` of them), `shift` is the latter minus the former; the seven shifts of an emotion
-    add up to 0, and where predicted is true it is the change in recall. Intervals: `paired.infer`.
-    `p` of one network is the exact sign test over groups, each of which votes for whichever
-    condition gives it more such predictions (McNemar's where every group is one image): many
-    shifts rest on few images, where a t test calls too much. `p` of the mean over seeds is
-    `infer`'s. Holm's family: the 49 shifts of one model, seed and condition.
+    add up to 0, and where predicted is true it is the change in recall. Intervals: see
+    `inference.infer`. `p` of one network is the exact sign test over groups, each of which votes
+    for whichever condition gives it more such predictions (McNemar's where every group is one
+    image): many shifts rest on few images, where a t test calls too much. `p` of the mean over
+    seeds is `infer`'s. Holm's family: the 49 shifts of one model, seed and condition.
 
     Raises:
-        UsageError: no condition `full` or nothing else, or as `comparisons.differences`.
+        UsageError: no condition `full` or nothing else, or as `all_pairs`.
 
     """
-    check_options(draws, level)
-    selected = select(predictions, protocol)
-    names = unique_names(predictions)
-    aligned = align(selected)
-    conditions = list(dict.fromkeys(key for _, key in aligned.cells))
+    sample = Sample.of(sample)
+    names, aligned, conditions = sample.names, sample.aligned, sample.conditions
     if "full" not in conditions or len(conditions) < 2:
         raise UsageError("Confusion shifts need condition full and another; evaluate with both.")
-    predicted = probabilities(selected).argmax(axis=1)
-    weights = sample_and_draws(aligned.group_count, draws, seed).astype(np.float64)
+    predicted = sample.values.argmax(axis=1)
+    weights = sample.weights.astype(np.float64)
     known = list(dict.fromkeys(names["name"]))
     tables = []
     for done, name in enumerate(known, start=1):
@@ -92,7 +83,7 @@ def confusion_shifts(
                 full, hidden = (
                     np.stack([shares[one, at] for one in members], axis=-2) for at in ("full", key)
                 )
-                one = infer([hidden - full], aligned.group_count, level=level, seed=seed)
+                one = infer([hidden - full], aligned.group_count, sample.options)
                 p = one.p
                 if len(members) == 1:
                     rows = (aligned.at(members[0], at) for at in ("full", key))

@@ -16,6 +16,7 @@ from hemiface.stats.metrics import accuracy, log_loss
 from hemiface.tables import (
     HALVES_COLUMN,
     PROBABILITY_COLUMNS,
+    Predictions,
     check_predictions,
     label_indices,
     probabilities,
@@ -27,10 +28,10 @@ _KEY = ["image", "condition"]
 _FACTS = ["dataset", "split", "label", "group", "leaked"]
 
 
-def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return several Predictions tables as one, for networks that were evaluated separately.
+def join(tables: Sequence[Predictions]) -> Predictions:
+    """Return several tables of Predictions as one, for networks that were evaluated separately.
 
-    `.attrs["hemiface"]` keeps the models of all; other facts are those of the first table.
+    The facts keep the models of all; other facts are those of the first table.
 
     Raises:
         UsageError: two tables hold a model of the same ID, or none is given, or some hide the
@@ -39,16 +40,17 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     if not tables:
         raise UsageError("No prediction table is given; name at least one.")
-    names = [name for table in tables for name in table["model"].unique()]
+    frames = [one.table for one in tables]
+    names = [name for frame in frames for name in frame["model"].unique()]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UsageError(f"Two tables hold a model {twice}; leave one of them out or rename it.")
-    if len({HALVES_COLUMN in table.columns for table in tables}) > 1:
+    if len({HALVES_COLUMN in frame.columns for frame in frames}) > 1:
         raise UsageError(
             "Some tables hide the picture's halves and others the faces' own; join tables of one "
             "kind."
         )
-    joined = pd.concat(tables, ignore_index=True)
+    joined = pd.concat(frames, ignore_index=True)
     facts = joined[["image", *_FACTS]].drop_duplicates()
     clash = facts[facts.duplicated("image")]
     if len(clash):
@@ -57,14 +59,12 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             "evaluate all networks on the same data."
         )
     check_predictions(joined, "The joined tables")
-    info = tables[0].attrs.get("hemiface", {})
-    models = [row for table in tables for row in table.attrs.get("hemiface", {}).get("models", [])]
-    joined.attrs["hemiface"] = {**info, "models": models}
-    return joined
+    models = [row for one in tables for row in one.models]
+    return Predictions(joined, {**tables[0].facts, "models": models})
 
 
 def select(
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     *,
     size: int = 5,
     candidates: Sequence[str] | None = None,
@@ -81,7 +81,7 @@ def select(
     """
     if size < 1:
         raise UsageError(f"An ensemble has at least one member, not {size}.")
-    rows = predictions[predictions["split"] == "validation"]
+    rows = predictions.table[predictions.table["split"] == "validation"]
     if rows.empty:
         raise UsageError(
             "Members are chosen on the validation split, of which the table has no rows; evaluate "
@@ -111,36 +111,35 @@ def select(
 
 
 def combine(
-    predictions: pd.DataFrame, members: Sequence[str], name: str = "ensemble"
-) -> pd.DataFrame:
-    """Return the Predictions rows of the mean over `members`, a model called `<name>-seed0`.
+    predictions: Predictions, members: Sequence[str], name: str = "ensemble"
+) -> Predictions:
+    """Return the Predictions of the mean over `members`, a model called `<name>-seed0`.
 
-    Probabilities are averaged (an opinion pool with equal weights). `.attrs["hemiface"]` holds the
-    new model with its members.
+    Probabilities are averaged (an opinion pool with equal weights). The facts describe
+    the new model with its members.
 
     Raises:
         UsageError: no member is named, one isn't in the table, or one is named twice.
     """
-    present = set(predictions["model"])
+    table = predictions.table
+    present = set(table["model"])
     missing = [member for member in members if member not in present]
     if not members or missing or len(set(members)) < len(members):
         raise UsageError(
             f"An ensemble needs distinct models of the table, got {', '.join(members) or 'none'}; "
             f"there are {', '.join(sorted(present))}."
         )
-    rows = predictions[predictions["model"].isin(members)]
+    rows = table[table["model"].isin(members)]
     means = rows.groupby(_KEY, sort=False)[list(PROBABILITY_COLUMNS)].mean()
     base = rows[rows["model"] == members[0]].drop(columns=[*PROBABILITY_COLUMNS, "model"])
     base = base.assign(model=f"{name}-seed0").merge(means.reset_index(), on=_KEY, validate="1:1")
-    base.attrs["hemiface"] = _described(predictions, members, name)
     check_predictions(base, "The ensemble's predictions")
-    return base
+    return Predictions(base, {**predictions.facts, "models": [_model(predictions, members, name)]})
 
 
-def _described(predictions: pd.DataFrame, members: Sequence[str], name: str) -> dict[str, Any]:
-    info = predictions.attrs.get("hemiface", {})
-    parts = [row for row in info.get("models", []) if row["model"] in members]
-    model = {
+def _model(predictions: Predictions, members: Sequence[str], name: str) -> dict[str, Any]:
+    parts = [row for row in predictions.models if row["model"] in members]
+    return {
         "model": f"{name}-seed0",
         "name": name,
         "seed": 0,
@@ -148,7 +147,6 @@ def _described(predictions: pd.DataFrame, members: Sequence[str], name: str) -> 
         "trained_on": "; ".join(dict.fromkeys(str(row.get("trained_on", "")) for row in parts)),
         "flips": any(row.get("flips", True) for row in parts) if parts else True,
     }
-    return {**info, "models": [model]}
 
 
 def _values(

@@ -1,8 +1,7 @@
 """What changes when the face's own halves are hidden instead of the picture's.
 
 Two Predictions tables of the same networks and images, one made with each kind of halves, become
-one table of paired differences with intervals, by the draws and the inference of
-`comparisons.differences`.
+one table of paired differences with intervals, by the draws and the inference of `all_pairs`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,15 @@ import pandas as pd
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS, condition
 from hemiface.stats.all_pairs import COMPARED_METRICS
-from hemiface.stats.inference import align, infer, select
-from hemiface.stats.matrix import Cell, check_options, present_cells, score_cells, unique_names
+from hemiface.stats.contrasts import corrected
+from hemiface.stats.inference import infer
 from hemiface.stats.metrics import known_metrics
-from hemiface.stats.significance import holm
-from hemiface.tables import HALVES_COLUMN
+from hemiface.stats.sample import Cell, Sample, cell_codes
+from hemiface.tables import HALVES_COLUMN, Predictions
 
-__all__ = ["HALVES_COLUMNS", "compare_halves"]
+__all__ = ["FACE_LINES_COLUMNS", "face_lines"]
 
-HALVES_COLUMNS = (
+FACE_LINES_COLUMNS = (
     "model",
     "seed",
     "condition",
@@ -43,62 +42,68 @@ HALVES_COLUMNS = (
 _SUFFIX = " by the face's own lines"
 
 
-def compare_halves(
-    image: pd.DataFrame,
-    face: pd.DataFrame,
+def face_lines(
+    sample: Sample | Predictions,
+    face: Sample | Predictions,
     metrics: Sequence[str] = COMPARED_METRICS,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    margin: float = 0.02,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Return a row per model, seed (and `mean` over several), condition and metric.
 
-    Columns HALVES_COLUMNS: the score under `image` halves and under `face` halves, `difference`
-    (face - image) with its interval, and p as in `comparisons.differences`; `p_holm` is corrected
-    over the conditions of one model, seed and metric. `n` images, of which `fallbacks` had no
-    lines of their own and are the same in both. Conditions that hide nothing, or all, or random
-    tiles, are left out: they don't depend on lines.
+    Columns FACE_LINES_COLUMNS: the score under `image` halves and under `face` halves, `difference`
+    (face - image) with its interval, and p as in `all_pairs`; `p_holm` is corrected over the
+    conditions of one model, seed and metric. `n` images, of which `fallbacks` had no lines of their
+    own and are the same in both. Conditions that hide nothing, or all, or random tiles, are left
+    out: they don't depend on lines.
 
     Raises:
         UsageError: the first table holds face halves or the second doesn't, they share no model
-            and condition, are of other images, or as `comparisons.differences`.
+            and condition, are of other images, or as `all_pairs`.
     """
-    chosen = known_metrics(metrics)
-    check_options(draws, level)
-    cells = _common_cells(image, face)
-    first, second = select(_only(image, cells), protocol), select(_only(face, cells), protocol)
-    fallbacks = int((second[HALVES_COLUMN] == "fallback").sum()) // len(cells)
-    second = second.assign(model=second["model"].astype("str") + _SUFFIX)
-    both = pd.concat([first, second.drop(columns=HALVES_COLUMN)], ignore_index=True)
-    aligned = align(both)
+    chosen, image = known_metrics(metrics), Sample.of(sample)
+    both, fallbacks = _joined(image, face.whole if isinstance(face, Sample) else face)
     scores = {
         cell: np.stack([found[name] for name in chosen])
-        for cell, _, found in score_cells(both, present_cells(both), chosen, draws, seed)
+        for cell, found in both.scores(chosen).items()
     }
+    n = len(both.aligned.labels)
     rows = []
-    for name, run, key, models in _runs(unique_names(image), cells):
+    for name, run, key, models in _runs(image.names, both.cells):
         by_face = np.stack([scores[model + _SUFFIX, key] for model in models], axis=1)
         by_image = np.stack([scores[model, key] for model in models], axis=1)
-        one = infer(
-            [by_face - by_image], aligned.group_count, level=level, margin=margin, seed=seed
-        )
-        for place, metric in enumerate(chosen):
-            values = (by_image[place, :, 0].mean(), by_face[place, :, 0].mean())
-            chance = (one.value, one.low, one.high, one.p)
-            rows.append(
-                (
-                    *(name, run, key, metric, *values),
-                    *(part[place] for part in chance),
-                    *(np.nan, one.p_equivalence[place], len(aligned.labels), fallbacks),
-                    *(aligned.group_count, one.method, one.reason[place]),
-                )
-            )
-    table = pd.DataFrame(rows, columns=list(HALVES_COLUMNS))
-    family = table.groupby(["model", "seed", "metric"], sort=False)["p"]
-    return table.assign(p_holm=family.transform(lambda p: holm(p.to_numpy())))
+        one = infer([by_face - by_image], both.group_count, both.options)
+        rows += [
+            one.row(place)
+            | {
+                "model": name,
+                "seed": run,
+                "condition": key,
+                "metric": metric,
+                "image": by_image[place, :, 0].mean(),
+                "face": by_face[place, :, 0].mean(),
+                "n": n,
+                "fallbacks": fallbacks,
+                "groups": both.group_count,
+            }
+            for place, metric in enumerate(chosen)
+        ]
+    table = pd.DataFrame(rows, columns=list(FACE_LINES_COLUMNS))
+    return corrected(table, ["model", "seed", "metric"])
+
+
+def _joined(image: Sample, face: Predictions) -> tuple[Sample, int]:
+    """Return both tables as one sample of aligned cells, and how many images had no lines.
+
+    A model of the second table has _SUFFIX after its ID.
+    """
+    cells = _common_cells(image.whole.table, face.table)
+    first, second = (_only(table, cells) for table in (image.whole.table, face.table))
+    renamed = second.assign(model=second["model"].astype("str") + _SUFFIX)
+    table = pd.concat([first, renamed.drop(columns=HALVES_COLUMN)], ignore_index=True)
+    both = Sample.of(Predictions(table), image.protocol, image.options)
+    _ = both.aligned
+    chosen = set(both.table["image"])
+    lost = second[(second[HALVES_COLUMN] == "fallback") & second["image"].isin(chosen)]
+    return both, len(lost) // len(cells)
 
 
 def _common_cells(image: pd.DataFrame, face: pd.DataFrame) -> list[Cell]:
@@ -107,14 +112,18 @@ def _common_cells(image: pd.DataFrame, face: pd.DataFrame) -> list[Cell]:
         if (HALVES_COLUMN in table.columns) != is_face:
             wanted = "face" if is_face else "image"
             raise UsageError(f"The {which} table must be one made with --halves {wanted}.")
-    there = set(present_cells(face))
-    cells = [cell for cell in present_cells(image) if cell in there and _has_lines(cell[1])]
+    there = set(_cells_of(face))
+    cells = [cell for cell in _cells_of(image) if cell in there and _has_lines(cell[1])]
     if not cells:
         raise UsageError(
             "The two tables have no model and condition with a hidden part in common; evaluate the "
             "same networks under the same conditions."
         )
     return cells
+
+
+def _cells_of(table: pd.DataFrame) -> list[Cell]:
+    return cell_codes(table)[0]
 
 
 def _has_lines(key: str) -> bool:

@@ -5,10 +5,10 @@ With several seeds the networks are a sample too: a draw then holds resampled gr
 seeds, crossed, because every network saw the same images (two-level).
 
 Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile intervals);
-Hesterberg 2015, The American Statistician 69 (expanded for small samples); Owen 2007, The pigeonhole
-bootstrap, Ann. Appl. Stat. 1 (crossed resampling); Rao & Wu 1988, Resampling inference with complex
-survey data, JASA 83 (drawing S - 1 of S seeds makes the variance of so small a sample unbiased);
-Satterthwaite 1946, Biometrics 2 (degrees of freedom).
+Hesterberg 2015, The American Statistician 69 (expanded for small samples); Owen 2007, The
+pigeonhole bootstrap, Ann. Appl. Stat. 1 (crossed resampling); Rao & Wu 1988, Resampling inference
+with complex survey data, JASA 83 (drawing S - 1 of S seeds makes the variance of so small a sample
+unbiased); Satterthwaite 1946, Biometrics 2 (degrees of freedom).
 """
 
 from collections.abc import Iterable, Sequence

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.temperatures import FORMAT, VIEWS, calibration_path
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
-from hemiface.tables import derive, read_predictions
+from hemiface.tables import Predictions, derive, read_predictions
 
 __all__ = ["RISK", "SHOWN_THRESHOLDS", "STATED", "answered", "calibrate_model"]
 
@@ -54,15 +53,15 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     fitted_on: dict[str, Any] = {}
     for path in tables:
         predictions = read_predictions(path)
-        info = predictions.attrs["hemiface"]
+        info = predictions.facts
         rows, tested = _own_rows(predictions, sha256, path, model)
         name = VIEWS[bool(info.get("flip"))]
         if name in views:
             raise UsageError(f"{path} is a second table of the view {name!r}; give one of each.")
         images = {
-            "dataset": ", ".join(sorted(rows["dataset"].unique())),
+            "dataset": ", ".join(sorted(rows.table["dataset"].unique())),
             "split": "validation",
-            "images": int(rows["image"].nunique()),
+            "images": int(rows.table["image"].nunique()),
             "data": info.get("data", {}).get("data_sha256"),
         }
         if fitted_on and fitted_on != images:
@@ -82,7 +81,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     return target
 
 
-def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str, Any]]:
+def answered(scaled: Predictions, thresholds: Sequence[float]) -> list[dict[str, Any]]:
     """Return what thresholds do to calibrated predictions of one model, for each of STATED.
 
     Rows: condition, abstain_below, coverage (share that gets a label), accuracy (of these; None if
@@ -90,7 +89,7 @@ def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str
     """
     cells = {}
     for condition in STATED:
-        cell = derive(scaled[scaled["condition"] == condition])
+        cell = derive(scaled.table[scaled.table["condition"] == condition])
         cells[condition] = cell["confidence"].to_numpy(), cell["correct"].to_numpy(bool)
     rows = []
     for below in thresholds:
@@ -109,29 +108,27 @@ def answered(scaled: pd.DataFrame, thresholds: Sequence[float]) -> list[dict[str
 
 
 def _own_rows(
-    predictions: pd.DataFrame, sha256: str, path: str | Path, model: str | Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    predictions: Predictions, sha256: str, path: str | Path, model: str | Path
+) -> tuple[Predictions, Predictions]:
     """Return the validation and the test rows of the file with this hash."""
-    known = predictions.attrs["hemiface"].get("models", [])
-    own = [one["model"] for one in known if one.get("sha256") == sha256]
+    own = [one["model"] for one in predictions.models if one.get("sha256") == sha256]
     if not own:
         raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
-    if predictions.attrs["hemiface"].get("mirrored"):
+    if predictions.facts.get("mirrored"):
         raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
-    every: pd.DataFrame = predictions[predictions["model"] == own[0]]
-    every = every[every["condition"].isin(CONDITIONS)]
-    rows: pd.DataFrame = every[every["split"] == "validation"]
-    missing = [one for one in STATED if not (rows["condition"] == one).any()]
+    table = predictions.table
+    every = (table["model"] == own[0]) & table["condition"].isin(CONDITIONS)
+    rows = predictions.select(every & (table["split"] == "validation"))
+    missing = [one for one in STATED if not (rows.table["condition"] == one).any()]
     if missing:
         raise UsageError(
             f"{path} has no validation images under {', '.join(missing)}; evaluate with --split "
             f"validation --conditions {','.join(CONDITIONS)}."
         )
-    tested: pd.DataFrame = every[every["split"] == "test"]
-    return rows, tested
+    return rows, predictions.select(every & (table["split"] == "test"))
 
 
-def _view(rows: pd.DataFrame, tested: pd.DataFrame, risk: float) -> dict[str, Any]:
+def _view(rows: Predictions, tested: Predictions, risk: float) -> dict[str, Any]:
     fitted = fit_temperatures(rows)
     sure = fitted[fitted["reason"] == ""]
     scaled = apply_temperatures(rows, sure)

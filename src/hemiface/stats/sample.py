@@ -125,6 +125,11 @@ class Sample:
         return cls(predictions, "all", _checked(options), rows)
 
     @cached_property
+    def validation(self) -> "Sample":
+        """The validation images of the same predictions, on which temperatures are fitted."""
+        return Sample.of(self.whole, VALIDATION, self.options)
+
+    @cached_property
     def names(self) -> pd.DataFrame:
         """`Predictions.names`.
 

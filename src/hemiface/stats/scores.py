@@ -1,7 +1,7 @@
 """One cell over many draws: every metric as a function of weighted sums over groups.
 
-What `Sample.scores` does a thousand times for hundreds of cells, so most of a report's time is spent
-here. Sums of whole weights are exact in float32, which halves what has to be moved.
+What `Sample.scores` does a thousand times for hundreds of cells, so most of a report's time is
+spent here. Sums of whole weights are exact in float32, which halves what has to be moved.
 """
 
 from collections.abc import Sequence

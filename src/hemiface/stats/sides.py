@@ -20,7 +20,7 @@ halves differ in what they give away, but nothing that is learned about one side
 says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,25 +30,17 @@ import pandas as pd
 
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import condition, mirror
-from hemiface.stats.inference import (
-    Aligned,
-    Inference,
-    align,
-    infer,
-    paired_members,
-    runs_of,
-    select,
-)
-from hemiface.stats.matrix import check_options, sample_and_draws, unique_names
+from hemiface.stats.inference import Inference, infer, paired_members, runs_of
 from hemiface.stats.metrics import ratio
+from hemiface.stats.sample import Aligned, Cell, Sample
 from hemiface.stats.significance import holm
-from hemiface.tables import EMOTIONS, label_indices, probabilities
+from hemiface.tables import EMOTIONS, Predictions
 
-__all__ = ["LATERALITY_COLUMNS", "has_sides", "laterality"]
+__all__ = ["SIDES_COLUMNS", "has_sides", "sides"]
 
 Floats = npt.NDArray[np.float64]
 
-LATERALITY_COLUMNS = (
+SIDES_COLUMNS = (
     "question",
     "model",
     "seed",
@@ -128,29 +120,22 @@ class _Sums:
         return ratio(sums @ self.weights, self.counts)
 
 
-def laterality(
-    predictions: pd.DataFrame,
-    mirrored: pd.DataFrame | None = None,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    margin: float = 0.02,
-    seed: int = 0,
+def sides(
+    sample: Sample | Predictions, mirrored: Sample | Predictions | None = None
 ) -> pd.DataFrame:
     """Return left-hidden minus right-hidden, per emotion and over all images, with a verdict.
 
-    `predictions` holds conditions that mirror each other (`left` and `right`, `upper-left` and
-    `upper-right`, ...); `mirrored` is the table of the same models on the same pictures flipped
+    `sample` holds conditions that mirror each other (`left` and `right`, `upper-left` and
+    `upper-right`, ...); `mirrored` is that of the same models on the same pictures flipped
     (`evaluate(..., mirrored=True)`), which may have fewer conditions: only these are compared then.
-    Columns LATERALITY_COLUMNS:
+    Columns SIDES_COLUMNS:
 
     - question, model, seed, left_hidden, right_hidden: what is compared (see the module).
     - part: `as shown`, and with `mirrored` also `mirrored`, `face` and `network`. In `mirrored`
       left and right are those of the flipped picture.
     - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
       probability given to the true emotion, which varies less).
-    - difference to reason: as in `comparisons.differences`. Holm's family: the seven emotions of
+    - difference to reason: as in `all_pairs`. Holm's family: the seven emotions of
       one contrast, part and measure; `all` stands alone.
     - verdict: `left carries more` or `right carries more` (p_holm < .05), `alike` (TOST: within
       +-margin, p < .05 uncorrected), `undecided`. A side that carries more, but by less than the
@@ -161,52 +146,44 @@ def laterality(
 
     Raises:
         UsageError: no two conditions mirror each other, `mirrored` isn't a table of mirrored
-            pictures or lacks cells, or as `differences`.
+            pictures or lacks cells, or as `all_pairs`.
 
     """
-    check_options(draws, level)
-    names = unique_names(predictions)
-    info = predictions.attrs.get("hemiface", {})
-    if info.get("mirrored"):
+    sample = Sample.of(sample)
+    facts = sample.whole.facts
+    if facts.get("mirrored"):
         raise UsageError(
             "These predictions are of mirrored pictures; they serve as a control only."
         )
-    flips = {str(one["model"]): one.get("flips") for one in info.get("models", [])}
-    if mirrored is not None:
-        controlled = predictions["condition"].isin(mirrored["condition"].unique())
-        predictions = predictions[controlled]
-    plain = _sums(predictions, protocol, draws, seed)
-    contrasts = list(_contrasts(predictions, names, plain.aligned))
-    flipped = None
-    if mirrored is not None:
-        flipped = _mirrored_sums(mirrored, plain, _cells(contrasts), protocol, draws, seed)
-    rows: list[tuple[Any, ...]] = []
+    control = None if mirrored is None else _control(mirrored, sample)
+    if control is not None:
+        controlled = sample.whole.table["condition"].isin(control.conditions)
+        sample = Sample.of(sample.whole.select(controlled), sample.protocol, sample.options)
+    plain = _sums(sample)
+    contrasts = list(_contrasts(sample))
+    flipped = None if control is None else _mirrored_sums(control, plain, _cells(contrasts))
+    flips = {str(one["model"]): one.get("flips") for one in sample.whole.models}
+    rows: list[dict[str, Any]] = []
     for contrast in contrasts:
         models = contrast.left_models + contrast.right_models
-        warning = _warning([flips.get(one) for one in models], bool(info.get("flip")))
+        warning = _warning([flips.get(one) for one in models], bool(facts.get("flip")))
         for part, (left, right) in _parts(contrast, plain, flipped).items():
-            sides = [left - right] if contrast.paired else [left, -right]
-            one = infer(sides, plain.aligned.group_count, level=level, margin=margin, seed=seed)
+            both = [left - right] if contrast.paired else [left, -right]
+            one = infer(both, sample.group_count, sample.options)
             values = tuple(side[..., 0].mean(axis=-1) for side in (left, right))
-            rows += _rows(contrast, part, values, one, margin, plain, warning)
-    return pd.DataFrame(rows, columns=list(LATERALITY_COLUMNS))
+            found = _rows(contrast, part, values, one, plain)
+            rows += [row | {"margin": sample.options.margin, "warning": warning} for row in found]
+    return pd.DataFrame(rows, columns=list(SIDES_COLUMNS))
 
 
-def has_sides(predictions: pd.DataFrame) -> bool:
+def has_sides(conditions: Iterable[str]) -> bool:
     """Return whether two of the conditions mirror each other."""
-    return bool(_mirror_pairs(dict.fromkeys(predictions["condition"])))
+    return bool(_mirror_pairs(dict.fromkeys(conditions)))
 
 
 def _rows(
-    contrast: _Contrast,
-    part: str,
-    values: tuple[Floats, ...],
-    one: Inference,
-    margin: float,
-    sums: _Sums,
-    warning: str,
-) -> list[tuple[Any, ...]]:
-    rows = []
+    contrast: _Contrast, part: str, values: tuple[Floats, ...], one: Inference, sums: _Sums
+) -> Iterator[dict[str, Any]]:
     # A half difference or half sum of two contrasts has no score of its own under either side.
     left, right = (
         values if part in ("as shown", "mirrored") else [np.full_like(values[0], np.nan)] * 2
@@ -217,31 +194,24 @@ def _rows(
             at = measure, place
             verdict, side = _verdict(one.value[at], p_holm[place], one.p_equivalence[at])
             person = "" if part == "network" else side if part == "mirrored" else _OTHER[side]
-            key = (contrast.question, contrast.model, contrast.seed, contrast.left, contrast.right)
-            chance = (one.low[at], one.high[at], one.se[at], one.df[at], one.p[at], p_holm[place])
-            rows.append(
-                (
-                    *key,
-                    part,
-                    name,
-                    emotion,
-                    left[at],
-                    right[at],
-                    one.value[at],
-                    *chance,
-                    margin,
-                    one.p_equivalence[at],
-                    verdict,
-                    side,
-                    person,
-                    int(sums.counts[place, 0]),
-                    sums.aligned.group_count,
-                    one.method,
-                    one.reason[at],
-                    warning,
-                )
-            )
-    return rows
+            yield one.row(at) | {
+                "question": contrast.question,
+                "model": contrast.model,
+                "seed": contrast.seed,
+                "left_hidden": contrast.left,
+                "right_hidden": contrast.right,
+                "part": part,
+                "measure": name,
+                "emotion": emotion,
+                "value_left_hidden": left[at],
+                "value_right_hidden": right[at],
+                "p_holm": p_holm[place],
+                "verdict": verdict,
+                "image_side": side,
+                "person_side": person,
+                "n": int(sums.counts[place, 0]),
+                "groups": sums.aligned.group_count,
+            }
 
 
 def _verdict(difference: float, p: float, p_equivalence: float) -> tuple[str, str]:
@@ -277,21 +247,30 @@ def _parts(
     return found
 
 
-def _sums(predictions: pd.DataFrame, protocol: str, draws: int, seed: int) -> _Sums:
-    selected = select(predictions, protocol)
-    aligned = align(selected)
-    values, labels = probabilities(selected), label_indices(selected)
+def _sums(sample: Sample) -> _Sums:
+    aligned, values, labels = sample.aligned, sample.values, sample.labels
     measures = np.column_stack(
         [values.argmax(axis=1) == labels, values[np.arange(len(labels)), labels]]
     )
-    weights = sample_and_draws(aligned.group_count, draws, seed).astype(np.float64)
+    weights = sample.weights.astype(np.float64)
     counts = np.zeros((len(_ROWS), aligned.group_count))
     np.add.at(counts, (aligned.labels + 1, aligned.groups), 1.0)
     counts[0] = counts.sum(axis=0)
     return _Sums(aligned, measures.astype(np.float64), weights, counts @ weights)
 
 
-def _cells(contrasts: Sequence[_Contrast]) -> set[tuple[str, str]]:
+def _control(mirrored: Sample | Predictions, sample: Sample) -> Sample:
+    """Return the sample of the mirrored pictures, selected and drawn as the other is."""
+    whole = mirrored.whole if isinstance(mirrored, Sample) else mirrored
+    if not whole.facts.get("mirrored", False):
+        raise UsageError(
+            "The mirror control needs predictions of mirrored pictures; "
+            "make them with evaluate --mirrored."
+        )
+    return Sample.of(whole, sample.protocol, sample.options)
+
+
+def _cells(contrasts: Sequence[_Contrast]) -> set[Cell]:
     """Return the (model ID, condition) that the contrasts are made of."""
     return {
         (model, key)
@@ -301,20 +280,8 @@ def _cells(contrasts: Sequence[_Contrast]) -> set[tuple[str, str]]:
     }
 
 
-def _mirrored_sums(
-    mirrored: pd.DataFrame,
-    plain: _Sums,
-    needed: set[tuple[str, str]],
-    protocol: str,
-    draws: int,
-    seed: int,
-) -> _Sums:
-    if not mirrored.attrs.get("hemiface", {}).get("mirrored", False):
-        raise UsageError(
-            "The mirror control needs predictions of mirrored pictures; "
-            "make them with evaluate --mirrored."
-        )
-    sums = _sums(mirrored, protocol, draws, seed)
+def _mirrored_sums(control: Sample, plain: _Sums, needed: set[Cell]) -> _Sums:
+    sums = _sums(control)
     missing = needed - set(sums.aligned.cells)
     same = np.array_equal(plain.aligned.labels, sums.aligned.labels)
     if missing or not same or not np.array_equal(plain.aligned.groups, sums.aligned.groups):
@@ -325,20 +292,17 @@ def _mirrored_sums(
     return sums
 
 
-def _contrasts(predictions: pd.DataFrame, names: pd.DataFrame, aligned: Aligned) -> list[_Contrast]:
-    sides = _mirror_pairs(dict.fromkeys(key for _, key in aligned.cells))
-    if not sides:
+def _contrasts(sample: Sample) -> list[_Contrast]:
+    pairs, names = _mirror_pairs(sample.conditions), sample.names
+    if not pairs:
         raise UsageError(
             "No two conditions mirror each other, such as left and right; evaluate with both."
         )
-    present = set(aligned.cells)
+    present = set(sample.cells)
     known = list(dict.fromkeys(names["name"]))
-    trained = {
-        str(one["name"]): set(one.get("conditions", []))
-        for one in predictions.attrs.get("hemiface", {}).get("models", [])
-    }
+    trained = {str(one["name"]): set(one.get("conditions", [])) for one in sample.whole.models}
     found = []
-    for left, right in sides:
+    for left, right in pairs:
         for name in known:
             seen = trained.get(name, set()) & {left, right} or {name} & {left, right}
             if len(seen) == 1:

@@ -14,6 +14,7 @@ from hemiface.data.images import Images
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
 from hemiface.stats import metrics
+from hemiface.tables import Predictions
 
 __all__ = ["methods_text", "references"]
 
@@ -56,7 +57,7 @@ _REFERENCES = {
 
 
 def methods_text(
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     *,
     protocol: str,
     options: StatisticsOptions,
@@ -64,17 +65,16 @@ def methods_text(
     images: Images | None = None,
     environment: Mapping[str, Any] | None = None,
     parts: Sequence[str] = (),
-    margin: float = 0.02,
 ) -> list[str]:
     """Return the paragraphs Data, Networks, Conditions and Statistics.
 
     `parts` names what else was computed: `regions`, `calibration`, `shifts`, `sides`.
     """
     return [
-        _data(predictions, images, protocol),
+        _data(predictions.table, images, protocol),
         _networks(predictions, settings),
-        _conditions(predictions),
-        _statistics(predictions, options, parts, margin),
+        _conditions(predictions.table),
+        _statistics(predictions, options, parts),
         _software(settings, environment or {}),
     ]
 
@@ -127,8 +127,8 @@ def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> st
     return said + "."
 
 
-def _networks(predictions: pd.DataFrame, settings: Config | None) -> str:
-    names = metrics.model_names(predictions)
+def _networks(predictions: Predictions, settings: Config | None) -> str:
+    names = predictions.names
     known = ordered(names["name"])
     seeds = sorted(int(one) for one in names["seed"].unique())
     specialists = [one for one in known if one not in ("full", "any")]
@@ -158,7 +158,7 @@ def _networks(predictions: pd.DataFrame, settings: Config | None) -> str:
     )
     if settings is not None:
         said += _trainings(known, settings)
-    described = predictions.attrs.get("hemiface", {}).get("models", [])
+    described = predictions.models
     flips = {str(one.get("model")): one.get("flips") for one in described}
     used = {flips.get(str(model)) for model in names["model"]}
     if used == {False}:
@@ -214,10 +214,8 @@ def _conditions(predictions: pd.DataFrame) -> str:
     return said + " All networks saw the same pixels."
 
 
-def _statistics(
-    predictions: pd.DataFrame, options: StatisticsOptions, parts: Sequence[str], margin: float
-) -> str:
-    seeds = metrics.model_names(predictions)["seed"].nunique()
+def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Sequence[str]) -> str:
+    seeds = predictions.names["seed"].nunique()
     level = f"{100 * options.level:g} %"
     said = (
         "Statistics. Accuracy, macro F1, weighted F1 and the class-weighted area under the ROC "
@@ -245,8 +243,8 @@ def _statistics(
         "available information; the two pairs of opposite halves, for each of these; all cells of "
         "the table against the baseline; all cells of the table against whole faces. A difference "
         "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
-        f"conditions are called equal to within {100 * margin:g} points if two one-sided tests "
-        "reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
+        f"conditions are called equal to within {100 * options.margin:g} points if two one-sided "
+        "tests reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
         "conditions was also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
     )
     if "shifts" in parts:

@@ -5,96 +5,28 @@ leaves 0 out, and what can't be told apart is said to be so.
 """
 
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS
 from hemiface.report.figures import regions as drawn
-from hemiface.report.figures.scores import save
 from hemiface.report.figures.style import model_label, ordered
-from hemiface.report.words.scores import Score, percent, warnings
+from hemiface.report.words.scores import Score, percent
 from hemiface.report.words.texts import joined
-from hemiface.stats.importance import Importance, analyse
-from hemiface.stats.importance.bubbles import bubble_table
-from hemiface.stats.importance.people import people_table
-from hemiface.stats.importance.people import read as read_people
-from hemiface.stats.importance.tiles import read_samples, tile_maps, tile_table
-from hemiface.tables import EMOTIONS, compact, read_predictions, read_table, write_csv
+from hemiface.stats.importance import Importance
+from hemiface.tables import EMOTIONS
 
 __all__ = [
-    "Written",
     "half_table",
     "importance_figures",
     "sentences",
     "shown_models",
-    "write_importance",
 ]
 
 _ALL = "all"
 _FUNCTION = "probability"
-
-
-@dataclass(frozen=True, eq=False)
-class Written:
-    """What was computed and where it lies: tables by file name, paragraphs, all paths."""
-
-    importance: Importance
-    tables: dict[str, pd.DataFrame]
-    words: list[str]
-    paths: list[Path] = field(default_factory=list)
-
-
-def write_importance(
-    predictions: str | Path,
-    out: str | Path | None = None,
-    *,
-    tiles: str | Path | None = None,
-    people: str | Path | None = None,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Written:
-    """Write importance.csv, interactions.csv and figures/ beside the predictions or into `out`.
-
-    fills.csv is written where several fills are complete, tiles.csv (or bubbles.csv) with a table
-    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files.
-
-    Raises:
-        DamagedError: a table is missing or damaged.
-        UsageError: coalitions are missing, or people are given without tiles.
-
-    """
-    if people is not None and tiles is None:
-        raise UsageError("--people needs --tiles: it is the tiles that are compared.")
-    table = compact(read_predictions(predictions))
-    found = analyse(table, protocol=protocol, draws=draws, level=level, seed=seed)
-    folder = Path(out) if out is not None else Path(predictions).parent
-    tables = {"importance": found.regions, "interactions": found.interactions}
-    if len(found.fills):
-        tables["fills"] = found.fills
-    figures = importance_figures(found.regions)
-    if tiles is not None:
-        more, drawn = _tiles(str(tiles), people, draws, level, seed)
-        tables |= more
-        figures |= drawn
-    paths = [folder / f"{name}.csv" for name in tables]
-    for path, one in zip(paths, tables.values(), strict=True):
-        write_csv(one, path)
-    for name, figure in figures.items():
-        paths += save(figure, folder / "figures", name)
-    described = table.attrs.get("hemiface", {}).get("models", [])
-    words = [
-        *sentences(found, level),
-        *_people(tables.get("people")),
-        *warnings(described, list(dict.fromkeys(table["model"]))),
-    ]
-    return Written(found, tables, words, paths)
 
 
 def importance_figures(regions: pd.DataFrame) -> dict[str, Figure]:
@@ -316,40 +248,3 @@ def _controls(rows: pd.DataFrame) -> list[str]:
     if not parts:
         return []
     return [f"Beside half of the tiles hidden at random, {joined(parts)}."]
-
-
-def _people(table: pd.DataFrame | None) -> list[str]:
-    """Say how alike the first model's and people's tiles are."""
-    if table is None:
-        return []
-    rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
-    found = rows[rows["measure"] == "correlation_trials"].iloc[0]
-    ceiling = rows.loc[rows["measure"] == "ceiling", "value"].iloc[0]
-    return [
-        f"The rank correlation of the tiles of the model {model_label(str(found['model']))} with "
-        f"people's, both averaged over the seven emotions, is {found['value']:.2f} "
-        f"[{found['low']:.2f}, {found['high']:.2f}]; people's own scatter would let a map without "
-        f"noise reach about {ceiling:.2f}."
-    ]
-
-
-def _tiles(
-    path: str, people: str | Path | None, draws: int, level: float, seed: int
-) -> tuple[dict[str, pd.DataFrame], dict[str, Figure]]:
-    """Return the tables and figures of a table of samples, by file name."""
-    if "bubbles" in read_table(path).columns:
-        if people is not None:
-            raise UsageError("--people needs chains of tiles, not apertures: leave out --bubbles.")
-        samples = read_samples(path, "bubbles")
-        table = bubble_table(samples, draws=draws, level=level, seed=seed)
-        return {"bubbles": table}, {}
-    samples = read_samples(path, "visible")
-    maps = tile_maps(samples, draws=draws, seed=seed)
-    tables = {"tiles": tile_table(maps, level)}
-    figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
-    if people is not None:
-        known = read_people(people)
-        tables["people"] = people_table(maps, known, draws=draws, level=level, seed=seed)
-        average = known.published.mean(axis=0)
-        figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
-    return tables, figures

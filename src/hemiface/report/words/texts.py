@@ -10,7 +10,7 @@ import pandas as pd
 from hemiface import __version__
 from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
-from hemiface.stats import metrics
+from hemiface.tables import Predictions
 
 __all__ = [
     "citations",
@@ -130,14 +130,12 @@ def _trained_on(described: Mapping[str, Any]) -> str:
     return ", ".join(f"{n} × {key}" if n > 1 else str(key) for key, n in counts.items())
 
 
-def model_rows(
-    predictions: pd.DataFrame, described: Iterable[Mapping[str, Any]]
-) -> dict[str, list[Any]]:
+def model_rows(predictions: Predictions) -> dict[str, list[Any]]:
     """Return the table of models: columns and rows of text; an en dash where nothing is known."""
-    known = {str(one.get("model")): one for one in described}
+    known = {str(one["model"]): one for one in predictions.models}
     columns = ["model", "trained on", "seed", "flips", "config", "data"]
     rows = []
-    for model, name, seed in metrics.model_names(predictions).itertuples(index=False):
+    for model, name, seed in predictions.names.itertuples(index=False):
         one = known.get(model, {})
         flips = {True: "yes", False: "no"}.get(one.get("flips"), "–")  # type: ignore[arg-type]
         hashes = [str(one.get(key) or "–")[:16] for key in ("config_hash", "data_hash")]

@@ -1,7 +1,7 @@
 """Which part of the face matters: exact Shapley values, interactions, tiles, and people beside it.
 
 Everything here reads tables and never imports torch. `indices` holds the formulas, `game` the
-values of the coalitions, `regions` the tables of quadrants and halves, `grid` the 6 x 8 tiles,
+values of the coalitions, `regions` the tables of quadrants and halves, `tiles` the 6 x 8 tiles,
 `bubbles` the classification images, `people` the comparison with people.
 
 The value of a coalition is a mean over images: of the true emotion's probability (`probability`),
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hemiface.errors import UsageError
 from hemiface.stats.importance.game import play, playable
 from hemiface.stats.importance.regions import fill_spread, interaction_table, region_table
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions
 
 __all__ = [
     "Importance",
@@ -46,101 +47,58 @@ class Importance:
     fills: pd.DataFrame
 
 
-def analyse(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Importance:
+def analyse(sample: Sample | Predictions) -> Importance:
     """Return what every other function of this module gives, computed once.
 
-    `predictions` is a Predictions table with the sixteen coalitions of the quadrants for at least
+    The sample holds the sixteen coalitions of the quadrants for at least
     one model and fill. `regions` holds the quantities shapley, halves, necessity, sufficiency,
     above_random and value; `interactions` see `interactions`; `fills` see `fill_spread`, empty with
-    one fill. Intervals are the central `level` of `draws` bootstrap draws of `group`, the draws of
-    `statistics.matrix`; they hold one by one, unadjusted for how many there are.
+    one fill. Intervals are the central `level` of the sample's draws; they
+    hold one by one, unadjusted for how many there are.
 
     Raises:
         UsageError: coalitions are missing (the message names them and the command that makes them),
-            an option is wrong, or two models have one name and seed.
+            or two models have one name and seed.
         HemifaceError: Shapley values don't sum to the value of the whole face.
 
     """
-    if draws < 1 or not 0 < level < 1:
-        raise UsageError(f"draws must be 1 or more and level in (0, 1), got {draws} and {level}.")
-    games = play(predictions, protocol=protocol, draws=draws, seed=seed)
+    sample = Sample.of(sample)
+    games, protocol, level = play(sample), sample.protocol, sample.options.level
     regions = region_table(games, protocol, level)
     return Importance(regions, interaction_table(games, protocol, level), fill_spread(regions))
 
 
-def shapley(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     """Return the exact Shapley values of the four quadrants.
 
     Columns: protocol, fill, model (what it was trained on), seed (as text, or `mean`), emotion (or
     `all` images), value_function, quantity, region, value, low, high, n (images). The regions are
     the quadrants, the halves as sums of their quadrants' values, and the differences
-    `upper - lower` and `left - right` with their own paired interval. Options as in `analyse`.
+    `upper - lower` and `left - right` with their own paired interval.
     """
-    return _quantity(predictions, "shapley", protocol, draws, level, seed)
+    return _quantity(sample, "shapley")
 
 
-def halves(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def halves(sample: Sample | Predictions) -> pd.DataFrame:
     """Return the Shapley values of games with two players: upper and lower, left and right.
 
     A half's value is the mean of what it adds to nothing and what it adds to the other half; unlike
     the sum of its quadrants' values it needs only the halves' conditions. Columns as in `shapley`.
     """
-    return _quantity(predictions, "halves", protocol, draws, level, seed)
+    return _quantity(sample, "halves")
 
 
-def necessity(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def necessity(sample: Sample | Predictions) -> pd.DataFrame:
     """Return what is lost when a quadrant or half alone is hidden; columns as in `shapley`."""
-    return _quantity(predictions, "necessity", protocol, draws, level, seed)
+    return _quantity(sample, "necessity")
 
 
-def sufficiency(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def sufficiency(sample: Sample | Predictions) -> pd.DataFrame:
     """Return what a quadrant or half alone gives above nothing visible; columns as in `shapley`."""
-    return _quantity(predictions, "sufficiency", protocol, draws, level, seed)
+    return _quantity(sample, "sufficiency")
 
 
-def controls(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def controls(sample: Sample | Predictions) -> pd.DataFrame:
     """Return what hiding a region costs more than hiding as much area at random.
 
     That is the value under `random-25` (for a quadrant) or `random-50` (for a half) minus the value
@@ -148,17 +106,10 @@ def controls(
     scattered, so a part of every feature stays visible, which is also why they can cost less.
     Columns as in `shapley`; empty where the random conditions were not evaluated.
     """
-    return _quantity(predictions, "above_random", protocol, draws, level, seed)
+    return _quantity(sample, "above_random")
 
 
-def interactions(
-    predictions: pd.DataFrame,
-    *,
-    protocol: str = "standard",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
+def interactions(sample: Sample | Predictions) -> pd.DataFrame:
     """Return how regions act together: above 0 they complete each other, below 0 say the same.
 
     Columns as in `shapley`, with index and regions instead of quantity and region. Index `shapley`
@@ -166,12 +117,9 @@ def interactions(
     difference of differences v(whole) - v(upper) - v(lower) + v(none) of the games with two
     players, where both indices are the same.
     """
-    options = {"protocol": protocol, "draws": draws, "level": level, "seed": seed}
-    return analyse(predictions, **options).interactions  # type: ignore[arg-type]
+    return analyse(sample).interactions
 
 
-def _quantity(
-    predictions: pd.DataFrame, quantity: str, protocol: str, draws: int, level: float, seed: int
-) -> pd.DataFrame:
-    table = analyse(predictions, protocol=protocol, draws=draws, level=level, seed=seed).regions
+def _quantity(sample: Sample | Predictions, quantity: str) -> pd.DataFrame:
+    table = analyse(sample).regions
     return table[table["quantity"] == quantity].reset_index(drop=True)

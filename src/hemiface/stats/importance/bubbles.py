@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.occlusion.tiles import TILE_ROWS, TILES, apertures, tile_map
 from hemiface.stats.importance.game import (
@@ -19,9 +20,9 @@ from hemiface.stats.importance.game import (
     means_over_draws,
 )
 from hemiface.stats.importance.regions import intervals
-from hemiface.stats.matrix import sample_and_draws
 from hemiface.stats.metrics import ratio
-from hemiface.tables import FER2013_SIZE_PX, label_indices
+from hemiface.stats.sample import Sample
+from hemiface.tables import FER2013_SIZE_PX, Uncovered
 
 __all__ = ["BUBBLE_COLUMNS", "bubble_table", "classification_image"]
 
@@ -44,33 +45,31 @@ _USED = VALUE_FUNCTIONS[:2]
 _CHUNK = 2048
 
 
-def bubble_table(
-    samples: pd.DataFrame, *, draws: int = 1000, level: float = 0.95, seed: int = 0
-) -> pd.DataFrame:
+def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -> pd.DataFrame:
     """Return each tile's correlation of mean visibility with the answer: columns BUBBLE_COLUMNS.
 
-    `samples` has SAMPLE_COLUMNS and `bubbles` (a list of centres), and `.attrs["hemiface"]` holds
-    `sigma_px`. `value` is Pearson's r with the probability of the true emotion or with being right;
-    `z` is atanh(r) sqrt(n - 3) with n samples, which takes samples of one image for independent;
-    low and high come from bootstrap draws of groups and don't.
+    `samples` has SAMPLE_COLUMNS and `bubbles` (a list of centres), and its facts `sigma_px`.
+    `value` is Pearson's r with the probability of the true emotion or with being right; `z` is
+    atanh(r) sqrt(n - 3) with n samples, which takes samples of one image for independent; low and
+    high come from bootstrap draws of groups and don't.
 
     Raises:
         UsageError: the samples hold no apertures.
 
     """
-    codes, known = pd.factorize(samples["group"], sort=True)
-    weights = sample_and_draws(len(known), draws, seed)
-    planes = _planes(samples)
+    sample = Sample.whole_table(samples, options)
+    table, sigma_px = sample.table, _sigma_px(samples)
+    planes = _planes(table, sigma_px)
     tables = []
-    for model in samples["model"].unique():
-        rows = (samples["model"] == model).to_numpy()
-        seen, answers = planes[rows], image_values(samples[rows])[:, : len(_USED)]
+    for model in table["model"].unique():
+        rows = (table["model"] == model).to_numpy()
+        seen, answers = planes[rows], image_values(table[rows])[:, : len(_USED)]
         products = (seen[:, None, :] * answers[:, :, None]).reshape(len(seen), -1)
         columns = np.hstack([seen, seen**2, products, answers, answers**2])
-        labels = label_indices(samples[rows])
-        means, scale = means_over_draws(columns, labels, codes[rows], weights)
+        labels, groups = sample.labels[rows], sample.groups[rows]
+        means, scale = means_over_draws(columns, labels, groups, sample.weights)
         found = _correlations(means)
-        low, high = intervals(found[1:], scale.groups, level)
+        low, high = intervals(found[1:], scale.groups, sample.options.level)
         counts = scale.images[:, None, None]
         z = _fisher_z(found[0], counts)
         keys = pd.MultiIndex.from_product(
@@ -85,7 +84,7 @@ def bubble_table(
     return table[list(BUBBLE_COLUMNS)]
 
 
-def classification_image(samples: pd.DataFrame, emotion: str = ALL) -> Floats:
+def classification_image(samples: Uncovered, emotion: str = ALL) -> Floats:
     """Return float64 [48, 48]: per pixel the z of its correlation with being right (NaN undefined).
 
     Over the samples of `emotion`, of one model. z as in `bubble_table`.
@@ -94,7 +93,8 @@ def classification_image(samples: pd.DataFrame, emotion: str = ALL) -> Floats:
         UsageError: the samples hold no apertures or several models.
 
     """
-    rows = samples if emotion == ALL else samples[samples["label"] == emotion]
+    table, sigma_px = samples.table, _sigma_px(samples)
+    rows = table if emotion == ALL else table[table["label"] == emotion]
     if rows["model"].nunique() > 1:
         raise UsageError("A classification image is of one model; select its samples first.")
     right = image_values(rows)[:, VALUE_FUNCTIONS.index("accuracy")]
@@ -102,7 +102,7 @@ def classification_image(samples: pd.DataFrame, emotion: str = ALL) -> Floats:
     sums = np.zeros((3, side, side))
     for start in range(0, len(rows), _CHUNK):
         part = slice(start, start + _CHUNK)
-        planes = _apertures(rows.iloc[part]).astype(np.float64)
+        planes = _apertures(rows.iloc[part], sigma_px).astype(np.float64)
         sums[0] += planes.sum(axis=0)
         sums[1] += (planes**2).sum(axis=0)
         sums[2] += np.tensordot(right[part], planes, axes=1)
@@ -133,20 +133,24 @@ def _correlations(means: Floats) -> Floats:
     return ratio(covariance, np.sqrt(spread * answer_spread))
 
 
-def _planes(samples: pd.DataFrame) -> Floats:
+def _planes(samples: pd.DataFrame, sigma_px: float) -> Floats:
     """Return float64 [rows, 48]: the mean visibility of each tile."""
     which = np.eye(TILES)[tile_map(FER2013_SIZE_PX, FER2013_SIZE_PX).ravel()]
     which /= which.sum(axis=0)
     parts = [
-        _apertures(samples.iloc[start : start + _CHUNK]).reshape(-1, len(which)) @ which
+        _apertures(samples.iloc[start : start + _CHUNK], sigma_px).reshape(-1, len(which)) @ which
         for start in range(0, len(samples), _CHUNK)
     ]
     return np.concatenate(parts)
 
 
-def _apertures(rows: pd.DataFrame) -> npt.NDArray[np.float32]:
-    sigma_px = rows.attrs.get("hemiface", {}).get("sigma_px")
-    if "bubbles" not in rows.columns or not sigma_px:
+def _sigma_px(samples: Uncovered) -> float:
+    sigma_px = samples.facts.get("sigma_px")
+    if "bubbles" not in samples.table.columns or not sigma_px:
         raise UsageError("The samples hold no apertures; make them with hemiface tiles --bubbles.")
+    return float(sigma_px)
+
+
+def _apertures(rows: pd.DataFrame, sigma_px: float) -> npt.NDArray[np.float32]:
     centres = np.stack(list(rows["bubbles"]))
-    return apertures(centres, FER2013_SIZE_PX, FER2013_SIZE_PX, float(sigma_px))
+    return apertures(centres, FER2013_SIZE_PX, FER2013_SIZE_PX, sigma_px)

@@ -14,9 +14,9 @@ import pandas as pd
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
-from hemiface.stats.matrix import sample_and_draws
-from hemiface.stats.metrics import log_losses, model_names, ratio, select_protocol
-from hemiface.tables import EMOTIONS, label_indices, probabilities
+from hemiface.stats.metrics import log_losses, ratio
+from hemiface.stats.sample import Sample
+from hemiface.tables import EMOTIONS, Predictions, label_indices, probabilities
 
 __all__ = [
     "ALL",
@@ -119,34 +119,28 @@ def means_over_draws(
     return ratio(sums, totals[:, :, None]), Scale(*counts)
 
 
-def play(
-    predictions: pd.DataFrame, *, protocol: str = "standard", draws: int = 1000, seed: int = 0
-) -> list[Game]:
+def play(sample: Sample | Predictions) -> list[Game]:
     """Return the games of every model (each seed, then `mean` over the seeds) under every fill.
 
     A model lacking some of a fill's coalitions has no game there, and that is logged.
 
     Raises:
-        UsageError: no model has all sixteen coalitions, the protocol is unknown, or two models have
-            one name and seed.
+        UsageError: no model has all sixteen coalitions, the protocol has no images, or two models
+            have one name and seed.
         DamagedError: the cells hold different images.
 
     """
-    rows = select_protocol(predictions, protocol)
-    names = model_names(predictions)
-    if names.duplicated(["name", "seed"]).any():
-        raise UsageError("Two models have the same name and seed; give each its own seed.")
-    if rows.empty:
-        raise UsageError(f"The predictions hold no image of protocol {protocol}; evaluate these.")
-    groups, known = pd.factorize(rows["group"], sort=True)
+    sample = Sample.of(sample)
+    names = sample.names
+    sample.require_images()
     table = _Rows(
-        cells=_cells(rows),
-        images=pd.factorize(rows["image"])[0],
-        groups=groups,
-        labels=label_indices(rows),
-        values=image_values(rows),
+        cells=sample.places,
+        images=pd.factorize(sample.table["image"])[0],
+        groups=sample.groups,
+        labels=sample.labels,
+        values=image_values(sample.table),
     )
-    weights = sample_and_draws(len(known), draws, seed)
+    weights = sample.weights
     complete, lacking = _complete(names, set(table.cells))
     if not complete:
         raise UsageError(_what_to_do(lacking))
@@ -161,11 +155,10 @@ def play(
     return games
 
 
-def playable(predictions: pd.DataFrame, protocol: str = "standard") -> bool:
+def playable(sample: Sample | Predictions) -> bool:
     """Return whether `play` would find a model with all sixteen coalitions."""
-    rows = select_protocol(predictions, protocol)
-    present = rows[["model", "condition"]].drop_duplicates()
-    found, _ = _complete(model_names(predictions), set(present.itertuples(index=False, name=None)))
+    sample = Sample.of(sample)
+    found, _ = _complete(sample.names, set(sample.cells))
     return bool(found)
 
 
@@ -178,13 +171,6 @@ class _Rows:
     groups: Ints
     labels: Ints
     values: Floats
-
-
-def _cells(rows: pd.DataFrame) -> dict[tuple[str, str], Ints]:
-    codes, keys = pd.MultiIndex.from_frame(rows[["model", "condition"]]).factorize()
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    return {(str(key[0]), str(key[1])): part for key, part in zip(keys, parts, strict=True)}
 
 
 def _single(

@@ -18,11 +18,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
 from hemiface.stats.importance.regions import intervals
 from hemiface.stats.importance.tiles import TileMaps, tile_regions
+from hemiface.stats.sample import group_weights
 from hemiface.tables import EMOTIONS
 
 __all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "rank_correlation", "read"]
@@ -120,11 +122,8 @@ def noise_ceiling(people: People, *, splits: int = _SPLITS, seed: int = 0) -> tu
 def people_table(
     maps: list[TileMaps],
     people: People,
-    *,
+    options: StatisticsOptions | None = None,
     value_function: str = "probability",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Return how alike the models' tile maps and people's are: columns PEOPLE_COLUMNS.
 
@@ -137,11 +136,12 @@ def people_table(
     upper minus that over lower tiles in per cent of the mean tile. Emotion `all` is the mean of the
     seven maps, each emotion weighing the same. `n` counts tiles, participants or images.
     """
+    options = options or StatisticsOptions()
     index = VALUE_FUNCTIONS.index(value_function)
     by_trials = _with_all(people.maps())
     published = _with_all(people.published.mean(axis=0))
     difference = tile_regions()["upper - lower"]
-    rows: list[tuple[object, ...]] = []
+    rows: list[dict[str, object]] = []
 
     def add(
         who: tuple[str, str],
@@ -152,9 +152,20 @@ def people_table(
     ) -> None:
         ends = np.full((2, len(GROUPED)), np.nan)
         if groups is not None:
-            ends = np.stack(intervals(scores[1:], groups, level))
+            ends = np.stack(intervals(scores[1:], groups, options.level))
         for place, emotion in enumerate(GROUPED):
-            rows.append((*who, emotion, measure, scores[0, place], *ends[:, place], int(n[place])))
+            rows.append(
+                {
+                    "model": who[0],
+                    "seed": who[1],
+                    "emotion": emotion,
+                    "measure": measure,
+                    "value": scores[0, place],
+                    "low": ends[0, place],
+                    "high": ends[1, place],
+                    "n": int(n[place]),
+                }
+            )
 
     for one in maps:
         values = one.values[:, :-1, index]
@@ -168,14 +179,12 @@ def people_table(
     size = len(people.sums)
     everyone = np.full(len(GROUPED), size)
     for measure, scores in zip(
-        ("reliability", "ceiling"), noise_ceiling(people, seed=seed), strict=True
+        ("reliability", "ceiling"), noise_ceiling(people, seed=options.seed), strict=True
     ):
         add(("people", "mean"), measure, scores[None], None, everyone)
     contrast = difference / (TILES // 2)
-    rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(draws)]
-    weights = [np.ones(size), *(one.astype(np.float64) for one in drawn)]
-    scores = np.stack([_with_all(people.maps(one)) @ contrast for one in weights])
+    drawn = group_weights(size, options.draws, options.seed).T.astype(np.float64)
+    scores = np.stack([_with_all(people.maps(one)) @ contrast for one in [np.ones(size), *drawn]])
     add(("people", "mean"), "upper_minus_lower_percent", scores, everyone, everyone)
     for face, map_ in zip(("f", "m"), people.published, strict=True):
         scores = (_with_all(map_) @ contrast)[None]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.tiles import TILE_COLUMNS, TILE_ROWS, TILES, place, unpack
 from hemiface.stats.importance.game import (
@@ -27,9 +28,8 @@ from hemiface.stats.importance.game import (
     means_over_draws,
 )
 from hemiface.stats.importance.regions import BETWEEN, intervals
-from hemiface.stats.matrix import sample_and_draws
-from hemiface.stats.metrics import model_names
-from hemiface.tables import SAMPLE_COLUMNS, label_indices, read_table
+from hemiface.stats.sample import Sample
+from hemiface.tables import SAMPLE_COLUMNS, Uncovered, label_indices, read_table
 
 __all__ = [
     "TILE_TABLE_COLUMNS",
@@ -75,7 +75,7 @@ class TileMaps:
     scale: Scale
 
 
-def read_samples(path: str, kind: str) -> pd.DataFrame:
+def read_samples(path: str, kind: str) -> Uncovered:
     """Read a table of samples; `kind` is its column `visible` or `bubbles`.
 
     Raises:
@@ -89,7 +89,8 @@ def read_samples(path: str, kind: str) -> pd.DataFrame:
         raise DamagedError(f"{path}: missing column {', '.join(missing)}; sample the tiles again.")
     if kind not in table.columns:
         raise UsageError(f"{path} holds no column {kind}; make it with hemiface tiles.")
-    return table
+    facts = table.attrs.pop("hemiface")
+    return Uncovered(table, facts)
 
 
 def chain_contributions(
@@ -122,31 +123,30 @@ def chain_contributions(
     return result
 
 
-def tile_maps(samples: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> list[TileMaps]:
+def tile_maps(samples: Uncovered, options: StatisticsOptions | None = None) -> list[TileMaps]:
     """Return the maps of every model (each seed, then `mean`) from a table of chains.
 
-    Draws resample groups as `statistics.matrix` does, so that intervals hold both the choice of
+    Draws resample groups as those of a Sample do, so that intervals hold both the choice of
     images and that of orders.
 
     Raises:
         DamagedError: the samples are no whole chains.
 
     """
-    fill = str(samples.attrs.get("hemiface", {}).get("fill", "black"))
-    codes, known = pd.factorize(samples["group"], sort=True)
-    weights = sample_and_draws(len(known), draws, seed)
-    groups = pd.Series(codes, index=samples.index)
+    fill = str(samples.facts.get("fill", "black"))
+    sample = Sample.whole_table(samples, options)
+    groups = pd.Series(sample.groups)
     maps: list[TileMaps] = []
-    for name, models in model_names(samples).groupby("name", sort=False):
+    for name, models in sample.names.groupby("name", sort=False):
         singles = []
         for one in models.sort_values("seed").itertuples():
-            rows = samples[samples["model"] == one.model]
+            rows = sample.table[sample.table["model"] == one.model]
             first, contributions = _image_contributions(rows)
             means, scale = means_over_draws(
                 contributions.reshape(len(first), -1),
                 label_indices(first),
                 groups[first.index].to_numpy(),
-                weights,
+                sample.weights,
             )
             shape = (*means.shape[:2], TILES, len(VALUE_FUNCTIONS))
             values = means.reshape(shape).transpose(0, 1, 3, 2)

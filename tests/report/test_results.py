@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import hemiface, overconfident_predictions
-from hemiface.report import comparing
-from hemiface.tables import read_predictions, write_predictions
+from builders import hemiface, overconfident_predictions, sampled
+from hemiface.report import results
+from hemiface.tables import Predictions, read_predictions, write_predictions
 
 CELLS = {
     ("full-seed0", "full"): 1.5,
@@ -22,7 +22,7 @@ CELLS = {
     ("left-seed0", "full"): 1.0,
     ("left-seed0", "right"): 1.0,
 }
-COMPARED = ["differences", "mcnemar", "cochran", "confusion_shifts", "laterality"]
+COMPARED = ["all_pairs", "mcnemar", "cochran", "confusion_shifts", "sides"]
 CALIBRATED = ["calibration", "reliability", "risk_coverage", "aurc", "abstention"]
 
 
@@ -35,13 +35,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"model": "full-seed1", "name": "full", "seed": 1, "flips": True, "conditions": ["full"]},
         {"model": "left-seed0", "name": "left", "seed": 0, "flips": False, "conditions": ["left"]},
     ]
-    table = overconfident_predictions(CELLS, 240)
+    table = overconfident_predictions(CELLS, 240).table
     # Conditions differ in what they confuse, not only in their confidence.
     columns = [name for name in table if name.startswith("p_")]
     hidden = (table["condition"] == "left") & (np.arange(len(table)) % 3 == 0)
     table.loc[hidden, columns] = table.loc[hidden, columns].to_numpy()[:, ::-1]
-    write_predictions(table, folder / "predictions.parquet", {"models": models})
-    write_predictions(table, folder / "mirrored.parquet", {"models": models, "mirrored": True})
+    predictions = Predictions(table, {"models": models})
+    write_predictions(predictions, folder / "predictions.parquet")
+    write_predictions(predictions.with_facts(mirrored=True), folder / "mirrored.parquet")
     return folder
 
 
@@ -55,7 +56,7 @@ class TestCompare:
             assert f"{name}.csv" in told.out.replace("\n", "")
         assert "full on left" in told.out
         assert "trained with flips" in told.err
-        sides = pd.read_csv(tmp_path / "laterality.csv")
+        sides = pd.read_csv(tmp_path / "sides.csv")
         assert set(sides["part"]) == {"as shown"}
         # The left specialist is not compared with itself.
         assert set(sides["model"]) == {"full"}
@@ -73,18 +74,19 @@ class TestCompare:
         # Several seeds are shown as their mean, a single one as itself.
         assert set(rows.loc[rows["kind"] == "robustness", "seed"]) == {"mean"}
         assert set(rows["kind"]) == {"robustness", "available information", "own conditions"}
-        assert set(pd.read_csv(tmp_path / "laterality.csv")["part"]) == {
+        assert set(pd.read_csv(tmp_path / "sides.csv")["part"]) == {
             "as shown", "mirrored", "face", "network",
         }  # fmt: skip
 
-    def test_tables_lie_beside_the_predictions_by_default(self, run, monkeypatch):
+    def test_tables_lie_in_a_folder_of_their_own_by_default(self, run, monkeypatch):
         assert hemiface(monkeypatch, "compare", run, "--draws", 5, "--json") == 0
-        assert (run / "differences.csv").is_file()
+        assert (run / "compare" / "all_pairs.csv").is_file()
 
     def test_what_has_no_subject_is_not_written(self, run, tmp_path):
-        table = comparing_table(run)
-        single = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
-        found = comparing.compare(single, tmp_path, draws=5)
+        every = read_predictions(run / "predictions.parquet")
+        table = every.table
+        single = every.select((table["model"] == "full-seed0") & (table["condition"] == "full"))
+        found = results.compare(sampled(single, draws=5), tmp_path)
         assert [path.stem for path in found.files] == COMPARED[:3]
         assert found.accuracy.empty
         assert found.warnings == []
@@ -131,12 +133,8 @@ class TestCalibrate:
         assert known["temperatures"] == json.loads((tmp_path / "temperatures.json").read_text())
 
     def test_a_table_of_test_images_alone_is_refused(self, run, tmp_path, monkeypatch, capsys):
-        table = comparing_table(run)
-        write_predictions(table[table["split"] == "test"], tmp_path / "test.parquet")
+        every = read_predictions(run / "predictions.parquet")
+        write_predictions(every.select(every.table["split"] == "test"), tmp_path / "test.parquet")
         assert hemiface(monkeypatch, "calibrate", tmp_path / "test.parquet") == 2
         assert "fitted on validation images" in capsys.readouterr().err
-        assert not (tmp_path / "temperatures.json").exists()
-
-
-def comparing_table(run: Path) -> pd.DataFrame:
-    return read_predictions(run / "predictions.parquet")
+        assert not list(tmp_path.rglob("temperatures.json"))

@@ -1,0 +1,112 @@
+"""What `hemiface importance` writes: tables and figures of regions, tiles and people, and words."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hemiface.config import StatisticsOptions
+from hemiface.errors import UsageError
+from hemiface.report.figures import regions as drawn
+from hemiface.report.figures.style import model_label, save
+from hemiface.report.results import write_tables
+from hemiface.report.words.regions import importance_figures, sentences
+from hemiface.report.words.scores import warnings
+from hemiface.stats.importance import Importance, analyse
+from hemiface.stats.importance.bubbles import bubble_table
+from hemiface.stats.importance.people import people_table
+from hemiface.stats.importance.people import read as read_people
+from hemiface.stats.importance.tiles import read_samples, tile_maps, tile_table
+from hemiface.stats.sample import Sample
+from hemiface.tables import read_table
+
+__all__ = ["Written", "write_importance"]
+
+_ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What was computed and where it lies: tables by file name, paragraphs, all paths."""
+
+    importance: Importance
+    tables: dict[str, pd.DataFrame]
+    words: list[str]
+    paths: list[Path] = field(default_factory=list)
+
+
+def write_importance(
+    sample: Sample,
+    folder: Path,
+    *,
+    tiles: str | Path | None = None,
+    people: str | Path | None = None,
+) -> Written:
+    """Write importance.csv, interactions.csv and figures/ into the folder.
+
+    fills.csv is written where several fills are complete, tiles.csv (or bubbles.csv) with a table
+    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files.
+
+    Raises:
+        DamagedError: a table is missing or damaged.
+        UsageError: coalitions are missing, or people are given without tiles.
+
+    """
+    if people is not None and tiles is None:
+        raise UsageError("--people needs --tiles: it is the tiles that are compared.")
+    found = analyse(sample)
+    tables = {"importance": found.regions, "interactions": found.interactions}
+    if len(found.fills):
+        tables["fills"] = found.fills
+    figures = importance_figures(found.regions)
+    if tiles is not None:
+        more_tables, more_figures = _tiles(str(tiles), people, sample.options)
+        tables |= more_tables
+        figures |= more_figures
+    paths = write_tables(tables, folder)
+    for name, figure in figures.items():
+        paths += save(figure, folder / "figures", name)
+    words = [
+        *sentences(found, sample.options.level),
+        *_people(tables.get("people")),
+        *warnings(sample.whole.models, list(sample.names["model"])),
+    ]
+    return Written(found, tables, words, paths)
+
+
+def _people(table: pd.DataFrame | None) -> list[str]:
+    """Say how alike the first model's and people's tiles are."""
+    if table is None:
+        return []
+    rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
+    found = rows[rows["measure"] == "correlation_trials"].iloc[0]
+    ceiling = rows.loc[rows["measure"] == "ceiling", "value"].iloc[0]
+    return [
+        f"The rank correlation of the tiles of the model {model_label(str(found['model']))} with "
+        f"people's, both averaged over the seven emotions, is {found['value']:.2f} "
+        f"[{found['low']:.2f}, {found['high']:.2f}]; people's own scatter would let a map without "
+        f"noise reach about {ceiling:.2f}."
+    ]
+
+
+def _tiles(
+    path: str, people: str | Path | None, options: StatisticsOptions
+) -> tuple[dict[str, pd.DataFrame], dict[str, Figure]]:
+    """Return the tables and figures of a table of samples, by file name."""
+    if "bubbles" in read_table(path).columns:
+        if people is not None:
+            raise UsageError("--people needs chains of tiles, not apertures: leave out --bubbles.")
+        samples = read_samples(path, "bubbles")
+        table = bubble_table(samples, options)
+        return {"bubbles": table}, {}
+    samples = read_samples(path, "visible")
+    maps = tile_maps(samples, options)
+    tables = {"tiles": tile_table(maps, options.level)}
+    figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
+    if people is not None:
+        known = read_people(people)
+        tables["people"] = people_table(maps, known, options)
+        average = known.published.mean(axis=0)
+        figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
+    return tables, figures
