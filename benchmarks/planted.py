@@ -4,7 +4,7 @@
 
 renders faces whose right answers are known, trains small generalists on them
 (planted.toml), predicts all sixteen coalitions of quadrants and hands the tables to the
-functions that a study uses: `importance`, `laterality`, `comparisons`. What is planted (`TRUTHS`):
+functions that a study uses: `importance`, `sides`, `all_pairs`. What is planted (`TRUTHS`):
 
 - `lower`: the upper half of a happy face is that of a neutral one, pixel for pixel;
 - `left`: every emotion is half as strong on the image's right side;

@@ -25,7 +25,7 @@ _ORDERS = """
 ## What was planted is found
 
 A region is said to carry more if its 95 % interval leaves out 0 (importance; for `mean` conditional
-on these networks) or by the verdict of `laterality` with its mirror control (`face`). {found} of
+on these networks) or by the verdict of `sides` with its mirror control (`face`). {found} of
 {all} statements are as planted; {wrong} name a region that isn't the planted one (or one where
 neither is), the others are undecided.
 

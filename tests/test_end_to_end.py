@@ -78,7 +78,7 @@ def test_the_run_folder_holds_what_the_interface_promises(finished: Path) -> Non
 
 
 def test_predictions_cover_every_cell_and_the_matrix_agrees(finished: Path) -> None:
-    predictions = read_predictions(finished / "predictions.parquet")
+    predictions = read_predictions(finished / "predictions.parquet").table
     images = pd.read_parquet(finished / "images.parquet")
     scored = images["split"].isin(["validation", "test"]).sum()
     assert predictions.groupby(["model", "condition"]).size().to_dict() == {
@@ -152,8 +152,8 @@ def test_a_stopped_evaluation_goes_on_with_the_next_network(
     changed = {name for name in after if after[name] != before[name]} - {"data", "report"}
     assert changed == {"left-seed0 predictions", "predictions"}
     again = read_predictions(table)
-    pd.testing.assert_frame_equal(again, whole)
-    assert again.attrs == whole.attrs
+    pd.testing.assert_frame_equal(again.table, whole.table)
+    assert again.facts == whole.facts
 
 
 def test_fresh_starts_over_and_spares_what_is_not_its_own(
@@ -211,7 +211,7 @@ def test_evaluate_and_report_by_themselves(
         "--conditions", "full,diagonal@mean", "--device", "cpu",
     )  # fmt: skip
     assert code == 0
-    assert set(read_predictions(table)["condition"]) == {"full", "diagonal@mean"}
+    assert set(read_predictions(table).table["condition"]) == {"full", "diagonal@mean"}
     assert "diagonal@mean" in capsys.readouterr().out
     assert hemiface(monkeypatch, "report", table, "--out", tmp_path / "page.html") == 0
     assert "diagonal" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -244,8 +244,8 @@ def test_evaluating_again_gives_the_same_numbers(
     bundles = [finished / f"models/{name}-seed0/bundle.safetensors" for name in ("full", "left")]
     arguments = ("--data", finished, "--out", tmp_path / "p.parquet", "--conditions", "full,left")
     assert hemiface(monkeypatch, "evaluate", *bundles, *arguments, "--device", "cpu") == 0
-    again = read_predictions(tmp_path / "p.parquet")
-    first = read_predictions(finished / "predictions.parquet").query(
+    again = read_predictions(tmp_path / "p.parquet").table
+    first = read_predictions(finished / "predictions.parquet").table.query(
         "split == 'test' and condition != 'none'"
     )
     key = ["image", "condition", "model"]

@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from builders import answers, hemiface, mesh, scored_predictions, tiny_bundle, tiny_images
+from builders import (
+    answers,
+    described,
+    hemiface,
+    mesh,
+    sampled,
+    scored_predictions,
+    tiny_bundle,
+    tiny_images,
+)
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.networks.evaluate import evaluate, fingerprint
@@ -16,10 +25,11 @@ from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
 from hemiface.occlusion.face_lines import hide_by_lines, line_table, lines_of
 from hemiface.stats import ensembles
-from hemiface.stats.face_lines import HALVES_COLUMNS, compare_halves
+from hemiface.stats.face_lines import FACE_LINES_COLUMNS, face_lines
 from hemiface.stats.metrics import accuracy
 from hemiface.tables import (
     PREDICTION_COLUMNS,
+    Predictions,
     label_indices,
     probabilities,
     read_predictions,
@@ -64,7 +74,8 @@ def tables(bundle):
     ]
 
 
-def cell(table: pd.DataFrame, key: str) -> np.ndarray:
+def cell(predictions: Predictions, key: str) -> np.ndarray:
+    table = predictions.table
     return probabilities(table[table["condition"] == key])
 
 
@@ -88,7 +99,7 @@ class TestEvaluate:
         image, face = tables
         fallback = np.arange(14) % 3 == 0
         for key in KEYS:
-            rows = face[face["condition"] == key]
+            rows = face.table[face.table["condition"] == key]
             assert (rows["halves"] == "fallback").tolist() == fallback.tolist()
             assert set(rows["halves"]) == {"face", "fallback"}
             same = np.isclose(cell(image, key), cell(face, key), atol=1e-5).all(axis=1)
@@ -97,12 +108,12 @@ class TestEvaluate:
         assert face.facts["halves"] == "face"
         assert face.facts["fallbacks"] == 5
         assert image.facts["halves"] == "image"
-        assert "halves" not in image
+        assert "halves" not in image.table
 
     def test_without_any_landmarks_all_is_as_with_image_halves(self, bundle, tables):
         found = evaluate([bundle], IMAGES, conditions=KEYS, landmarks=no_landmarks)
-        np.testing.assert_array_equal(probabilities(found), probabilities(tables[0]))
-        assert set(found["halves"]) == {"fallback"}
+        np.testing.assert_array_equal(*(probabilities(one.table) for one in (found, tables[0])))
+        assert set(found.table["halves"]) == {"fallback"}
 
     def test_mirrored_pictures_have_the_mirrored_lines_of_the_pictures(self, bundle):
         asked = []
@@ -124,7 +135,7 @@ class TestEvaluate:
         with torch.inference_mode():
             logits = Bundle.load(bundle).network()(torch.from_numpy(hidden)).double()
         np.testing.assert_allclose(
-            probabilities(found), torch.softmax(logits, 1).numpy(), atol=2e-5
+            probabilities(found.table), torch.softmax(logits, 1).numpy(), atol=2e-5
         )
 
     def test_lines_decide_the_fingerprint(self, bundle, tables):
@@ -145,24 +156,25 @@ class TestEvaluate:
 class TestTables:
     def test_the_column_survives_writing_and_old_tables_read_as_they_are(self, tables, tmp_path):
         image, face = tables
-        write_predictions(face, tmp_path / "face.parquet", face.facts)
+        write_predictions(face, tmp_path / "face.parquet")
         found = read_predictions(tmp_path / "face.parquet")
-        assert tuple(found.columns) == (*PREDICTION_COLUMNS, "halves")
-        assert found["halves"].tolist() == face["halves"].tolist()
+        assert tuple(found.table.columns) == (*PREDICTION_COLUMNS, "halves")
+        assert found.table["halves"].tolist() == face.table["halves"].tolist()
         write_predictions(image, tmp_path / "image.parquet")
-        assert tuple(read_predictions(tmp_path / "image.parquet").columns) == PREDICTION_COLUMNS
+        back = read_predictions(tmp_path / "image.parquet")
+        assert tuple(back.table.columns) == PREDICTION_COLUMNS
 
     def test_other_words_are_refused(self, tables, tmp_path):
-        wrong = tables[1].assign(halves="half")
+        wrong = Predictions(tables[1].table.assign(halves="half"))
         with pytest.raises(DamagedError, match="halves is 'half', expected one of image, face, f"):
             write_predictions(wrong, tmp_path / "wrong.parquet")
         assert not list(tmp_path.iterdir())
 
     def test_networks_are_averaged_within_one_kind_of_halves(self, tables):
         image, face = tables
-        other = face.assign(model="other-seed0")
+        other = described(face.table.assign(model="other-seed0"))
         joined = ensembles.combine(ensembles.join([face, other]), ["full-seed3", "other-seed0"])
-        assert joined["halves"].tolist() == face["halves"].tolist()
+        assert joined.table["halves"].tolist() == face.table["halves"].tolist()
         with pytest.raises(UsageError, match="join tables of one kind"):
             ensembles.join([image, other])
 
@@ -181,24 +193,23 @@ def compared(share: dict[str, float], seeds=(0,), keys=("upper", "left"), **opti
             face[::10] = image[::10]
             outcomes["image"][f"full-seed{seed}", key] = answers(LABELS, image)
             outcomes["face"][f"full-seed{seed}", key] = answers(LABELS, face)
-    image, face = (scored_predictions(outcomes[one], LABELS) for one in ("image", "face"))
-    for table in (image, face):
-        models = [{"model": f"full-seed{one}", "name": "full", "seed": one} for one in seeds]
-        table.facts = {"models": models}
+    image, face = (scored_predictions(outcomes[one], LABELS).table for one in ("image", "face"))
     fallback = np.arange(len(LABELS)) % 10 == 0
     face["halves"] = np.where(np.tile(fallback, len(face) // len(LABELS)), "fallback", "face")
-    return image, face, compare_halves(image, face, draws=300, **options)
+    return image, face, face_lines(sampled(image, draws=300), described(face), **options)
 
 
 class TestComparison:
     def test_differences_are_those_of_the_scores(self):
         image, face, found = compared({"upper": 0.4})
-        assert tuple(found.columns) == HALVES_COLUMNS
+        assert tuple(found.columns) == FACE_LINES_COLUMNS
         assert set(found["condition"]) == {"upper", "left"}  # nothing is hidden under full
         rows = found[found["metric"] == "accuracy"].set_index("condition")
         for key in ("upper", "left"):
             values = [
-                accuracy(cell(table, key), label_indices(table[table["condition"] == key]))
+                accuracy(
+                    cell(described(table), key), label_indices(table[table["condition"] == key])
+                )
                 for table in (image, face)
             ]
             assert rows.loc[key, ["image", "face"]].tolist() == pytest.approx(values)
@@ -229,12 +240,12 @@ class TestComparison:
     def test_tables_of_the_wrong_kind_or_of_nothing_in_common(self):
         image, face, _ = compared({})
         with pytest.raises(UsageError, match="The second table must be one made with --halves f"):
-            compare_halves(image, image)
+            face_lines(described(image), described(image))
         with pytest.raises(UsageError, match="The first table must be one made with --halves im"):
-            compare_halves(face, face)
+            face_lines(described(face), described(face))
         whole = face[face["condition"] == "full"]
         with pytest.raises(UsageError, match="no model and condition with a hidden part in comm"):
-            compare_halves(image, whole)
+            face_lines(described(image), described(whole))
 
 
 class TestStimuli:
@@ -307,8 +318,8 @@ class TestCommandLine:
             out = capsys.readouterr().out
             assert code == 0
             assert ("5 of 14 images show no face" in " ".join(out.split())) == (halves == "face")
-        assert "halves" not in read_predictions(paths["image"])
-        face = read_predictions(paths["face"])
+        assert "halves" not in read_predictions(paths["image"]).table
+        face = read_predictions(paths["face"]).table
         assert (face["halves"] == "fallback").sum() == 15
         folder = tmp_path / "compared"
         code = hemiface(
@@ -317,7 +328,7 @@ class TestCommandLine:
         )  # fmt: skip
         assert code == 0
         assert "the face's own halves minus the picture's" in capsys.readouterr().out
-        found = pd.read_csv(folder / "halves.csv")
+        found = pd.read_csv(folder / "face_lines.csv")
         assert set(found["condition"]) == {"upper", "left"}
         assert (found["fallbacks"] == 5).all()
 

@@ -14,6 +14,7 @@ from hemiface.tables import (
     EMOTIONS,
     PREDICTION_COLUMNS,
     PROBABILITY_COLUMNS,
+    Predictions,
     check_images,
     check_predictions,
     compact,
@@ -77,13 +78,13 @@ class TestCheckImages:
 
 class TestCheckPredictions:
     def test_a_whole_table_passes_in_any_order_and_with_categories(self):
-        table = tiny_predictions()
+        table = tiny_predictions().table
         check_predictions(table)
         check_predictions(table.sample(frac=1, random_state=0))
         check_predictions(table.astype({"split": "category", "model": "category"}))
 
     def test_two_splits_may_differ_in_size(self):
-        test, validation = tiny_predictions(6), tiny_predictions(4)
+        test, validation = tiny_predictions(6).table, tiny_predictions(4).table
         validation = validation.assign(split="validation", image="v" + validation["image"])
         check_predictions(pd.concat([test, validation]))
 
@@ -139,13 +140,13 @@ class TestCheckPredictions:
         ],
     )
     def test_each_fault_has_its_sentence(self, spoil, sentence):
-        table = spoil(tiny_predictions())
+        table = spoil(tiny_predictions().table)
         with pytest.raises(DamagedError, match=re.escape(sentence)):
             check_predictions(table, "here")
 
     @pytest.mark.parametrize(("excess", "fine"), [(0.9e-4, True), (1.1e-4, False)])
     def test_sums_may_be_off_by_rounding_only(self, excess, fine):
-        table = tiny_predictions()
+        table = tiny_predictions().table
         table["p_angry"] += excess
         if fine:
             check_predictions(table)
@@ -156,7 +157,7 @@ class TestCheckPredictions:
 
 class TestDerive:
     def test_three_columns_by_hand(self):
-        table = tiny_predictions(2).head(2)
+        table = tiny_predictions(2).table.head(2)
         table[list(PROBABILITY_COLUMNS)] = [
             [0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1],
             [0.05, 0.3, 0.3, 0.05, 0.1, 0.1, 0.1],  # a tie: the first in order wins
@@ -170,7 +171,7 @@ class TestDerive:
 
     @given(seed=st.integers(0, 2**32 - 1))
     def test_against_a_loop_over_rows_in_any_order(self, seed):
-        table = tiny_predictions(7, seed).sample(frac=1, random_state=seed)
+        table = tiny_predictions(7, seed).table.sample(frac=1, random_state=seed)
         derived = derive(table)
         for (_, row), (_, whole) in zip(table.iterrows(), derived.iterrows(), strict=True):
             best = max(EMOTIONS, key=lambda emotion: row[f"p_{emotion}"])
@@ -179,7 +180,7 @@ class TestDerive:
             assert whole["correct"] == (best == row["label"])
 
     def test_an_empty_table_stays_empty(self):
-        derived = derive(tiny_predictions().head(0))
+        derived = derive(tiny_predictions().table.head(0))
         assert len(derived) == 0
         assert {"pred", "correct", "confidence"} < set(derived.columns)
 
@@ -188,8 +189,10 @@ def test_label_indices_and_probabilities_follow_emotions():
     table = pd.DataFrame({"label": ["neutral", "angry", "happy"]})
     assert label_indices(table).tolist() == [6, 0, 3]
     assert label_indices(table.astype("category")).dtype == np.int64
-    shuffled = tiny_predictions()[list(reversed(PREDICTION_COLUMNS))].astype(
-        dict.fromkeys(PROBABILITY_COLUMNS, "float32")
+    shuffled = (
+        tiny_predictions()
+        .table[list(reversed(PREDICTION_COLUMNS))]
+        .astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
     )
     values = probabilities(shuffled)
     assert values.dtype == np.float64
@@ -198,12 +201,14 @@ def test_label_indices_and_probabilities_follow_emotions():
 
 class TestFiles:
     def test_a_predictions_table_comes_back_with_its_info(self, tmp_path):
-        table = tiny_predictions().assign(pred="happy", correct=True)  # derived: not stored
+        table = tiny_predictions().table.assign(pred="happy", correct=True)  # derived: not stored
         info = {"models": [{"model": "full-seed0", "name": "full", "seed": 0}], "note": "für A"}
         path = tmp_path / "folder" / "predictions.parquet"
-        write_predictions(table, path, info)
-        back = read_predictions(path)
-        assert back.attrs["hemiface"] == info
+        write_predictions(Predictions(table, info), path)
+        read = read_predictions(path)
+        back = read.table
+        assert read.facts == info
+        assert back.attrs == {}
         assert tuple(back.columns) == PREDICTION_COLUMNS
         assert {str(back[column].dtype) for column in PROBABILITY_COLUMNS} == {"float32"}
         keys = list(PREDICTION_COLUMNS[:8])
@@ -221,13 +226,14 @@ class TestFiles:
         assert back.attrs["hemiface"] == {}
 
     def test_a_broken_table_is_not_written(self, tmp_path):
+        spoilt = Predictions(broken(tiny_predictions().table, 0, "model", None))
         with pytest.raises(DamagedError, match="Predictions table: column model has empty cells"):
-            write_predictions(broken(tiny_predictions(), 0, "model", None), tmp_path / "p.parquet")
+            write_predictions(spoilt, tmp_path / "p.parquet")
         assert list(tmp_path.iterdir()) == []
 
     def test_a_broken_table_is_named_by_its_path_when_read(self, tmp_path):
         path = tmp_path / "p.parquet"
-        write_table(tiny_predictions().drop(index=0), path)
+        write_table(tiny_predictions().table.drop(index=0), path)
         with pytest.raises(DamagedError, match=re.escape(f"{path}: split test has 6 images, but")):
             read_predictions(path)
 
@@ -255,9 +261,40 @@ class TestFiles:
 
 
 def test_a_compact_table_says_the_same_in_less_memory():
-    table = tiny_predictions(40)
-    table.attrs["hemiface"] = {"models": []}
-    small = compact(table)
-    pd.testing.assert_frame_equal(small.astype(table.dtypes.to_dict()), table)
-    assert small.attrs == table.attrs
-    assert small.memory_usage(deep=True).sum() < table.memory_usage(deep=True).sum()
+    predictions = tiny_predictions(40)
+    table, small = predictions.table, compact(predictions)
+    pd.testing.assert_frame_equal(small.table.astype(table.dtypes.to_dict()), table)
+    assert small.facts == predictions.facts
+    assert small.table.memory_usage(deep=True).sum() < table.memory_usage(deep=True).sum()
+
+
+class TestPredictions:
+    def test_names_come_from_the_facts_and_never_from_ids(self):
+        table = pd.DataFrame({"model": ["upper-seed3", "a", "full-seed1", "upper-seed3", "x-y"]})
+        known = Predictions(table, {"models": [{"model": "a", "name": "any", "seed": 7}]})
+        assert known.names.to_numpy().tolist() == [
+            ["upper-seed3", "upper-seed3", 0],
+            ["a", "any", 7],
+            ["full-seed1", "full-seed1", 0],
+            ["x-y", "x-y", 0],
+        ]
+
+    def test_what_is_missing_is_one_sentence_with_its_mend(self):
+        known = tiny_predictions()
+        assert known.missing == ""
+        some = Predictions(known.table, {"models": known.models[:1]})
+        assert some.missing.startswith("Name and seed aren't known of upper-seed0: ")
+        assert "hemiface import --models" in some.missing
+        assert "full-seed0" not in some.missing
+        assert some.missing.count(".") == 2  # the sentence's, and that of models.csv
+
+    def test_rows_and_facts_are_changed_in_copies(self):
+        known = tiny_predictions()
+        half = known.select(known.table["model"] == "full-seed0")
+        assert (len(half), len(known)) == (12, 24)
+        assert half.facts == known.facts
+        more = known.with_facts(mirrored=True)
+        assert more.facts["mirrored"]
+        assert "mirrored" not in known.facts
+        known.models[0]["name"] = "other"
+        assert known.models[0]["name"] == "full"

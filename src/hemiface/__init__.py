@@ -44,6 +44,9 @@ _NAMES = {
     "hide": "hemiface.occlusion.conditions",
     "load_config": "hemiface.config",
     "load_images": "hemiface.data",
+    "Predictions": "hemiface.tables",
+    "Sample": "hemiface.stats.sample",
+    "StatisticsOptions": "hemiface.config",
     "read_predictions": "hemiface.tables",
     "study": "hemiface.stages",
 }

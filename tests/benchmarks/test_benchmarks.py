@@ -117,7 +117,7 @@ def test_both_evaluations_give_the_same_probabilities(pictures: Path, images: Im
     two = bundles[:2]
     theirs = bench.original_cells(job("evaluate-compact", "original", pictures), two)
     ours = evaluate(two, images, conditions=bench.CONDITIONS, device="cpu")
-    ours = ours.set_index(["model", "condition"])
+    ours = ours.table.set_index(["model", "condition"])
     order = images.split("test").table["image"]
     assert len(theirs) == 2 * len(bench.CONDITIONS)
     for (model, hidden), values in theirs.items():

@@ -64,7 +64,7 @@ def test_the_whole_of_it(files, tmp_path, capsys):
     for views, options in (("plain", {}), ("flip", {"flip": True}),
                            (f"ten-crop {best} px", {"flip": True, "crop_px": best})):  # fmt: skip
         found = evaluate([bundle], IMAGES, conditions=("left",), **options)
-        said = np.asarray(EMOTIONS)[probabilities(found).argmax(axis=1)]
+        said = np.asarray(EMOTIONS)[probabilities(found.table).argmax(axis=1)]
         truth = np.array(["happy"] * 14, dtype="<U8")
         truth[5] = "neutral"
         scored = ~np.isin(np.arange(26, 40), (30, 32))

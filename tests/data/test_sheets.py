@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from builders import described
 from hemiface.data import Images
 from hemiface.data.sheets import conditions_sheet, examples_sheet, mistakes_sheet, write_sheets
 from hemiface.errors import UsageError
@@ -159,7 +160,8 @@ def test_write_sheets_writes_png_files(tmp_path: Path) -> None:
         for model in ("full-seed0", "lower-seed0", "any-seed0")
         for condition in ("full", "lower")
     ]
-    write_predictions(pd.concat(tables, ignore_index=True), tmp_path / "predictions.parquet")
+    predictions = described(pd.concat(tables, ignore_index=True))
+    write_predictions(predictions, tmp_path / "predictions.parquet")
     written = write_sheets(
         images, tmp_path / "sheets", predictions=tmp_path / "predictions.parquet"
     )

@@ -17,7 +17,7 @@ from hemiface.models.temperatures import ModelCalibration, View, calibration_pat
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures
 from hemiface.stats.model_temperatures import STATED, answered, calibrate_model
-from hemiface.tables import PROBABILITY_COLUMNS, write_predictions
+from hemiface.tables import PROBABILITY_COLUMNS, Predictions, write_predictions
 
 T = {name: 1.0 + index / 10 for index, name in enumerate(CONDITIONS)}
 VIEW = View({"pooled": 3.0, **T}, 0.5, ())
@@ -57,13 +57,13 @@ def test_temperature_keeps_order_and_softmax():
     np.testing.assert_allclose(scale(soft(logits), each), soft(logits / each[:, None]), rtol=1e-9)
 
 
-def predictions(sha256: str, *, flip: bool = False, n: int = 300) -> pd.DataFrame:
+def predictions(sha256: str, *, flip: bool = False, n: int = 300) -> Predictions:
     """Confidences that are too high under `lower` and right elsewhere; validation and test."""
     rng = np.random.default_rng(int(flip))
     cells = []
     for split in ("validation", "test"):
         for one in STATED:
-            base = tiny_predictions(n)
+            base = tiny_predictions(n).table
             cell = base[(base["model"] == "full-seed0") & (base["condition"] == "full")].copy()
             cell["image"] = split + cell["image"]
             true = rng.dirichlet(np.full(7, 0.3), n)
@@ -76,16 +76,14 @@ def predictions(sha256: str, *, flip: bool = False, n: int = 300) -> pd.DataFram
             cells.append(cell.assign(condition=one, split=split, model="any-fp16-seed0"))
     table = pd.concat(cells, ignore_index=True)
     models = [{"model": "any-fp16-seed0", "name": "any-fp16", "seed": 0, "sha256": sha256}]
-    table.attrs["hemiface"] = {"models": models, "flip": flip, "data": {"data_sha256": "d"}}
-    return table
+    return Predictions(table, {"models": models, "flip": flip, "data": {"data_sha256": "d"}})
 
 
 @pytest.fixture
 def files(tmp_path) -> tuple[Path, Path]:
     model = tmp_path / "some.onnx"
     model.write_bytes(b"a network")
-    table = predictions(sha256_file(model))
-    write_predictions(table, tmp_path / "one.parquet", table.attrs["hemiface"])
+    write_predictions(predictions(sha256_file(model)), tmp_path / "one.parquet")
     return model, tmp_path / "one.parquet"
 
 
@@ -99,9 +97,9 @@ def test_the_file_says_what_validation_says(files):
     assert view.temperatures["full"] == pytest.approx(1.0, rel=0.25)
     assert found.fitted_on["images"] == 300
     # Brute force: the least whole percent that keeps the risk everywhere.
-    rows = predictions(sha256_file(model))
-    rows = rows[rows["split"] == "validation"]
-    fitted = fit_temperatures(rows).set_index("condition")["temperature"]
+    every = predictions(sha256_file(model))
+    fitted = fit_temperatures(every).set_index("condition")["temperature"]
+    rows = every.table[every.table["split"] == "validation"]
     worst = []
     for one in STATED:
         cell = rows[rows["condition"] == one]
@@ -122,8 +120,8 @@ def test_test_images_change_nothing(files, tmp_path):
     model, table = files
     before = json.loads(calibrate_model(model, [table]).read_text())
     other = predictions(sha256_file(model))
-    other.loc[other["split"] == "test", list(PROBABILITY_COLUMNS)] = 1 / 7
-    write_predictions(other, tmp_path / "other.parquet", other.attrs["hemiface"])
+    other.table.loc[other.table["split"] == "test", list(PROBABILITY_COLUMNS)] = 1 / 7
+    write_predictions(other, tmp_path / "other.parquet")
     after = json.loads(calibrate_model(model, [tmp_path / "other.parquet"]).read_text())
     assert after["views"]["one"].pop("tested") != before["views"]["one"].pop("tested")
     assert after == before
@@ -132,7 +130,7 @@ def test_test_images_change_nothing(files, tmp_path):
 def test_both_views_may_be_given_once_each(files, tmp_path):
     model, table = files
     flipped = predictions(sha256_file(model), flip=True)
-    write_predictions(flipped, tmp_path / "flip.parquet", flipped.attrs["hemiface"])
+    write_predictions(flipped, tmp_path / "flip.parquet")
     calibrate_model(model, [table, tmp_path / "flip.parquet"])
     assert set(ModelCalibration.beside(model, sha256_file(model)).views) == {"one", "flipped"}
     with pytest.raises(UsageError, match="second table"):
@@ -199,9 +197,9 @@ def test_shipped_models_have_theirs():
 
 
 def test_everything_below_the_threshold_is_left_out():
-    table = tiny_predictions(50)
+    table = tiny_predictions(50).table
     table = pd.concat([table.assign(condition=one) for one in STATED]).query("model=='full-seed0'")
-    rows = answered(table, [0.5])
+    rows = answered(Predictions(table), [0.5])
     sure = table[list(PROBABILITY_COLUMNS)].max(axis=1) >= 0.5
     assert rows[0]["coverage"] == pytest.approx(sure[table["condition"] == "full"].mean(), abs=1e-4)
-    assert answered(table, [1.0])[0]["accuracy"] is None
+    assert answered(Predictions(table), [1.0])[0]["accuracy"] is None

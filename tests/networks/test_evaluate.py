@@ -27,6 +27,7 @@ from hemiface.tables import (
     EMOTIONS,
     PREDICTION_COLUMNS,
     SPLITS,
+    Predictions,
     check_predictions,
     probabilities,
     read_predictions,
@@ -61,8 +62,9 @@ def predictions(bundles):
     return evaluate(bundles, IMAGES, conditions=KEYS, splits=("validation", "test"))
 
 
-def cell(predictions: pd.DataFrame, model: str, key: str) -> pd.DataFrame:
-    return predictions[(predictions["model"] == model) & (predictions["condition"] == key)]
+def cell(predictions: Predictions, model: str, key: str) -> pd.DataFrame:
+    table = predictions.table
+    return table[(table["model"] == model) & (table["condition"] == key)]
 
 
 def by_hand(bundle, pixels: np.ndarray) -> np.ndarray:
@@ -82,11 +84,12 @@ class TestTable:
         wanted = IMAGES.table[IMAGES.table["split"].isin(["validation", "test"])]
         assert len(wanted) == 24
         assert len(predictions) == 24 * len(KEYS) * len(TRAINED)
-        assert tuple(sorted(predictions.columns)) == tuple(sorted(PREDICTION_COLUMNS))
-        assert not predictions.duplicated(["image", "condition", "model"]).any()
-        check_predictions(predictions)
+        table = predictions.table
+        assert tuple(sorted(table.columns)) == tuple(sorted(PREDICTION_COLUMNS))
+        assert not table.duplicated(["image", "condition", "model"]).any()
+        check_predictions(table)
         known = wanted.set_index("image")
-        for (model, key), rows in predictions.groupby(["model", "condition"]):
+        for (model, key), rows in table.groupby(["model", "condition"]):
             assert key in KEYS
             assert model in {f"{name}-seed0" for name in TRAINED}
             assert rows["image"].tolist() == wanted["image"].tolist()
@@ -111,7 +114,7 @@ class TestTable:
                 )
 
     def test_the_numbers_tell_images_conditions_and_models_apart(self, predictions):
-        values = probabilities(predictions).round(6)
+        values = probabilities(predictions.table).round(6)
         assert len(np.unique(values, axis=0)) == len(predictions)
 
     def test_the_order_of_images_their_company_and_batches_do_not_matter(
@@ -163,7 +166,7 @@ class TestTable:
         assert back.facts == result.facts
         assert back.facts["splits"] == ["test"]
         pd.testing.assert_frame_equal(
-            back, result[list(PREDICTION_COLUMNS)], check_dtype=False, check_like=True
+            back.table, result.table[list(PREDICTION_COLUMNS)], check_dtype=False, check_like=True
         )
 
     def test_a_bundle_without_provenance_is_named_by_its_folder(self, bundles, tmp_path):
@@ -171,7 +174,7 @@ class TestTable:
         path = tmp_path / "mine" / "bundle.safetensors"
         Bundle(known.model, known.weights).save(path)
         result = evaluate([path], IMAGES, conditions=("full",))
-        assert set(result["model"]) == {"mine-seed0"}
+        assert set(result.table["model"]) == {"mine-seed0"}
 
 
 class TestExportedModels:
@@ -249,7 +252,9 @@ class TestFlip:
         path = tiny_bundle(tmp_path / "bundle.safetensors", 5, conditions=trained)
         few = IMAGES.subset([0, 30, 31])
         one, both = (evaluate([path], few, conditions=["upper"], flip=f) for f in (False, True))
-        assert np.allclose(probabilities(one), probabilities(both), atol=1e-4) is not flips
+        assert (
+            np.allclose(probabilities(one.table), probabilities(both.table), atol=1e-4) is not flips
+        )
 
 
 class TestCrops:
@@ -350,7 +355,10 @@ class TestLeaked:
             table.loc[a, "group"] = table.loc[b, "group"]
         images = Images(table, IMAGES.pixels, IMAGES.info)
         result = evaluate(bundles[:1], images, conditions=("full",), splits=("test",))
-        assert result["image"][result["leaked"]].tolist() == table["image"][[26, 27]].tolist()
+        assert (
+            result.table["image"][result.table["leaked"]].tolist()
+            == table["image"][[26, 27]].tolist()
+        )
 
 
 class TestMirrored:
@@ -377,8 +385,9 @@ class TestMirrored:
         marks = {one.facts["fingerprint"] for one in (plain, found)}
         assert len(marks) == 2
         same = ["image", "condition", "model", "split", "label", "group", "leaked"]
-        pd.testing.assert_frame_equal(plain[same], found[same])
-        assert not np.allclose(probabilities(plain), probabilities(found), atol=1e-3)
+        pd.testing.assert_frame_equal(plain.table[same], found.table[same])
+        values = [probabilities(one.table) for one in (plain, found)]
+        assert not np.allclose(*values, atol=1e-3)
 
 
 class TestErrors:

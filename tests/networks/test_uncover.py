@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from builders import tiny_bundle, tiny_images
+from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.networks.network import Bundle
 from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
@@ -34,12 +35,13 @@ def predicted(bundle, faces: np.ndarray) -> np.ndarray:
 def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_path):
     told = []
     path = tmp_path / "tiles.parquet"
-    table = sample_chains(
+    samples = sample_chains(
         bundle,
         IMAGES,
         UncoverOptions(samples=2, on_batch=lambda done, total: told.append((done, total))),
         out=path,
     )
+    table = samples.table
     assert told[-1] == (7, 7)
     assert len(table) == 7 * 2 * (TILES + 1)
     assert tuple(table.columns) == (*SAMPLE_COLUMNS, "visible")
@@ -53,10 +55,10 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
         assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-5)
         assert one["label"] == IMAGES.table["label"][at]
     again = read_samples(path, "visible")
-    pd.testing.assert_frame_equal(again, table, check_dtype=False)
+    pd.testing.assert_frame_equal(again.table, table, check_dtype=False)
     assert again.facts["models"][0]["model"] == "full-seed0"
 
-    maps = tile_maps(again, draws=5)
+    maps = tile_maps(again, StatisticsOptions(draws=5))
     whole, nothing = predicted(bundle, TEST), predicted(bundle, np.zeros_like(TEST))
     labels = [EMOTIONS.index(label) for label in IMAGES.table["label"][6:]]
     gain = (whole - nothing)[np.arange(7), labels].mean()
@@ -64,24 +66,25 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
 
 
 def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
-    table = sample_chains(bundle, IMAGES, UncoverOptions(samples=2))
+    table = sample_chains(bundle, IMAGES, UncoverOptions(samples=2)).table
     masks = table["visible"].to_numpy(np.uint64).reshape(7, 2, TILES + 1)
     everything = np.uint64(2**TILES - 1)
     np.testing.assert_array_equal(masks[:, 0] ^ masks[:, 1, ::-1], np.full((7, 49), everything))
     assert len({row.tobytes() for row in masks[:, 0]}) == 7
-    fewer = sample_chains(bundle, IMAGES, UncoverOptions(limit=3))
+    fewer = sample_chains(bundle, IMAGES, UncoverOptions(limit=3)).table
     assert fewer["image"].nunique() == 3
     known = dict(zip(table["image"].iloc[::98], masks[:, 0], strict=True))
     for image, rows in fewer.groupby("image"):
         np.testing.assert_array_equal(rows["visible"].to_numpy(np.uint64), known[image])
-    other = sample_chains(bundle, IMAGES, UncoverOptions(seed=1))
+    other = sample_chains(bundle, IMAGES, UncoverOptions(seed=1)).table
     assert (other["visible"].to_numpy() != masks[:, 0].ravel()).any()
 
 
 def test_apertures_blend_the_face_into_the_fill(bundle):
-    table = sample_bubbles(
+    samples = sample_bubbles(
         bundle, IMAGES, UncoverOptions(samples=3, fill="mean"), bubbles=2, sigma_px=5
     )
+    table = samples.table
     assert tuple(table.columns) == (*SAMPLE_COLUMNS, "bubbles")
     assert len(table) == 21
     y, x = np.mgrid[:48, :48]
@@ -94,8 +97,8 @@ def test_apertures_blend_the_face_into_the_fill(bundle):
         found = probabilities(table.iloc[row : row + 1])
         # A pixel may be rounded the other way in single precision.
         assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-3)
-    assert table.facts["sigma_px"] == 5
-    assert len(bubble_table(table, draws=5)) == 8 * 2 * TILES
+    assert samples.facts["sigma_px"] == 5
+    assert len(bubble_table(samples, StatisticsOptions(draws=5))) == 8 * 2 * TILES
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_every_file_is_there_and_nothing_half_written(run: Path):
     more = ("mcnemar", "confusion_shifts", "calibration", "reliability", "risk_coverage")
     for name in (*tables, *more):
         rows = len(pd.read_csv(run / f"{name}.csv"))
-        assert rows == 16 if name == "halves" else rows > 20
+        assert rows == 16 if name == "planned" else rows > 20
     drawn = {path.name for path in (run / "figures").iterdir()}
     names = {name.rsplit(".", 1)[0] for name in drawn}
     assert drawn == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
@@ -348,7 +348,7 @@ def test_from_a_table_alone_other_conditions_one_generalist_two_seeds(tmp_path: 
     table = simulate(
         ("any",), ("full", "diagonal", "only-upper-left"), dataset="a<i>b", seeds=(0, 1)
     )
-    write_predictions(table, tmp_path / "p.parquet")
+    write_predictions(described(table), tmp_path / "p.parquet")
     made = report.build(tmp_path / "p.parquet", pictures=False)
     page = Page(made.read_text(encoding="utf-8"))
     assert made == tmp_path / "report.html"

@@ -10,6 +10,7 @@ from test_importance import MASKS, played
 from test_importance_tiles import chains, write_people
 
 from builders import described, hemiface, sampled, tiny_bundle
+from hemiface.config import StatisticsOptions
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS
@@ -164,7 +165,11 @@ class TestFigures:
 
     def test_tiles_are_drawn_down_the_columns(self):
         weights = np.arange(TILES) / 3990
-        table = tile_table(tile_maps(chains(lambda _, seen: 0.1 + seen @ weights, n=14), draws=5))
+        table = tile_table(
+            tile_maps(
+                chains(lambda _, seen: 0.1 + seen @ weights, n=14), StatisticsOptions(draws=5)
+            )
+        )
         axes = next(a for a in faces.tile_figure(table).axes if a.get_title() == "fear")
         for tile, text in enumerate(axes.texts):
             row, column = place(tile)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from builders import described, sampled
 from hemiface.config import StatisticsOptions
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
 from hemiface.stats import importance
 from hemiface.stats.importance import game, regions

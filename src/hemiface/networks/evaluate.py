@@ -109,7 +109,7 @@ def evaluate(
     that size (ten with `flip`), see `networks.views`. `rows` is a CSV file whose column `row` lists
     rows of the source: only these images are scored. With `mirrored` every picture is
     flipped before anything is hidden, so `left` hides what was on the right: the control of
-    `laterality`, a table of its own whose info says `mirrored`. `on_cell(done, total, text)` is
+    `sides`, a table of its own whose info says `mirrored`. `on_cell(done, total, text)` is
     called after each model x condition.
 
     With `landmarks` every condition hides the face's own halves (see `occlusion.face_lines`); it is
@@ -119,7 +119,7 @@ def evaluate(
 
     Raises:
         UsageError: a condition or split is unknown or empty, two Bundles have the same model ID,
-            the crop's size is impossible, or as `subsets.pick_rows`.
+            the crop's size is impossible, or as `rows.pick_rows`.
         DamagedError: a Bundle or the list of rows can't be read.
     """
     require_crop(crop_px)

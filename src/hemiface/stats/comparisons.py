@@ -112,7 +112,7 @@ def published() -> pd.DataFrame:
 def compare(matrix: pd.DataFrame) -> pd.DataFrame:
     """Put our scores beside every published one.
 
-    `matrix` is what `statistics.matrix` returns; its rows of protocol `paper` and seed `mean` are
+    `matrix` is what `matrix.matrix` returns; its rows of protocol `paper` and seed `mean` are
     taken. Returns COMPARISON_COLUMNS: original and ours, our interval (low, high), difference (ours
     - original; positive is better for us, all these metrics being better when greater) and above
     (bool: ours is greater than the original). What we didn't score is NaN and not above.

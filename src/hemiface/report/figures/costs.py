@@ -42,7 +42,7 @@ _SIGNIFICANT = 0.05
 def forest_plot(contrasts: pd.DataFrame) -> Figure:
     """Return the accuracy that hiding each half costs, with intervals, in two panels.
 
-    `contrasts` has the columns of halves.csv, one row per family and half. Left is robustness,
+    `contrasts` has the columns of planned.csv, one row per family and half. Left is robustness,
     right available information; both count from the baseline on whole faces.
 
     Raises:

@@ -1,6 +1,6 @@
 """The halves in tables and words: robustness and available information, side by side, never mixed.
 
-Everything here reads halves.csv (see `hemiface.stats.planned`) and says what `verdicts` allows.
+Everything here reads planned.csv (see `hemiface.stats.planned`) and says what `verdicts` allows.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ _DASH = Shown("–")
 
 
 def once(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Return halves.csv's rows, one per contrast: the mean over seeds where there are several."""
+    """Return planned.csv's rows, one per contrast: the mean over seeds where there are several."""
     return over_seeds(contrasts, CONTRAST)
 
 

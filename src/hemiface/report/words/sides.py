@@ -15,13 +15,13 @@ _READERS = ("full", "any", "left and right")
 _KEY = ["question", "model", "left_hidden", "right_hidden", "part", "measure", "emotion"]
 
 
-def side_table(laterality: pd.DataFrame, level: float = 0.95) -> Table | None:
+def side_table(sides: pd.DataFrame, level: float = 0.95) -> Table | None:
     """Return accuracy with the left minus with the right half hidden, per emotion; None if absent.
 
-    `laterality` has the columns of laterality.csv. With mirrored pictures it is the part that
+    `sides` has the columns of sides.csv. With mirrored pictures it is the part that
     belongs to the face.
     """
-    rows = _main(laterality)
+    rows = _main(sides)
     if rows.empty:
         return None
     contrasts = list(dict.fromkeys(zip(rows["question"], rows["model"], strict=True)))
@@ -47,9 +47,9 @@ def side_table(laterality: pd.DataFrame, level: float = 0.95) -> Table | None:
     return Table("sides", "Left against right.", note, "emotion", "", titles, groups)
 
 
-def side_warnings(laterality: pd.DataFrame) -> list[str]:
+def side_warnings(sides: pd.DataFrame) -> list[str]:
     """Return what forbids to read left and right as such, naming the models."""
-    rows = _main(laterality)
+    rows = _main(sides)
     said = []
     for text in dict.fromkeys(one for one in rows["warning"] if one):
         models = joined(dict.fromkeys(rows.loc[rows["warning"] == text, "model"]))
@@ -57,9 +57,9 @@ def side_warnings(laterality: pd.DataFrame) -> list[str]:
     return said
 
 
-def side_words(laterality: pd.DataFrame) -> list[str]:
+def side_words(sides: pd.DataFrame) -> list[str]:
     """Return sentences about left and right: one for all images and one per contrast's emotions."""
-    rows = _main(laterality)
+    rows = _main(sides)
     said = []
     for (question, model), here in rows.groupby(["question", "model"], sort=False):
         if here["warning"].iloc[0]:
@@ -107,12 +107,12 @@ def _whole(cells: dict[str, Verdict]) -> str:
     )
 
 
-def _main(laterality: pd.DataFrame) -> pd.DataFrame:
+def _main(sides: pd.DataFrame) -> pd.DataFrame:
     """Return the rows about the left and right half and the accuracy, one per emotion."""
-    rows = laterality[
-        (laterality["left_hidden"] == "left")
-        & (laterality["right_hidden"] == "right")
-        & (laterality["measure"] == "accuracy")
+    rows = sides[
+        (sides["left_hidden"] == "left")
+        & (sides["right_hidden"] == "right")
+        & (sides["measure"] == "accuracy")
     ]
     known = rows["model"].isin(_READERS)
     rows = rows[known] if known.any() else rows

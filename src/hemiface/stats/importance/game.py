@@ -1,6 +1,6 @@
 """The Predictions table as games: players are the four quadrants, coalitions what is visible.
 
-A coalition's value is a weighted mean over images, so one bootstrap draw of `statistics` (a weight
+A coalition's value is a weighted mean over images, so one bootstrap draw of a Sample (a weight
 per group) gives the values of all sixteen coalitions at once, for every emotion and value function.
 """
 

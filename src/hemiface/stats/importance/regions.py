@@ -1,7 +1,7 @@
 """Which quadrant and which half matters: games -> tidy tables with intervals.
 
 Every number is a fixed linear combination of the coalitions' values (a *measure*), so its interval
-comes from the very draws that `statistics.matrix` uses, and a difference of two regions is paired.
+comes from the very draws that all of a Sample use, and a difference of two regions is paired.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
