@@ -44,7 +44,7 @@ from hemiface.provenance import environment
 from hemiface.vision.finding import blazeface
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.video.files import read_frames
+from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.tracking import MEMORY_S
 from hemiface.vision.video.watching import Watch
 

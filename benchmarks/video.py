@@ -35,7 +35,7 @@ from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import run
 from hemiface.vision.sources import find_sources
-from hemiface.vision.video.files import open_writer
+from hemiface.vision.video.frames import open_writer
 from hemiface.vision.video.watching import SEARCH_EVERY
 
 HERE = Path(__file__).resolve().parent

@@ -16,7 +16,7 @@ from builders import hemiface, linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError
 from hemiface.tables import write_csv
-from hemiface.vision import faces as results
+from hemiface.vision.faces import COLUMNS, write_rows
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import _write_sources
 
@@ -141,10 +141,10 @@ def test_faces_are_the_bytes_that_pandas_writes(model, pictures, tmp_path) -> No
     rows = [
         row for path in sorted(pictures.glob("*[ae].png")) for row in predictor.predict(path).rows()
     ]
-    results.write_rows(rows, tmp_path, ["csv", "jsonl"])
+    write_rows(rows, tmp_path, ["csv", "jsonl"])
     kinds = {"string": "str", "int64": "Int64", "float64": "float64", "bool": "bool"}
-    table = pd.DataFrame(rows, columns=list(results.COLUMNS))
-    table = table.astype({name: kinds[kind] for name, kind in results.COLUMNS.items()})
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = table.astype({name: kinds[kind] for name, kind in COLUMNS.items()})
     table.to_csv(tmp_path / "pandas.csv", index=False, lineterminator="\n")
     assert (tmp_path / "faces.csv").read_bytes() == (tmp_path / "pandas.csv").read_bytes()
 
@@ -155,7 +155,7 @@ def test_rows_are_the_table_and_without_pandas_the_rows_are_named(
     faces = Predictor(model, no_detect=True).predict(pictures / "a.png")
     (row,) = faces.rows()
     (of_table,) = faces.to_pandas().to_dict("records")
-    assert list(row) == list(results.COLUMNS)
+    assert list(row) == list(COLUMNS)
     for name, value in row.items():
         assert of_table[name] == value if value is not None else pd.isna(of_table[name]), name
     monkeypatch.setitem(sys.modules, "pandas", None)

@@ -45,7 +45,7 @@ class Checkerboards:
 def clip_of(path, places) -> None:
     """Write a clip with a checkerboard at each frame's place, none where it is None."""
     pytest.importorskip("av", reason="videos need hemiface[video]")
-    from hemiface.vision.video.files import open_writer
+    from hemiface.vision.video.frames import open_writer
 
     with open_writer(path) as writer:
         for index, place in enumerate(places):
@@ -57,7 +57,7 @@ def clip_of(path, places) -> None:
 
 def contrasts(path, places) -> list[float]:
     """Return how much of the checkerboard is left at each frame's place."""
-    from hemiface.vision.video.files import read_frames
+    from hemiface.vision.video.frames import read_frames
 
     result = []
     for frame, place in zip(read_frames(path), places, strict=True):

@@ -154,13 +154,12 @@ def test_a_kill_while_the_tables_are_written_leaves_the_old_or_none(
     program = (
         "import os, sys\n"
         "from hemiface import cli\n"
-        "from hemiface.vision import results\n"
-        "plain = results.FORMATS, results._csv_rows\n"
-        "class Killer(results.csv.DictWriter):\n"
+        "from hemiface.vision import faces\n"
+        "class Killer(faces.csv.DictWriter):\n"
         "    def writerows(self, rows):\n"
         "        super().writerows(rows[:500])\n"
         "        os.kill(os.getpid(), 9)\n"
-        "results.csv.DictWriter = Killer\n"
+        "faces.csv.DictWriter = Killer\n"
         f"sys.argv = {['hemiface', *arguments[3:]]!r}\n"
         "cli.main()\n"
     )
@@ -303,7 +302,7 @@ def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_
 
 def test_a_damaged_video_keeps_what_came_before_the_damage(predict, crops, tmp_path):
     pytest.importorskip("av", reason="videos need hemiface[video]")
-    from hemiface.vision.video.files import open_writer
+    from hemiface.vision.video.frames import open_writer
 
     with open_writer(crops / "film.mkv") as writer:
         for index, face in enumerate(phantom.render(np.arange(40) % 7, seed=0)):

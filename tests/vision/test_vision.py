@@ -30,7 +30,7 @@ from hemiface.vision.finding.alignment import FRAME, align, similarity
 from hemiface.vision.journal import Journal
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.visible_regions import visibility
+from hemiface.vision.visible_regions import visible_regions
 
 NETWORKS = pytest.mark.usefixtures("face_networks")
 
@@ -150,14 +150,14 @@ class TestAlignment:
         assert aligned.inside[:, 24:].all()
         assert not aligned.pixels[:, :24].any()
         assert (aligned.pixels[:, 24:] == 99).all()
-        seen = visibility(aligned.inside, None)
+        seen = visible_regions(aligned.inside, None)
         assert seen.shares["left"] == 0
         assert (seen.shares["upper"], seen.sources["upper"]) == (0.5, "measured")
         assert (seen.sources["right"], seen.most) == ("unknown", 0.5)
         assert np.isnan(seen.shares["right"])
 
     def test_what_was_declared_is_hidden(self):
-        seen = visibility(np.ones((48, 48), bool), None, condition("lower"))
+        seen = visible_regions(np.ones((48, 48), bool), None, condition("lower"))
         assert [seen.shares[one] for one in ("upper", "lower", "left")] == [1, 0, 0.5]
         assert seen.sources["lower"] == "declared"
         assert seen.sources["mouth"] == "unknown"
@@ -319,7 +319,7 @@ class TestCommand:
 
     def test_a_video_becomes_rows_and_a_video(self, model, tmp_path, monkeypatch, capsys):
         av = pytest.importorskip("av", reason="videos need hemiface[video]")
-        from hemiface.vision.video.files import open_writer
+        from hemiface.vision.video.frames import open_writer
 
         with open_writer(tmp_path / "in.mp4") as writer:
             for index, face in enumerate(phantom.render(np.arange(20) % 7, seed=0)):

@@ -107,7 +107,7 @@ def test_every_frame_may_be_searched_and_other_detectors_always_do(model):
 @pytest.mark.usefixtures("face_networks")
 def test_following_a_real_clip_finds_the_faces_that_searching_finds(model, shared_data):
     pytest.importorskip("av", reason="videos need hemiface[video]")
-    from hemiface.vision.video.files import read_frames
+    from hemiface.vision.video.frames import read_frames
 
     clip = read_frames(shared_data / "photos/clip_white_house.mp4")
     frames = list(islice(clip, 14))
@@ -246,7 +246,7 @@ class TestTimeline:
 
 
 def video_of(path, frames: int):
-    from hemiface.vision.video.files import open_writer
+    from hemiface.vision.video.frames import open_writer
 
     faces = np.repeat(phantom.render(np.arange(7), seed=0)[..., None], 3, axis=3)
     with open_writer(path) as writer:

@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING, Any
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
-from hemiface.vision.visible_regions import REGIONS, Visibility
+from hemiface.vision.visible_regions import REGIONS, VisibleRegions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ class FacePrediction:
     presence_score: float | None
     in_picture: float
     hidden: str
-    visibility: Visibility
+    visibility: VisibleRegions
     probabilities: tuple[float, ...]
     """In the order of EMOTIONS."""
     temperature: float

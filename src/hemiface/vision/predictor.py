@@ -24,7 +24,7 @@ from hemiface.vision.finding.detector import (
     MediaPipeDetector,
 )
 from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
-from hemiface.vision.visible_regions import Visibility, visibility
+from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
 __all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "SeenFace"]
 
@@ -53,7 +53,7 @@ class SeenFace:
 
     found: FoundFace
     aligned: AlignedFace
-    visibility: Visibility
+    visibility: VisibleRegions
     marks: npt.NDArray[np.float64] | None = None
     """The landmarks [468, 2] in pixels of the crop."""
 
@@ -194,7 +194,7 @@ class Predictor:
             side = min(pixels.shape[:2])
             corner = np.array([pixels.shape[1] - side, pixels.shape[0] - side]) // 2
             box = np.stack([corner, corner + side]).astype(np.float64)
-            looks = visibility(aligned.inside, None, self._hidden)
+            looks = visible_regions(aligned.inside, None, self._hidden)
             return [SeenFace(FoundFace(box, float("nan")), aligned, looks)]
         if known is not None and isinstance(self._detector, FollowingDetector):
             found = self._detector.follow(pixels, known)
@@ -239,9 +239,9 @@ class Predictor:
             raise UsageError("This detector marks no eyes, nose and mouth: can't align.")
         aligned = align(pixels, found.five)
         marks = None if found.landmarks is None else aligned.place(found.landmarks)
-        return SeenFace(found, aligned, visibility(aligned.inside, marks, self._hidden), marks)
+        return SeenFace(found, aligned, visible_regions(aligned.inside, marks, self._hidden), marks)
 
-    def _temperature(self, looks: Visibility) -> float:
+    def _temperature(self, looks: VisibleRegions) -> float:
         """Return the temperature for what can be seen, NaN where none was fitted."""
         return self.calibration.temperature(looks.quadrants) if self.calibration else math.nan
 
@@ -254,7 +254,8 @@ class Predictor:
         return [
             [
                 replace(
-                    one, visibility=visibility(one.aligned.inside, one.marks, None, next(tiles))
+                    one,
+                    visibility=visible_regions(one.aligned.inside, one.marks, tiles=next(tiles)),
                 )
                 for one in faces
             ]
@@ -303,7 +304,7 @@ class Predictor:
             model_sha256=self.model_sha256,
         )
 
-    def _why_not(self, looks: Visibility, confidence: float) -> str:
+    def _why_not(self, looks: VisibleRegions, confidence: float) -> str:
         """Return why no label should be given, empty if one should."""
         if looks.most < LEAST_VISIBLE:
             return f"at most {100 * looks.most:.0f} % of the face can be seen"

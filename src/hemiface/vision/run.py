@@ -30,7 +30,7 @@ from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
 from hemiface.vision.sources import Source, copy_names, printable
 from hemiface.vision.video.blurring import Box, Covers, frames_ahead
-from hemiface.vision.video.files import VideoWriter, open_writer, read_frames
+from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 

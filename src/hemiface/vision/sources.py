@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.vision.photos import PHOTO_SUFFIXES
-from hemiface.vision.video.files import VIDEO_SUFFIXES, camera_number
+from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
 __all__ = ["Source", "copy_names", "find_sources", "printable"]
 

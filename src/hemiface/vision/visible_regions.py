@@ -24,7 +24,7 @@ from hemiface.models.visible_tiles import enlarge
 from hemiface.occlusion.conditions import QUADRANTS, Condition, condition, hidden_mask
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["REGIONS", "SOURCES", "Visibility", "region_masks", "visibility"]
+__all__ = ["REGIONS", "SOURCES", "VisibleRegions", "region_masks", "visible_regions"]
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ _FEATURE_POINTS = {"eyes": _EYE_POINTS, "nose": (_NOSE_POINTS,), "mouth": (_MOUT
 
 
 @dataclass(frozen=True)
-class Visibility:
+class VisibleRegions:
     """The visible share of each region with its source, and of the whole face."""
 
     shares: Mapping[str, float]
@@ -89,12 +89,12 @@ def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
     return masks
 
 
-def visibility(
+def visible_regions(
     inside: Mask,
     landmarks: Floats | None,
     declared: Condition | None = None,
     tiles: npt.NDArray[np.float32] | None = None,
-) -> Visibility:
+) -> VisibleRegions:
     """Say what can be seen of an aligned face.
 
     `inside` is bool [48, 48], True where the crop shows the photo; `landmarks` float64 [468, 2] in
@@ -124,7 +124,7 @@ def visibility(
     most = inside if declared is None else seen
     whole = float(seen.mean()) if estimated else None
     quarters = tuple(_share(seen, mask) for mask in _QUADRANT_MASKS)
-    return Visibility(shares, sources, float(most.mean()), quarters, whole)  # type: ignore[arg-type]
+    return VisibleRegions(shares, sources, float(most.mean()), quarters, whole)  # type: ignore[arg-type]
 
 
 def _share(seen: Floats, mask: Mask) -> float:

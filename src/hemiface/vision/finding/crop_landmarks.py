@@ -62,7 +62,7 @@ def default_detector() -> MediaPipeDetector:
 
 
 class CropLandmarks:
-    """Finds the landmarks of grey crops, a `face_halves.FindLandmarks`; remembers them on disk.
+    """Finds the landmarks of grey crops, a `face_lines.FindLandmarks`; remembers them on disk.
 
     What was found is kept in `folder` (default: `landmarks` in the cache of `assets`), 512 crops
     together, under a name made from the pixels, the networks and the code, so that nothing stale

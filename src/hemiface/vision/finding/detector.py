@@ -18,22 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.vision.finding import blazeface
+from hemiface.vision.finding import blazeface, squares
 from hemiface.vision.finding.alignment import can_align
 from hemiface.vision.finding.litert import TfliteNetwork
 from hemiface.vision.finding.squares import (
     LEAST_FACE_PX,
+    Square,
     cut_out,
     is_cut,
-    square,
-    tile_views,
-    whole_views,
+    tile_squares,
+    whole_squares,
 )
 
 __all__ = ["Detector", "FollowingDetector", "FoundFace", "MediaPipeDetector"]
 
 Floats = npt.NDArray[np.float64]
-Photo = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 _LEAST_CONTRAST = 8
 """A tile whose grey levels span less shows no face."""
 _LEAST_PRODUCT = 0.55
@@ -73,7 +73,7 @@ class FoundFace:
 class Detector(Protocol):
     """Anything that finds faces; `Predictor` takes one as `detector`."""
 
-    def detect(self, photo: Photo) -> list[FoundFace]:
+    def detect(self, photo: Pixels) -> list[FoundFace]:
         """Return the faces in an RGB photo uint8 [height, width, 3], largest first."""
         ...
 
@@ -82,7 +82,7 @@ class Detector(Protocol):
 class FollowingDetector(Detector, Protocol):
     """A detector that is faster where it knows the faces of the frame before."""
 
-    def follow(self, photo: Photo, known: Sequence[FoundFace]) -> list[FoundFace]:
+    def follow(self, photo: Pixels, known: Sequence[FoundFace]) -> list[FoundFace]:
         """Return the faces near those of the frame before, and new ones that are easy to find."""
         ...
 
@@ -125,7 +125,7 @@ class MediaPipeDetector:
         self._least_score = least_score
         self._least_presence = least_presence
 
-    def detect(self, photo: Photo) -> list[FoundFace]:
+    def detect(self, photo: Pixels) -> list[FoundFace]:
         """Return the faces in an RGB photo uint8 [height, width, 3], largest first.
 
         Raises:
@@ -140,7 +140,7 @@ class MediaPipeDetector:
                 best = turned
         return _largest_first(best)
 
-    def follow(self, photo: Photo, known: Sequence[FoundFace]) -> list[FoundFace]:
+    def follow(self, photo: Pixels, known: Sequence[FoundFace]) -> list[FoundFace]:
         """Return the faces of a video's next frame, largest first: near `known`, and large ones.
 
         BlazeFace looks at the whole frame and at a square around each known face, turned upright,
@@ -151,12 +151,12 @@ class MediaPipeDetector:
             UsageError: as `detect`.
         """
         _check(photo)
-        views = [self._in_view(*view) for view in whole_views(photo)]
-        points, scores = _best_first([*views, *(self._near(photo, one) for one in known)])
+        whole = [self._in_square(one) for one in whole_squares(photo)]
+        points, scores = _best_first([*whole, *(self._near(photo, one) for one in known)])
         looked = (self._look(photo, *one) for one in zip(points, scores.tolist(), strict=True))
         return _largest_first(_distinct([face for face in looked if face is not None]))
 
-    def _search(self, photo: Photo, quarters: int) -> list[FoundFace]:
+    def _search(self, photo: Pixels, quarters: int) -> list[FoundFace]:
         """Return what is found after turning the photo by quarters, as positions in the photo."""
         points, scores = self._candidates(np.ascontiguousarray(np.rot90(photo, quarters)))
         upright = _turned_back(points, quarters, photo)
@@ -165,22 +165,20 @@ class MediaPipeDetector:
         )
         return _distinct([face for face in looked if face is not None])
 
-    def _candidates(self, photo: Photo) -> tuple[Floats, Floats]:
+    def _candidates(self, photo: Pixels) -> tuple[Floats, Floats]:
         """Return boxes with keypoints [n, 8, 2] in pixels of the photo, and scores, best first."""
         return _best_first(
-            self._in_view(*view)
-            for view in chain(whole_views(photo), tile_views(photo, self._smallest_px))
+            self._in_square(one)
+            for one in chain(whole_squares(photo), tile_squares(photo, self._smallest_px))
         )
 
-    def _in_view(
-        self, view: Photo, origin: Floats, scale: float, inner: tuple[bool, bool, bool, bool]
-    ) -> tuple[Floats, Floats]:
-        """Return what one square view shows, as `_candidates` does."""
-        points, scores = self._blaze(view)
-        whole = ~is_cut(points, inner)
-        return (points[whole] + origin) / scale, scores[whole]
+    def _in_square(self, square: Square) -> tuple[Floats, Floats]:
+        """Return what one square shows, as `_candidates` does."""
+        points, scores = self._blaze(square.pixels)
+        whole = ~is_cut(points, square.inner)
+        return (points[whole] + square.origin) / square.scale, scores[whole]
 
-    def _near(self, photo: Photo, known: FoundFace) -> tuple[Floats, Floats]:
+    def _near(self, photo: Pixels, known: FoundFace) -> tuple[Floats, Floats]:
         """Return what lies around a face of the frame before, as `_candidates` does."""
         to_photo = _nearsquare(known)
         scale = math.hypot(*to_photo[:, 0])
@@ -196,23 +194,23 @@ class MediaPipeDetector:
         whole = ~is_cut(points, (True, True, True, True))
         points, scores = points[whole], scores[whole]
         placed = points @ to_photo[:, :2].T + to_photo[:, 2]
-        # A box isn't turned with its keypoints, as in every other view.
+        # A box isn't turned with its keypoints, as in every other square.
         half = (points[:, 1] - points[:, 0])[:, np.newaxis] * scale / 2
         middle = placed[:, :2].mean(axis=1, keepdims=True)
         placed[:, :2] = middle + half * np.array([[-1.0], [1.0]])
         return placed, scores
 
-    def _blaze(self, view: Photo) -> tuple[Floats, Floats]:
-        """Return boxes with keypoints [n, 8, 2] in pixels of a view of 128 px, and scores."""
-        if int(view.max()) - int(view.min()) < _LEAST_CONTRAST:
+    def _blaze(self, pixels: Pixels) -> tuple[Floats, Floats]:
+        """Return boxes with keypoints [n, 8, 2] in pixels of a square of 128 px, and scores."""
+        if int(pixels.max()) - int(pixels.min()) < _LEAST_CONTRAST:
             return np.zeros((0, 8, 2)), np.zeros(0)
-        found = self._detection.run(view.astype(np.float32) / np.float32(127.5) - np.float32(1))
+        found = self._detection.run(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1))
         points, scores = blazeface.decode(
             found["regressors"][0], found["classificators"][0, :, 0], self._least_score
         )
         return blazeface.suppress(points, scores)
 
-    def _look(self, photo: Photo, points: Floats, score: float) -> FoundFace | None:
+    def _look(self, photo: Pixels, points: Floats, score: float) -> FoundFace | None:
         """Let the landmark network look at a candidate; None if it sees no face."""
         landmarks, presence = self._mesh(photo, _landmark_square(points))
         if presence < self._least_presence or score * presence < _LEAST_PRODUCT:
@@ -223,7 +221,7 @@ class MediaPipeDetector:
         box = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)])
         return FoundFace(box, score, landmarks, presence, five)
 
-    def look(self, photo: Photo, scale: float = 1.0) -> tuple[Floats, float]:
+    def look(self, photo: Pixels, scale: float = 1.0) -> tuple[Floats, float]:
         """Let the landmark network look at the whole of an RGB photo, without detection.
 
         The square that it sees is upright, centred and `scale` times the longer side. Returns the
@@ -235,7 +233,7 @@ class MediaPipeDetector:
         corner = np.array([width - side, height - side]) / 2
         return self._mesh(photo, np.column_stack([zoom * np.eye(2), corner]))
 
-    def _mesh(self, photo: Photo, to_photo: Floats) -> tuple[Floats, float]:
+    def _mesh(self, photo: Pixels, to_photo: Floats) -> tuple[Floats, float]:
         """Return landmarks [468, 2] in the photo and their presence for one square of it."""
         patch = cut_out(photo, to_photo, _LANDMARK_PX)
         found = self._landmarks.run(patch.astype(np.float32) / np.float32(255))
@@ -245,7 +243,7 @@ class MediaPipeDetector:
         return mesh @ to_photo[:, :2].T + to_photo[:, 2], presence
 
 
-def _check(photo: Photo) -> None:
+def _check(photo: Pixels) -> None:
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
         raise UsageError(
             f"A photo must be uint8 [height, width, 3], got {photo.dtype} {list(photo.shape)}."
@@ -266,7 +264,7 @@ def five_points(landmarks: Floats) -> Floats:
     return np.stack([*eyes, landmarks[_NOSE], *landmarks[list(_MOUTH_CORNERS)]])
 
 
-def _turned_back(points: Floats, quarters: int, photo: Photo) -> Floats:
+def _turned_back(points: Floats, quarters: int, photo: Pixels) -> Floats:
     """Return points [..., 2] of the photo after np.rot90(photo, quarters) as points of the photo.
 
     Boxes stay ordered: their corners come back as upper left and lower right.
@@ -290,7 +288,7 @@ def _strongest(points: Floats, scores: Floats, most_overlap: float = 0.3) -> tup
 
 
 def _best_first(found: Iterable[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Return the candidates of several views together, each face once, best first."""
+    """Return the candidates of several squares together, each face once, best first."""
     each = [(np.zeros((0, 8, 2)), np.zeros(0)), *found]
     points = np.concatenate([one for one, _ in each])
     scores = np.concatenate([one for _, one in each])
@@ -302,14 +300,14 @@ def _landmark_square(points: Floats) -> Floats:
     """Return [2, 3] from the landmark network's input to the photo: upright by the eyes, 1.5 x."""
     box, (right_eye, left_eye) = points[:2], points[2:4]
     side = _LANDMARK_SCALE * float((box[1] - box[0]).max())
-    return square(box.mean(axis=0), side, left_eye - right_eye, _LANDMARK_PX)
+    return squares.to_photo(box.mean(axis=0), side, left_eye - right_eye, _LANDMARK_PX)
 
 
 def _nearsquare(known: FoundFace) -> Floats:
     """Return [2, 3] from BlazeFace's input to the photo: around a known face, upright, 3 x."""
     side = _NEAR_SCALE * float((known.box[1] - known.box[0]).max())
     across = np.array([1.0, 0.0]) if known.five is None else known.five[1] - known.five[0]
-    return square(known.box.mean(axis=0), side, across, blazeface.INPUT_PX)
+    return squares.to_photo(known.box.mean(axis=0), side, across, blazeface.INPUT_PX)
 
 
 def _distinct(faces: list[FoundFace], most_overlap: float = 0.4) -> list[FoundFace]:

@@ -9,7 +9,7 @@ __all__ = ["PhotoLandmarks"]
 
 
 class PhotoLandmarks:
-    """Finds the landmarks of each photo's largest face, a `face_halves.FindLandmarks`."""
+    """Finds the landmarks of each photo's largest face, a `face_lines.FindLandmarks`."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,19 +10,24 @@ import numpy.typing as npt
 
 from hemiface.vision.finding import blazeface
 
-__all__ = ["LEAST_FACE_PX", "View", "cut_out", "is_cut", "square", "tile_views", "whole_views"]
+__all__ = [
+    "LEAST_FACE_PX",
+    "Square",
+    "cut_out",
+    "is_cut",
+    "tile_squares",
+    "to_photo",
+    "whole_squares",
+]
 
 Floats = npt.NDArray[np.float64]
-Photo = npt.NDArray[np.uint8]
-View = tuple[Photo, Floats, float, tuple[bool, bool, bool, bool]]
-"""A square of 128 px, its origin in pixels of the scaled photo, the scale, and which of its sides
-(left, top, right, bottom) lie inside the photo: what touches these is whole in another tile."""
+Pixels = npt.NDArray[np.uint8]
 
 _TILE_PX = blazeface.INPUT_PX
 _STEP_PX = _TILE_PX // 2
 _GREY = 127
 _MARGIN = 0.25
-"""Share of the photo's longer side that the padded view adds on each side."""
+"""Share of the photo's longer side that the padded square adds on each side."""
 _SMALLEST_IN_TILE_PX = 24
 """What BlazeFace still finds reliably in its input."""
 LEAST_FACE_PX = 20
@@ -31,13 +37,28 @@ _SMALLEST_SHARE = 1 / 40
 four times as many tiles."""
 
 
-def whole_views(photo: Photo) -> Iterator[View]:
+@dataclass(frozen=True, eq=False)
+class Square:
+    """A square of 128 px of a photo, or of a larger or smaller version of it."""
+
+    pixels: Pixels
+    """RGB [128, 128, 3]."""
+    origin: Floats
+    """[2]: x and y of its upper left corner in pixels of the scaled photo."""
+    scale: float
+    """Pixels of the scaled photo for one of the photo."""
+    inner: tuple[bool, bool, bool, bool]
+    """Which of its sides (left, top, right, bottom) lie inside the photo: what touches these is
+    whole in another tile."""
+
+
+def whole_squares(photo: Pixels) -> Iterator[Square]:
     """Yield the whole photo in a square of 128 px, and once more with a margin."""
     yield _whole(photo, _TILE_PX)
     yield _whole(photo, round(_TILE_PX / (1 + 2 * _MARGIN)))
 
 
-def tile_views(photo: Photo, smallest_px: float | None) -> Iterator[View]:
+def tile_squares(photo: Pixels, smallest_px: float | None) -> Iterator[Square]:
     """Yield squares of 128 px of larger versions of the photo, for faces of `smallest_px` and more.
 
     None stands for a 40th of the photo's longer side, at least LEAST_FACE_PX.
@@ -53,16 +74,17 @@ def tile_views(photo: Photo, smallest_px: float | None) -> Iterator[View]:
         side *= 2
 
 
-def _whole(photo: Photo, side: int) -> View:
+def _whole(photo: Pixels, side: int) -> Square:
     scaled, scale = _scaled(photo, side)
     height, width = scaled.shape[:2]
     left, top = (_TILE_PX - width) // 2, (_TILE_PX - height) // 2
-    view = np.full((_TILE_PX, _TILE_PX, 3), _GREY, dtype=np.uint8)
-    view[top : top + height, left : left + width] = scaled
-    return view, np.array([-left, -top], dtype=np.float64), scale, (False,) * 4
+    pixels = np.full((_TILE_PX, _TILE_PX, 3), _GREY, dtype=np.uint8)
+    pixels[top : top + height, left : left + width] = scaled
+    origin = np.array([-left, -top], dtype=np.float64)
+    return Square(pixels, origin, scale, (False, False, False, False))
 
 
-def _tiles(photo: Photo, side: int) -> Iterator[View]:
+def _tiles(photo: Pixels, side: int) -> Iterator[Square]:
     scaled, scale = _scaled(photo, side)
     pad = _STEP_PX // 2
     padded = cv2.copyMakeBorder(
@@ -75,10 +97,11 @@ def _tiles(photo: Photo, side: int) -> Iterator[View]:
     height, width = padded.shape[:2]
     for top in _starts(height):
         for left in _starts(width):
-            view = np.asarray(padded[top : top + _TILE_PX, left : left + _TILE_PX], dtype=np.uint8)
+            tile = padded[top : top + _TILE_PX, left : left + _TILE_PX]
             right, bottom = left + _TILE_PX < width, top + _TILE_PX < height
             inner = (left > 0, top > 0, bool(right), bool(bottom))
-            yield view, np.array([left - pad, top - pad], dtype=np.float64), scale, inner
+            origin = np.array([left - pad, top - pad], dtype=np.float64)
+            yield Square(np.asarray(tile, dtype=np.uint8), origin, scale, inner)
 
 
 def _starts(size: int) -> list[int]:
@@ -87,7 +110,7 @@ def _starts(size: int) -> list[int]:
     return [*range(0, last, _STEP_PX), last]
 
 
-def _scaled(photo: Photo, side: int) -> tuple[Photo, float]:
+def _scaled(photo: Pixels, side: int) -> tuple[Pixels, float]:
     """Return the photo with `side` pixels on its longer side, and the scale."""
     height, width = photo.shape[:2]
     scale = side / max(height, width)
@@ -112,8 +135,8 @@ def is_cut(points: Floats, inner: tuple[bool, bool, bool, bool]) -> npt.NDArray[
     return cut
 
 
-def square(middle: Floats, side: float, across: Floats, size_px: int) -> Floats:
-    """Return [2, 3] from a view of `size_px` to a square of the photo whose rows run `across`."""
+def to_photo(middle: Floats, side: float, across: Floats, size_px: int) -> Floats:
+    """Return [2, 3] from a square of `size_px` to one of the photo whose rows run `across`."""
     angle = math.atan2(across[1], across[0])
     scale = side / size_px
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
@@ -121,11 +144,11 @@ def square(middle: Floats, side: float, across: Floats, size_px: int) -> Floats:
     return np.column_stack([turn, middle - turn @ np.full(2, size_px / 2)])
 
 
-def cut_out(photo: Photo, to_photo: Floats, size_px: int) -> Photo:
-    """Return uint8 [size, size, 3], where the photo lies at `to_photo`, grey outside the photo."""
+def cut_out(photo: Pixels, transform: Floats, size_px: int) -> Pixels:
+    """Return uint8 [size, size, 3], where the photo lies at `transform`, grey outside the photo."""
     # Pixel centres lie at halves, while warpAffine counts them from 0.
-    centred = to_photo.copy()
-    centred[:, 2] += to_photo[:, :2] @ np.full(2, 0.5) - 0.5
+    centred = transform.copy()
+    centred[:, 2] += transform[:, :2] @ np.full(2, 0.5) - 0.5
     patch = cv2.warpAffine(
         photo,
         centred,
