@@ -272,7 +272,7 @@ class TestStimuli:
         told = []
         [written] = occlude_files(
             [picture], "left", "black", tmp_path / "out",
-            landmarks=no_landmarks, on_fallback=told.append,
+            landmarks=no_landmarks, on_note=lambda path, _: told.append(path),
         )  # fmt: skip
         assert told == [picture]
         assert written.name == "a face-left-fallback.png"

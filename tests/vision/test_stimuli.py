@@ -8,6 +8,7 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import condition, hidden_mask
+from hemiface.vision.photos import read_photo
 from hemiface.vision.stimuli import occlude_files
 
 RNG = np.random.default_rng(0)
@@ -97,6 +98,87 @@ def test_transparency_is_laid_on_black_and_grey_stays_grey(picture, tmp_path):
     np.testing.assert_array_equal(read(written), np.where(GREY > 99, 255, 0))
 
 
+def write_16_bit_pgm(path) -> None:
+    wide = GREY.astype(">u2") * 257 + 128
+    path.write_bytes(b"P5 20 31 65535\n" + wide.tobytes())
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+COLOURED = Image.fromarray(RGB)
+WIDE = Image.fromarray(GREY.astype(np.uint16) * 257 + 100)
+SEE_THROUGH = Image.fromarray(np.dstack([RGB, RGB[..., 0]]))
+FORMS = {
+    "1.png": lambda path: Image.fromarray(GREY > 99).save(path),
+    "L.png": lambda path: Image.fromarray(GREY).save(path),
+    "L.jpg": lambda path: Image.fromarray(GREY).save(path, exif=turned()),
+    "L-transparent.png": lambda path: Image.fromarray(GREY).save(path, transparency=7),
+    "LA.png": lambda path: SEE_THROUGH.convert("LA").save(path),
+    "I;16.png": WIDE.save,
+    "I;16-turned.png": lambda path: WIDE.save(path, exif=turned()),
+    "I;16.tif": WIDE.save,
+    "16-bit.pgm": write_16_bit_pgm,
+    "P.png": COLOURED.convert("P").save,
+    "P-transparent.png": lambda path: COLOURED.convert("P").save(path, transparency=3),
+    "RGB.png": COLOURED.save,
+    "RGB.jpg": lambda path: COLOURED.save(path, exif=turned()),
+    "RGB.bmp": COLOURED.save,
+    "RGB.tga": COLOURED.save,
+    "RGB.webp": COLOURED.save,
+    "RGB.ppm": COLOURED.save,
+    "RGBA.png": SEE_THROUGH.save,
+    "CMYK.jpg": COLOURED.convert("CMYK").save,
+    "YCbCr.jpg": COLOURED.convert("YCbCr").save,
+    "animated.gif": lambda path: COLOURED.save(
+        path, save_all=True, append_images=[Image.fromarray(RGB[::-1])]
+    ),
+    "pages.tif": lambda path: COLOURED.save(path, save_all=True, append_images=[COLOURED]),
+}
+REFUSED = {
+    "F.tif": lambda path: Image.fromarray(GREY.astype(np.float32)).save(path),
+    "I.tif": lambda path: Image.fromarray(GREY.astype(np.int32)).save(path),
+    "eps.png": lambda path: COLOURED.save(path, "EPS"),
+    "heic.jpg": lambda path: path.write_bytes(b"\0\0\0\x24ftypheic" + bytes(50)),
+    "empty.png": lambda path: path.touch(),
+}
+
+
+class TestOneReader:
+    """What predict reads occlude takes, with the same pixels, and neither takes anything else."""
+
+    @pytest.mark.parametrize("name", FORMS)
+    def test_what_is_not_hidden_is_what_predict_reads(self, tmp_path, name):
+        FORMS[name](tmp_path / name)
+        photo = read_photo(tmp_path / name)
+        told = []
+        [written] = occlude_files(
+            [tmp_path / name], "left", "black", tmp_path / "out",
+            on_note=lambda _, sentence: told.append(sentence),
+        )  # fmt: skip
+        with Image.open(written) as opened:
+            assert opened.mode == ("L" if name[0] in "1LI" or name == "16-bit.pgm" else "RGB")
+            found = np.array(opened.convert("RGB"))
+        expected = photo.pixels.copy()
+        expected[hidden_mask(condition("left"), *expected.shape[:2])] = 0
+        np.testing.assert_array_equal(found, expected)
+        assert expected.any()
+        assert told == ([f"of {tmp_path / name} {photo.note}."] if photo.note else [])
+        assert bool(told) == (name in ("animated.gif", "pages.tif"))
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_what_predict_refuses_is_refused_in_the_same_words(self, tmp_path, name):
+        REFUSED[name](tmp_path / name)
+        with pytest.raises(DamagedError) as refused:
+            read_photo(tmp_path / name)
+        with pytest.raises(DamagedError, match=re.escape(str(refused.value))):
+            occlude_files([tmp_path / name], "left", "black", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("name", "fill", "sentence"),
@@ -118,7 +200,7 @@ class TestErrors:
             occlude_files(paths, "upper", "black", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
-    def test_missing_damaged_and_deep_pictures_are_named(self, picture, tmp_path):
+    def test_missing_damaged_and_too_deep_or_large_pictures_are_named(self, picture, tmp_path):
         def occlude(path):
             occlude_files([path], "upper", "black", tmp_path / "out")
 
@@ -126,13 +208,15 @@ class TestErrors:
             occlude(tmp_path / "none.png")
         text = tmp_path / "text.png"
         text.write_text("no picture")
-        with pytest.raises(DamagedError, match=r"text\.png can't be read \(unknown format\)"):
+        with pytest.raises(DamagedError, match=r"text\.png is not a picture of a known format"):
             occlude(text)
         whole = picture(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), "cut.png")
         whole.write_bytes(whole.read_bytes()[:3000])
         with pytest.raises(DamagedError, match=r"cut\.png can't be read"):
             occlude(whole)
-        deep = picture(GREY.astype(np.uint16) * 200, "deep.png")
-        with pytest.raises(DamagedError, match=r"deep\.png has mode I;16; save it with 8 bits"):
+        deep = picture(GREY.astype(np.float32), "deep.tif")
+        with pytest.raises(DamagedError, match=r"deep\.tif has mode F, .*; save it with 8 or 16"):
             occlude(deep)
+        with pytest.raises(DamagedError, match=r"has 20 x 31 pixels, .*--max-pixels"):
+            occlude_files([picture(GREY)], "upper", "black", tmp_path / "out", most_pixels=619)
         assert not (tmp_path / "out").exists()

@@ -13,6 +13,10 @@ from hemiface.cli.reading import is_by_face, words
 
 __all__ = ["occlude", "predict"]
 
+MostPixelsOption = Annotated[
+    int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
+]
+
 
 @app.command()
 def predict(
@@ -77,9 +81,7 @@ def predict(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Draw each video's faces over time, below --out.")
     ] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
-    ] = None,
+    max_pixels: MostPixelsOption = None,
     estimate: Annotated[
         bool,
         typer.Option(
@@ -122,9 +124,11 @@ def occlude(
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
     halves: HalvesOption = "image",
+    max_pixels: MostPixelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hide a part of pictures, as stimuli; exactly the named pixels change."""
+    from hemiface.vision.photos import MOST_PIXELS
     from hemiface.vision.stimuli import occlude_files
 
     landmarks = None
@@ -139,10 +143,8 @@ def occlude(
         fill,
         out,
         landmarks=landmarks,
-        on_fallback=lambda path: print(
-            f"hemiface: no face was found in {path}; the picture's own half is hidden.",
-            file=sys.stderr,
-        ),
+        most_pixels=max_pixels or MOST_PIXELS,
+        on_note=lambda _, sentence: print(f"hemiface: {sentence}", file=sys.stderr),
     )
     if as_json:
         print_json([str(path) for path in written])

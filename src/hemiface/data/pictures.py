@@ -1,4 +1,8 @@
-"""A picture file to grey 48 x 48: the one rule by which pictures of other kinds are converted."""
+"""A picture file to grey 48 x 48: the one rule by which pictures of other kinds are converted.
+
+Photos have a rule of their own (`vision.photos`), which also divides 16 bits: a data set with such
+files is refused here, since every result on it would hang on a rounding that nobody chose.
+"""
 
 from pathlib import Path
 
@@ -8,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["CONVERSION_RULE", "PICTURE_SUFFIXES", "read_picture"]
+__all__ = ["CONVERSION_RULE", "PICTURE_SUFFIXES", "on_black", "read_picture"]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -41,6 +45,14 @@ def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | s
         return f"is not a readable picture ({reason})"
 
 
+def on_black(picture: Image.Image) -> Image.Image:
+    """Return a picture whose transparency is laid on black, itself where it has none."""
+    if not picture.has_transparency_data:
+        return picture
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
+
+
 def _convert(picture: Image.Image) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | str:
     """Apply CONVERSION_RULE to a loaded picture."""
     done = set()
@@ -50,10 +62,7 @@ def _convert(picture: Image.Image) -> tuple[npt.NDArray[np.uint8], frozenset[str
         return f"has mode {picture.mode}, but 8 bits a channel are needed"
     if picture.mode != "L":
         done.add("grey")
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
-        picture = picture.convert("RGB").convert("L")
+        picture = on_black(picture).convert("RGB").convert("L")
     width, height = picture.size
     if width != height:
         done.add("cropped")

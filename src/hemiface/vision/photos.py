@@ -1,4 +1,8 @@
-"""Reading pictures of any kind as upright RGB, or saying in one sentence why not."""
+"""Reading pictures of any kind as upright RGB, or saying in one sentence why not.
+
+The one reader of photos: what `hemiface predict` looks at and what `hemiface occlude` hides parts
+of is read by the same rules.
+"""
 
 import struct
 import threading
@@ -9,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hemiface.data.pictures import PICTURE_SUFFIXES
+from hemiface.data.pictures import PICTURE_SUFFIXES, on_black
 from hemiface.errors import DamagedError, UsageError
 
 __all__ = ["MOST_PIXELS", "PHOTO_SUFFIXES", "Photo", "read_photo"]
@@ -28,6 +32,8 @@ _FORMATS = frozenset(
      "QOI", "TGA", "TIFF", "WEBP"}
 )  # fmt: skip
 # Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
+
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 # Files that were changed at random make Pillow's decoders raise all of these.
 _DECODER_ERRORS = (
@@ -49,6 +55,8 @@ class Photo:
     """RGB [height, width, 3], upright as its EXIF orientation says."""
     note: str = ""
     """What the reader should know of it: that only the first of several frames was read."""
+    is_grey: bool = False
+    """Whether the file holds grey alone; the three channels are equal then."""
 
 
 def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
@@ -82,11 +90,13 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
             frames = _frames(opened)
             opened.load()
             pixels = _rgb(opened, source)
+            is_grey = opened.mode in _GREY_MODES
     except UnidentifiedImageError as error:
         raise DamagedError(_unknown(source)) from error
     except _DECODER_ERRORS as error:
         raise DamagedError(f"Picture {source} can't be read ({_reason(error)}).") from error
-    return Photo(pixels, f"only the first of {frames} frames was read" if frames > 1 else "")
+    note = f"only the first of {frames} frames was read" if frames > 1 else ""
+    return Photo(pixels, note, is_grey)
 
 
 def _open(source: Path) -> Image.Image:
@@ -119,10 +129,7 @@ def _rgb(picture: Image.Image, source: Path) -> npt.NDArray[np.uint8]:
             f"Picture {source} has mode {upright.mode}, whose white isn't defined; save it with "
             "8 or 16 bits a channel."
         )
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
-    return np.array(upright.convert("RGB"))
+    return np.array(on_black(upright).convert("RGB"))
 
 
 def _unknown(source: Path) -> str:

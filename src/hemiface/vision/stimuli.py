@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
+from hemiface.vision.photos import MOST_PIXELS, read_photo
 
 __all__ = ["occlude_files"]
 
-OnFallback = Callable[[Path], None]
+OnNote = Callable[[Path, str], None]
 
 
 def occlude_files(
@@ -24,23 +25,27 @@ def occlude_files(
     out: Path,
     *,
     landmarks: FindLandmarks | None = None,
-    on_fallback: OnFallback = lambda _: None,
+    most_pixels: int = MOST_PIXELS,
+    on_note: OnNote = lambda *_: None,
 ) -> list[Path]:
     """Write each picture with the named part hidden as PNG into `out`; return what was written.
 
-    The result keeps the picture's size and is grey or RGB, transparency laid on black. EXIF
-    orientation is applied first, so that `upper` is what a viewer calls upper. The name is
-    `<stem>-<condition>.png`. Noise is seeded from the file's name and can be repeated.
+    Pictures are read as `predict` reads them (see `vision.photos.read_photo`): upright, so that
+    `upper` is what a viewer calls upper, and with 8 bits a channel. The result keeps the picture's
+    size, is grey where the file holds grey alone and else RGB, and outside the hidden part has
+    exactly the pixels that were read. The name is `<stem>-<condition>.png`. Noise is seeded from
+    the file's name and can be repeated.
 
     With `landmarks`, which is asked for each picture, the face's own part is hidden (see
     `occlusion.face_lines`): its lines cut the whole picture in two. The name then ends in `-face`,
-    or in `-fallback` where no landmarks came and the picture's own half was hidden; `on_fallback`
-    is told of the latter's picture.
+    or in `-fallback` where no landmarks came and the picture's own half was hidden. `on_note` is
+    told in a sentence of such a fall-back, and of frames or pages that were left out, each with its
+    picture.
 
     Raises:
-        UsageError: the condition or fill is unknown, `name` names another fill than `fill`, or two
-            results would have the same name.
-        DamagedError: a picture is missing, can't be read or has more than 8 bits a channel.
+        UsageError: the condition or fill is unknown, `name` names another fill than `fill`, two
+            results would have the same name, or `most_pixels` is not positive.
+        DamagedError: a picture is missing or can't be read; see `vision.photos.read_photo`.
     """
     if fill not in FILLS:
         raise UsageError(f"Fill {fill!r} is unknown; choose from {', '.join(FILLS)}.")
@@ -52,7 +57,10 @@ def occlude_files(
         raise UsageError(f"Two of the pictures would both become {twice[0]}; rename one of them.")
     written = []
     for path, target in zip(paths, targets, strict=True):
-        pixels = _read(path)[np.newaxis]
+        photo = read_photo(path, most_pixels)
+        if photo.note:
+            on_note(path, f"of {path} {photo.note}.")
+        pixels = (photo.pixels[..., 0] if photo.is_grey else photo.pixels)[np.newaxis]
         seeds = image_seeds([path.name])
         if landmarks is None:
             place, hidden = target, hide(pixels, one, seeds)
@@ -61,30 +69,8 @@ def occlude_files(
             place = target.with_name(f"{target.stem}-{lines.words[0]}.png")
             hidden = hide_by_lines(pixels, one, lines, seeds)
             if not lines.found[0]:
-                on_fallback(path)
+                on_note(path, f"no face was found in {path}; the picture's own half is hidden.")
         with atomic_path(place) as partial:
             Image.fromarray(hidden[0]).save(partial)
         written.append(place)
     return written
-
-
-def _read(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise DamagedError(f"Picture {path} doesn't exist; check the path.")
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-    except UnidentifiedImageError as error:
-        raise DamagedError(f"Picture {path} can't be read (unknown format).") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
-        raise DamagedError(f"Picture {path} can't be read ({error}).") from error
-    if picture.mode.startswith(("I", "F")):
-        raise DamagedError(
-            f"Picture {path} has mode {picture.mode}; save it with 8 bits a channel."
-        )
-    mode = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
-    return np.array(picture.convert(mode))
