@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hemiface.config import Config, load, to_toml
-from hemiface.data import Images, prepare
+from hemiface.data.cache import prepare
+from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import write_json, write_text
 from hemiface.networks.evaluate import evaluate

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemiface.data import load
+from hemiface.data.readers import load
 from hemiface.occlusion.face_lines import line_table, lines_of
 from hemiface.vision.finding import assets
 from hemiface.vision.finding.crop_landmarks import CropLandmarks

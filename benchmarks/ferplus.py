@@ -19,9 +19,9 @@ from pathlib import Path
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
-from hemiface.data import load
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
+from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
 from hemiface.errors import HemifaceError
 from hemiface.networks.evaluate import evaluate

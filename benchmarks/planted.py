@@ -34,7 +34,7 @@ import torch
 import false_alarms
 from false_alarms import SIDES
 from hemiface.config import Config, StatisticsOptions, load, to_toml
-from hemiface.data import Images
+from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
 from hemiface.errors import HemifaceError
@@ -53,14 +53,7 @@ from planted_page import page
 log = logging.getLogger("planted")
 
 CONFIG = Path(__file__).resolve().with_name("planted.toml")
-_STATISTICS = (
-    "hemiface.stats.all_pairs",
-    "hemiface.stats.importance",
-    "hemiface.stats.sides",
-    "hemiface.stats.inference",
-    "hemiface.stats.significance",
-    "hemiface.stats.matrix",
-)
+_STATISTICS = ("hemiface.stats.all_pairs", "hemiface.stats.importance", "hemiface.stats.sides")
 _CHUNK = 10
 """Data sets between two savings."""
 

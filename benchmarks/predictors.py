@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from hemiface.data import Images, load
+from hemiface.data.images import Images
+from hemiface.data.readers import load
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped

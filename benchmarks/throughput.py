@@ -27,7 +27,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from hemiface.config import Config, ModelConfig, load
-from hemiface.data import Images
+from hemiface.data.images import Images
 from hemiface.files import write_json
 from hemiface.networks.network import Bundle, build, resolve_device
 from hemiface.networks.train import fit, task

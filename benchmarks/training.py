@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hemiface import config as configs
-from hemiface.data import Images, load
+from hemiface.data.images import Images
+from hemiface.data.readers import load
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import write_json, write_text
 from hemiface.provenance import environment

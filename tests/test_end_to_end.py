@@ -15,6 +15,8 @@ from builders import hemiface
 
 pytest.importorskip("torch", reason="a study needs hemiface[train]")
 
+from hemiface.files import sha256_file
+from hemiface.networks.network import Bundle
 from hemiface.tables import EMOTIONS, read_predictions
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quick.toml"
@@ -154,6 +156,64 @@ def test_a_stopped_evaluation_goes_on_with_the_next_network(
     again = read_predictions(table)
     pd.testing.assert_frame_equal(again.table, whole.table)
     assert again.facts == whole.facts
+
+
+def by_other_code(run: Path, *, old: bool, bundles: bool = True) -> None:
+    """Make a run look as if other code had made it: of this version, or of one before marks."""
+    stages = json.loads((run / "stages.json").read_text())
+    for name, stage in stages.items():
+        if name != "data":
+            stage["fingerprint"] = "0" * 16
+            stage["code"] = "1" * 16
+            if old:
+                del stage["code"], stage["inputs"]
+    (run / "stages.json").write_text(json.dumps(stages))
+    started_from = ""
+    for name in ("full", "left") if bundles else ():  # left starts from full
+        path = run / f"models/{name}-seed0/bundle.safetensors"
+        bundle = Bundle.load(path)
+        known = {**bundle.provenance, "fingerprint": "0" * 16}
+        if known["init_sha256"]:
+            known["init_sha256"] = started_from
+        Bundle(bundle.model, bundle.weights, known).save(path)
+        started_from = sha256_file(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_trusted_code_keeps_networks_and_says_so(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], old: bool
+) -> None:
+    by_other_code(run, old=old, bundles=old)
+    bundles = {path: path.read_bytes() for path in run.glob("models/*/bundle.safetensors")}
+    assert study(monkeypatch, run, "--trust-code") == 0
+    assert {path: path.read_bytes() for path in bundles} == bundles
+    stages = json.loads((run / "stages.json").read_text())
+    assert {name for name, stage in stages.items() if "trusted" in stage} >= {
+        "full-seed0", "left-seed0",
+    }  # fmt: skip
+    said = (run / "log.txt").read_text()
+    assert "full-seed0: kept, although other code made it" in said
+    assert ("begun by an earlier version of hemiface" in said) == old
+    # What is trusted once is done: the same command without the option runs nothing again.
+    before = stages_run(run)
+    assert study(monkeypatch, run) == 0
+    del capfd
+    assert {name for name, at in stages_run(run).items() if at != before[name]} <= {"data"}
+
+
+def test_code_is_not_trusted_unasked_nor_with_another_config(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_other_code(run, old=True)
+    bundle = run / "models/full-seed0/bundle.safetensors"
+    before = bundle.stat().st_mtime_ns
+    assert study(monkeypatch, run, "--trust-code", "--set", "train.learning_rate=0.02") == 0
+    assert bundle.stat().st_mtime_ns != before
+    by_other_code(run, old=False)
+    before = bundle.stat().st_mtime_ns
+    assert study(monkeypatch, run, "--set", "train.learning_rate=0.02") == 0
+    assert bundle.stat().st_mtime_ns != before
+    assert "full-seed0: made by other code, so it is made again" in (run / "log.txt").read_text()
 
 
 def test_fresh_starts_over_and_spares_what_is_not_its_own(

@@ -247,6 +247,12 @@ class TestComparison:
         with pytest.raises(UsageError, match="no model and condition with a hidden part in comm"):
             face_lines(described(image), described(whole))
 
+    def test_a_leak_that_nobody_knows_of_is_not_compared(self):
+        image, face, _ = compared({"upper": 0.4})
+        unknown = described(image, unknown=["leaked"])
+        with pytest.raises(UsageError, match="no image of protocol leak-free"):
+            face_lines(sampled(unknown, "leak-free"), described(face))
+
 
 class TestStimuli:
     PIXELS = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)

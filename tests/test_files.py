@@ -3,6 +3,10 @@
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hemiface.errors import HemifaceError
-from hemiface.files import atomic_path, hash_json, sha256_file, write_json, write_text
+from hemiface.files import atomic_path, hash_json, sha256_file, sweep, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -138,3 +142,53 @@ def test_hash_of_json_ignores_the_order_of_keys_and_nothing_else(value):
     assert hash_json(shuffled) == hash_json(value)
     key = next(iter(value))
     assert hash_json({**value, key: value[key] + 1}) != hash_json(value)
+
+
+class TestSweep:
+    @pytest.fixture
+    def killed(self, tmp_path) -> list[str]:
+        """What a process that was killed while it wrote table.csv and other.csv left behind."""
+        program = (
+            "import sys, time; from pathlib import Path; from hemiface.files import atomic_path\n"
+            "with atomic_path(Path(sys.argv[1]) / 'table.csv') as one:\n"
+            "    one.write_text('half')\n"
+            "    with atomic_path(Path(sys.argv[1]) / 'other.csv') as two:\n"
+            "        two.write_text('half'); print('now', flush=True); time.sleep(60)\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        # While it runs nothing of it is left over.
+        sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        return sorted(path.name for path in tmp_path.iterdir())
+
+    def test_a_killed_process_leaves_what_the_next_writer_removes(self, tmp_path, killed):
+        assert [name.split(".")[1] for name in killed] == ["other", "table"]
+        write_text(tmp_path / "table.csv", "whole")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [killed[0], "table.csv"]
+        sweep(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+    def test_what_only_looks_like_it_stays(self, tmp_path):
+        names = [".notes.partial.txt", "table.1-abcdef.partial.csv", ".table.csv", ".a.b.partial.c"]
+        for name in names:
+            (tmp_path / name).write_text("mine")
+        sweep(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+    @pytest.mark.parametrize("name", [".t.123-000000.partial.csv", ".t.123.partial.csv"])
+    def test_what_another_machine_writes_is_left_for_a_day(self, tmp_path, name):
+        path = tmp_path / name
+        path.write_text("half")
+        sweep(tmp_path)
+        assert path.exists()
+        yesterday = time.time() - 25 * 3600
+        os.utime(path, (yesterday, yesterday))
+        sweep(tmp_path)
+        assert not path.exists()

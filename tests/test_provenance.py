@@ -1,14 +1,19 @@
 """The hash of code: blind to words about the code, not to the code."""
 
+import ast
+import importlib.machinery
 import json
 import platform
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hemiface.provenance import code_hash, environment
+from hemiface import provenance
+from hemiface.provenance import Mark, closure, code_hash, environment
 
 SOURCE = '''"""A module."""
 import math
@@ -86,17 +91,17 @@ class TestCodeHash:
         assert hash_of(change(SOURCE)) != hash_of(SOURCE)
 
     def test_each_module_counts_and_their_order_does_not(self):
-        one, other = code_hash("hemiface.files"), code_hash("hemiface.errors")
-        both = code_hash("hemiface.files", "hemiface.errors")
+        one, other = code_hash("hemiface.occlusion.tiles"), code_hash("hemiface.errors")
+        both = code_hash("hemiface.occlusion.tiles", "hemiface.errors")
         assert len({one, other, both}) == 3
-        assert both == code_hash("hemiface.errors", "hemiface.files")
+        assert both == code_hash("hemiface.errors", "hemiface.occlusion.tiles")
         assert re.fullmatch("[0-9a-f]{16}", both)
 
-    def test_a_package_stands_for_all_of_its_modules(self, tmp_path, monkeypatch):
+    def test_a_package_stands_for_the_modules_that_it_imports(self, tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(str(tmp_path))
         folder = tmp_path / "hashed_package"
         folder.mkdir()
-        (folder / "__init__.py").write_text("")
+        (folder / "__init__.py").write_text("from hashed_package import part\n")
         (folder / "part.py").write_text("a = 1\n")
         before = code_hash("hashed_package")
         (folder / "part.py").write_text("a = 1  # one\n")
@@ -111,6 +116,111 @@ class TestCodeHash:
     def test_an_absent_module_is_an_error(self):
         with pytest.raises(ModuleNotFoundError, match=r"hemiface\.nothing"):
             code_hash("hemiface.nothing")
+
+
+STAGES = {
+    "data": "hemiface.data.cache",
+    "training": "hemiface.networks.train",
+    "evaluation": "hemiface.networks.evaluate",
+    "report": "hemiface.report.page",
+    "visibility": "hemiface.visibility.train",
+    "landmarks": "hemiface.vision.finding.crop_landmarks",
+}
+# A function of each room, and the stages that can run it.
+CHANGED = {
+    "occlusion/conditions.py:mirror": {*STAGES} - {"data"},
+    "data/readers.py:source_sha256": {"data"},
+    "data/images.py:write": {"data", "training", "evaluation", "report", "visibility"},
+    "models/temperatures.py:scale": {"report"},
+    "models/shipped.py:default_model": set(),
+    "networks/augment.py:mixup": {"training"},
+    "networks/network.py:predict": {"training", "evaluation"},
+    "visibility/score.py:format_scores": set(),
+    "visibility/covered_faces.py:examples": {"visibility"},
+    "stats/significance.py:holm": {"report"},
+    "stats/importance/indices.py:pairs": {"report"},
+    "report/words/verdicts.py:verdict": {"report"},
+    "vision/finding/blazeface.py:decode": {"landmarks"},
+    "vision/journal.py:__enter__": set(),
+    "files.py:hash_json": {*STAGES},
+    "cli/printing.py:print_json": set(),
+}
+
+
+class TestClosure:
+    @pytest.fixture
+    def copied(self, tmp_path, monkeypatch):
+        """A copy of hemiface that hashes find in place of the real one."""
+        package = Path(provenance.__file__).parent
+        copy = tmp_path / "hemiface"
+        for path in package.rglob("*.py"):
+            target = copy / path.relative_to(package)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+        found = importlib.machinery.PathFinder.find_spec("hemiface", [str(tmp_path)])
+        monkeypatch.setattr(provenance.importlib.util, "find_spec", lambda _: found)
+        return copy
+
+    @staticmethod
+    def hashes() -> dict[str, str]:
+        return {name: code_hash(entry) for name, entry in STAGES.items()}
+
+    @pytest.mark.parametrize("where", CHANGED)
+    def test_a_changed_function_reruns_what_can_run_it_and_nothing_else(self, copied, where):
+        file, function = where.split(":")
+        before, path = self.hashes(), copied / file
+        text = path.read_text(encoding="utf-8")
+        (node,) = (
+            one for one in ast.walk(ast.parse(text))
+            if isinstance(one, ast.FunctionDef) and one.name == function
+        )  # fmt: skip
+        lines = text.splitlines(keepends=True)
+        last = node.body[-1].lineno - 1
+        indent = " " * node.body[-1].col_offset
+        path.write_text("".join([*lines[:last], f"{indent}_ = 17\n", *lines[last:]]))
+        after = self.hashes()
+        assert {name for name in STAGES if after[name] != before[name]} == CHANGED[where]
+
+    def test_changed_docstrings_and_comments_rerun_nothing(self, copied):
+        before = self.hashes()
+        for path in copied.rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(
+                "# One more comment.\n" + text.replace('"""Return ', '"""Give back ', 1)
+            )
+        assert self.hashes() == before
+
+    def test_imports_are_found_wherever_they_stand(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(tmp_path))
+        files = {
+            "__init__.py": "from walked.never import x\n",
+            "start.py": "import walked.plain\ndef f():\n    from walked import inside\n"
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import walked.typed\n"
+            "else:\n    from . import other\nfrom .deep.down import name\n",
+            "plain.py": "import importlib\nimportlib.import_module('walked.' 'lazy')\n",
+            **dict.fromkeys(
+                ["inside.py", "typed.py", "other.py", "lazy.py", "never.py"], "x = 1\n"
+            ),
+            "deep/__init__.py": "from walked import at_the_door\n",
+            "at_the_door.py": "import json\n",
+            "deep/down.py": "name = 'walked.never'\n",
+        }
+        for name, text in files.items():
+            (tmp_path / "walked" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "walked" / name).write_text(text)
+        assert closure("walked.start") == [
+            f"walked.{name}"
+            for name in ("at_the_door", "deep", "deep.down", "inside", "lazy", "other", "plain",
+                         "start")
+        ]  # fmt: skip
+        assert not {name for name in sys.modules if name.startswith("walked")}
+
+    def test_a_mark_tells_inputs_from_code(self):
+        one = Mark.of({"a": 1}, "hemiface.errors")
+        assert one.inputs == Mark.of({"a": 1}, "hemiface.files").inputs
+        others = [Mark.of({"a": 2}, "hemiface.errors"), Mark.of({"a": 1}, "hemiface.files")]
+        assert len({mark.fingerprint for mark in (one, *others)}) == 3
+        assert Mark.joined([one, *others]).inputs != Mark.joined([*others, one]).inputs
 
 
 def test_environment_says_versions_and_hardware_as_json():

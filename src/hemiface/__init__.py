@@ -43,7 +43,7 @@ _NAMES = {
     "evaluate": "hemiface.networks.evaluate",
     "hide": "hemiface.occlusion.conditions",
     "load_config": "hemiface.config",
-    "load_images": "hemiface.data",
+    "load_images": "hemiface.data.readers",
     "Predictions": "hemiface.tables",
     "Sample": "hemiface.stats.sample",
     "StatisticsOptions": "hemiface.config",

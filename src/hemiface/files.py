@@ -3,14 +3,22 @@
 import hashlib
 import json
 import os
+import platform
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hemiface.errors import HemifaceError
 
-__all__ = ["atomic_path", "hash_json", "sha256_file", "write_json", "write_text"]
+__all__ = ["atomic_path", "hash_json", "sha256_file", "sweep", "write_json", "write_text"]
+
+_LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
+_FOREIGN_S = 24 * 3600.0
+"""Of a process that can't be asked for, what it hasn't touched for so long is left over."""
 
 
 @contextmanager
@@ -18,6 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
     The temporary name ends in the suffix of `path`, because several writers choose a format by it.
+    What killed processes left of the same file is removed first (see `sweep`).
 
     Raises:
         HemifaceError: the folder can't be made or the file can't be written.
@@ -26,9 +35,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if not target.name:
         raise HemifaceError(f"{path} is a folder; name a file to write.")
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    partial = target.with_name(f".{target.stem}.{os.getpid()}-{_here()}.partial{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target.name)
         yield partial
         # Some writers make files that only their owner may read.
         partial.chmod(0o666 & ~_umask())
@@ -45,6 +55,52 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # Where nothing can be written nothing can be removed; the first error says more.
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove the temporary files of `atomic_path` whose process is gone: of one file, or of all.
+
+    Where a process can't be asked for, as on another machine that shares the folder, its files are
+    left over when nobody has touched them for a day. A file that can't be removed stays.
+    """
+    stem, suffix = Path(name).stem, Path(name).suffix
+    for path in folder.glob(".*.partial*"):
+        known = _LEFT_OVER.fullmatch(path.name)
+        mine = not name or (path.name.startswith(f".{stem}.") and path.suffix == suffix)
+        if known and mine and _is_left_over(path, int(known["pid"]), known["where"]):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_left_over(path: Path, pid: int, where: str | None) -> bool:
+    if where == _here():
+        return not _runs(pid)
+    try:
+        return time.time() - path.stat().st_mtime > _FOREIGN_S
+    except OSError:
+        return False  # Somebody else was faster.
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process of this machine runs; a number that came up again counts too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # It runs, as somebody else.
+    return True
+
+
+@lru_cache(maxsize=1)
+def _here() -> str:
+    """Return six digits for where process numbers mean the same: this boot, this container."""
+    known = [platform.node()]
+    with suppress(OSError):
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with suppress(OSError):
+        known.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:6]
 
 
 def _umask() -> int:

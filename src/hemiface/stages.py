@@ -14,17 +14,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from hemiface.config import Config, as_plain, to_toml
-from hemiface.data import prepare
+from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import hash_json, sha256_file, write_json, write_text
+from hemiface.files import sha256_file, sweep, write_json, write_text
 from hemiface.occlusion.conditions import condition
-from hemiface.provenance import code_hash, environment
+from hemiface.provenance import Mark, environment
 from hemiface.report import page
 from hemiface.stats.ensembles import join
 from hemiface.tables import read_predictions, write_predictions
@@ -46,25 +47,6 @@ _PRODUCTS = (
     "report.html",
     "stages.json",
 )
-_REPORT_CODE = (
-    "hemiface.stats.metrics",
-    "hemiface.stats.scores",
-    "hemiface.stats.matrix",
-    "hemiface.stats.significance",
-    "hemiface.stats.inference",
-    "hemiface.stats.contrasts",
-    "hemiface.stats.all_pairs",
-    "hemiface.stats.planned",
-    "hemiface.stats.sides",
-    "hemiface.stats.confusion_shifts",
-    "hemiface.stats.calibration",
-    "hemiface.stats.abstention",
-    "hemiface.stats.comparisons",
-    "hemiface.stats.importance",
-    "hemiface.report.figures.scores",
-    "hemiface.report.page",
-    "hemiface.data.sheets",
-)
 
 
 def study(
@@ -74,13 +56,17 @@ def study(
     fresh: bool = False,
     device: str = "auto",
     until: Until = "report",
+    trust_code: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Run the whole study and return its folder (`runs/<name>` unless `out` says otherwise).
 
     Stages that are done and unchanged are not run again; `fresh` removes what an earlier study
     left in the folder and starts over. `until` names the last thing that is made, as on a machine
-    whose GPU is lent for minutes: the same call without it goes on from there.
+    whose GPU is lent for minutes: the same call without it goes on from there. With `trust_code`
+    networks and predictions that were made from the same config and data by other code are kept:
+    whoever says so knows that the code's changes don't matter to them. What was kept so is written
+    into stages.json.
 
     Raises:
         UsageError: no data is named, or the folder belongs to a study that is running.
@@ -99,8 +85,10 @@ def study(
     with _locked(folder), _log_file(folder / "log.txt"):
         if fresh:
             _remove_products(folder)
-        book = _Book(folder, config)
-        images = book.run("data", "", lambda: _prepare(config, folder))
+        for place in (folder, folder / "figures", *(folder / "models").glob("*")):
+            sweep(place)
+        book = _Book(folder, config, trust_code)
+        images = book.run("data", None, lambda: _prepare(config, folder))
         bundles = _train_all(config, images, folder, book, device, on_progress)
         if until != "models":
             _evaluate(config, images, bundles, folder, book, device, on_progress)
@@ -150,11 +138,14 @@ def _train_all(
 
             bundle = book.run(
                 job.model_id,
-                job.fingerprint(images),
+                job.mark(images),
                 lambda job=job, place=place, on_step=on_step: fit(  # type: ignore[misc]
                     job, images, place, device=device, on_step=on_step
                 ),
                 keeps=place / "bundle.safetensors",
+                is_of=lambda job=job, place=place: job.made(  # type: ignore[misc]
+                    place / "bundle.safetensors", images
+                ),
             )
             done[name] = bundle
             bundles[bundle] = name
@@ -170,7 +161,7 @@ def _evaluate(
     device: str,
     on_progress: OnProgress | None,
 ) -> None:
-    from hemiface.networks.evaluate import evaluate, fingerprint
+    from hemiface.networks.evaluate import evaluate, mark
 
     options = config.evaluate
     present = set(images.table["split"])
@@ -183,10 +174,10 @@ def _evaluate(
     }
     cells = sum(map(len, keys.values()))
     marks = {
-        bundle: fingerprint([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
+        bundle: mark([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
         for bundle, hidden in keys.items()
     }
-    whole = hash_json(list(marks.values()))
+    whole = Mark.joined(marks.values())
 
     def score(bundle: Path, before: int) -> Path:
         def on_cell(done: int, _: int, what: str) -> None:
@@ -221,7 +212,7 @@ def _evaluate(
             parts.append(part)
             before += len(keys[bundle])
         joined = join([read_predictions(part) for part in parts])
-        write_predictions(joined.with_facts(fingerprint=whole), target)
+        write_predictions(joined.with_facts(fingerprint=whole.fingerprint), target)
         return target
 
     book.run("predictions", whole, run, keeps=target)
@@ -231,53 +222,85 @@ def _report(config: Config, folder: Path, book: "_Book") -> None:
     target = folder / "report.html"
     templates = sorted((Path(page.__file__).parent / "templates").glob("*"))
     mirrored = folder / "mirrored.parquet"
-    mark = hash_json(
-        {
-            "predictions": sha256_file(folder / "predictions.parquet"),
-            "statistics": as_plain(config.statistics),
-            "config": (folder / "config.toml").read_text(encoding="utf-8"),
-            "code": code_hash(*_REPORT_CODE),
-            "templates": [sha256_file(path) for path in templates],
-            "mirrored": sha256_file(mirrored) if mirrored.is_file() else "",
-        }
-    )
-    book.run("report", mark, lambda: page.build(folder), keeps=target)
+    inputs = {
+        "predictions": sha256_file(folder / "predictions.parquet"),
+        "statistics": as_plain(config.statistics),
+        "config": (folder / "config.toml").read_text(encoding="utf-8"),
+        "templates": [sha256_file(path) for path in templates],
+        "mirrored": sha256_file(mirrored) if mirrored.is_file() else "",
+    }
+    made_from = Mark.of(inputs, page.__name__)
+    book.run("report", made_from, lambda: page.build(folder), keeps=target)
 
 
 class _Book:
-    """Which stages of a run folder are done, with which fingerprint and in what time."""
+    """Which stages of a run folder are done, made from what and in what time."""
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    def __init__(self, folder: Path, config: Config, trust_code: bool) -> None:
         self.folder = folder
+        self.trust_code = trust_code
         self.path = folder / "stages.json"
         self.stages: dict[str, dict[str, Any]] = {}
         if self.path.is_file():
             self.stages = json.loads(self.path.read_text(encoding="utf-8"))
+        if any("code" not in one for name, one in self.stages.items() if name != "data"):
+            log.warning(
+                "%s was begun by an earlier version of hemiface, whose code counts as another: %s",
+                folder,
+                "networks that came from this config and data are kept"
+                if trust_code
+                else "everything is made again; --trust-code keeps networks that came from this "
+                "config and data",
+            )
         write_text(folder / "config.toml", to_toml(config))
 
-    def run(self, name: str, mark: str, work: Callable[[], Any], keeps: Path | None = None) -> Any:
+    def run(
+        self,
+        name: str,
+        mark: Mark | None,
+        work: Callable[[], Any],
+        keeps: Path | None = None,
+        is_of: Callable[[], bool] = lambda: False,
+    ) -> Any:
         """Return `keeps` if the stage is done with the same mark, else do the work and note it.
 
-        A stage without `keeps` looks after its own cache and always runs.
+        A stage without a mark looks after its own cache and always runs. Where code is trusted a
+        stage is also kept whose inputs are the same, or of which `is_of` says so.
         """
         known = self.stages.get(name, {})
-        if keeps is not None and keeps.exists() and known.get("fingerprint") == mark:
-            log.info("%s: done before (%.0f s)", name, known["seconds"])
-            return keeps
+        if mark is not None and keeps is not None and keeps.exists():
+            if known.get("fingerprint") == mark.fingerprint:
+                log.info("%s: done before (%.0f s)", name, known["seconds"])
+                return keeps
+            if self._is_other_code(known, mark, is_of):
+                if self.trust_code:
+                    log.info("%s: kept, although other code made it", name)
+                    self._note(name, mark, known.get("seconds", 0.0), trusted=known.get("code", ""))
+                    return keeps
+                log.info("%s: made by other code, so it is made again", name)
         log.info("%s: starts", name)
         started = time.perf_counter()
         result = work()
         seconds = time.perf_counter() - started
         # A resumed training took longer than its last part; the bundle knows the whole.
+        self._note(name, mark, round(max(seconds, _trained_seconds(keeps)), 1))
+        log.info("%s: done in %.0f s", name, seconds)
+        return result
+
+    def _is_other_code(self, known: dict[str, Any], mark: Mark, is_of: Callable[[], bool]) -> bool:
+        """Return whether a stage differs from what is wanted in nothing but its code."""
+        return known["inputs"] == mark.inputs if "inputs" in known else is_of()
+
+    def _note(self, name: str, mark: Mark | None, seconds: float, **more: str) -> None:
+        made_from = {} if mark is None else {**asdict(mark), "fingerprint": mark.fingerprint}
         self.stages[name] = {
-            "fingerprint": mark,
-            "seconds": round(max(seconds, _trained_seconds(keeps)), 1),
+            **made_from,
+            "seconds": seconds,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **more,
         }
         write_json(self.path, self.stages)
         self._write_environment()
-        log.info("%s: done in %.0f s", name, seconds)
-        return result
 
     def _write_environment(self) -> None:
         write_json(

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="the benchmark needs hemiface[train]
 pytest.importorskip("torchvision", reason="the original study's pipeline needs torchvision")
 
 from builders import benchmark  # noqa: E402
-from hemiface.data import Images, load  # noqa: E402
+from hemiface.data.images import Images  # noqa: E402
+from hemiface.data.readers import load  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
 from hemiface.networks.evaluate import evaluate  # noqa: E402
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS  # noqa: E402

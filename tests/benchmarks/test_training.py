@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="these benchmarks train networks")
 
 from builders import benchmark  # noqa: E402
 from hemiface.config import load  # noqa: E402
-from hemiface.data import prepare  # noqa: E402
+from hemiface.data.cache import prepare  # noqa: E402
 from hemiface.networks.evaluate import evaluate  # noqa: E402
 from hemiface.stats.metrics import summarise  # noqa: E402
 

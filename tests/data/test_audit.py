@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from hemiface.data import Images, load
 from hemiface.data.audit import audit, format_audit
 from hemiface.data.duplicates import exact_groups, near_duplicate_groups
+from hemiface.data.images import Images
+from hemiface.data.readers import load
 from hemiface.errors import UsageError
 
 Pixels = npt.NDArray[np.uint8]

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hemiface.data import Images, load, prepare
+from hemiface.data.cache import prepare
 from hemiface.data.class_folders import CARVED_NOTE
 from hemiface.data.csv_files import _parse_pixels, _parse_row
+from hemiface.data.images import Images
 from hemiface.data.pictures import read_picture
+from hemiface.data.readers import load
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS
 

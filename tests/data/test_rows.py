@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from builders import tiny_images
-from hemiface.data import load
 from hemiface.data.images import Images
+from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows, read_rows
 from hemiface.errors import DamagedError, UsageError
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from builders import described
-from hemiface.data import Images
+from hemiface.data.images import Images
 from hemiface.data.sheets import conditions_sheet, examples_sheet, mistakes_sheet, write_sheets
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import CONDITIONS

@@ -20,7 +20,7 @@ def known(table: pd.DataFrame, flips: bool = False, **facts: object) -> Predicti
     return described(table, {"flips": flips, "conditions": ["full"]}, **facts)
 
 
-def laterality(plain, mirrored=None, **options) -> pd.DataFrame:
+def compared(plain, mirrored=None, **options) -> pd.DataFrame:
     return sides(sampled(plain, **options), mirrored)
 
 
@@ -52,7 +52,7 @@ def row(found: pd.DataFrame, part: str = "as shown", emotion: str = "all", measu
 class TestAsShown:
     def test_the_side_that_is_missed_more_carries_more(self):
         # Hiding the left costs more: the left of the picture carries more, the person's right.
-        found = laterality(side_table(0.5, 0.7), draws=300)
+        found = compared(side_table(0.5, 0.7), draws=300)
         one = row(found)
         assert one["difference"] == pytest.approx(-0.2, abs=0.03)
         assert (one["verdict"], one["image_side"], one["person_side"]) == (
@@ -64,7 +64,7 @@ class TestAsShown:
 
     def test_difference_and_p_are_those_of_a_paired_test(self):
         predictions = side_table(0.55, 0.6)
-        one = row(laterality(predictions, draws=3000))
+        one = row(compared(predictions, draws=3000))
         table, right = predictions.table, {}
         for key in ("left", "right"):
             cell = table[table["condition"] == key]
@@ -78,7 +78,7 @@ class TestAsShown:
         assert abs(one["difference"] / one["se"]) > 1.5 * abs(apart)
 
     def test_only_the_emotion_that_differs(self):
-        found = laterality(side_table(0.4, 0.7, only=HAPPY), draws=300)
+        found = compared(side_table(0.4, 0.7, only=HAPPY), draws=300)
         rows = found[(found["measure"] == "accuracy") & (found["emotion"] != "all")]
         sure = rows[rows["p_holm"] < 0.001]
         assert sure["emotion"].tolist() == ["happy"]
@@ -87,18 +87,18 @@ class TestAsShown:
 
     def test_probability_is_the_mean_given_to_the_truth(self):
         table = side_table(0.5, 0.7)
-        one = row(laterality(table, draws=50), measure="probability")
+        one = row(compared(table, draws=50), measure="probability")
         # Right answers get .7, wrong ones .05.
-        hits = row(laterality(table, draws=50))["difference"]
+        hits = row(compared(table, draws=50))["difference"]
         assert one["difference"] == pytest.approx(hits * 0.65)
 
     def test_alike_needs_evidence(self):
         same = side_table(0.6, 0.6)
-        assert row(laterality(same, draws=300))["verdict"] == "alike"
-        strict = laterality(same, draws=300, margin=0.001)
+        assert row(compared(same, draws=300))["verdict"] == "alike"
+        strict = compared(same, draws=300, margin=0.001)
         assert row(strict)["verdict"] == "undecided"
         assert set(strict["margin"]) == {0.001}
-        small = laterality(side_table(0.6, 0.65), draws=300, margin=0.15)
+        small = compared(side_table(0.6, 0.65), draws=300, margin=0.15)
         assert row(small)["verdict"] == "left carries more, by less than the margin"
 
 
@@ -107,7 +107,7 @@ class TestMirrorControl:
         # A side-blind network on faces whose left half says more.
         plain = side_table(0.5, 0.7)
         flipped = side_table(0.5, 0.7, swap=True, mirrored=True)
-        found = laterality(plain, flipped, draws=300)
+        found = compared(plain, flipped, draws=300)
         assert set(found["part"]) == {"as shown", "mirrored", "face", "network"}
         assert row(found, "mirrored")["verdict"] == "right carries more"
         face = row(found, "face")
@@ -118,7 +118,7 @@ class TestMirrorControl:
     def test_what_the_network_prefers_stays(self):
         plain = side_table(0.5, 0.7)
         flipped = side_table(0.5, 0.7, mirrored=True, seed=1)
-        found = laterality(plain, flipped, draws=300)
+        found = compared(plain, flipped, draws=300)
         network = row(found, "network")
         assert network["difference"] == pytest.approx(-0.2, abs=0.03)
         assert (network["image_side"], network["person_side"]) == ("left", "")
@@ -127,7 +127,7 @@ class TestMirrorControl:
         assert row(found, "mirrored")["person_side"] == "left"
 
     def test_halves_of_the_sum_and_the_difference(self):
-        found = laterality(
+        found = compared(
             side_table(0.5, 0.7), side_table(0.65, 0.6, mirrored=True, seed=3), draws=50
         )
         values = {part: row(found, part)["difference"] for part in set(found["part"])}
@@ -142,19 +142,19 @@ class TestMirrorControl:
         more = plain.table.assign(condition=plain.table["condition"].replace(quarters))
         both = known(pd.concat([plain.table, more], ignore_index=True))
         control = side_table(0.5, 0.7, mirrored=True, swap=True)
-        pd.testing.assert_frame_equal(laterality(both, control), laterality(plain, control))
-        assert set(laterality(both)["left_hidden"]) == {"left", "upper-left"}
+        pd.testing.assert_frame_equal(compared(both, control), compared(plain, control))
+        assert set(compared(both)["left_hidden"]) == {"left", "upper-left"}
 
     def test_the_control_must_be_one(self):
         plain = side_table(0.5, 0.7)
         with pytest.raises(UsageError, match="needs predictions of mirrored pictures"):
-            laterality(plain, side_table(0.5, 0.7))
+            compared(plain, side_table(0.5, 0.7))
         with pytest.raises(UsageError, match="of mirrored pictures; they serve as a control only"):
-            laterality(side_table(0.5, 0.7, mirrored=True))
+            compared(side_table(0.5, 0.7, mirrored=True))
         short = side_table(0.5, 0.7, mirrored=True)
         less = short.select(short.table["image"] < f"{700:016x}")
         with pytest.raises(UsageError, match="lack models, conditions or images"):
-            laterality(plain, less)
+            compared(plain, less)
 
     def test_the_control_needs_only_what_is_compared(self):
         # What a specialist of one side does under the other is compared with nothing.
@@ -169,11 +169,11 @@ class TestMirrorControl:
 
         plain, control = whole(study(False), False), study(True)
         home = [one[one["condition"] == name] for one, name in zip(control, SIDES, strict=True)]
-        found = laterality(plain, whole(home, True))
-        pd.testing.assert_frame_equal(found, laterality(plain, whole(control, True)))
+        found = compared(plain, whole(home, True))
+        pd.testing.assert_frame_equal(found, compared(plain, whole(control, True)))
         assert set(found["model"]) == {"left and right"}
         with pytest.raises(UsageError, match="lack models, conditions or images"):
-            laterality(
+            compared(
                 plain, whole([control[0], control[1][control[1]["condition"] == "left"]], True)
             )
 
@@ -188,7 +188,7 @@ class TestWhatIsCompared:
             for seed in (0, 1)
         ]
         table = known(pd.concat(parts, ignore_index=True))
-        found = laterality(table, draws=100)
+        found = compared(table, draws=100)
         kinds = found[["question", "model", "seed"]].drop_duplicates().to_numpy().tolist()
         pair = "left and right"
         assert kinds == [
@@ -206,7 +206,7 @@ class TestWhatIsCompared:
         keys = ("only-upper-left", "only-upper-right")
         table = side_table(0.5, 0.7, keys=keys)
         assert has_sides(table.table["condition"])
-        one = row(laterality(table, draws=100))
+        one = row(compared(table, draws=100))
         # Hidden left means more of the left hidden: only the upper RIGHT is visible.
         assert (one["left_hidden"], one["right_hidden"]) == keys[::-1]
         assert one["image_side"] == "right"
@@ -216,15 +216,15 @@ class TestWhatIsCompared:
         table = side_table(0.5, 0.7, keys=keys)
         assert not has_sides(table.table["condition"])
         with pytest.raises(UsageError, match="No two conditions mirror each other"):
-            laterality(table)
+            compared(table)
 
     def test_warnings(self):
         table = side_table(0.5, 0.7).table
-        assert set(laterality(known(table, flips=True), draws=5)["warning"]) == {
+        assert set(compared(known(table, flips=True), draws=5)["warning"]) == {
             "trained with flips: this network learned both sides as one"
         }
         nothing_known = Predictions(table)
-        found = laterality(nothing_known, draws=5)["warning"]
+        found = compared(nothing_known, draws=5)["warning"]
         assert found.str.startswith("not known whether").all()
-        found = laterality(nothing_known.with_facts(flip=True), draws=5)["warning"]
+        found = compared(nothing_known.with_facts(flip=True), draws=5)["warning"]
         assert found.str.startswith("evaluated with the mir").all()

@@ -21,8 +21,8 @@ def data_check(
     as_json: JsonOption = False,
 ) -> None:
     """Audit: counts, duplicates, leaks between splits, conflicting labels, unreadable files."""
-    from hemiface.data import load
     from hemiface.data.audit import audit, format_audit
+    from hemiface.data.readers import load
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
@@ -51,7 +51,7 @@ def data_show(
     as_json: JsonOption = False,
 ) -> None:
     """Draw sheets: examples of each class, every condition, the most confident mistakes."""
-    from hemiface.data import load
+    from hemiface.data.readers import load
     from hemiface.data.sheets import write_sheets
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)
@@ -76,7 +76,7 @@ def data_lines(
     as_json: JsonOption = False,
 ) -> None:
     """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
-    from hemiface.data import load
+    from hemiface.data.readers import load
     from hemiface.occlusion.face_lines import measure_lines
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)

@@ -43,6 +43,13 @@ def study(
         Literal["models", "predictions", "report"],
         typer.Option(help="Last thing to make; the same command without it goes on from there."),
     ] = "report",
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code",
+            help="Keep what other code made from the same config and data, networks above all.",
+        ),
+    ] = False,
     settings: SetOption = None,
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -54,7 +61,13 @@ def study(
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     with show_progress() as on_progress:
         folder = run_study(
-            chosen, out=out, fresh=fresh, device=device, until=until, on_progress=on_progress
+            chosen,
+            out=out,
+            fresh=fresh,
+            device=device,
+            until=until,
+            trust_code=trust_code,
+            on_progress=on_progress,
         )
     if until == "report":
         print_study(folder, as_json)
@@ -133,7 +146,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
-    from hemiface.data import load
+    from hemiface.data.readers import load
     from hemiface.networks.evaluate import evaluate as run
     from hemiface.stats import metrics
 
@@ -237,7 +250,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
-    from hemiface.data import load
+    from hemiface.data.readers import load
     from hemiface.networks import export as exports
 
     if to != "onnx":

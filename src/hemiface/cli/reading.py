@@ -46,7 +46,7 @@ def words(text: str) -> list[str]:
 
 def training_images(config: "Config", folder: Path) -> "Images":
     """Read the data once and keep it beside the training, so that starting again is quick."""
-    from hemiface.data import prepare
+    from hemiface.data.cache import prepare
 
     return prepare(
         config.data.source,

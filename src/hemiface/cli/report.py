@@ -185,7 +185,7 @@ def tiles(
     as_json: JsonOption = False,
 ) -> None:
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
-    from hemiface.data import load
+    from hemiface.data.readers import load
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
 
     images = load(data, labels=labels or None, skip_bad=skip_bad)

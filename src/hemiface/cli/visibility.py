@@ -27,8 +27,8 @@ def visibility_train(
     import cv2
     import torch
 
-    from hemiface import data as sources
     from hemiface.config import load_as, to_toml
+    from hemiface.data.readers import load
     from hemiface.files import write_json, write_text
     from hemiface.provenance import environment
     from hemiface.visibility.train import VisibilityConfig, train
@@ -37,7 +37,7 @@ def visibility_train(
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     chosen = load_as(VisibilityConfig, config, settings or ())
-    path = train(sources.load(data), chosen, out, max_epochs=max_epochs)
+    path = train(load(data), chosen, out, max_epochs=max_epochs)
     write_text(out / "config.toml", to_toml(chosen))
     write_json(out / "environment.json", environment())
     print(path)
@@ -61,8 +61,8 @@ def visibility_evaluate(
 
     Intervals count near duplicates as one where --data is a run folder, exact copies elsewhere.
     """
-    from hemiface import data as sources
     from hemiface.config import to_toml
+    from hemiface.data.readers import load
     from hemiface.files import sha256_file, write_json, write_text
     from hemiface.models import shipped
     from hemiface.models.visible_tiles import VisibleTiles
@@ -71,7 +71,7 @@ def visibility_evaluate(
     from hemiface.visibility.score import evaluate, format_scores, read_rows
 
     network = VisibleTiles.load(model or shipped.path_of("visibility"))
-    images = sources.load(data)
+    images = load(data)
     rows = read_rows(occluded) if occluded else ()
     scores = evaluate(network, images, occluded=rows, draws=draws)
     known = environment()

@@ -1,7 +1,6 @@
 """Data made ready once: read, grouped, kept in a folder until the source changes."""
 
 import dataclasses
-import hashlib
 import logging
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.readers import find, labels_file, read, source_sha256
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json, sha256_file
+from hemiface.provenance import code_hash
 from hemiface.tables import read_table
 
 __all__ = ["PAPER_NOTE", "prepare"]
@@ -61,7 +61,7 @@ def prepare(
             "skip_bad": skip_bad,
             "near_duplicates": near_duplicates,
             "protocol": protocol,
-            "code": _code_sha256(),
+            "code": code_hash(__name__),
         }
     )
     cached = _cached(target, key)
@@ -103,11 +103,3 @@ def _grouped(images: Images) -> Images:
     group = images.table["image"].iloc[first].reset_index(drop=True)
     images = dataclasses.replace(images, table=images.table.assign(group=group))
     return carve_validation(images) if images.info.get("validation_carved") else images
-
-
-def _code_sha256() -> str:
-    """Return the SHA-256 of the modules of this package: another reader may read otherwise."""
-    digest, root = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

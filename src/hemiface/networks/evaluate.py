@@ -21,7 +21,7 @@ from hemiface.networks.network import Bundle, FaceNetwork, predict, resolve_devi
 from hemiface.networks.views import require_crop, views
 from hemiface.occlusion.conditions import Condition, condition, hide, image_seeds, mirror
 from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, hide_by_lines, lines_of
-from hemiface.provenance import code_hash
+from hemiface.provenance import Mark
 from hemiface.tables import (
     PROBABILITY_COLUMNS,
     SPLITS,
@@ -41,14 +41,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_MODULES = (
-    "hemiface.networks.evaluate",
-    "hemiface.occlusion.face_lines",
-    "hemiface.networks.network",
-    "hemiface.occlusion.conditions",
-    "hemiface.models.onnx_file",
-    "hemiface.networks.views",
-)
 OnCell = Callable[[int, int, str], None]
 
 
@@ -145,7 +137,7 @@ def evaluate(
         # The mirrored lines of the picture, not those found in its mirror image.
         lines = lines.mirrored() if mirrored else lines
     # Before the work: afterwards the files may be others, or gone.
-    mark = fingerprint(
+    made_from = mark(
         bundles,
         images,
         [one.key for one in chosen],
@@ -190,7 +182,7 @@ def evaluate(
         "mirrored": mirrored,
         "halves": "image" if lines is None else "face",
         "fallbacks": 0 if lines is None else int((~lines.found).sum()),
-        "fingerprint": mark,
+        "fingerprint": made_from.fingerprint,
         "data": {key: value for key, value in images.info.items() if key != "skipped"},
         "skipped": len(images.info.get("skipped", [])),
     }
@@ -239,7 +231,7 @@ def leaked(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return result
 
 
-def fingerprint(
+def mark(
     bundles: Sequence[str | Path],
     images: Images,
     conditions: Iterable[str],
@@ -250,26 +242,29 @@ def fingerprint(
     crop_px: int = 0,
     rows_hash: str | None = None,
     lines: FaceLines | None = None,
-) -> str:
-    """Return a hash of everything that decides the Predictions table.
+) -> Mark:
+    """Return what decides the Predictions.
 
     `lines` are the faces' own, of the pictures in `splits`, where these are what is hidden by.
     """
-    return hash_json(
-        {
-            "bundles": [sha256_file(path) for path in bundles],
-            "data": images.info.get("data_sha256"),
-            "groups": hash_json(images.table[["image", "group"]].to_csv(index=False)),
-            "conditions": list(conditions),
-            "splits": list(splits),
-            "flip": flip,
-            "mirrored": mirrored,
-            "crop_px": crop_px,
-            "rows": rows_hash,
-            "halves": "image" if lines is None else _hash_lines(lines),
-            "code": code_hash(*_MODULES),
-        }
-    )
+    inputs = {
+        "bundles": [sha256_file(path) for path in bundles],
+        "data": images.info.get("data_sha256"),
+        "groups": hash_json(images.table[["image", "group"]].to_csv(index=False)),
+        "conditions": list(conditions),
+        "splits": list(splits),
+        "flip": flip,
+        "mirrored": mirrored,
+        "crop_px": crop_px,
+        "rows": rows_hash,
+        "halves": "image" if lines is None else _hash_lines(lines),
+    }
+    return Mark.of(inputs, __name__)
+
+
+def fingerprint(*arguments: Any, **options: Any) -> str:
+    """Return a hash of everything that decides the Predictions; arguments as of `mark`."""
+    return mark(*arguments, **options).fingerprint
 
 
 def _hash_lines(lines: FaceLines) -> str:

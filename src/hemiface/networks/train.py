@@ -30,20 +30,13 @@ from hemiface.networks.augment import augment, hide_drawn, mixup
 from hemiface.networks.distillation import Lesson, TwoViews, distillation_loss, teach
 from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
 from hemiface.occlusion.conditions import Condition, condition, hide, image_seeds
-from hemiface.provenance import code_hash
+from hemiface.provenance import Mark
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices, write_csv
 
 __all__ = ["Task", "fit", "learning_rate", "side_px", "task"]
 
 log = logging.getLogger(__name__)
 
-_MODULES = (
-    "hemiface.networks.train",
-    "hemiface.networks.augment",
-    "hemiface.networks.distillation",
-    "hemiface.networks.network",
-    "hemiface.occlusion.conditions",
-)
 OnStep = Callable[[int, int], None]
 
 
@@ -71,22 +64,52 @@ class Task:
         """The model's ID in every table."""
         return f"{self.name}-seed{self.seed}"
 
+    def mark(self, images: Images) -> Mark:
+        """Return what decides the weights."""
+        inputs = {
+            "model": as_plain(self.model),
+            "recipe": as_plain(self.recipe),
+            "conditions": [one.key for one in self.conditions],
+            "selection": [one.key for one in self.selection],
+            "name": self.name,
+            "seed": self.seed,
+            "init": _hash_of(self.init),
+            "teacher": _hash_of(self.teacher),
+            "max_steps": self.max_steps,
+            "data": images.info.get("data_sha256"),
+        }
+        return Mark.of(inputs, __name__)
+
     def fingerprint(self, images: Images) -> str:
         """Return a hash of everything that decides the weights."""
-        return hash_json(
-            {
-                "model": as_plain(self.model),
-                "recipe": as_plain(self.recipe),
-                "conditions": [one.key for one in self.conditions],
-                "selection": [one.key for one in self.selection],
-                "name": self.name,
-                "seed": self.seed,
-                "init": _hash_of(self.init),
-                "teacher": _hash_of(self.teacher),
-                "max_steps": self.max_steps,
-                "data": images.info.get("data_sha256"),
-                "code": code_hash(*_MODULES),
-            }
+        return self.mark(images).fingerprint
+
+    def made(self, bundle: Path, images: Images) -> bool:
+        """Return whether a Bundle came from this very training but for the code that ran it.
+
+        Asked of what the Bundle says of itself; one that says too little didn't.
+        """
+        if self.max_steps is not None or not bundle.is_file():
+            return False
+        known = Bundle.load(bundle)
+        said, recipe = known.provenance, as_plain(self.recipe)
+        wanted = {
+            "name": self.name,
+            "seed": self.seed,
+            "conditions": [one.key for one in self.conditions],
+            "selection": [one.key for one in self.selection],
+            "init_sha256": _hash_of(self.init),
+            "teacher_sha256": _hash_of(self.teacher),
+            "data_sha256": images.info.get("data_sha256"),
+            "recipe": recipe,
+        }
+        # A key that is newer than the Bundle had its default then.
+        defaults = as_plain(Recipe())
+        old = {name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe}
+        return (
+            known.model == self.model
+            and {name: old if name == "recipe" else said.get(name, "not said") for name in wanted}
+            == wanted
         )
 
 

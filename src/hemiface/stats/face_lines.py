@@ -99,7 +99,7 @@ def _joined(image: Sample, face: Predictions) -> tuple[Sample, int]:
     first, second = (_only(table, cells) for table in (image.whole.table, face.table))
     renamed = second.assign(model=second["model"].astype("str") + _SUFFIX)
     table = pd.concat([first, renamed.drop(columns=HALVES_COLUMN)], ignore_index=True)
-    both = Sample.of(Predictions(table), image.protocol, image.options)
+    both = Sample.of(Predictions(table, image.whole.facts), image.protocol, image.options)
     _ = both.aligned
     chosen = set(both.table["image"])
     lost = second[(second[HALVES_COLUMN] == "fallback") & second["image"].isin(chosen)]

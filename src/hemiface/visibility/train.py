@@ -24,10 +24,10 @@ from torch.nn import functional
 from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
-from hemiface.files import atomic_path, hash_json
+from hemiface.files import atomic_path
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
-from hemiface.provenance import code_hash
+from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
 from hemiface.visibility.occluders import NOTHING, SEEN
@@ -40,12 +40,6 @@ MODEL_FILE = "visibility.onnx"
 LICENCE = "Apache-2.0"
 _OPSET = 18
 _FALSE_ALARMS = 0.05
-_MODULES = (
-    "hemiface.visibility.occluders",
-    "hemiface.visibility.covered_faces",
-    "hemiface.models.visible_tiles",
-    "hemiface.visibility.train",
-)
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,8 @@ def train(
         raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = hash_json([config_hash(config), images.info["data_sha256"], code_hash(*_MODULES)])
+    inputs = [config_hash(config), images.info["data_sha256"]]
+    fingerprint = Mark.of(inputs, __name__).fingerprint
     run = _Run(images, config)
     checkpoint = folder / "checkpoint.pt"
     history = run.resume(checkpoint, fingerprint)

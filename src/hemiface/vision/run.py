@@ -8,7 +8,6 @@ command goes on where it was killed.
 
 import csv
 import logging
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,7 @@ from typing import Any
 from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path
+from hemiface.files import atomic_path, sweep
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
@@ -41,7 +40,6 @@ OnProgress = Callable[[str, int, int], None]
 _FRAMES_AT_ONCE = 16
 _TOLD_EVERY = 100
 _TOLD = ("kind", "faces", "frames", "error", "note")
-_LEFT_OVER = re.compile(r"\..+\.\d+\.partial\.\w+")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
 _log = logging.getLogger(__name__)
@@ -159,12 +157,10 @@ def _check_timelines(sources: Sequence[Source]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed run was writing; the journal sees to it that no other is at work."""
-    below = ("pictures", "timelines")
-    left = [*folder.glob(".*.partial.*")]
-    left += [path for name in below for path in (folder / name).rglob(".*.partial.*")]
-    for path in left:
-        if _LEFT_OVER.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    for name in ("pictures", "timelines"):
+        for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
+            sweep(below)
+    sweep(folder)
 
 
 def _is_done(source: Source, journal: Journal, copies: "_Copies | None") -> bool:

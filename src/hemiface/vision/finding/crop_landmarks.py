@@ -43,12 +43,6 @@ _LEAST_PRESENCE = 0.85
 """Without a detection to agree with, the landmark network must be sure; in a profile from behind it
 believed in a face with 0.70."""
 _KEPT_TOGETHER = 512
-_CODE = (
-    "hemiface.vision.finding.crop_landmarks",
-    "hemiface.vision.finding.detector",
-    "hemiface.vision.finding.blazeface",
-    "hemiface.vision.finding.alignment",
-)
 
 
 def default_detector() -> MediaPipeDetector:
@@ -138,7 +132,7 @@ def _key(pixels: Pictures) -> str:
             "shape": list(pixels.shape),
             "pixels": hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest(),
             "networks": [asset.sha256 for asset in assets.ASSETS.values()],
-            "code": code_hash(*_CODE),
+            "code": code_hash(__name__),
         }
     )
 
