@@ -33,7 +33,7 @@ from hemiface.files import write_json
 from hemiface.provenance import environment
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import run
+from hemiface.vision.run import RunOptions, run
 from hemiface.vision.sources import find_sources
 from hemiface.vision.video.frames import open_writer
 from hemiface.vision.video.watching import SEARCH_EVERY
@@ -88,11 +88,13 @@ def watch(
             find_sources([str(clip)]),
             predictor,
             Path(folder),
-            formats=("parquet",),
-            most_frames=most,
-            search_every=search_every,
-            pictures=blur,
-            blur=blur,
+            RunOptions(
+                formats=("parquet",),
+                most_frames=most,
+                search_every=search_every,
+                pictures=blur,
+                blur=blur,
+            ),
             on_progress=lambda _, frames, __: seen.append((frames, resident_mib())),
         ) as done,
     ):

@@ -10,7 +10,7 @@ from hemiface.vision.faces import Faces
 from hemiface.vision.finding.alignment import FRAME
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.run import run
+from hemiface.vision.run import RunOptions, run
 from hemiface.vision.sources import find_sources
 from hemiface.vision.video.blurring import AHEAD_FRAMES, HOLD_FRAMES, Covers, frames_ahead
 
@@ -77,8 +77,8 @@ def blurred(tmp_path, model, places, missed, search_every: int = 10):
     """Return what is left of the face in each frame, and the frames of the table's rows."""
     clip_of(tmp_path / "in.mp4", places)
     predictor = Predictor(model, detector=Checkerboards(missed), estimate=False)
-    options = {"formats": ("csv",), "pictures": True, "blur": True, "search_every": search_every}
-    with run(find_sources([str(tmp_path / "in.mp4")]), predictor, tmp_path / "out", **options):
+    options = RunOptions(formats=("csv",), pictures=True, blur=True, search_every=search_every)
+    with run(find_sources([str(tmp_path / "in.mp4")]), predictor, tmp_path / "out", options):
         pass
     rows = pd.read_csv(tmp_path / "out/faces.csv")
     return contrasts(tmp_path / "out/pictures/in.mp4", places), rows

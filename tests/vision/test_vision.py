@@ -1,7 +1,9 @@
 """Photos to rows: reading, finding, aligning, what is visible, predicting, tables, and resuming."""
 
 import csv
+import dataclasses
 import hashlib
+import inspect
 import json
 import subprocess
 import sys
@@ -29,7 +31,7 @@ from hemiface.vision.finding import assets, blazeface
 from hemiface.vision.finding.alignment import FRAME, align, similarity
 from hemiface.vision.journal import Journal
 from hemiface.vision.photos import read_photo
-from hemiface.vision.predictor import Predictor
+from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.visible_regions import visible_regions
 
 NETWORKS = pytest.mark.usefixtures("face_networks")
@@ -213,6 +215,19 @@ class TestPredictor:
         np.testing.assert_allclose(
             table[list(PROBABILITY_COLUMNS)], predictor.model.predict(face), atol=1e-6
         )
+
+    def test_its_arguments_are_the_options_and_both_doors_lead_to_one_room(self, model):
+        known = inspect.signature(Predictor).parameters
+        fields = {one.name: one.default for one in dataclasses.fields(PredictorOptions)}
+        assert {name: one.default for name, one in known.items() if name != "detector"} == fields
+        asked = {"no_detect": True, "hide": "lower", "abstain_below": 0.3, "flip": True,
+                 "most_pixels": 99, "estimate": False}  # fmt: skip
+        one = Predictor(model, **asked).settings()
+        assert one == Predictor.of(PredictorOptions(model=model, **asked)).settings()
+        plain = Predictor(model, no_detect=True).settings()
+        assert all(one[name] != plain[name] for name in asked.keys() & one.keys())
+        with pytest.raises(UsageError, match="exclude each other"):
+            Predictor.of(PredictorOptions(model=model, no_detect=True), detector=object())
 
     def test_what_is_declared_hidden_is_not_seen(self, model):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)

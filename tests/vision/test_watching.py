@@ -259,7 +259,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import run
+from hemiface.vision.run import RunOptions, run
 from hemiface.vision.sources import find_sources
 
 def resident():
@@ -267,8 +267,10 @@ def resident():
 
 sizes = []
 video, model, out = sys.argv[1:]
-options = {"formats": ("parquet",), "on_progress": lambda *_: sizes.append(resident())}
-with run(find_sources([video]), Predictor(model, no_detect=True), Path(out), **options) as done:
+with run(
+    find_sources([video]), Predictor(model, no_detect=True), Path(out),
+    RunOptions(formats=("parquet",)), on_progress=lambda *_: sizes.append(resident()),
+) as done:
     print(json.dumps({"sizes": sizes, "faces": done.sources[0]["faces"]}))
 """
 

@@ -91,27 +91,37 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
-    from hemiface.vision.command import predict as run
+    from hemiface.vision.command import predict as look
+    from hemiface.vision.photos import MOST_PIXELS
+    from hemiface.vision.predictor import PredictorOptions
+    from hemiface.vision.run import RunOptions
+    from hemiface.vision.video.watching import SEARCH_EVERY
 
-    run(
-        sources,
+    looking = PredictorOptions(
         model=model or None,
-        hide=hide or None,
         no_detect=no_detect,
-        min_face=min_face,
-        out=out,
-        formats=words(formats),
+        min_face_px=min_face,
+        hide=hide or None,
         abstain_below=abstain_below,
         flip=flip,
-        save_image=save_image,
-        blur=blur,
-        strict=strict,
-        workers=workers,
-        frames=frames,
-        search_every=search_every,
-        timeline=timeline,
-        max_pixels=max_pixels,
+        most_pixels=max_pixels or MOST_PIXELS,
         estimate=estimate,
+    )
+    running = RunOptions(
+        formats=words(formats),
+        pictures=save_image,
+        blur=blur,
+        workers=workers,
+        most_frames=frames,
+        search_every=search_every or SEARCH_EVERY,
+        timelines=timeline,
+    )
+    look(
+        sources,
+        looking,
+        running,
+        out=out,
+        strict=strict,
         as_json=as_json,
         progress=show_progress,
     )

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,9 @@ from typing import Any
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
-from hemiface.vision.photos import MOST_PIXELS
-from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import OnProgress, Outcome
-from hemiface.vision.run import run as run_all
+from hemiface.vision.predictor import Predictor, PredictorOptions
+from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
 from hemiface.vision.sources import find_sources
-from hemiface.vision.video.watching import SEARCH_EVERY
 
 __all__ = ["predict"]
 
@@ -37,29 +35,17 @@ class _LostError(HemifaceError):
 
 def predict(
     names: Sequence[str],
+    looking: PredictorOptions,
+    running: RunOptions,
     *,
-    model: str | None,
-    hide: str | None,
-    no_detect: bool,
-    min_face: int | None,
     out: Path | None,
-    formats: Sequence[str],
-    abstain_below: float | None,
-    flip: bool,
-    save_image: bool,
-    blur: bool,
     strict: bool,
-    workers: int,
-    frames: int | None,
-    search_every: int | None,
-    timeline: bool,
-    max_pixels: int | None,
-    estimate: bool,
     as_json: bool,
     progress: Callable[[], AbstractContextManager[OnProgress]],
 ) -> None:
     """Run, print a table or one JSON document, and raise at the end what went wrong.
 
+    `out` is the folder of results; without one nothing is kept, whatever formats `running` names.
     `progress` shows how far the work is until it is left; nothing is printed before.
 
     Raises:
@@ -68,33 +54,23 @@ def predict(
         DamagedError: some sources couldn't be read; all the others have been.
         NoFaceError: `strict`, and a source shows no face.
     """
-    if (save_image or timeline) and out is None:
+    if (running.pictures or running.timelines) and out is None:
         raise UsageError("Annotated copies and timelines need a folder; name it with --out.")
-    if out is not None and not formats:
+    if out is not None and not running.formats:
         raise UsageError("No format is named; give --format csv, parquet or jsonl.")
     # Pillow warns of oddities in metadata, which nothing here depends on.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     sources = find_sources(names, out)
+    if out is None:
+        running = replace(running, formats=())
     with _folder(out) as folder, ExitStack() as stack:
         with progress() as on_progress, _said_if_lost(out):
             with quiet_start():
-                predictor = Predictor(
-                    model,
-                    no_detect=no_detect,
-                    min_face_px=min_face,
-                    hide=hide,
-                    abstain_below=abstain_below,
-                    flip=flip,
-                    most_pixels=max_pixels or MOST_PIXELS,
-                    estimate=estimate,
-                )
-            running = run_all(
-                sources, predictor, folder, formats=formats if out else (), pictures=save_image,
-                blur=blur, workers=workers, most_frames=frames,
-                search_every=search_every or SEARCH_EVERY, timelines=timeline,
-                on_progress=_lines(on_progress),
-            )  # fmt: skip
-            outcome = stack.enter_context(running)
+                predictor = Predictor.of(looking)
+            told = _lines(on_progress)
+            outcome = stack.enter_context(
+                run(sources, predictor, folder, running, on_progress=told)
+            )
         with _printing():
             if as_json:
                 _print_json(outcome)

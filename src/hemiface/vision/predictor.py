@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from hemiface.vision.finding.detector import (
 from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
-__all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "SeenFace"]
+__all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "PredictorOptions", "SeenFace"]
 
 LEAST_VISIBLE = 0.25
 """Of less of a face than this no label is given: a quarter is the least that the networks were
@@ -58,24 +59,43 @@ class SeenFace:
     """The landmarks [468, 2] in pixels of the crop."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions:
+    """How a Predictor looks at pictures."""
+
+    model: str | Path | None = None
+    """A file that `hemiface export` wrote or the name of a shipped model; None takes the one that
+    `hemiface models list` calls default."""
+    no_detect: bool = False
+    """Take each picture's central square for one upright face crop."""
+    min_face_px: int | None = None
+    """The smallest face that MediaPipe's networks look for; None is a 40th of the picture's longer
+    side."""
+    hide: str | None = None
+    """The condition under which everybody is seen, such as `lower` for masks: that part is hidden
+    from the network, filled as in its training."""
+    abstain_below: float | None = None
+    """Give no label below this confidence; None is what the model's calibration says, 0 without
+    one."""
+    flip: bool = False
+    """Average with the mirrored view."""
+    most_pixels: int = MOST_PIXELS
+    """What a picture may unpack to."""
+    estimate: bool = True
+    """Let the shipped network for visibility say what lies over each face, unless `hide` declares
+    it."""
+
+
 class Predictor:
     """Says for every face of a picture what emotion it looks like, or why it doesn't say.
 
     One object serves any number of threads at once. Frames of one video belong together: see
     `hemiface.vision.video.watching`.
 
-    `model` is a file that `hemiface export` wrote or the name of a shipped model (default: the one
-    that `hemiface models list` calls so). `detector` is anything that fits the Detector protocol
-    (default: MediaPipe's two networks, see `vision.finding.assets`); `no_detect` takes each
-    picture's central square for one upright face crop. `min_face_px` is the smallest face that
-    MediaPipe's networks look for (default: a 40th of the picture's longer side). `hide` is the
-    condition under which everybody is seen, such as `lower` for masks: that part is hidden from the
-    network, filled as in its training. Below a confidence of `abstain_below` no label is given
-    (default: what the model's calibration says, 0 without one), nor where less than LEAST_VISIBLE
-    of a face can be seen. `flip` averages with the mirrored view. `most_pixels` limits what a
-    picture may unpack to.
-    `estimate` lets the shipped network for visibility say what lies over each face, unless `hide`
-    declares it.
+    `detector` is anything that fits the Detector protocol (default: MediaPipe's two networks, see
+    `vision.finding.assets`); it and `no_detect` exclude each other. The other arguments are the
+    fields of PredictorOptions, which says what each means. No label is given where less than
+    LEAST_VISIBLE of a face can be seen, whatever `abstain_below` says.
 
     Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
     temperature for what is visible of each face; see `hemiface.models.temperatures`.
@@ -99,32 +119,35 @@ class Predictor:
         most_pixels: int = MOST_PIXELS,
         estimate: bool = True,
     ) -> None:
-        if abstain_below is not None and not 0 <= abstain_below <= 1:
-            raise UsageError(f"abstain_below must lie in 0..1, got {abstain_below}.")
-        if no_detect and detector is not None:
-            raise UsageError("no_detect and a detector exclude each other; give one of them.")
-        if min_face_px is not None and (no_detect or detector is not None):
-            raise UsageError(
-                "The size of faces (--min-face) is for MediaPipe's networks, which aren't asked "
-                "here; leave it out."
-            )
-        self._hidden = condition(hide) if hide else None
-        self.model = OnnxModel.load(_model_path(model))
+        # One list for type checkers and editors; everything behind it takes the object.
+        options = PredictorOptions(
+            model=model, no_detect=no_detect, min_face_px=min_face_px, hide=hide,
+            abstain_below=abstain_below, flip=flip, most_pixels=most_pixels, estimate=estimate,
+        )  # fmt: skip
+        _check(options, detector)
+        self._options = options
+        self._hidden = condition(options.hide) if options.hide else None
+        self.model = OnnxModel.load(_model_path(options.model))
         self.model_sha256 = sha256_file(self.model.path)
         self._detector = detector
-        if detector is None and not no_detect:
+        if detector is None and not options.no_detect:
             self._detector = MediaPipeDetector(
-                assets.path_of("detection"), assets.path_of("landmarks"), min_face_px=min_face_px
+                assets.path_of("detection"),
+                assets.path_of("landmarks"),
+                min_face_px=options.min_face_px,
             )
-        self._min_face_px = min_face_px
-        self._flip = flip
         known = ModelCalibration.beside(self.model.path, self.model_sha256)
-        self.calibration: View | None = known.views.get(VIEWS[flip]) if known else None
+        self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
         """What is known of this model's confidence with this `flip`, None if nothing is."""
         default = self.calibration.abstain_below if self.calibration else 0.0
-        self.abstain_below: float = default if abstain_below is None else abstain_below
-        self._most_pixels = most_pixels
-        self._tiles = _shipped_tiles() if estimate and self._hidden is None else None
+        asked = options.abstain_below
+        self.abstain_below: float = default if asked is None else asked
+        self._tiles = _shipped_tiles() if options.estimate and self._hidden is None else None
+
+    @classmethod
+    def of(cls, options: PredictorOptions, detector: Detector | None = None) -> Self:
+        """Return a Predictor with these options; errors as the class."""
+        return cls(detector=detector, **vars(options))
 
     @property
     def hidden(self) -> str:
@@ -141,12 +164,12 @@ class Predictor:
         return {
             "model_sha256": self.model_sha256,
             "detector": type(self._detector).__name__,
-            "min_face_px": self._min_face_px,
+            "min_face_px": self._options.min_face_px,
             "hide": self.hidden,
             "abstain_below": self.abstain_below,
             "temperatures": dict(self.calibration.temperatures) if self.calibration else None,
-            "flip": self._flip,
-            "most_pixels": self._most_pixels,
+            "flip": self._options.flip,
+            "most_pixels": self._options.most_pixels,
             "estimator_sha256": sha256_file(self._tiles.path) if self._tiles else "",
         }
 
@@ -165,7 +188,7 @@ class Predictor:
 
     def read(self, source: str | Path) -> Photo:
         """Read a picture under this object's limit of pixels; errors as `predict`."""
-        return read_photo(source, self._most_pixels)
+        return read_photo(source, self._options.most_pixels)
 
     def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
         """Return the faces of each frame; the network sees all of them in one batch.
@@ -272,7 +295,7 @@ class Predictor:
         if self._hidden is not None:
             faces = hide(faces, self._hidden, image_seeds(names))
         values = self.model.predict(faces).astype(np.float64)
-        if self._flip:
+        if self._options.flip:
             values = (values + self.model.predict(faces[:, :, ::-1])) / 2
         return values
 
@@ -313,6 +336,20 @@ class Predictor:
         if confidence < self.abstain_below:
             return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}"
         return ""
+
+
+def _check(options: PredictorOptions, detector: Detector | None) -> None:
+    """Raise UsageError for options out of range or without a meaning together."""
+    below = options.abstain_below
+    if below is not None and not 0 <= below <= 1:
+        raise UsageError(f"abstain_below must lie in 0..1, got {below}.")
+    if options.no_detect and detector is not None:
+        raise UsageError("no_detect and a detector exclude each other; give one of them.")
+    if options.min_face_px is not None and (options.no_detect or detector is not None):
+        raise UsageError(
+            "The size of faces (--min-face) is for MediaPipe's networks, which aren't asked "
+            "here; leave it out."
+        )
 
 
 def _model_path(model: str | Path | None) -> Path:

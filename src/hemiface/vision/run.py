@@ -33,7 +33,7 @@ from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "RunOptions", "run"]
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -43,6 +43,26 @@ _TOLD = ("kind", "faces", "frames", "error", "note")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run goes over its sources, and what it writes."""
+
+    formats: Sequence[str] = ()
+    """Of the tables: csv, parquet, jsonl; without any no table is written."""
+    pictures: bool = False
+    """Write annotated copies of photos and videos."""
+    blur: bool = False
+    """Make the faces in these copies unrecognisable."""
+    workers: int = 1
+    """Threads that share the photos."""
+    most_frames: int | None = None
+    """Stop each video and camera after so many frames; None watches them to their end."""
+    search_every: int = SEARCH_EVERY
+    """Search every so many-th frame of a video like a photo (see `vision.video.watching`)."""
+    timelines: bool = False
+    """Draw each video's faces over time."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +92,16 @@ def run(
     sources: Sequence[Source],
     predictor: Predictor,
     folder: Path,
+    options: RunOptions | None = None,
     *,
-    formats: Sequence[str] = (),
-    pictures: bool = False,
-    blur: bool = False,
-    workers: int = 1,
-    most_frames: int | None = None,
-    search_every: int = SEARCH_EVERY,
-    timelines: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> Iterator[Outcome]:
     """Look at every source and write tables into `folder`; yield what came of it.
 
     A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
-    again. `workers` threads share the photos. Each camera and video stops after `most_frames`; of
-    their frames every `search_every`-th is searched like a photo (see `vision.video.watching`).
-    `on_progress` is called with what is done, its number and the total, 0 where nobody knows it.
+    again. `on_progress` is called with what is done, its number and the total, 0 where nobody knows
+    it.
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
@@ -97,53 +110,34 @@ def run(
             be opened, there are only videos and PyAV isn't installed, or Parquet is asked for and
             pyarrow isn't.
     """
-    _check(formats, pictures, blur, workers, most_frames)
-    if timelines:
-        _check_timelines(sources)
-    copies = _Copies(folder / "pictures", blur, copy_names(sources)) if pictures else None
-    settings = {**predictor.settings(), "schema": SCHEMA, "pictures": pictures, "blur": blur,
-                "most_frames": most_frames, "search_every": search_every}  # fmt: skip
+    options = options or RunOptions()
+    _check(options, sources)
+    copies = None
+    if options.pictures:
+        copies = _Copies(folder / "pictures", options.blur, copy_names(sources))
+    settings = {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
+                "blur": options.blur, "most_frames": options.most_frames,
+                "search_every": options.search_every}  # fmt: skip
     with Journal(folder, settings) as journal:
         _sweep(folder)
-        todo = [one for one in sources if not _is_done(one, journal, copies)]
-        done = len(sources) - len(todo)
-        if done:
-            _log.info("%d of %d sources were looked at before", done, len(sources))
-        photos = [one for one in todo if one.kind == "photo"]
-        for source, faces, error in _photos(photos, predictor, copies, workers):
-            if faces:
-                journal.add(source.name, [face.row() for face in faces])
-            known = {"faces": len(faces or ()), "frames": None, "error": error}
-            journal.end(source.name, _known(source, known, faces.note if faces else ""))
-            done += 1
-            on_progress(f"looking at {Path(source.name).name}", done, len(sources))
-        moving = [one for one in todo if one.kind != "photo"]
-        for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
-            watch = Watch(predictor, search_every)
-            _watch(source, watch, copies, journal, most_frames, on_progress)
+        work = _Work(predictor, copies, journal, options, on_progress)
+        _look_at(sources, work)
         names = [one.name for one in sources]
         told = [{"source": name, **_told(journal.ended[name])} for name in names]
-        written = []
-        if formats:
-            written = write_rows(journal.rows(names), folder, formats)
-            written.append(_write_sources(told, folder / "sources.csv"))
-        for source in sources if timelines else ():
-            if source.kind != "photo":
-                target = folder / "timelines" / source.inner.parent
-                rows = partial(journal.rows, [source.name])
-                written += write_timeline(rows, target, source.inner.name, source.inner.name)
+        written = _write(sources, told, journal, folder, options)
         yield Outcome(told, lambda: journal.rows(names), written)
 
 
-def _check(
-    formats: Sequence[str], pictures: bool, blur: bool, workers: int, most_frames: int | None
-) -> None:
-    if workers < 1 or (most_frames is not None and most_frames < 1):
+def _check(options: RunOptions, sources: Sequence[Source]) -> None:
+    frames = options.most_frames
+    if options.workers < 1 or (frames is not None and frames < 1):
         raise UsageError("Workers and frames must be at least 1.")
-    if blur and not pictures:
+    if options.blur and not options.pictures:
         raise UsageError("Blurring changes the pictures that --save-image writes; give both.")
     # Not only when all the work is done and is to be written.
-    require_formats(formats)
+    require_formats(options.formats)
+    if options.timelines:
+        _check_timelines(sources)
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
@@ -244,23 +238,72 @@ class _Film:
             self._writer.add(self._copies.drawn(frame, faces, boxes), frame.timestamp_s)
 
 
-def _photos(
-    sources: Sequence[Source], predictor: Predictor, copies: _Copies | None, workers: int
-) -> Iterator[tuple[Source, Faces | None, str]]:
+@dataclass(frozen=True)
+class _Work:
+    """What looking at any source of one run needs."""
+
+    predictor: Predictor
+    copies: _Copies | None
+    journal: Journal
+    options: RunOptions
+    on_progress: OnProgress
+
+
+def _look_at(sources: Sequence[Source], work: _Work) -> None:
+    """Look at what the journal doesn't know as done: photos first, then videos and cameras."""
+    journal = work.journal
+    todo = [one for one in sources if not _is_done(one, journal, work.copies)]
+    done = len(sources) - len(todo)
+    if done:
+        _log.info("%d of %d sources were looked at before", done, len(sources))
+    for source, faces, error in _photos([one for one in todo if one.kind == "photo"], work):
+        if faces:
+            journal.add(source.name, [face.row() for face in faces])
+        known = {"faces": len(faces or ()), "frames": None, "error": error}
+        journal.end(source.name, _known(source, known, faces.note if faces else ""))
+        done += 1
+        work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
+    moving = [one for one in todo if one.kind != "photo"]
+    for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
+        _watch(source, work)
+
+
+def _write(
+    sources: Sequence[Source],
+    told: Sequence[dict[str, Any]],
+    journal: Journal,
+    folder: Path,
+    options: RunOptions,
+) -> list[Path]:
+    """Write the tables and timelines that are asked for; return their files."""
+    written: list[Path] = []
+    if options.formats:
+        written = write_rows(journal.rows([one.name for one in sources]), folder, options.formats)
+        written.append(_write_sources(told, folder / "sources.csv"))
+    for source in sources if options.timelines else ():
+        if source.kind != "photo":
+            target = folder / "timelines" / source.inner.parent
+            rows = partial(journal.rows, [source.name])
+            written += write_timeline(rows, target, source.inner.name, source.inner.name)
+    return written
+
+
+def _photos(sources: Sequence[Source], work: _Work) -> Iterator[tuple[Source, Faces | None, str]]:
     """Yield each photo with its faces, or None and the error, in order."""
 
     def look(source: Source) -> tuple[Source, Faces | None, str]:
         try:
-            photo = predictor.read(source.path)
+            photo = work.predictor.read(source.path)
         except DamagedError as error:
             return source, None, printable(str(error))
         frame = Frame(photo.pixels, source.name)
-        found = predictor.predict_frames([frame])[0]
+        found = work.predictor.predict_frames([frame])[0]
         faces = Faces(found.source, found.faces, photo.note)
-        if copies is not None:
-            copies.save(source, frame, faces)
+        if work.copies is not None:
+            work.copies.save(source, frame, faces)
         return source, faces, ""
 
+    workers = work.options.workers
     with ThreadPoolExecutor(workers) as pool:
         rest = iter(sources)
         # A few more than the workers wait: photos that nobody looks at yet would fill the memory.
@@ -276,18 +319,13 @@ def _photos(
                 one.cancel()
 
 
-def _watch(
-    source: Source,
-    watch: Watch,
-    copies: _Copies | None,
-    journal: Journal,
-    most_frames: int | None,
-    on_progress: OnProgress,
-) -> None:
+def _watch(source: Source, work: _Work) -> None:
     """Look at a video or camera, some frames at a time."""
+    copies, journal = work.copies, work.journal
+    watch = Watch(work.predictor, work.options.search_every)
     frames, faces, error = 0, 0, ""
     read = (replace(frame, source=source.name) for frame in read_frames(source.path))
-    stream = islice(read, most_frames)
+    stream = islice(read, work.options.most_frames)
     with ExitStack() as stack:
         film = None
         while True:
@@ -303,7 +341,7 @@ def _watch(
                 rows += [face.row() for face in found]
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
-                    on_progress(f"watching {Path(source.name).name}", frames, 0)
+                    work.on_progress(f"watching {Path(source.name).name}", frames, 0)
             if rows:
                 journal.add(source.name, rows)
             if len(part) < _FRAMES_AT_ONCE:

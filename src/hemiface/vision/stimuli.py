@@ -51,12 +51,8 @@ def occlude_files(
         raise UsageError(f"Fill {fill!r} is unknown; choose from {', '.join(FILLS)}.")
     # Black is the default, so it doesn't contradict a fill that the name carries.
     one = condition(name, None if fill == "black" else fill)
-    targets = [out / f"{path.stem}-{one.key.replace('@', '-')}.png" for path in paths]
-    twice = [target for target, count in Counter(targets).items() if count > 1]
-    if twice:
-        raise UsageError(f"Two of the pictures would both become {twice[0]}; rename one of them.")
     written = []
-    for path, target in zip(paths, targets, strict=True):
+    for path, target in zip(paths, _targets(paths, one.key, out), strict=True):
         photo = read_photo(path, most_pixels)
         if photo.note:
             on_note(path, f"of {path} {photo.note}.")
@@ -74,3 +70,12 @@ def occlude_files(
             Image.fromarray(hidden[0]).save(partial)
         written.append(place)
     return written
+
+
+def _targets(paths: Sequence[Path], key: str, out: Path) -> list[Path]:
+    """Return where each picture goes; UsageError if two would have one name."""
+    targets = [out / f"{path.stem}-{key.replace('@', '-')}.png" for path in paths]
+    twice = [target for target, count in Counter(targets).items() if count > 1]
+    if twice:
+        raise UsageError(f"Two of the pictures would both become {twice[0]}; rename one of them.")
+    return targets
