@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 study: $(VENV)/installed ## the whole study on rendered faces, in minutes
-	$(RUN)/hemiface study configs/quick.toml
+	$(RUN)/hemiface study quick
 
 test: $(VENV)/installed ## all tests
 	$(RUN)/python -m pytest

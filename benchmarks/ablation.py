@@ -1,6 +1,6 @@
 """What every ingredient of a recipe brings, measured on validation images.
 
-    python benchmarks/ablation.py configs/small.toml --data PATH --baseline FULL.safetensors \
+    python benchmarks/ablation.py small --data PATH --baseline FULL.safetensors \
         --set generalist.train.epochs=2 --out results/small/ablation
 
 trains the generalist `any` of a config once for each seed with the whole recipe and with one

@@ -2,7 +2,7 @@
 
     python benchmarks/speedrun.py --data PATH_TO_FER2013 --runs 3 --out results/speedrun
 
-Each run is two fresh processes with a seed of its own: `hemiface train configs/speedrun.toml`, then
+Each run is two fresh processes with a seed of its own: `hemiface train speedrun`, then
 `hemiface evaluate` on the 7,178 images that the original was scored on. The time is that of both
 from start to end: Python's imports, reading the data, training, selecting, scoring. Every run that
 was started is listed, whether it reached 66.49 % or not.
@@ -33,7 +33,7 @@ from hemiface.tables import read_predictions, write_csv
 _CELL = "model == 'full' and condition == 'full' and metric == 'accuracy'"
 TARGET = float(published().query(_CELL)["value"].iloc[0])
 """Accuracy of the original's baseline on whole faces."""
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "speedrun.toml"
+CONFIG = "speedrun"
 BUNDLE = "bundle.safetensors"
 
 
@@ -113,7 +113,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--config", default=CONFIG, help="a name or a TOML file")
     parser.add_argument("--data", required=True, help="fer2013.csv or any other form of it")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="auto")

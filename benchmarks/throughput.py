@@ -1,6 +1,6 @@
 """Images per second of a training, and which share of the machine's own matrix rate that is.
 
-    python benchmarks/throughput.py configs/small.toml configs/reference.toml --device auto
+    python benchmarks/throughput.py small reference --device auto
 
 For each config and model it runs the training itself (`networks.train.fit`: augmentation, hiding,
 both views, the teacher, the optimizer) on random pixels, whose content costs nothing, and divides

@@ -35,7 +35,7 @@ from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices
 
 HERE = Path(__file__).resolve().parent
-RECIPE = HERE.parent / "configs" / "paper.toml"
+RECIPE = configs.find("paper")
 README = HERE / "README.md"
 HEADING = "## Measured"
 

@@ -19,7 +19,7 @@ from hemiface.files import sha256_file
 from hemiface.networks.network import Bundle
 from hemiface.tables import EMOTIONS, read_predictions
 
-CONFIG = Path(__file__).parents[1] / "configs" / "quick.toml"
+CONFIG = "quick"
 SETTINGS = (
     "train.epochs=1",
     "finetune.train.epochs=1",

@@ -3,7 +3,7 @@
 Nothing heavy is imported until it is used:
 
     import hemiface as hf
-    run = hf.study(hf.load_config("configs/quick.toml"))
+    run = hf.study(hf.load_config("quick"))
     predictions = hf.read_predictions(run / "predictions.parquet")
     hf.metrics.summarise(predictions)
 """

@@ -1,5 +1,7 @@
 """What a run does, as frozen dataclasses read from TOML; an unknown key is an error.
 
+Some files come with hemiface and go by their names (`shipped`, `find`); a user's own by its path.
+
 A file has the tables `[data]`, `[model]`, `[train]`, `[augment]`, `[evaluate]`, `[statistics]` and
 the top-level keys of `Config`. `[finetune.train]`, `[finetune.augment]`, `[generalist.train]` and
 `[generalist.augment]` inherit every key that they don't give from `[train]` and `[augment]`;
@@ -23,6 +25,8 @@ from hemiface.files import hash_json
 
 Section = typing.TypeVar("Section")
 
+_SHIPPED = Path(__file__).parent / "configs"
+
 __all__ = [
     "AugmentConfig",
     "Config",
@@ -35,10 +39,13 @@ __all__ = [
     "TrainConfig",
     "as_plain",
     "config_hash",
+    "find",
     "from_dict",
     "load",
     "load_as",
     "model_config",
+    "shipped",
+    "summary",
     "to_toml",
 ]
 
@@ -295,12 +302,51 @@ class Config:
         return self.finetune if fine_tuned else Recipe(self.train, self.augment)
 
 
-def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
-    """Read a TOML file and apply `key.path=value` settings on top.
+def shipped() -> dict[str, Path]:
+    """Return the configs that come with hemiface: each one's file by its name, sorted."""
+    return {path.stem: path for path in sorted(_SHIPPED.glob("*.toml"), key=_stem)}
+
+
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+def find(name: str | Path) -> Path:
+    """Return the file of a config: a file if there is one of this path, else a shipped one's.
 
     Raises:
-        UsageError: the file is missing or not TOML, a key is unknown, a value has the wrong type
-            or is out of range.
+        UsageError: there is neither.
+    """
+    if Path(name).exists():
+        return Path(name)
+    known = shipped()
+    if str(name) not in known:
+        raise UsageError(
+            f"Config {name} is no TOML file and none that comes with hemiface; these are "
+            f"{', '.join(known)}."
+        )
+    return known[str(name)]
+
+
+def summary(path: Path) -> str:
+    """Return what a config's file says of itself in its first sentence, "" if it says nothing."""
+    words: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("# "):
+            break
+        words += line[2:].split()
+    first, stop, _ = " ".join(words).partition(". ")
+    return first + stop.strip()
+
+
+def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
+    """Read a config and apply `key.path=value` settings on top.
+
+    `path` is a TOML file, or the name of a config that comes with hemiface.
+
+    Raises:
+        UsageError: there is no such config, the file is not TOML, a key is unknown, a value has the
+            wrong type or is out of range.
 
     """
     return from_dict(_read(path, settings), str(path))
@@ -320,11 +366,9 @@ def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
     """Return the tables of a TOML file (none without a path) under `settings`."""
     tree: dict[str, Any] = {}
     if path is not None:
-        source = Path(path)
+        source = find(path)
         try:
             tree = tomllib.loads(source.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UsageError(f"Config {source} doesn't exist; check the path.") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
     for setting in settings:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the ablation trains networks")
 
 from builders import benchmark
-from hemiface.config import load
+from hemiface.config import find, load
 from hemiface.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_copies_in_one_group_are_no_more_evidence_than_one_of_them() -> None:
 
 @pytest.mark.parametrize(("config", "variants"), [("small", "GENERALIST"), ("small", "BASELINE")])
 def test_every_variant_changes_the_recipe_it_is_about(config: str, variants: str) -> None:
-    path = ROOT / "configs" / f"{config}.toml"
+    path = find(config)
     whole = load(path)
     for name, settings in getattr(ablation, variants).items():
         assert (load(path, settings) == whole) == (name == ablation.WHOLE)

@@ -49,7 +49,7 @@ def test_the_speedrun_lists_what_its_network_scores(
 @pytest.mark.usefixtures("one_thread")
 def test_throughput_counts_the_arithmetic_of_a_training() -> None:
     throughput = benchmark("throughput")
-    config = load(ROOT / "configs" / "small.toml", ["train.batch_size=8", "train.start_px=0"])
+    config = load("small", ["train.batch_size=8", "train.start_px=0"])
     one = throughput.measure(config, "full", "cpu", steps=2, repeats=1)
     two = throughput.measure(config, "any", "cpu", steps=2, repeats=1)
     for row in (one, two):

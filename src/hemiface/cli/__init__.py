@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 # The order in which these register their commands is the order of --help.
-from hemiface.cli import networks, report, importing, vision, data, models, visibility  # isort: skip
+from hemiface.cli import networks, configs, report, importing, vision, data, models, visibility  # isort: skip
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
@@ -14,6 +14,7 @@ from hemiface.errors import HemifaceError
 
 __all__ = [
     "app",
+    "configs",
     "data",
     "importing",
     "main",

@@ -20,7 +20,9 @@ __all__ = [
     "SourcePath",
 ]
 
-ConfigPath = Annotated[Path, typer.Argument(help="TOML file, such as configs/quick.toml.")]
+ConfigPath = Annotated[
+    Path, typer.Argument(help="A config of hemiface configs, such as quick, or a TOML file.")
+]
 DataOption = Annotated[
     str,
     typer.Option(
