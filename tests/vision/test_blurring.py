@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import linear_model
 from hemiface.vision.faces import Faces
 from hemiface.vision.finding.alignment import FRAME
 from hemiface.vision.finding.detector import FoundFace
@@ -66,11 +65,6 @@ def contrasts(path, places) -> list[float]:
         inner = frame.pixels[60 : 36 + SIDE, at + 12 : at + SIDE - 12]
         result.append(float(inner.std()))
     return result
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return linear_model(tmp_path_factory.mktemp("model") / "linear.onnx")
 
 
 def blurred(tmp_path, model, places, missed, search_every: int = 10):

@@ -176,3 +176,52 @@ def test_files_changed_at_random_are_read_or_one_sentence(tmp_path):
         except DamagedError as error:
             outcomes.add(len(str(error).splitlines()))
     assert outcomes == {3, 1}
+
+
+class TestPhotos:
+    RED = np.full((4, 6, 3), (200, 10, 30), dtype=np.uint8)
+
+    def test_kinds_become_rgb(self, tmp_path):
+        red = Image.fromarray(self.RED)
+        red.save(tmp_path / "rgb.png")
+        red.convert("RGBA").save(tmp_path / "rgba.png")
+        for name in ("rgb", "rgba"):
+            np.testing.assert_array_equal(read_photo(tmp_path / f"{name}.png").pixels, self.RED)
+        red.convert("CMYK").save(tmp_path / "cmyk.tif")
+        assert np.abs(read_photo(tmp_path / "cmyk.tif").pixels.astype(int) - self.RED).max() <= 2
+        wide = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+        Image.fromarray(wide).save(tmp_path / "wide.png")
+        assert read_photo(tmp_path / "wide.png").pixels[0, :, 1].tolist() == [0, 1, 128, 255]
+
+    def test_transparency_is_laid_on_black(self, tmp_path):
+        Image.new("RGBA", (2, 2), (255, 255, 255, 0)).save(tmp_path / "a.png")
+        assert not read_photo(tmp_path / "a.png").pixels.any()
+
+    def test_exif_orientation_is_applied(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(self.RED).save(tmp_path / "a.png", exif=exif)
+        assert read_photo(tmp_path / "a.png").pixels.shape == (6, 4, 3)
+
+    def test_of_an_animation_the_first_frame_is_read_and_told(self, tmp_path):
+        frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+        photo = read_photo(tmp_path / "a.gif")
+        assert "first of 2 frames" in photo.note
+        assert photo.pixels[0, 0].tolist() == [255, 0, 0]
+
+    def test_bad_files_are_one_sentence(self, tmp_path):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)).save(
+            tmp_path / "whole.jpg"
+        )
+        content = (tmp_path / "whole.jpg").read_bytes()
+        (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+        (tmp_path / "text.jpg").write_text("hello")
+        (tmp_path / "zero.jpg").touch()
+        for name, word in {
+            "cut": "truncated", "text": "not a picture", "zero": "0 bytes", "gone": "doesn't exist",
+        }.items():  # fmt: skip
+            with pytest.raises(DamagedError, match=word):
+                read_photo(tmp_path / f"{name}.jpg")
+        with pytest.raises(DamagedError, match=r"99 x 99 .*--max-pixels"):
+            read_photo(tmp_path / "whole.jpg", most_pixels=9800)

@@ -12,30 +12,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from test_photos import bomb
 
-from builders import hemiface, linear_model
+from builders import hemiface
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import UsageError
-from hemiface.vision.finding.detector import MediaPipeDetector
 from hemiface.vision.journal import Journal
-from hemiface.vision.predictor import Predictor
 
-NETWORKS = pytest.mark.usefixtures("face_networks")
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
     "0704.heic", "0804.png",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return linear_model(tmp_path_factory.mktemp("model") / "linear.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -353,97 +343,3 @@ def test_full_standard_output_is_one_sentence(crops, model):
     done = subprocess.run([*arguments, "--json"], capture_output=True, env=environment, check=False)
     (face,) = json.loads(done.stdout)["faces"]
     assert face["source"].endswith("1 ÿ.png")
-
-
-@NETWORKS
-def test_blurred_faces_are_found_no_more(model, shared_data, face_networks, tmp_path, monkeypatch):
-    photos = [
-        shared_data / "photos" / name for name in ("two_people.jpg", "obama_partial_left.jpg")
-    ]
-    options = ["--model", model, "--out", tmp_path, "--save-image", "--blur"]
-    # Nothing is sure enough: the faces without a label are blurred as well.
-    assert hemiface(monkeypatch, "predict", *photos, *options, "--abstain-below", 1) == 0
-    faces = pd.read_csv(tmp_path / "faces.csv")
-    assert faces["abstained"].tolist() == [True] * 3
-    detector = MediaPipeDetector(
-        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
-    )
-    for photo in photos:
-        before = np.array(Image.open(photo).convert("RGB"))
-        after = np.array(Image.open(tmp_path / "pictures" / f"{photo.stem}.png"))
-        assert after.shape == before.shape
-        assert detector.detect(after) == []
-        for _, face in faces[faces["source"] == str(photo)].iterrows():
-            x, y, width, height = face[["x_px", "y_px", "width_px", "height_px"]].astype(int)
-            # Inside the drawn box: what is fine in the face is gone.
-            inner = np.s_[
-                max(y, 0) + height // 4 : y + 3 * height // 4,
-                max(x, 0) + width // 4 : x + 3 * width // 4,
-            ]
-            fine = [cv2.Laplacian(one[inner], cv2.CV_64F).var() for one in (before, after)]
-            assert fine[1] < fine[0] / 20
-
-
-@NETWORKS
-def test_small_faces_in_a_large_photo_are_found(shared_data, face_networks):
-    detector = MediaPipeDetector(
-        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
-    )
-    canvas = Image.new("RGB", (6000, 4000), (120, 130, 140))
-    places = {"justin.jpg": (300, 300), "obama_official.jpg": (3000, 2500)}
-    for name, place in places.items():
-        with Image.open(shared_data / "photos" / name) as photo:
-            photo.thumbnail((900, 900))
-            canvas.paste(photo, place)
-    middles = [face.box.mean(axis=0) for face in detector.detect(np.array(canvas))]
-    for x, y in places.values():
-        assert sum(x < one[0] < x + 900 and y < one[1] < y + 900 for one in middles) == 1
-    assert len(middles) == 2
-
-
-@NETWORKS
-@pytest.mark.parametrize("angle", [-45, 30, 90, 180])
-def test_turned_faces_are_found_where_they_are(shared_data, face_networks, angle):
-    detector = MediaPipeDetector(
-        *(face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark"))
-    )
-    with Image.open(shared_data / "photos/justin.jpg") as photo:
-        turned = np.array(photo.convert("RGB").rotate(angle, expand=True, fillcolor="grey"))
-    (face,) = detector.detect(turned)
-    across = face.five[1] - face.five[0]
-    # Pillow turns against the clock, and y goes down.
-    found = -np.degrees(np.arctan2(across[1], across[0]))
-    assert abs((found - angle + 180) % 360 - 180) < 12
-
-
-@NETWORKS
-def test_smaller_faces_are_found_when_asked_for(shared_data, face_networks):
-    files = [
-        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
-    ]
-    canvas = Image.new("RGB", (1600, 1000), (120, 130, 140))
-    with Image.open(shared_data / "photos" / "obama_official.jpg") as photo:
-        canvas.paste(photo.resize((400, 500)), (100, 100))
-        canvas.paste(photo.resize((72, 90), Image.Resampling.BOX), (1200, 700))
-    pixels = np.array(canvas)
-    (large,) = MediaPipeDetector(*files).detect(pixels)
-    both = MediaPipeDetector(*files, min_face_px=20).detect(pixels)
-    np.testing.assert_allclose(both[0].box, large.box, atol=2)
-    (small,) = both[1:]
-    assert 20 < (small.box[1] - small.box[0]).max() < 24
-    # The same photo, reduced: the face is at the same place in it.
-    expected = (large.box - [100, 100]) * 72 / 400 + [1200, 700]
-    np.testing.assert_allclose(small.box, expected, atol=4)
-
-
-@NETWORKS
-def test_faces_too_small_to_be_looked_for_are_refused(face_networks, model):
-    files = [
-        face_networks / f"face_{name}.tflite" for name in ("detection_short_range", "landmark")
-    ]
-    with pytest.raises(UsageError, match="at least 20"):
-        MediaPipeDetector(*files, min_face_px=19)
-    with pytest.raises(UsageError, match="--min-face"):
-        Predictor(model, no_detect=True, min_face_px=30)
-    settings = [Predictor(model, min_face_px=one).settings() for one in (None, 30)]
-    assert settings[0] != settings[1]

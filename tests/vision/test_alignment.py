@@ -1,0 +1,48 @@
+"""From five points to the networks' frame: any similarity is undone, and the border is known."""
+
+import cv2
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemiface.occlusion.conditions import condition
+from hemiface.vision.finding.alignment import FRAME, align, similarity
+from hemiface.vision.visible_regions import visible_regions
+
+
+class TestAlignment:
+    @given(st.floats(-180, 180), st.floats(0.05, 20), st.floats(-99, 99), st.floats(-99, 99))
+    @settings(max_examples=30)
+    def test_any_similarity_is_undone(self, angle, scale, x, y):
+        turn = scale * cv2.getRotationMatrix2D((0, 0), angle, 1)[:, :2]
+        moved = FRAME @ turn.T + [x, y]
+        transform = similarity(moved)
+        np.testing.assert_allclose(moved @ transform[:, :2].T + transform[:, 2], FRAME, atol=1e-6)
+
+    def test_shrinking_averages_areas(self):
+        fine = np.random.default_rng(0).integers(0, 256, (480, 480), np.uint8)
+        photo = np.repeat(fine[:, :, None], 3, axis=2)
+        aligned = align(photo, FRAME * 10)
+        areas = fine.reshape(48, 10, 48, 10).mean(axis=(1, 3))
+        # White noise: sampling points instead of areas would be off by some 70 grey levels.
+        np.testing.assert_allclose(aligned.pixels, areas, atol=2)
+        assert aligned.inside.all()
+
+    def test_what_lies_outside_is_black_and_marked(self):
+        photo = np.full((480, 480, 3), 99, np.uint8)
+        aligned = align(photo, FRAME * 10 - [240, 0])
+        assert not aligned.inside[:, :24].any()
+        assert aligned.inside[:, 24:].all()
+        assert not aligned.pixels[:, :24].any()
+        assert (aligned.pixels[:, 24:] == 99).all()
+        seen = visible_regions(aligned.inside, None)
+        assert seen.shares["left"] == 0
+        assert (seen.shares["upper"], seen.sources["upper"]) == (0.5, "measured")
+        assert (seen.sources["right"], seen.most) == ("unknown", 0.5)
+        assert np.isnan(seen.shares["right"])
+
+    def test_what_was_declared_is_hidden(self):
+        seen = visible_regions(np.ones((48, 48), bool), None, condition("lower"))
+        assert [seen.shares[one] for one in ("upper", "lower", "left")] == [1, 0, 0.5]
+        assert seen.sources["lower"] == "declared"
+        assert seen.sources["mouth"] == "unknown"

@@ -1,0 +1,98 @@
+"""hemiface predict on photos and a video: tables, copies, exit codes, what is printed."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from builders import hemiface
+from hemiface.data.phantom import make as phantom
+from hemiface.vision.faces import COLUMNS
+
+NETWORKS = pytest.mark.usefixtures("face_networks")
+
+
+class TestCommand:
+    def options(self, model, crops, out):
+        return ["predict", crops, "--no-detect", "--model", model, "--out", out]
+
+    def test_broken_files_are_named_and_the_rest_is_done(
+        self, model, crops, tmp_path, monkeypatch, capsys
+    ):
+        out = tmp_path / "out"
+        options = [*self.options(model, crops, out), "--format", "csv,parquet,jsonl"]
+        assert hemiface(monkeypatch, *options, "--workers", 3, "--save-image") == 4
+        said = capsys.readouterr().err
+        assert "broken.jpg" in said
+        assert "empty.png" in said
+        tables = [
+            pd.read_csv(out / "faces.csv"),
+            pd.read_parquet(out / "faces.parquet"),
+            pd.read_json(out / "faces.jsonl", lines=True),
+        ]
+        for table in tables:
+            assert [Path(one).stem for one in table["source"]] == [f"{n:02}" for n in range(10)]
+            np.testing.assert_allclose(table["p_happy"], tables[0]["p_happy"], atol=1e-6)
+        assert len(list((out / "pictures").iterdir())) == 10
+        assert not list(out.rglob("*.partial*"))
+
+    def test_a_killed_run_goes_on_with_nothing_lost_or_doubled(
+        self, model, crops, tmp_path, monkeypatch
+    ):
+        out = tmp_path / "out"
+        hemiface(monkeypatch, *self.options(model, crops, out))
+        whole = (out / "faces.csv").read_text()
+        journal = out / ".progress.jsonl"
+        content = journal.read_bytes()
+        for size in np.linspace(1, len(content) - 1, 6).astype(int):
+            journal.write_bytes(content[:size])
+            hemiface(monkeypatch, *self.options(model, crops, out))
+            assert (out / "faces.csv").read_text() == whole
+
+    def test_json_is_one_document(self, model, crops, monkeypatch, capsys):
+        options = ["predict", crops / "01.png", "--no-detect", "--model", model, "--json"]
+        assert hemiface(monkeypatch, *options) == 0
+        (face,) = json.loads(capsys.readouterr().out)["faces"]
+        assert list(face) == list(COLUMNS)
+
+    @NETWORKS
+    def test_strict_without_a_face(self, model, tmp_path, monkeypatch, capsys):
+        Image.new("RGB", (99, 99), "white").save(tmp_path / "white.png")
+        options = ["predict", tmp_path / "white.png", "--model", model]
+        assert hemiface(monkeypatch, *options) == 0
+        assert "no face found" in capsys.readouterr().out
+        assert hemiface(monkeypatch, *options, "--strict") == 3
+
+    def test_wrong_usage(self, model, crops, tmp_path, monkeypatch):
+        gone = tmp_path / "gone.jpg"
+        assert hemiface(monkeypatch, "predict", gone, "--model", model) == 4
+        options = ["predict", crops, "--no-detect", "--model", model]
+        assert hemiface(monkeypatch, *options, "--save-image") == 2
+        assert hemiface(monkeypatch, *options, "--hide", "nose") == 2
+        assert hemiface(monkeypatch, *options, "--out", tmp_path / "o", "--format", "xls") == 2
+
+    def test_a_video_becomes_rows_and_a_video(self, model, tmp_path, monkeypatch, capsys):
+        av = pytest.importorskip("av", reason="videos need hemiface[video]")
+        from hemiface.vision.video.frames import open_writer
+
+        with open_writer(tmp_path / "in.mp4") as writer:
+            for index, face in enumerate(phantom.render(np.arange(20) % 7, seed=0)):
+                writer.add(np.repeat(face[:, :, None], 3, axis=2), index / 10)
+        out = tmp_path / "out"
+        options = ["predict", tmp_path / "in.mp4", "--no-detect", "--model", model, "--out", out]
+        assert hemiface(monkeypatch, *options, "--save-image") == 0
+        with (out / "faces.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["frame"]) for row in rows] == list(range(20))
+        assert [float(row["timestamp_s"]) for row in rows] == pytest.approx(np.arange(20) / 10)
+        with av.open(str(out / "pictures/in.mp4")) as made:
+            assert made.streams.video[0].codec_context.name == "h264"
+            assert sum(1 for _ in made.decode(video=0)) == 20
+        (tmp_path / "bad.mp4").write_bytes(b"nothing")
+        assert hemiface(monkeypatch, "predict", tmp_path / "bad.mp4", *options[2:]) == 4
+        assert hemiface(monkeypatch, "predict", "camera:97", *options[2:]) == 1
+        assert "Camera 97" in capsys.readouterr().err

@@ -1,0 +1,23 @@
+"""The rows of faces, written in parts."""
+
+from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.vision.faces import COLUMNS, write_rows
+
+
+def rows(frames: int, faces=(0,), step: int = 1):
+    for frame in range(0, frames, step):
+        for face in faces:
+            yield {
+                **dict.fromkeys(COLUMNS), "source": "v.mp4", "frame": frame, "face": face,
+                "timestamp_s": frame / 25, "abstained": frame < 50, "in_picture": 0.75,
+                "x_px": 0.0, "schema": 1,
+                **{name: (frame % 2) * (n == 3) for n, name in enumerate(PROBABILITY_COLUMNS)},
+            }  # fmt: skip
+
+
+def test_rows_are_written_in_parts(tmp_path):
+    import pyarrow.parquet as pq
+
+    (path,) = write_rows(rows(9000), tmp_path, ["parquet"])
+    assert pq.ParquetFile(path).num_row_groups == 3
+    assert pq.ParquetFile(path).metadata.num_rows == 9000

@@ -1,0 +1,170 @@
+"""One picture to predictions: crops, declared parts, abstention, calibrated confidence, threads."""
+
+import dataclasses
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from builders import linear_model
+from hemiface.data.phantom import make as phantom
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import sha256_file, write_json
+from hemiface.models.temperatures import calibration_path, scale
+from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.vision.faces import COLUMNS
+from hemiface.vision.predictor import Frame, Predictor, PredictorOptions
+from hemiface.vision.video.watching import Watch
+
+NETWORKS = pytest.mark.usefixtures("face_networks")
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
+
+
+class TestPredictor:
+    def test_crops_are_predicted_as_the_network_sees_them(self, model, crops):
+        predictor = Predictor(model, no_detect=True)
+        table = predictor.predict(crops / "03.png").to_pandas()
+        assert list(table.columns) == list(COLUMNS)
+        face = phantom.render(np.arange(10) % 7, seed=0)[3:4]
+        np.testing.assert_allclose(
+            table[list(PROBABILITY_COLUMNS)], predictor.model.predict(face), atol=1e-6
+        )
+
+    def test_its_arguments_are_the_options_and_both_doors_lead_to_one_room(self, model):
+        known = inspect.signature(Predictor).parameters
+        fields = {one.name: one.default for one in dataclasses.fields(PredictorOptions)}
+        assert {name: one.default for name, one in known.items() if name != "detector"} == fields
+        asked = {"no_detect": True, "hide": "lower", "abstain_below": 0.3, "flip": True,
+                 "most_pixels": 99, "estimate": False}  # fmt: skip
+        one = Predictor(model, **asked).settings()
+        assert one == Predictor.of(PredictorOptions(model=model, **asked)).settings()
+        plain = Predictor(model, no_detect=True).settings()
+        assert all(one[name] != plain[name] for name in asked.keys() & one.keys())
+        with pytest.raises(UsageError, match="exclude each other"):
+            Predictor.of(PredictorOptions(model=model, no_detect=True), detector=object())
+
+    def test_what_is_declared_hidden_is_not_seen(self, model):
+        pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+        other = pixels.copy()
+        other[24:] = 7
+        predictor = Predictor(model, no_detect=True, hide="lower")
+        one, two = predictor.predict(pixels)[0], predictor.predict(other)[0]
+        assert one.probabilities == two.probabilities
+        assert one.visibility.shares["lower"] == 0
+
+    def test_abstains_with_a_reason(self, model, crops):
+        unsure = Predictor(model, no_detect=True, abstain_below=1.0).predict(crops / "00.png")[0]
+        assert unsure.label is None
+        assert "below 1.00" in unsure.reason
+        blind = Predictor(model, no_detect=True, hide="none").predict(crops / "00.png")[0]
+        assert "0 % of the face" in blind.reason
+
+    @NETWORKS
+    def test_eight_threads_find_what_one_finds(self, model, shared_data):
+        predictor = Predictor(model)
+        names = ["justin.jpg", "obama_240p_small.jpg"] * 8
+        look = lambda name: predictor.predict(shared_data / "photos" / name).faces  # noqa: E731
+        alone = {name: look(name) for name in set(names)}
+        with ThreadPoolExecutor(8) as pool:
+            for name, found in zip(names, pool.map(look, names), strict=True):
+                assert [repr(one) for one in found] == [repr(one) for one in alone[name]]
+
+    @pytest.mark.parametrize(
+        ("name", "least", "most"),
+        [("solvay1927.jpg", 29, 29), ("group_stairs.jpg", 14, 16), ("obama_rgba.png", 1, 1)],
+    )
+    @NETWORKS
+    def test_faces_of_photographs(self, model, shared_data, name, least, most):
+        faces = Predictor(model).predict(shared_data / "photos" / name)
+        assert least <= len(faces) <= most
+
+    @NETWORKS
+    def test_a_face_cut_by_the_border_is_measured(self, model, shared_data):
+        predictor = Predictor(model, estimate=False)
+        (face,) = predictor.predict(shared_data / "photos/obama_partial_left.jpg")
+        assert face.visibility.sources["left"] == "measured"
+        assert face.visibility.shares["left"] < 0.75
+        assert face.visibility.sources["right"] == "unknown"
+
+
+@pytest.fixture
+def calibrated(model, tmp_path):
+    """A copy of a model with a calibration of made-up numbers beside it."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.read_bytes())
+    temperatures = {"pooled": 2.0, **{one: 1 + n / 4 for n, one in enumerate(CONDITIONS)}}
+    view = {"temperatures": temperatures, "abstain_below": 0.3, "answered": []}
+    write_json(
+        calibration_path(path),
+        {
+            "format": 1, "model_sha256": sha256_file(path), "fitted_on": {},
+            "views": {"one": view, "flipped": {**view, "temperatures": {"pooled": 5.0}}},
+        },
+    )  # fmt: skip
+    return path, temperatures
+
+
+class TestCalibrated:
+    def test_confidence_has_the_temperature_of_what_is_visible(self, model, calibrated):
+        path, temperatures = calibrated
+        for key in ("full", "lower", "only-upper-left"):
+            hide = None if key == "full" else key
+            options = {"no_detect": True, "hide": hide, "estimate": False}
+            raw = Predictor(model, **options).predict(PIXELS)[0]
+            face = Predictor(path, **options).predict(PIXELS)[0]
+            expected = scale(np.array([raw.probabilities]), temperatures[key])[0]
+            np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
+            assert face.temperature == pytest.approx(temperatures[key])
+            assert np.isnan(raw.temperature)
+            assert raw.row()["temperature"] is None
+
+    def test_flipped_views_have_their_own(self, model, calibrated):
+        path, _ = calibrated
+        raw = Predictor(model, no_detect=True, flip=True).predict(PIXELS)[0]
+        face = Predictor(path, no_detect=True, flip=True).predict(PIXELS)[0]
+        expected = scale(np.array([raw.probabilities]), 5.0)[0]
+        np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
+
+    def test_the_default_threshold_is_the_models_own(self, model, calibrated):
+        path, _ = calibrated
+        assert Predictor(path, no_detect=True).abstain_below == 0.3
+        assert Predictor(model, no_detect=True).abstain_below == 0
+        assert Predictor(path, no_detect=True, abstain_below=0).abstain_below == 0
+        face = Predictor(path, no_detect=True, hide="only-lower-right").predict(PIXELS)[0]
+        assert face.abstained == (face.confidence < 0.3)
+
+    def test_a_calibration_of_another_file_is_refused(self, calibrated, tmp_path):
+        path, _ = calibrated
+        path.write_bytes(linear_model(tmp_path / "other.onnx", 1).read_bytes())
+        with pytest.raises(DamagedError, match="another file"):
+            Predictor(path, no_detect=True)
+
+    def test_eight_threads_and_videos_share_one_predictor(self, calibrated):
+        path, _ = calibrated
+        predictor = Predictor(path, no_detect=True, flip=True)
+        rng = np.random.default_rng(1)
+        videos = [rng.integers(0, 256, (12, 48, 48, 3), np.uint8) for _ in range(16)]
+        frames = [
+            [Frame(one, f"{n}", at) for at, one in enumerate(v)] for n, v in enumerate(videos)
+        ]
+        look = lambda one: [repr(faces.faces) for faces in Watch(predictor).predict_frames(one)]  # noqa: E731
+        alone = [look(one) for one in frames]
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(look, frames * 3)) == alone * 3
+
+
+def test_flip_is_the_mean_of_a_face_and_its_mirror_image(model):
+    predictor = Predictor(model, no_detect=True, flip=True)
+    one = Predictor(model, no_detect=True)
+    face, mirrored = PIXELS[:, :120], PIXELS[:, :120][:, ::-1]
+    both = [
+        np.array(one.predict(np.ascontiguousarray(p))[0].probabilities) for p in (face, mirrored)
+    ]
+    mean = predictor.predict(np.ascontiguousarray(face))[0].probabilities
+    np.testing.assert_allclose(mean, np.mean(both, axis=0), atol=1e-6)
+    again = predictor.predict(np.ascontiguousarray(mirrored))[0].probabilities
+    np.testing.assert_allclose(mean, again, atol=1e-6)

@@ -1,0 +1,44 @@
+"""Timelines: each frame of a short video, means of a long one, drawn by the command."""
+
+import numpy as np
+import pytest
+from test_faces import rows
+from test_watching import video_of
+
+from builders import hemiface
+from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.vision.video import timeline
+
+
+class TestTimeline:
+    def test_each_frame_is_a_bin_of_a_short_video(self):
+        found = timeline.read(lambda: rows(100))
+        (face,) = found.faces
+        np.testing.assert_array_equal(face.probabilities[:, 3], np.arange(100) % 2)
+        np.testing.assert_array_equal(face.abstained, np.arange(100) < 50)
+        assert (face.visible == 0.75).all()
+
+    def test_a_long_one_is_averaged_and_the_rarest_faces_are_left_out(self):
+        def long():
+            yield from rows(6000)
+            yield from (one for n in range(1, 9) for one in rows(100 - n, (n,)))
+
+        found = timeline.read(long)
+        assert [face.face for face in found.faces] == [0, 1, 2, 3, 4, 5]
+        assert found.left_out == 3
+        assert found.faces[0].probabilities.shape == (1000, 7)
+        np.testing.assert_allclose(found.faces[0].probabilities[:, 3], 0.5)
+        assert np.isnan(found.faces[1].visible[50:]).all()
+
+    def test_it_is_drawn_by_the_command(self, model, tmp_path, monkeypatch, capsys):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        video = video_of(tmp_path / "in.mp4", 12)
+        out = tmp_path / "out"
+        options = ["predict", video, "--no-detect", "--model", model, "--timeline"]
+        assert hemiface(monkeypatch, *options) == 2
+        assert hemiface(monkeypatch, *options, "--out", out) == 0
+        assert "timelines/in.mp4.png" in capsys.readouterr().out
+        svg = (out / "timelines/in.mp4.svg").read_text()
+        assert "found in 12 frames" in svg
+        for name in PROBABILITY_COLUMNS:
+            assert name.removeprefix("p_") in svg
