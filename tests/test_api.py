@@ -18,6 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 EACH_FILE = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES]
 )
+TREE = ("HemifaceError", "UsageError", "NoFaceError", "DamagedError")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -88,6 +89,88 @@ class TestNames:
             assert hasattr(module, name), f"{module.__name__}.{name}"
 
 
+TYPED = """
+import hemiface as hf
+from pathlib import Path
+
+reveal_type(hf.Predictor(flip=True).predict("photo.jpg"))
+reveal_type(hf.study)
+reveal_type(hf.evaluate)
+reveal_type(hf.metrics.summarise)
+reveal_type(hf.Sample.of(hf.read_predictions("p.parquet")))
+reveal_type(hf.load_config("quick"))
+hf.Predictor(modle=3)
+hf.load_config()
+hf.Predicter
+hf.build_report(Path("run"), pictures="yes")
+"""
+
+
+class TestTypes:
+    def test_both_lists_of_names_are_one(self):
+        tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+        block = next(node for node in tree.body if isinstance(node, ast.If))
+        seen = {}
+        for node in block.body:
+            for alias in node.names:
+                place = f"{node.module}:{alias.name}"
+                module = f"{node.module}.{alias.name}"
+                name = alias.asname or alias.name
+                seen[name] = module if hf._WHERE.get(name) == module else place
+        assert seen == hf._WHERE
+        assert {*hf._WHERE, "__version__"} == set(hf.__all__)
+
+    def test_a_checker_sees_signatures_and_wrong_names(self, tmp_path):
+        pytest.importorskip("mypy")
+        path = tmp_path / "user.py"
+        path.write_text(TYPED)
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir",
+             str(tmp_path / "cache"), "--follow-imports", "silent", str(path)],
+            capture_output=True, text=True, check=False, timeout=200, cwd=tmp_path,
+            env={**os.environ, "MYPYPATH": str(ROOT.parent)},
+        )  # fmt: skip
+        lines = done.stdout.splitlines()
+        revealed = [line.partition("Revealed type is ")[2] for line in lines if "Revealed" in line]
+        assert len(revealed) == 6, done.stdout + done.stderr
+        assert not [one for one in revealed if "Any" in one.strip('"').split() or one == '"Any"']
+        assert "hemiface.vision.faces.Faces" in revealed[0]
+        assert "trust_code" in revealed[1]
+        assert "hemiface.stats.sample.Sample" in revealed[4]
+        wrong = {int(line.split(":")[1]): line for line in lines if "error:" in line}
+        assert sorted(wrong) == [11, 12, 13, 14], done.stdout
+        assert 'Unexpected keyword argument "modle"' in wrong[11]
+        assert "Predicter" in wrong[13]
+
+
+class TestMissing:
+    def test_every_name_is_there_and_says_what_it_needs_when_it_is_used(self):
+        code = (
+            "import json, sys\n"
+            "for name in ('torch', 'pandas', 'scipy', 'sklearn'): sys.modules[name] = None\n"
+            "import hemiface as hf\n"
+            "there = [hasattr(hf, name) for name in hf.__all__]\n"
+            "told = {}\n"
+            "for name, use in {'evaluate': lambda: hf.evaluate([], None),\n"
+            "                  'metrics': lambda: hf.metrics.summarise(None),\n"
+            "                  'Bundle': lambda: hf.Bundle.load('b')}.items():\n"
+            "    try: use()\n"
+            "    except ModuleNotFoundError as error: told[name] = [str(error), error.name]\n"
+            "print(json.dumps([there, told, repr(hf.evaluate)]))"
+        )
+        there, told, shown = in_fresh_interpreter(code)
+        assert all(there)
+        assert told["Bundle"] == ["hf.Bundle needs torch; pip install 'hemiface[train]'.", "torch"]
+        assert told["metrics"][0].endswith("; pip install 'hemiface[study]'.")
+        assert "hf.evaluate needs " in told["evaluate"][0]
+        assert shown.startswith("<hemiface.evaluate, which needs ")
+
+    def test_a_broken_library_is_not_called_missing(self):
+        error = ModuleNotFoundError("No module named 'libsomething'", name="libsomething")
+        with pytest.raises(ModuleNotFoundError, match="libsomething"):
+            hf._Missing("evaluate", error)()
+
+
 class TestDocumentation:
     @EACH_FILE
     def test_everything_public_has_a_docstring(self, path):
@@ -99,13 +182,13 @@ class TestDocumentation:
 
 class TestErrors:
     def test_the_tree_and_its_exit_codes(self):
-        assert {name: getattr(errors, name).exit_code for name in errors.__all__} == {
+        assert {name: getattr(errors, name).exit_code for name in TREE} == {
             "HemifaceError": 1,
             "UsageError": 2,
             "NoFaceError": 3,
             "DamagedError": 4,
         }
-        for name in errors.__all__:
+        for name in TREE:
             error = getattr(errors, name)
             assert issubclass(error, errors.HemifaceError)
             assert getattr(hf, name) is error
@@ -115,7 +198,7 @@ class TestErrors:
             assert getattr(errors, name).__base__ is errors.HemifaceError
 
     def test_the_drawing_in_the_docstring_is_the_tree(self):
-        for name in errors.__all__:
+        for name in TREE:
             line = next(one for one in errors.__doc__.splitlines() if name in one)
             assert int(line.split(name)[1].split()[0]) == getattr(errors, name).exit_code
 

@@ -6,14 +6,120 @@ Nothing heavy is imported until it is used:
     run = hf.study(hf.load_config("quick"))
     predictions = hf.read_predictions(run / "predictions.parquet")
     hf.metrics.summarise(predictions)
+
+Every name is there in every installation; one that needs a library which isn't installed says so,
+and which extra brings it, when it is used.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # What a type checker and an editor see; `_WHERE` says the same to Python, and a test compares.
+    from hemiface import tables
+    from hemiface.config import Config, StatisticsOptions
+    from hemiface.config import load as load_config
+    from hemiface.data.images import Images
+    from hemiface.data.outside import ImportOptions, import_predictions
+    from hemiface.data.readers import load as load_images
+    from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
+    from hemiface.models.onnx_file import OnnxModel
+    from hemiface.networks.evaluate import evaluate
+    from hemiface.networks.network import Bundle
+    from hemiface.occlusion import conditions as occlusion
+    from hemiface.occlusion.conditions import Condition, condition, hide
+    from hemiface.report.page import build as build_report
+    from hemiface.stages import study
+    from hemiface.stats import (
+        abstention,
+        all_pairs,
+        calibration,
+        confusion_shifts,
+        ensembles,
+        importance,
+        matrix,
+        metrics,
+        sides,
+    )
+    from hemiface.stats.sample import Sample
+    from hemiface.tables import EMOTIONS, Predictions, read_predictions, write_predictions
+    from hemiface.vision.predictor import Predictor
+    from hemiface.vision.video.watching import Watch
 
 __version__ = "0.1.0"
 
-_MODULES = {
+__all__ = [  # noqa: RUF022, by what people do
+    # What emotion a face looks like.
+    "OnnxModel",
+    "Predictor",
+    "Watch",
+    # Parts of faces, hidden.
+    "Condition",
+    "condition",
+    "hide",
+    "occlusion",
+    # Studies: data, networks, reports.
+    "Bundle",
+    "Config",
+    "Images",
+    "build_report",
+    "evaluate",
+    "load_config",
+    "load_images",
+    "study",
+    # Predictions as a table.
+    "EMOTIONS",
+    "ImportOptions",
+    "Predictions",
+    "import_predictions",
+    "read_predictions",
+    "tables",
+    "write_predictions",
+    # What the table tells.
+    "Sample",
+    "StatisticsOptions",
+    "abstention",
+    "all_pairs",
+    "calibration",
+    "confusion_shifts",
+    "ensembles",
+    "importance",
+    "matrix",
+    "metrics",
+    "sides",
+    # What can go wrong.
+    "DamagedError",
+    "HemifaceError",
+    "NoFaceError",
+    "UsageError",
+    "__version__",
+]
+
+_WHERE = {
+    "OnnxModel": "hemiface.models.onnx_file:OnnxModel",
+    "Predictor": "hemiface.vision.predictor:Predictor",
+    "Watch": "hemiface.vision.video.watching:Watch",
+    "Condition": "hemiface.occlusion.conditions:Condition",
+    "condition": "hemiface.occlusion.conditions:condition",
+    "hide": "hemiface.occlusion.conditions:hide",
+    "occlusion": "hemiface.occlusion.conditions",
+    "Bundle": "hemiface.networks.network:Bundle",
+    "Config": "hemiface.config:Config",
+    "Images": "hemiface.data.images:Images",
+    "build_report": "hemiface.report.page:build",
+    "evaluate": "hemiface.networks.evaluate:evaluate",
+    "load_config": "hemiface.config:load",
+    "load_images": "hemiface.data.readers:load",
+    "study": "hemiface.stages:study",
+    "EMOTIONS": "hemiface.tables:EMOTIONS",
+    "ImportOptions": "hemiface.data.outside:ImportOptions",
+    "Predictions": "hemiface.tables:Predictions",
+    "import_predictions": "hemiface.data.outside:import_predictions",
+    "read_predictions": "hemiface.tables:read_predictions",
+    "tables": "hemiface.tables",
+    "write_predictions": "hemiface.tables:write_predictions",
+    "Sample": "hemiface.stats.sample:Sample",
+    "StatisticsOptions": "hemiface.config:StatisticsOptions",
     "abstention": "hemiface.stats.abstention",
     "all_pairs": "hemiface.stats.all_pairs",
     "calibration": "hemiface.stats.calibration",
@@ -22,51 +128,57 @@ _MODULES = {
     "importance": "hemiface.stats.importance",
     "matrix": "hemiface.stats.matrix",
     "metrics": "hemiface.stats.metrics",
-    "occlusion": "hemiface.occlusion",
     "sides": "hemiface.stats.sides",
-    "tables": "hemiface.tables",
+    "DamagedError": "hemiface.errors:DamagedError",
+    "HemifaceError": "hemiface.errors:HemifaceError",
+    "NoFaceError": "hemiface.errors:NoFaceError",
+    "UsageError": "hemiface.errors:UsageError",
 }
-_NAMES = {
-    "EMOTIONS": "hemiface.tables",
-    "Bundle": "hemiface.networks.network",
-    "Condition": "hemiface.occlusion.conditions",
-    "Config": "hemiface.config",
-    "DamagedError": "hemiface.errors",
-    "HemifaceError": "hemiface.errors",
-    "Images": "hemiface.data.images",
-    "NoFaceError": "hemiface.errors",
-    "OnnxModel": "hemiface.models.onnx_file",
-    "Predictor": "hemiface.vision.predictor",
-    "UsageError": "hemiface.errors",
-    "build_report": "hemiface.report.page",
-    "condition": "hemiface.occlusion.conditions",
-    "evaluate": "hemiface.networks.evaluate",
-    "hide": "hemiface.occlusion.conditions",
-    "load_config": "hemiface.config",
-    "load_images": "hemiface.data.readers",
-    "Predictions": "hemiface.tables",
-    "Sample": "hemiface.stats.sample",
-    "StatisticsOptions": "hemiface.config",
-    "read_predictions": "hemiface.tables",
-    "study": "hemiface.stages",
-}
-_RENAMED = {"build_report": "build", "load_config": "load", "load_images": "load"}
-
-__all__ = [
-    "__version__",
-    *_MODULES,
-    *_NAMES,
-]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
-    if name in _NAMES:
-        module = importlib.import_module(_NAMES[name])
-        return getattr(module, _RENAMED.get(name, name))
-    raise AttributeError(f"module 'hemiface' has no attribute {name!r}")
+# A checker would take any name for one that this function gives.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'hemiface' has no attribute {name!r}")
+        module, _, attribute = _WHERE[name].partition(":")
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            # Not here: `hasattr`, `dir` and editors ask for names that nobody uses.
+            return _Missing(name, error)
+        return getattr(found, attribute) if attribute else found
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Missing:
+    """Stands for a name whose library isn't installed; whoever uses it is told what brings it."""
+
+    def __init__(self, name: str, error: ModuleNotFoundError) -> None:
+        self._name, self._error = name, error
+
+    def __repr__(self) -> str:
+        return f"<hemiface.{self._name}, which needs {self._error.name}>"
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        raise self._told()
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise self._told()
+
+    def _told(self) -> ModuleNotFoundError:
+        from hemiface.errors import extra_of
+
+        module = self._error.name or ""
+        extra = extra_of(module)
+        if extra is None:
+            return self._error
+        return ModuleNotFoundError(
+            f"hf.{self._name} needs {module}; pip install 'hemiface[{extra}]'.", name=module
+        )

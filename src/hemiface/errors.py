@@ -6,7 +6,7 @@ HemifaceError          1  the work failed
 └── DamagedError       4  data or weights that can't be used as they are
 """
 
-__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError"]
+__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError", "extra_of"]
 
 
 class HemifaceError(Exception):
@@ -31,3 +31,16 @@ class DamagedError(HemifaceError):
     """Data or weights are missing, truncated, inconsistent or not what they claim to be."""
 
     exit_code = 4
+
+
+def extra_of(module: str) -> str | None:
+    """Return the extra that brings `module`, None if it is none of ours."""
+    top = module.partition(".")[0]
+    if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
+        return "train"
+    if top in {"onnx", "onnxscript"}:
+        return "export"
+    if top == "av":
+        return "video"
+    known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
+    return "study" if top in known else None

@@ -10,7 +10,7 @@ from hemiface.cli import networks, configs, report, importing, vision, data, mod
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
-from hemiface.errors import HemifaceError
+from hemiface.errors import HemifaceError, extra_of
 
 __all__ = [
     "app",
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"hemiface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        extra = _extra_of(error.name or "")
+        extra = extra_of(error.name or "")
         if extra is None:
             raise
         print(
@@ -82,16 +82,3 @@ def info(as_json: JsonOption = False) -> None:
         for name, value in values.items():
             text = ", ".join(value) or "none" if isinstance(value, list) else value
             print(f"  {name}: {text}")
-
-
-def _extra_of(module: str) -> str | None:
-    """Return the extra that brings `module`, None if it is none of ours."""
-    top = module.partition(".")[0]
-    if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
-        return "train"
-    if top in {"onnx", "onnxscript"}:
-        return "export"
-    if top == "av":
-        return "video"
-    known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
-    return "study" if top in known else None
