@@ -9,7 +9,7 @@ import pytest
 
 from builders import hemiface
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file
+from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 
@@ -225,3 +225,18 @@ class TestCommands:
         assert code == 0
         assert capsys.readouterr().out.strip() == str(tmp_path / "half.onnx")
         assert shipped.verify(folder=tmp_path) == {"half": ""}
+
+
+def test_a_model_that_came_along_before_has_one_that_stands_in_for_it(caplog):
+    assert shipped.path_of("generalist") == shipped.path_of("generalist-int8")
+    assert "generalist doesn't come along any more: taking generalist-int8" in caplog.text
+
+
+def test_a_name_that_is_given_again_stands_for_itself(exported, tmp_path):
+    shipped.add(exported.int8, "small", "A network.", tmp_path)
+    index = json.loads((tmp_path / "index.json").read_text())
+    write_json(tmp_path / "index.json", {**index, "renamed": {"big": "small", "old": "small"}})
+    assert shipped.path_of("old", tmp_path).name == "small.onnx"
+    shipped.add(exported.fp32, "old", "Another.", tmp_path)
+    assert shipped.path_of("old", tmp_path).name == "old.onnx"
+    assert shipped.path_of("big", tmp_path).name == "small.onnx"

@@ -193,7 +193,7 @@ def test_shipped_models_have_theirs():
             assert {row["condition"] for row in at} == set(STATED)
     rows = shipped.describe()
     table = shipped.format_answered(rows)
-    assert table.row_count == sum(row["kind"] == "emotion" for row in rows) == 4
+    assert table.row_count == sum(row["kind"] == "emotion" for row in rows) == 3
 
 
 def test_everything_below_the_threshold_is_left_out():

@@ -6,6 +6,7 @@ well.
 """
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,8 @@ __all__ = [
     "path_of",
     "verify",
 ]
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "files"
 """Where the package's own models lie."""
@@ -79,7 +82,7 @@ def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
     Raises:
         DamagedError: the index is missing or isn't one.
     """
-    return _read_index(Path(folder or FOLDER))[0]
+    return _read_index(Path(folder or FOLDER)).models
 
 
 def default_model(folder: str | Path | None = None) -> str | None:
@@ -88,13 +91,23 @@ def default_model(folder: str | Path | None = None) -> str | None:
     That is what the index calls its default, else its first one; None where there is none. Errors
     are those of `list_models`.
     """
-    models, default = _read_index(Path(folder or FOLDER))
-    named = [model.name for model in models if model.kind == _EMOTION]
-    return default or next(iter(named), None)
+    index = _read_index(Path(folder or FOLDER))
+    named = [model.name for model in index.models if model.kind == _EMOTION]
+    return index.default or next(iter(named), None)
 
 
-def _read_index(folder: Path) -> tuple[tuple[ShippedModel, ...], str]:
-    """Return the models of `folder` and the name of the default one, empty where none is named."""
+@dataclass(frozen=True)
+class _Index:
+    """What index.json says."""
+
+    models: tuple[ShippedModel, ...]
+    default: str
+    """The name of the default model, "" where none is named."""
+    renamed: Mapping[str, str]
+    """Which model stands in for one that came along before, by its name."""
+
+
+def _read_index(folder: Path) -> _Index:
     path = folder / _INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +116,7 @@ def _read_index(folder: Path) -> tuple[tuple[ShippedModel, ...], str]:
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
             )
         models = tuple(ShippedModel(**row) for row in index["models"])
-        default = index.get("default", "")
+        default, renamed = index.get("default", ""), dict(index.get("renamed", {}))
     except OSError as error:
         raise DamagedError(f"{path} can't be read ({error.strerror}); install again.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -116,7 +129,7 @@ def _read_index(folder: Path) -> tuple[tuple[ShippedModel, ...], str]:
                 raise DamagedError(f"{path}: {field.name} of a model has the wrong type.")
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
-    return models, default
+    return _Index(models, default, renamed)
 
 
 def path_of(name: str, folder: str | Path | None = None) -> Path:
@@ -249,11 +262,15 @@ def add(
         licence=header["licence"],
         summary=summary.strip(),
     )
-    others, known_default = _read_index(target) if (target / _INDEX).is_file() else ((), "")
-    models = sorted([*(one for one in others if one.name != name), model], key=lambda one: one.name)
+    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", {})
+    others = (one for one in known_index.models if one.name != name)
+    models = sorted([*others, model], key=lambda one: one.name)
     index: dict[str, Any] = {"format": _FORMAT, "models": [asdict(one) for one in models]}
-    used = name if default else known_default
-    write_json(target / _INDEX, {**index, "default": used} if used else index)
+    more = {
+        "default": name if default else known_index.default,
+        "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
+    }
+    write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})
 
 
 def format_models(rows: list[dict[str, Any]]) -> "Table":
@@ -308,7 +325,11 @@ def format_answered(rows: list[dict[str, Any]]) -> "Table | None":
 
 
 def _find(name: str, folder: str | Path | None) -> ShippedModel:
-    models = {model.name: model for model in list_models(folder)}
+    index = _read_index(Path(folder or FOLDER))
+    models = {model.name: model for model in index.models}
+    if name not in models and name in index.renamed:
+        log.warning("Model %s doesn't come along any more: taking %s.", name, index.renamed[name])
+        name = index.renamed[name]
     if name not in models:
         known = ", ".join(models) or "none is there"
         raise UsageError(f"Model {name!r} is unknown; choose from: {known}.")
