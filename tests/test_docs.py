@@ -16,15 +16,18 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("results/**/*.md"), *ROOT.glob("b
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
 def commands() -> list[str]:
-    """Every hemiface command line that stands in a fenced block of the README."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    lines = "".join(blocks).splitlines()
-    return [line for line in lines if line.startswith("hemiface ")]
+    """Every hemiface command line that stands in a fenced block of the README or in docs/."""
+    text = "".join(page.read_text(encoding="utf-8") for page in GUIDES)
+    lines = "".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)).splitlines()
+    return list(dict.fromkeys(line for line in lines if line.startswith("hemiface ")))
 
 
 @pytest.mark.parametrize("line", commands())
-def test_commands_of_the_readme_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_of_the_docs_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line, comments=True)[1:]
     if words[0] in ("study", "train"):
         assert find(words[1]).is_file()
@@ -38,9 +41,37 @@ def test_commands_of_the_readme_parse(line: str, monkeypatch: pytest.MonkeyPatch
     assert [option for option in options if option not in plain] == []
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 800
+
+
+def test_every_room_and_module_that_docs_name_is_there() -> None:
+    where = (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", where, flags=re.MULTILINE)
+    package = Path(hemiface.__file__).parent
+    named = set()
+    for rooms, text in rows:
+        for place in re.findall(r"`([\w.]+/?)`", rooms):
+            assert (package / place).exists(), place
+            named.add(place.removesuffix("/"))
+        room = re.findall(r"`(\w+)/`", rooms)
+        for name in re.findall(r"`(\w+/?)`", text) if room else ():
+            inside = package / room[0] / name
+            assert inside.is_dir() or inside.with_suffix(".py").is_file(), f"{room[0]}/{name}"
+    parts = [path for path in package.iterdir() if not path.name.startswith("_")]
+    assert {path.name for path in parts if path.suffix in ("", ".py")} == named
+    for module in re.findall(
+        r"(?<![\w/.])((?:vision|models|data|networks|stats|report)/\w+)", where
+    ):
+        inside = package / module
+        assert inside.is_dir() or inside.with_suffix(".py").is_file(), module
+
+
 def test_every_command_is_in_the_readme() -> None:
     names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}  # type: ignore[union-attr]
-    assert [name for name in names if f"hemiface {name}" not in README] == []
+    listed = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for text in (README, listed):
+        assert [name for name in names if f"hemiface {name}" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -72,3 +103,15 @@ def test_results_say_their_command_and_config() -> None:
             assert "hemiface " in (folder / "README.md").read_text(encoding="utf-8")
             assert (folder / "config.toml").is_file()
             assert (folder / "environment.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "folder", [one.name for one in sorted((ROOT / "results").iterdir()) if one.is_dir()]
+)
+def test_files_that_a_results_page_lists_lie_beside_it(folder: str) -> None:
+    place = ROOT / "results" / folder
+    page = (place / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (`[^|]*`) \|", page, flags=re.MULTILINE)
+    names = [name for cell in listed for name in re.findall(r"`([^`]+\.\w+)`", cell)]
+    missing = [name for name in names if not list(place.glob(name))]
+    assert missing == []
