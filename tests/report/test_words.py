@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hemiface.report.words.confidence import calibration_words
 from hemiface.report.words.costs import half_words, mark_table, once, summary_table
-from hemiface.report.words.scores import region
+from hemiface.report.words.scores import answer, region
 from hemiface.report.words.shifts import shift_words
 from hemiface.report.words.sides import side_table, side_warnings, side_words
-from hemiface.report.words.verdicts import over_seeds, points, verdict
+from hemiface.report.words.verdicts import Verdicts, over_seeds, points, verdict
 from hemiface.stats.contrasts import DIFFERENCE_COLUMNS
 from hemiface.stats.matrix import MATRIX_COLUMNS
 from hemiface.stats.sides import SIDES_COLUMNS
@@ -150,7 +150,7 @@ def test_tables_mark_exactly_what_is_supported(table):
         ],
         columns=list(MATRIX_COLUMNS),
     )
-    marks = mark_table(matrix, table, "standard")
+    marks = mark_table(matrix, Verdicts(table), "standard")
     cells = {
         (group.name, hidden): cell.text
         for group in marks.groups
@@ -161,6 +161,10 @@ def test_tables_mark_exactly_what_is_supported(table):
             side = "a" if mark == "*" else "b"
             text = cells[row[f"model_{side}"], row[f"condition_{side}"]]
             assert (mark in text) == bool(supported(row))
+    for _, row in rows[
+        (rows["family"] == "robustness") & (rows["condition_b"] == "left")
+    ].iterrows():
+        assert ("†" in cells["full", "left"]) == bool(supported(row))
 
 
 @st.composite
@@ -179,7 +183,7 @@ def sides(draw):
 @settings(max_examples=25)
 @given(sides())
 def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
-    said = side_words(table)
+    said = side_words(table, Verdicts())
     text = " ".join(said)
     if table["warning"].iloc[0]:
         assert said == []
@@ -191,7 +195,7 @@ def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
         + bool(supported(here[here["emotion"] == "all"].iloc[0]))
         for _, here in table.groupby("question")
     )
-    shown = side_table(table)
+    shown = side_table(table, Verdicts())
     marked = sum(
         "*" in cell.text for group in shown.groups for row in group.rows for cell in row.cells
     )
@@ -229,32 +233,90 @@ def test_shifts_only_what_grows_for_sure_is_a_new_mistake(table):
     assert ("no mistake was found" in text) == bool(silent)
 
 
-@settings(max_examples=25)
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=4, max_size=4))
-def test_calibration_is_said_to_change_only_where_intervals_part(ends):
+@st.composite
+def matrices(draw):
+    """matrix.csv and the contrasts of the same cells, any p values: (matrix, contrasts)."""
+    table = draw(contrasts()).assign(seed="0").drop_duplicates(["family", "model_a", *CELLS[1:]])
+    cells = {("full", "full"): 0.9}
+    for model in ("full", "any", *HALVES):
+        for hidden in ("full", *HALVES):
+            if model in ("full", "any") or model == hidden:
+                cells.setdefault((model, hidden), draw(st.floats(0.2, 0.8)))
+    for at, row in table.iterrows():
+        a = cells[row["model_a"], row["condition_a"]]
+        b = cells[row["model_b"], row["condition_b"]]
+        wide = draw(st.floats(0, 0.4))
+        values = {"value_a": a, "value_b": b, "difference": a - b}
+        values |= {"low": a - b - wide, "high": a - b + wide}
+        table.loc[at, list(values)] = list(values.values())
     rows = [
-        {
-            "model": "full",
-            "seed": str(seed),
-            "condition": "upper",
-            "calibration": calibration,
-            "metric": "ece",
-            "value": sum(pair) / 2,
-            "low": min(pair),
-            "high": max(pair),
-        }
-        for (seed, calibration), pair in zip(
-            [(0, "none"), (0, "by visibility"), (1, "none"), (1, "by visibility")],
-            ends,
-            strict=True,
-        )
+        ("standard", model, "0", hidden, "accuracy", value, value - 0.05, value + 0.05, 100, 0.0)
+        for (model, hidden), value in cells.items()
     ]
-    text = calibration_words(pd.DataFrame(rows), [("full", "upper")])
-    lower = all(max(ends[i + 1]) < min(ends[i]) for i in (0, 2))
-    higher = all(min(ends[i + 1]) > max(ends[i]) for i in (0, 2))
-    assert ("lowers the calibration error" in text) == lower
-    assert ("raises" in text) == higher
-    assert ("can't be told apart" in text) == (not lower and not higher)
+    return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS)), table
+
+
+CELLS = ["model_a", "condition_a", "model_b", "condition_b"]
+STATED = re.compile(
+    r"Hiding (the \w+ half)(?: \([^)]*\))? costs [a-z ]+ more than hiding (the \w+ half)"
+)
+
+
+@settings(max_examples=60)
+@given(matrices(), sides())
+def test_no_two_places_of_the_page_contradict_each_other(found, left_right):
+    matrix, table = found
+    verdicts = Verdicts(table)
+    top = answer(matrix, verdicts, protocol="standard", most_frequent=("happy", 0.2))
+    below = next(one for one in half_words(table) if one.startswith("Robustness."))
+    stated = {one for sentence in top for one in STATED.findall(sentence)}
+    assert stated <= set(STATED.findall(below))
+    row = table[(table["family"] == "sides, robustness") & (table["condition_a"] == "left")].iloc[0]
+    worst = min(HALVES, key=lambda half: accuracy(matrix, "full", half))
+    lowest = next(one for one in top if one.startswith("Its accuracy is lowest with"))
+    if worst in ("upper", "lower"):
+        sides_differ = any("the left half" in pair for pair in stated)
+        assert sides_differ == bool(supported(row))
+    if worst == "left":
+        assert ("the right half" in lowest) == (supported(row) >= 0)
+    if worst == "right":
+        assert ("the left half" in lowest) == (supported(row) <= 0)
+    words = " ".join(side_words(left_right.assign(warning=""), verdicts))
+    over_all = words.split("Available information")[0].split("over all images ")[1]
+    side = {1: "the right side", -1: "the left side"}.get(supported(row))
+    assert over_all.startswith(side) if side else "carries more" not in over_all.split(". ")[0]
+
+
+def accuracy(matrix, model, hidden):
+    return matrix[(matrix["model"] == model) & (matrix["condition"] == hidden)]["value"].iloc[0]
+
+
+@settings(max_examples=25)
+@given(contrasts())
+def test_a_pair_has_the_verdict_of_its_first_row_and_turned_it_is_the_opposite(table):
+    once_again = table.assign(p_holm=0.0, low=0.1, high=0.2, family="last", kind="last")
+    verdicts = Verdicts(table, once_again)
+    for _, row in once(table).drop_duplicates(CELLS).iterrows():
+        a, b = (row["model_a"], row["condition_a"]), (row["model_b"], row["condition_b"])
+        assert verdicts.sign(a, b) == -verdicts.sign(b, a) == supported(row)
+        assert verdicts.of(b, a).value == -row["difference"]
+    assert verdicts.of(("any", "full"), ("none", "full")) is None
+    assert verdicts.sign(("any", "full"), ("any", "full")) == 0
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_calibration_is_said_in_numbers_and_no_direction_is_claimed(values):
+    rows = [
+        {"model": "full", "seed": seed, "condition": "upper", "calibration": how, "metric": "ece"}
+        for seed in ("0", "1")
+        for how in ("none", "by visibility")
+    ]
+    table = pd.DataFrame(rows).assign(value=values)
+    text = calibration_words(table, [("full", "upper")])
+    before, after = np.mean(values[::2]), np.mean(values[1::2])
+    assert f"upper hidden {before:.3f} → {after:.3f}" in text
+    assert not re.search("lower|raise|worse|better", text)
 
 
 @given(numbers())

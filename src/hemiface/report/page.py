@@ -33,6 +33,7 @@ from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.planned import shown_conditions
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
@@ -138,6 +139,7 @@ def _render(
 ) -> str:
     """Return the page."""
     matrix, primary = results.matrix, results.primary
+    verdicts = _verdicts(results)
     compared = results.tables.get("comparisons")
     if compared is not None:
         compared = compared.dropna(subset=["ours"])
@@ -150,9 +152,9 @@ def _render(
     sides = results.tables.get("sides")
     shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
     tables = {
-        "marks": mark_table(matrix, results.planned, primary),
+        "marks": mark_table(matrix, verdicts, primary),
         "halves": summary_table(results.planned, run.options.level),
-        "sides": None if sides is None else side_table(sides, run.options.level),
+        "sides": None if sides is None else side_table(sides, verdicts, run.options.level),
         "calibration": None
         if confidence is None
         else calibration_table(confidence, shown, run.options.level),
@@ -173,7 +175,7 @@ def _render(
     absent = {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
     absent |= {"regions"} if results.regions is None else set()
-    told = _told(results, run.options.level)
+    told = _told(results, verdicts, run.options.level)
     absent |= {name for name in ("halves", "sides", "shifts") if not told[name]}
     loader = PackageLoader("hemiface.report")
     template = Environment(
@@ -184,6 +186,7 @@ def _render(
         subtitle=texts.subtitle(run.name, run.environment),
         answer=answer(
             matrix,
+            verdicts,
             protocol=primary,
             most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
             rendered=datasets == ["phantom"],
@@ -255,16 +258,21 @@ def _methods(run: Run, results: Results) -> _Methods:
     return _Methods(text, references(run.predictions.table, parts, seeds))
 
 
-def _told(results: Results, level: float) -> dict[str, list[str]]:
+def _verdicts(results: Results) -> Verdicts:
+    """Return the one verdict of each pair that the page speaks of."""
+    return Verdicts(results.planned, results.tables["all_pairs"])
+
+
+def _told(results: Results, verdicts: Verdicts, level: float) -> dict[str, list[str]]:
     """Return the paragraphs of the sections on comparisons, and what they warn of."""
     sides, moved, sure = (
         results.tables.get(name) for name in ("sides", "confusion_shifts", "calibration")
     )
     told: dict[str, list[str]] = {
         "halves": half_words(results.planned, level),
-        "sides": [] if sides is None else [*side_warnings(sides), *side_words(sides)],
+        "sides": [] if sides is None else [*side_warnings(sides), *side_words(sides, verdicts)],
         "side_warnings": [] if sides is None else side_warnings(sides),
-        "side_words": [] if sides is None else side_words(sides),
+        "side_words": [] if sides is None else side_words(sides, verdicts),
         "shifts": [],
         "calibration": [],
     }

@@ -40,8 +40,11 @@ def calibration_table(scores: pd.DataFrame, cells: list[Cell], level: float = 0.
 
 
 def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
-    """Say where temperatures lower the calibration error: where the intervals don't overlap."""
-    sorts: dict[str, list[str]] = {"lower": [], "higher": [], "apart": []}
+    """Say the calibration error of each cell before and after temperatures.
+
+    No test compares the two, so no direction is claimed.
+    """
+    said = []
     for model, hidden in cells:
         here = scores[
             (scores["model"] == model)
@@ -50,25 +53,10 @@ def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
         ]
         before = here[here["calibration"] == "none"]
         after = here[here["calibration"] == _AFTER]
-        text = f"{model}, {condition_label(hidden)}"
-        text += f" ({before['value'].mean():.3f} → {after['value'].mean():.3f})"
-        # With several seeds every one has to agree.
-        if (after["high"].to_numpy() < before["low"].to_numpy()).all():
-            sorts["lower"].append(text)
-        elif (after["low"].to_numpy() > before["high"].to_numpy()).all():
-            sorts["higher"].append(text)
-        else:
-            sorts["apart"].append(text)
-    parts = [
-        f"{start} {'; '.join(sorts[kind])}"
-        for kind, start in (
-            ("lower", "A temperature lowers the calibration error of"),
-            ("higher", "It raises that of"),
-            ("apart", "Before and after can't be told apart (intervals overlap) for"),
-        )
-        if sorts[kind]
-    ]
-    return " ".join(f"{one}." for one in parts)
+        ends = [f"{float(one['value'].mean()):.3f}" for one in (before, after)]
+        said.append(f"{condition_label(hidden)} {ends[0]} → {ends[1]}")
+    named = "; ".join(said)
+    return f"Calibration error without → with temperature, model {cells[0][0]}: {named}."
 
 
 def _score(rows: pd.DataFrame) -> Shown:

@@ -13,12 +13,10 @@ from hemiface.report.figures.style import ordered
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.scores import percent, region
 from hemiface.report.words.texts import joined
-from hemiface.report.words.verdicts import Verdict, over_seeds, verdict
+from hemiface.report.words.verdicts import CONTRAST, Verdict, Verdicts, over_seeds, verdict
 from hemiface.stats.planned import SIDES, shown_conditions
 
-__all__ = ["CONTRAST", "half_words", "mark_table", "once", "summary_table"]
-
-CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"]
+__all__ = ["half_words", "mark_table", "once", "summary_table"]
 
 _READERS = {
     "robustness": (
@@ -48,7 +46,7 @@ def once(contrasts: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(contrasts, CONTRAST)
 
 
-def mark_table(matrix: pd.DataFrame, contrasts: pd.DataFrame, protocol: str) -> Table:
+def mark_table(matrix: pd.DataFrame, verdicts: Verdicts, protocol: str) -> Table:
     """Return accuracy in per cent by model and condition, with what differs marked.
 
     A star: differs from the baseline on the same condition; a dagger: differs from the same model
@@ -57,28 +55,21 @@ def mark_table(matrix: pd.DataFrame, contrasts: pd.DataFrame, protocol: str) -> 
     cells = headline(matrix, protocol, "accuracy")
     models = ordered(cells.index.get_level_values("model"))
     conditions = shown_conditions(ordered(cells.index.get_level_values("condition")))
-    rows = once(contrasts)
-    stars, daggers, sizes = set(), set(), {"table, models": 0, "table, conditions": 0}
-    for _, row in rows[rows["kind"].isin(sizes)].iterrows():
-        sizes[row["kind"]] += 1
-        if verdict(row).sign:
-            if row["kind"] == "table, models":
-                stars.add((row["model_a"], row["condition_a"]))
-            else:
-                daggers.add((row["model_b"], row["condition_b"]))
+    base = "full" if "full" in models else str(next(iter(matrix["model"])))
     groups = []
     for model in models:
         shown = []
         for hidden in conditions:
-            marks = _STAR * ((model, hidden) in stars) + _DAGGER * ((model, hidden) in daggers)
+            cell = model, hidden
+            marks = _STAR * bool(verdicts.sign(cell, (base, hidden)))
+            marks += _DAGGER * bool(verdicts.sign(cell, (model, "full")))
             shown.append(_accuracy(cells, model, hidden, marks))
         groups.append(Group(model, [Row("", shown)]))
-    base = "full" if "full" in models else next(iter(matrix["model"]))
     note = (
-        f"{_STAR} differs from the model {base} on the same condition ({sizes['table, models']} "
-        f"tests); {_DAGGER} differs from the same model on whole faces "
-        f"({sizes['table, conditions']} tests). Paired tests, p < .05 after Holm's correction over "
-        "all tests of the kind. Between bars: trained on that condition."
+        f"{_STAR} differs from the model {base} on the same condition; {_DAGGER} differs from the "
+        "same model on whole faces. Paired tests, p < .05 after Holm's correction within the first "
+        "family of planned.csv that holds the pair, which speaks for the whole page. Between bars: "
+        "trained on that condition."
         f"{_means(matrix)}"
     )
     return Table("marks", "Accuracy, %.", note, "trained on", "", conditions, groups)

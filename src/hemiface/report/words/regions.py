@@ -1,7 +1,7 @@
 """Region importance in words and files: what `hemiface importance` writes, the report's section.
 
-As everywhere in the report, two parts are said to differ only if the interval of their difference
-leaves 0 out, and what can't be told apart is said to be so.
+Two parts are said to differ only if the interval of their difference leaves 0 out; these intervals
+are not corrected for several tests, which the last sentence says.
 """
 
 import math
@@ -165,8 +165,8 @@ def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[st
         ]
     else:
         said = [
-            f"Over all images the contributions of the {one} and the {other} half can't be told "
-            f"apart ({both})."
+            f"Over all images no difference was found between the contributions of the {one} and "
+            f"the {other} half ({both})."
         ]
     sorts: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for emotion in EMOTIONS:
@@ -180,7 +180,7 @@ def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[st
         if sorts[sign]
     ]
     if sorts[0]:
-        parts.append(f"they can't be told apart for {joined(sorts[0])}")
+        parts.append(f"no difference was found for {joined(sorts[0])}")
     if parts:
         said.append(f"By emotion ({one} minus {other}), {'; '.join(parts)}.")
     return said
@@ -198,7 +198,7 @@ def _together(interactions: pd.DataFrame) -> list[str]:
         text = {
             1: "complete each other: together they give more than the sum of each alone",
             -1: "say partly the same: together they give less than the sum of each alone",
-            0: "show no interaction that can be told from 0",
+            0: "show no interaction that was found to differ from 0",
         }[_sign(score)]
         said.append(f"The {one} and the {other} half {text} ({_points(score)}).")
     return said
@@ -238,7 +238,7 @@ def _controls(rows: pd.DataFrame) -> list[str]:
     words = {
         1: "more than",
         -1: "less than",
-        0: "neither more nor less, as far as can be told, than",
+        0: "about as much as (no difference was found)",
     }
     parts = [
         f"hiding the {half} half costs {words[_sign(found[_ALL, half])]} that "

@@ -1,10 +1,12 @@
 """Left and right in a table and words, with the warning that comes first where flips were used."""
 
+from typing import Any
+
 import pandas as pd
 
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.texts import joined
-from hemiface.report.words.verdicts import Verdict, over_seeds, verdict
+from hemiface.report.words.verdicts import Cell, Verdict, Verdicts, over_seeds, verdict
 from hemiface.tables import EMOTIONS
 
 __all__ = ["side_table", "side_warnings", "side_words"]
@@ -15,11 +17,12 @@ _READERS = ("full", "any", "left and right")
 _KEY = ["question", "model", "left_hidden", "right_hidden", "part", "measure", "emotion"]
 
 
-def side_table(sides: pd.DataFrame, level: float = 0.95) -> Table | None:
+def side_table(sides: pd.DataFrame, verdicts: Verdicts, level: float = 0.95) -> Table | None:
     """Return accuracy with the left minus with the right half hidden, per emotion; None if absent.
 
     `sides` has the columns of sides.csv. With mirrored pictures it is the part that
-    belongs to the face.
+    belongs to the face. `verdicts` speak of all images of pictures as shown: that is a comparison
+    of two cells, of which the page says one thing.
     """
     rows = _main(sides)
     if rows.empty:
@@ -29,7 +32,7 @@ def side_table(sides: pd.DataFrame, level: float = 0.95) -> Table | None:
     cells = {key: row for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
     groups = []
     for emotion in ("all", *EMOTIONS):
-        shown = [_shown(verdict(cells[(*one, emotion)])) for one in contrasts]
+        shown = [_shown(_said(cells[(*one, emotion)], verdicts)) for one in contrasts]
         count = int(cells[(*contrasts[0], emotion)]["n"])
         name = "all images" if emotion == "all" else emotion
         groups.append(Group(f"{name} ({count:,})", [Row("", shown)]))
@@ -57,14 +60,14 @@ def side_warnings(sides: pd.DataFrame) -> list[str]:
     return said
 
 
-def side_words(sides: pd.DataFrame) -> list[str]:
+def side_words(sides: pd.DataFrame, verdicts: Verdicts) -> list[str]:
     """Return sentences about left and right: one for all images and one per contrast's emotions."""
     rows = _main(sides)
     said = []
     for (question, model), here in rows.groupby(["question", "model"], sort=False):
         if here["warning"].iloc[0]:
             continue
-        cells = {str(row["emotion"]): verdict(row) for _, row in here.iterrows()}
+        cells = {str(row["emotion"]): _said(row, verdicts) for _, row in here.iterrows()}
         which = f"the model {model}" if question == "robustness" else f"{model}"
         said.append(f"{str(question)[0].upper()}{str(question)[1:]} ({which}): {_whole(cells)}")
         sorts: dict[int, list[str]] = {1: [], -1: []}
@@ -118,6 +121,22 @@ def _main(sides: pd.DataFrame) -> pd.DataFrame:
     rows = rows[known] if known.any() else rows
     part = "face" if "face" in set(rows["part"]) else "as shown"
     return over_seeds(rows[rows["part"] == part], _KEY)
+
+
+def _said(row: "pd.Series[Any]", verdicts: Verdicts) -> Verdict:
+    """Return the verdict on a row of sides.csv: the page's own where it is one of two cells."""
+    found = None
+    if row["emotion"] == "all" and row["part"] == "as shown":
+        found = verdicts.of(*_cells(row))
+    return found or verdict(row)
+
+
+def _cells(row: "pd.Series[Any]") -> tuple[Cell, Cell]:
+    """Return the two cells of a row: a network's on either condition, or the two specialists'."""
+    left, right = str(row["left_hidden"]), str(row["right_hidden"])
+    if row["question"] == "robustness" or row["model"] != f"{left} and {right}":
+        return (str(row["model"]), left), (str(row["model"]), right)
+    return (left, left), (right, right)
 
 
 def _shown(v: Verdict) -> Shown:

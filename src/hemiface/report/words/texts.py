@@ -54,10 +54,11 @@ _SCORES = (
     "share (scikit-learn's); weighted_auc_paper, used only beside the original, is the area under "
     "the average of interpolated curves, as published. A dash is an undefined score, never 0."
 )
-_APART = (
-    "At the top of the page two scores are said to differ only if their intervals don't overlap. "
-    "This is stricter than the paired tests of the sections below, which can tell apart what it "
-    "can't."
+_DIFFER = (
+    "Two accuracies are said to differ by one rule on the whole page: a paired test, corrected for "
+    "several tests (Holm), below .05, and an interval of the difference that leaves 0 out. Where "
+    "it says nothing, no difference was found, which doesn't show that there is none. Two "
+    "intervals that overlap can well belong to scores that differ."
 )
 _LABELS = (
     "FER2013's labels are noisy: people agree with them in about 65 ± 5 % of the images "
@@ -235,7 +236,7 @@ def methods(
         *_METHODS,
         *([_PAPER] if "paper" in protocols else []),
         intervals,
-        _APART,
+        _DIFFER,
         _SCORES,
         *([_LABELS] if "fer2013" in datasets else []),
         *(

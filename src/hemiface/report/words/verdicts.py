@@ -3,6 +3,7 @@
 One rule for the whole report. A direction is stated only where the Holm-corrected p is below .05
 *and* the interval leaves 0 out. Where it isn't, two things are told apart: `alike` (an equivalence
 test places the difference within the margin) and nothing found, which is no finding of equality.
+A pair of cells has one verdict on the whole page (`Verdicts`), whichever sentence asks for it.
 """
 
 import math
@@ -12,9 +13,22 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["SIGNIFICANT", "Verdict", "over_seeds", "points", "verdict"]
+__all__ = [
+    "CONTRAST",
+    "SIGNIFICANT",
+    "Cell",
+    "Verdict",
+    "Verdicts",
+    "over_seeds",
+    "points",
+    "verdict",
+]
 
 SIGNIFICANT = 0.05
+CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"]
+
+Cell = tuple[str, str]
+"""(model, condition): a network's name and what is hidden in the test."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,12 @@ class Verdict:
         return points(abs(self.value), *ends, plus="")
 
     @property
+    def turned(self) -> "Verdict":
+        """The same of b minus a."""
+        low, high = -self.high, -self.low
+        return Verdict(-self.value, low, high, -self.sign, self.alike, self.margin)
+
+    @property
     def within(self) -> str:
         """The margin in words."""
         return f"{100 * self.margin:g} points"
@@ -61,6 +81,37 @@ def verdict(row: "Mapping[Any, Any] | pd.Series[Any]", column: str = "difference
     margin = float(row.get("margin", math.nan))
     alike = float(row.get("p_equivalence", math.nan)) < SIGNIFICANT
     return Verdict(value, low, high, sign, alike, margin)
+
+
+class Verdicts:
+    """What may be said of the accuracies of two cells, in one place for the whole page.
+
+    A pair can be a comparison of several families, each of which corrects for its own size. The
+    first row that holds it speaks, so planned.csv goes before all_pairs.csv: what was planned isn't
+    drowned by what else was computed, and no two sentences contradict each other.
+    """
+
+    def __init__(self, *tables: pd.DataFrame) -> None:
+        """Read tables with the columns of planned.csv, the one that goes first first."""
+        self._found: dict[tuple[Cell, Cell], Verdict] = {}
+        for table in tables:
+            rows = over_seeds(table[table["metric"] == "accuracy"], CONTRAST)
+            for row in rows.to_dict("records"):
+                a = str(row["model_a"]), str(row["condition_a"])
+                b = str(row["model_b"]), str(row["condition_b"])
+                if (b, a) not in self._found:
+                    self._found.setdefault((a, b), verdict(row))
+
+    def of(self, a: Cell, b: Cell) -> Verdict | None:
+        """Return the verdict on a's accuracy minus b's; None if the two were not compared."""
+        if (a, b) in self._found:
+            return self._found[a, b]
+        return self._found[b, a].turned if (b, a) in self._found else None
+
+    def sign(self, a: Cell, b: Cell) -> int:
+        """Return 1 or -1 where it may be said that a's accuracy is higher or lower, else 0."""
+        found = self.of(a, b)
+        return found.sign if found else 0
 
 
 def points(value: float, low: float, high: float, plus: str = "+") -> str:
