@@ -90,6 +90,16 @@ also where nothing is hidden."""
 _METADATA_KEY = b"hemiface"
 
 
+_CONSEQUENCES = {
+    "group": "No column group: each image counts as independent of all others; near duplicates or "
+    "several pictures of one person make intervals too narrow.",
+    "leaked": "No column leaked: nothing is scored as leak-free.",
+    "selection": "How the models were selected isn't known (column selected_on of --models): if "
+    "test images had a say, their scores are optimistic.",
+}
+"""What follows from a fact that `hemiface import` wasn't given, by its word in `unknown`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """A Predictions table and the facts that go with it, which the table itself can't say.
@@ -139,6 +149,17 @@ class Predictions:
             "own, so that no mean over seeds, no comparison with a baseline and no specialist of a "
             "condition is computed; give them with hemiface import --models models.csv."
         )
+
+    @property
+    def unknown(self) -> list[str]:
+        """What `hemiface import` wasn't told, of `group`, `leaked` and `selection`."""
+        return list(self.facts.get("unknown", ()))
+
+    @property
+    def gaps(self) -> list[str]:
+        """A sentence for everything that isn't known, with what follows; [] where all is."""
+        said = (self.missing, *(_CONSEQUENCES.get(one, "") for one in self.unknown))
+        return [one for one in said if one]
 
     def select(self, rows: Any) -> Predictions:
         """Return these predictions with the rows that a mask or an indexer of `.loc` chooses."""

@@ -1,7 +1,9 @@
+import html
 import itertools
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 from builders import described
 from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
+from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.report import page as report
 from hemiface.report.results import compute
 from hemiface.report.words.scores import answer, further, region, warnings
+from hemiface.report.words.texts import selection
 from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.comparisons import published
 from hemiface.stats.matrix import MATRIX_COLUMNS
@@ -438,6 +442,46 @@ def test_what_can_not_be_reported_is_named(tmp_path: Path):
     (tmp_path / "environment.json").write_text("{", encoding="utf-8")
     with pytest.raises(DamagedError, match=r"environment\.json is not readable JSON"):
         report.build(tmp_path)
+
+
+def test_an_outsiders_table_is_told_what_is_unknown_and_nothing_is_made_up(tmp_path):
+    table = simulate().replace({"model": {"full-seed0": "VGG", "lower-seed0": "net2"}})
+    columns = [one for one in table.columns if one not in ("group", "leaked")]
+    table[columns].to_csv(tmp_path / "theirs.csv", index=False)
+    options = ImportOptions(dataset="fer2013")
+    config = to_toml(Config(statistics=StatisticsOptions(draws=60)))
+    (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+    theirs = import_predictions([tmp_path / "theirs.csv"], options)
+    write_predictions(theirs, tmp_path / "predictions.parquet")
+    text = html.unescape(
+        report.build(tmp_path / "predictions.parquet", pictures=False).read_text(encoding="utf-8")
+    )
+    for words in (
+        "The model VGG",
+        "Name and seed aren't known of VGG",
+        "No column group",
+        "No column leaked",
+        "What the networks were selected on isn't known",
+    ):
+        assert words in text
+    for words in ("PublicTest alone", "Everything is selected on", "used to select our models"):
+        assert words not in text
+    for words in ("the VGG quarter", "the net2 quarter", "specialists for VGG"):
+        assert words not in text
+    assert "without a near duplicate among" not in text
+    assert "leak-free" not in set(pd.read_csv(tmp_path / "matrix.csv")["protocol"])
+    models = tmp_path / "models.csv"
+    models.write_text(
+        "model,name,seed,selected_on\nVGG,full,0,test\nnet2,lower,0,val\nleft-seed0,left,0,val\n"
+    )
+    theirs = import_predictions([tmp_path / "theirs.csv"], replace(options, models=models))
+    said = selection(theirs)
+    assert "VGG on test; net2 and left-seed0 on val" in said
+    assert theirs.gaps[0].startswith("No column group")
+    write_predictions(theirs, tmp_path / "predictions.parquet")
+    text = report.build(tmp_path / "predictions.parquet", pictures=False).read_text("utf-8")
+    assert "on them; what the networks were selected on, as their makers say: VGG on test" in text
+    assert "PublicTest alone" not in text
 
 
 def a_matrix(values, half_width=0.02, model="full", protocol="standard"):

@@ -55,22 +55,13 @@ def import_(
     )
     predictions = import_predictions(tables, options)
     write_predictions(predictions, out)
-    unknown = predictions.facts["unknown"]
     if as_json:
-        found = {"predictions": str(out), "rows": len(predictions), "unknown": unknown}
+        found = {"predictions": str(out), "rows": len(predictions), "unknown": predictions.unknown}
         print_json({**found, "models": predictions.models})
         return
-    for sentence in filter(None, (predictions.missing, *map(_CONSEQUENCES.get, unknown))):
+    for sentence in predictions.gaps:
         print(sentence)
     print(f"{out}: {len(predictions):,} rows")
-
-
-_CONSEQUENCES = {
-    "group": "No column group: each image counts as independent of all others; near duplicates or "
-    "several pictures of one person make intervals too narrow.",
-    "leaked": "No column leaked: nothing is scored as leak-free.",
-    "selection": "How the models were selected isn't known (column selected_on of --models).",
-}
 
 
 def _pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from hemiface import __version__
 from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
+from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
 from hemiface.stats import metrics
@@ -131,7 +132,8 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
     names = predictions.names
     known = ordered(names["name"])
     seeds = sorted(int(one) for one in names["seed"].unique())
-    specialists = [one for one in known if one not in ("full", "any")]
+    specialists = [one for one in known if one.partition("@")[0] in CONDITIONS and one != "full"]
+    others = [one for one in known if one not in ("full", "any", *specialists)]
     said = "Networks."
     if settings is not None:
         model = settings.model
@@ -144,6 +146,8 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
         parts.append("a generalist trained on hidden and whole faces")
     if specialists:
         parts.append(f"specialists for {joined(specialists)} hidden")
+    if others:
+        parts.append(f"{joined(others)}, named by their makers")
     if parts:
         said += f" There were {joined(parts)}"
         if settings is not None and specialists:
@@ -152,7 +156,9 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
         said += "."
     listed = joined(map(str, seeds))
     said += (
-        f" Each was trained once per seed ({len(seeds)} seeds: {listed})."
+        " What each saw in training and its seed are not recorded for all of them."
+        if predictions.missing
+        else f" Each was trained once per seed ({len(seeds)} seeds: {listed})."
         if len(seeds) > 1
         else f" Each was trained once (seed {listed})."
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
@@ -158,7 +159,11 @@ def _trained(model: str) -> str:
         "full": "the model trained on whole faces",
         "any": "the model trained on every condition",
     }
-    return known.get(model, f"the model trained with {region(model)} hidden")
+    if model in known:
+        return known[model]
+    # Others' networks have names of their own, which say nothing about what they saw.
+    hides = model.partition("@")[0] in CONDITIONS or _is_control(model)
+    return f"the model trained with {region(model)} hidden" if hides else f"the model {model}"
 
 
 def _base(scores: Mapping[tuple[str, str], Score]) -> str:

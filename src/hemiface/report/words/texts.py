@@ -13,6 +13,7 @@ from hemiface.data.images import Images
 from hemiface.tables import Predictions
 
 __all__ = [
+    "beside_original",
     "citations",
     "data_rows",
     "duration",
@@ -22,6 +23,7 @@ __all__ = [
     "model_rows",
     "rebuild",
     "recipe_table",
+    "selection",
     "subtitle",
     "title",
 ]
@@ -41,13 +43,17 @@ _METHODS = (
     "Near duplicates: an image counts as leaked if it, or a near duplicate of it, also is in a "
     "split used to train or to select. Every accuracy on leaked images is optimistic, so the "
     "accuracy without them stands beside it.",
-    "Everything is selected on the validation split; the test split is for finished models.",
 )
+_SELECTED = "Everything is selected on the validation split; the test split is for finished models."
 _PAPER = (
-    "The original study's protocol scores validation and test images together. The validation "
-    "images were used to select our models, so these scores are optimistic; they are here to be "
-    "put beside the published ones. The protocol on the test split alone is the sound one."
+    "The original study's protocol scores validation and test images together. {}they are here to "
+    "be put beside the published ones. The protocol on the test split alone is the sound one."
 )
+_OPTIMISTIC = (
+    "The validation images were used to select our models, so these scores are optimistic; "
+)
+_PERHAPS = "Where validation images selected a network, its scores here are optimistic; "
+_CHOSEN = "ours were chosen on PublicTest alone, which is one half of these images."
 _SCORES = (
     "Macro F1 is the mean of the emotions' F1, weighted F1 weighs them by their share of the "
     "images. Weighted AUC is the area under each emotion's ROC curve against the rest, averaged by "
@@ -97,9 +103,38 @@ def subtitle(run: str, environment: Mapping[str, Any]) -> str:
     return f"Run {run}"
 
 
-def data_rows(predictions: pd.DataFrame, images: Images | None) -> Pairs:
+def selection(predictions: Predictions) -> str:
+    """Say what the networks were selected on: hemiface's own rule, what a table says, or unknown.
+
+    Only networks that hemiface trained are known to have been selected on validation images;
+    others' are what the column selected_on of `hemiface import --models` says.
+    """
+    if "unknown" not in predictions.facts:
+        return _SELECTED
+    if "selection" in predictions.unknown:
+        return (
+            "What the networks were selected on isn't known; if test images had a say, all scores "
+            "are optimistic."
+        )
+    by: dict[str, list[str]] = {}
+    for one in predictions.models:
+        by.setdefault(str(one["selected_on"]), []).append(str(one["model"]))
+    said = "; ".join(f"{joined(models)} on {word}" for word, models in by.items())
+    return f"What the networks were selected on, as their makers say: {said}."
+
+
+def beside_original(predictions: Predictions) -> str:
+    """Say how ours were selected, after a clause on how the original study's were."""
+    if "unknown" not in predictions.facts:
+        return _CHOSEN
+    said = selection(predictions)
+    return f"{said[0].lower()}{said[1:]}"
+
+
+def data_rows(predictions: Predictions, images: Images | None) -> Pairs:
     """Return what is known about the data, as (name, value)."""
-    datasets = ", ".join(dict.fromkeys(predictions["dataset"]))
+    table = predictions.table
+    datasets = ", ".join(dict.fromkeys(table["dataset"]))
     rows = [("Data set", _DATASETS.get(datasets, datasets))]
     if images is not None:
         info = images.info
@@ -110,12 +145,14 @@ def data_rows(predictions: pd.DataFrame, images: Images | None) -> Pairs:
             ("Left out as unusable", f"{len(info.get('skipped', [])):,} images"),
             ("Groups of near duplicates", _groups(images.table["group"])),
         ]
-    test = predictions[predictions["split"] == "test"].drop_duplicates("image")
-    if len(test):
+    test = table[table["split"] == "test"].drop_duplicates("image")
+    if "leaked" in predictions.unknown:
+        rows.append(("Test images with a near duplicate", "not known"))
+    elif len(test):
         leaked = int(test["leaked"].astype(bool).sum())
         share = 100 * leaked / len(test)
         rows.append(("Test images with a near duplicate", f"{leaked:,} ({share:.1f} %)"))
-    conditions = list(dict.fromkeys(predictions["condition"]))
+    conditions = list(dict.fromkeys(table["condition"]))
     return [*rows, ("Hidden in the test", ", ".join(conditions))]
 
 
@@ -223,7 +260,7 @@ def environment_rows(environment: Mapping[str, Any]) -> Pairs:
 
 
 def methods(
-    protocols: Sequence[str], datasets: Sequence[str], options: StatisticsOptions
+    predictions: Predictions, protocols: Sequence[str], options: StatisticsOptions
 ) -> list[str]:
     """Return what a reader has to know to read the numbers, one paragraph per item."""
     intervals = (
@@ -232,9 +269,13 @@ def methods(
         "and condition. They tell what other test images might give, not what other trainings "
         "would."
     )
+    datasets = set(predictions.table["dataset"])
+    own = "unknown" not in predictions.facts
+    paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
     return [
         *_METHODS,
-        *([_PAPER] if "paper" in protocols else []),
+        selection(predictions),
+        *([paper] if "paper" in protocols else []),
         intervals,
         _DIFFER,
         _SCORES,
