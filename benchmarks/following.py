@@ -21,7 +21,7 @@ faces_recall        the share of these that is found
 late_frames         how many frames after it came into view each was first found; one that was never
                     found counts with all the frames that it was there
 
-Writes `benchmarks/following.json`. Needs `hemiface models pull`; about eleven minutes.
+Writes `results/benchmarks/following.json`. Needs `hemiface models pull`; about eleven minutes.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.tracking import MEMORY_S
 from hemiface.vision.video.watching import Watch
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 EVERY = (1, 5, 10, 25)
 WIDTH, HEIGHT, FPS = 960, 540, 25
 LEAST_FACE_PX = WIDTH / 40
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, help="of a group, for a clip made of it")
     parser.add_argument("--clip", type=Path, help="a video of faces")
     parser.add_argument("--frames", type=int, default=300, help="of the photo's clip")
-    parser.add_argument("--out", type=Path, default=HERE / "following.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "following.json")
     options = parser.parse_args()
     if not (options.photo or options.clip) or options.frames < 1:
         raise UsageError("Name --photo, --clip or both, and at least one frame.")

@@ -33,7 +33,7 @@ from hemiface.tables import EMOTIONS
 if TYPE_CHECKING:
     from hemiface.networks.evaluate import Predictor
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 THREADS = (1, 2)
 FACES_A_CALL = (1, 64)
 CALLS = {1: 40, 64: 4}  # timed calls of a round, about as long for both
@@ -188,7 +188,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("files", nargs="*", type=Path, help="a Bundle and its exports; the first is the reference")
     add("--rounds", type=int, default=9, help="measurements of each (default %(default)s)")
-    add("--out", type=Path, default=HERE / "inference.json", help="the results file")
+    add("--out", type=Path, default=RESULTS / "inference.json", help="the results file")
     add("--markdown", action="store_true", help="measure nothing; print the table of --out")
     options = parser.parse_args(arguments)
     if not (options.files or options.markdown):

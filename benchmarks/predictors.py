@@ -41,6 +41,7 @@ from hemiface.tables import label_indices
 from inference import spread
 
 HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 THREADS = (1, 2)
 CALLS = {1: 60, 4: 20, 16: 8, 64: 4, 256: 2}
@@ -383,7 +384,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--clip", type=Path, help="a video of at least 90 frames; needs hemiface[video]")
     add("--install", action="store_true", help="measure pip install into a new environment")
     add("--rounds", type=int, default=5, help="measurements of each (default %(default)s)")
-    add("--out", type=Path, default=HERE / "predictors.json", help="the results file")
+    add("--out", type=Path, default=RESULTS / "predictors.json", help="the results file")
     add("--markdown", action="store_true", help="measure nothing; print the tables of --out")
     options = parser.parse_args(arguments)
     if not (options.data or options.markdown):

@@ -5,8 +5,8 @@
 
 Predictions are synthesised with known effects, written as a study writes them, and given to
 `hemiface importance` and `hemiface report`, each a process of its own. Time is that of the whole
-process, memory its largest resident set. Written to benchmarks/reporting.json; `--keep FOLDER`
-keeps the run to look at.
+process, memory its largest resident set. Written to results/benchmarks/reporting.json; `--keep`
+keeps the run in a folder, to look at.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 MODELS = ("full", "any", "upper", "lower", "left", "right")
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 CONDITIONS += tuple(one for one in COALITIONS.values() if one not in CONDITIONS)
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", type=Path, help="only write the run into this folder")
     parser.add_argument("--keep", type=Path, help="write the run here and keep it")
-    parser.add_argument("--out", type=Path, default=HERE / "reporting.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "reporting.json")
     chosen = parser.parse_args()
     if chosen.write:
         print(synthesise(chosen.write, chosen.images, chosen.seeds))

@@ -11,8 +11,8 @@ default (a 40th of the longer side), half and a quarter of it, never under 20 px
   pasted ones that are found (IoU of 0.3 or more with the face as found in its photo, reduced), and
   others, which are false. Reduced faces are sharper than those that a lens leaves so small.
 
-Times are processor seconds of one thread. Writes `benchmarks/small_faces.json`. Needs `hemiface
-models pull`; about five minutes.
+Times are processor seconds of one thread. Writes results/benchmarks/small_faces.json. Needs
+`hemiface models pull`; about five minutes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from hemiface.vision.finding import assets, blazeface
 from hemiface.vision.finding.detector import FoundFace, MediaPipeDetector
 from hemiface.vision.photos import read_photo
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 PARTS = (40, 80, 160)
 LEAST_PX = 20
 SCENES = ((3000, 2000), (6000, 4000))
@@ -174,7 +174,7 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=HERE / "small_faces.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "small_faces.json")
     options = parser.parse_args()
     if not (options.photos / "MANIFEST.csv").is_file():
         raise UsageError(f"There is no MANIFEST.csv in {options.photos}.")

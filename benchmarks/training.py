@@ -1,6 +1,6 @@
 """Training, evaluation and memory: hemiface beside the original study's way, on this machine.
 
-    python benchmarks/training.py --data PATH      measures and writes benchmarks/training.json
+    python benchmarks/training.py --data PATH      measures, writes results/benchmarks/
     python benchmarks/training.py --markdown       writes benchmarks/README.md's table from it
 
 Both pipelines start from the same JPEG files and end in the same network. Every measurement is a
@@ -35,6 +35,7 @@ from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices
 
 HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 RECIPE = configs.find("paper")
 README = HERE / "README.md"
 HEADING = "## Measured"
@@ -611,7 +612,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--evaluate-repeats", type=int, default=2, help="the same for the evaluation, the longest")
     add("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="only some measurements")
     add("--device", default="auto", help="auto, cpu or cuda")
-    add("--out", type=Path, default=HERE / "training.json", help="the results file")
+    add("--out", type=Path, default=RESULTS / "training.json", help="the results file")
     add("--markdown", action="store_true", help="measure nothing; write README.md's table")
     add("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

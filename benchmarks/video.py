@@ -38,7 +38,7 @@ from hemiface.vision.sources import find_sources
 from hemiface.vision.video.frames import open_writer
 from hemiface.vision.video.watching import SEARCH_EVERY
 
-HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 WIDTH, HEIGHT, FPS = 320, 240, 25
 SEARCHED_FRAMES = 100
 """So many are also watched with every frame searched."""
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, help="what is to be seen in it")
     parser.add_argument("--photos", type=Path, help="a folder of photos to look at too")
     parser.add_argument("--model", help="default: the shipped one")
-    parser.add_argument("--out", type=Path, default=HERE / "video.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "video.json")
     parser.add_argument("--note", default="", help="what else the machine did, for the results")
     parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--search-every", type=int, help=argparse.SUPPRESS)

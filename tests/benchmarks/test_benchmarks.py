@@ -234,7 +234,7 @@ def test_the_readme_section_is_replaced_by_the_results(tmp_path: Path) -> None:
 
 def test_the_committed_readme_shows_the_committed_results() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    results = FOLDER / "training.json"
+    results = FOLDER.parent / "results" / "benchmarks" / "training.json"
     if not results.is_file():
         assert "Nothing is committed yet" in text.partition(bench.HEADING)[2]
         return

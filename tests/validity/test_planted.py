@@ -24,8 +24,8 @@ from hemiface.stats.all_pairs import all_pairs, mcnemar
 from hemiface.stats.sides import sides
 from hemiface.tables import EMOTIONS, Predictions, check_predictions, probabilities
 
-pytest.importorskip("torch", reason="the benchmark trains networks")
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+pytest.importorskip("torch", reason="it trains networks")
+sys.path.insert(0, str(Path(__file__).parents[2] / "validity"))
 
 import false_alarms
 import planted
@@ -346,7 +346,7 @@ def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, caps
     planted.write(tables, load(planted.CONFIG), options)
     page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert page.strip() == capsys.readouterr().out.strip()
-    assert "python benchmarks/planted.py --sets 1 --out results/planted" in page
+    assert "python validity/planted.py --sets 1 --out results/planted" in page
     assert "trains 6 generalists" in page
     assert "Trainings took 9 s" in page
     alarms = pd.read_csv(tmp_path / "out" / "false_alarms.csv")

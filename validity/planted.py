@@ -1,6 +1,6 @@
 """Does the whole chain find what was planted in faces, and nothing where nothing was?
 
-    python benchmarks/planted.py --out results/planted
+    python validity/planted.py --out results/planted
 
 renders faces whose right answers are known, trains small generalists on them
 (planted.toml), predicts all sixteen coalitions of quadrants and hands the tables to the

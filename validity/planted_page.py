@@ -8,7 +8,7 @@ import pandas as pd
 _TITLE = "# Does hemiface find what was planted, and nothing where nothing was?"
 
 _INTRODUCTION = """
-    python benchmarks/planted.py --sets {sets} --out results/planted
+    python validity/planted.py --sets {sets} --out results/planted
 
 renders faces whose right answers are known, trains {networks} generalists on them
 (`config.toml`: {architecture}, {train_faces} faces, all sixteen coalitions of quadrants, no flips),
@@ -45,7 +45,7 @@ _ALARMS = """
 ## Nothing is found where there is nothing
 
 {sets} data sets of {faces} faces for each null hypothesis, drawn with replacement from a population
-in which it holds exactly (how: `benchmarks/false_alarms.py`):
+in which it holds exactly (how: `validity/false_alarms.py`):
 
 - *either way round*: each face as it is or mirrored, and upright or upside down, by the toss of
   coins; the network is the mean of itself and its mirror image.
