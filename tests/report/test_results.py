@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from builders import hemiface, overconfident_predictions, sampled
+from hemiface.config import StatisticsOptions
 from hemiface.report import results
+from hemiface.stats import metrics, sample
 from hemiface.tables import Predictions, read_predictions, write_predictions
 
 CELLS = {
@@ -138,3 +140,34 @@ class TestCalibrate:
         assert hemiface(monkeypatch, "calibrate", tmp_path / "test.parquet") == 2
         assert "fitted on validation images" in capsys.readouterr().err
         assert not list(tmp_path.rglob("temperatures.json"))
+
+
+class TestShared:
+    """One report selects, aligns and draws once, however many tables it makes."""
+
+    def test_what_a_report_does_once(self, run, monkeypatch):
+        selected, aligned, drawn = [], [], []
+
+        def counting(function, calls):
+            def counted(*arguments):
+                calls.append(arguments)
+                return function(*arguments)
+
+            return counted
+
+        select = counting(sample.select_protocol, selected)
+        draw = counting(sample.group_weights, drawn)
+        codes = counting(sample.cell_codes, aligned)
+        monkeypatch.setattr(sample, "select_protocol", select)
+        monkeypatch.setattr(sample, "group_weights", draw)
+        monkeypatch.setattr(sample, "cell_codes", codes)
+        sample._sample_and_draws.cache_clear()
+        predictions = read_predictions(run / "predictions.parquet")
+        found = results.compute(predictions, StatisticsOptions(draws=20))
+        sample._sample_and_draws.cache_clear()
+        assert {"all_pairs", "sides", "confusion_shifts", "calibration"} <= set(found.tables)
+        protocols = [protocol for _, protocol in selected]
+        assert sorted(protocols) == sorted(set(protocols)) == sorted(metrics.PROTOCOLS)
+        # Draws depend on how many groups there are and on nothing else.
+        assert len(drawn) == len(set(drawn)) <= len(found.samples)
+        assert len(aligned) <= 2 * len(found.samples)
