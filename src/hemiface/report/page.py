@@ -140,38 +140,11 @@ def _render(
     """Return the page."""
     matrix, primary = results.matrix, results.primary
     verdicts = _verdicts(results)
-    compared = results.tables.get("comparisons")
-    if compared is not None:
-        compared = compared.dropna(subset=["ours"])
-        compared = compared if len(compared) else None
+    compared = _beside_original(results)
     predictions, described = run.predictions, run.predictions.models
     once = results.sample.table.drop_duplicates("image")
     shares = once["label"].value_counts(normalize=True)
     datasets = list(dict.fromkeys(predictions.table["dataset"]))
-    confidence = results.tables.get("calibration")
-    sides = results.tables.get("sides")
-    shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
-    tables = {
-        "marks": mark_table(matrix, verdicts, primary),
-        "halves": summary_table(results.planned, run.options.level),
-        "sides": None if sides is None else side_table(sides, verdicts, run.options.level),
-        "calibration": None
-        if confidence is None
-        else calibration_table(confidence, shown, run.options.level),
-        "scores": [
-            table
-            for protocol in results.protocols
-            for table in _split(matrix, score_table, protocol)
-        ],
-        "drop": _split(matrix, drop_table, primary),
-        "original": [] if compared is None else comparison_tables(compared),
-        "classes": [
-            class_table(
-                results.tables["class_scores"], group.cells, primary, group.key, f"{group.title}."
-            )
-            for group in groups
-        ],
-    }
     absent = {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
     absent |= {"regions"} if results.regions is None else set()
@@ -210,7 +183,7 @@ def _render(
         configuration=run.recipe,
         told=told,
         regions=_region_words(results, run.options.level),
-        tables=tables,
+        tables=_tables(results, groups, verdicts, run.options.level),
         figures=figures,
         seeds=predictions.names["seed"].nunique(),
         no_pictures=no_pictures,
@@ -220,6 +193,42 @@ def _render(
         rebuild=texts.rebuild(run.name, run.environment, run.recipe),
         version=hemiface.__version__,
     )
+
+
+def _beside_original(results: Results) -> pd.DataFrame | None:
+    """Return the scores that stand beside published ones; None where there are none."""
+    compared = results.tables.get("comparisons")
+    compared = None if compared is None else compared.dropna(subset=["ours"])
+    return None if compared is None or compared.empty else compared
+
+
+def _tables(
+    results: Results, groups: Sequence[CellGroup], verdicts: Verdicts, level: float
+) -> dict[str, Table | list[Table] | None]:
+    """Return the page's tables by their place in the template."""
+    matrix, primary = results.matrix, results.primary
+    confidence, sides = (results.tables.get(name) for name in ("calibration", "sides"))
+    compared = _beside_original(results)
+    shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
+    return {
+        "marks": mark_table(matrix, verdicts, primary),
+        "halves": summary_table(results.planned, level),
+        "sides": None if sides is None else side_table(sides, verdicts, level),
+        "calibration": None if confidence is None else calibration_table(confidence, shown, level),
+        "scores": [
+            table
+            for protocol in results.protocols
+            for table in _split(matrix, score_table, protocol)
+        ],
+        "drop": _split(matrix, drop_table, primary),
+        "original": [] if compared is None else comparison_tables(compared),
+        "classes": [
+            class_table(
+                results.tables["class_scores"], group.cells, primary, group.key, f"{group.title}."
+            )
+            for group in groups
+        ],
+    }
 
 
 def _split(
