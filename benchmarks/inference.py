@@ -31,7 +31,7 @@ from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
 
 if TYPE_CHECKING:
-    from hemiface.networks.evaluate import Predictor
+    from hemiface.networks.classifiers import Classifier
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 THREADS = (1, 2)
@@ -39,18 +39,18 @@ FACES_A_CALL = (1, 64)
 CALLS = {1: 40, 64: 4}  # timed calls of a round, about as long for both
 
 
-def open_predictor(path: Path, threads: int) -> "tuple[str, Predictor]":
+def open_predictor(path: Path, threads: int) -> "tuple[str, Classifier]":
     """Return what the table calls the file, and the file ready to predict."""
     if path.suffix == ".onnx":
         model = OnnxModel.load(path, threads)
         return f"ONNX {model.header['precision']}", model
-    from hemiface.networks.evaluate import NetworkPredictor
+    from hemiface.networks.classifiers import NetworkClassifier
     from hemiface.networks.network import Bundle
 
-    return "torch", NetworkPredictor(Bundle.load(path).network())
+    return "torch", NetworkClassifier(Bundle.load(path).network())
 
 
-def seconds_a_call(predictor: "Predictor", faces: np.ndarray, calls: int) -> float:
+def seconds_a_call(predictor: "Classifier", faces: np.ndarray, calls: int) -> float:
     """Return the median time of `calls` calls, after one that doesn't count."""
     predictor.predict(faces)
     times = []

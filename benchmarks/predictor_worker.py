@@ -33,11 +33,11 @@ def open_onnx(path: Path, threads: int) -> Predict:
 def open_torch(path: Path, threads: int) -> Predict:
     import torch
 
-    from hemiface.networks.evaluate import NetworkPredictor
+    from hemiface.networks.classifiers import NetworkClassifier
     from hemiface.networks.network import Bundle
 
     torch.set_num_threads(threads)
-    return NetworkPredictor(Bundle.load(path).network()).predict
+    return NetworkClassifier(Bundle.load(path).network()).predict
 
 
 def open_fer(folder: Path, threads: int) -> Predict:

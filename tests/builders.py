@@ -179,22 +179,22 @@ class Exported:
 
 def export_tiny(folder: Path) -> Exported:
     """Export one tiny Bundle as fp32 (with SCORES), fp16 (opset 20) and int8 (on test images)."""
-    from hemiface.networks.export import export
+    from hemiface.networks.export import ExportOptions, export
     from hemiface.networks.network import Bundle
 
     bundle = tiny_bundle(folder / "tiny.safetensors", 3, validation_accuracy=0.5, config_hash="c")
     loaded = Bundle.load(bundle)
     replace(loaded, model=replace(loaded.model, weights="/home/me/resnet.pth")).save(bundle)
     images = tiny_images()
-    int8 = export(
-        bundle, int8=True, calibrate=images.split("train"), parity=images.split("test"),
+    to_int8 = ExportOptions(
+        int8=True, ranges_from=images.split("train"), parity=images.split("test"),
         most_loss_points=None,
     )  # fmt: skip
     return Exported(
         bundle,
-        export(bundle, scores=SCORES).path,
-        export(bundle, precision="fp16", opset=20).path,
-        int8.path,
+        export(bundle, options=ExportOptions(scores=SCORES)).path,
+        export(bundle, options=ExportOptions(precision="fp16", opset=20)).path,
+        export(bundle, options=to_int8).path,
     )
 
 
@@ -307,3 +307,27 @@ def overconfident_predictions(
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def rendered(n: int, seed: int = 0) -> Images:
+    """Return rendered faces: half to train on, a quarter each to validate and to test."""
+    from hemiface.data.phantom import make as phantom
+
+    pixels = phantom.render(np.arange(n) % 7, seed=seed)
+    splits = ["train", "train", "validation", "test"] * (n // 4)
+    return Images.build(
+        pixels, labels=["happy"] * n, splits=splits, dataset="phantom",
+        sources=[f"row:{i}" for i in range(n)], source_rows=np.arange(n),
+    )  # fmt: skip
+
+
+class Tiles:
+    """In place of a VisibleTiles: tells what it was made with, or what a function says."""
+
+    partly_hidden_above = 0.02
+
+    def __init__(self, say):
+        self.say = say
+
+    def predict(self, faces):
+        return self.say(faces)

@@ -20,7 +20,7 @@ from builders import (
 )
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
-from hemiface.networks.evaluate import evaluate, fingerprint
+from hemiface.networks.evaluate import EvaluationOptions, evaluate, mark
 from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
 from hemiface.occlusion.face_lines import hide_by_lines, line_table, lines_of
@@ -140,15 +140,15 @@ class TestEvaluate:
 
     def test_lines_decide_the_fingerprint(self, bundle, tables):
         marks = {table.facts["fingerprint"] for table in tables}
-        arguments = ([bundle], IMAGES, KEYS, ("test",), False, False)
+        arguments = ([bundle], IMAGES, EvaluationOptions(conditions=KEYS))
         pixels = IMAGES.split("test").pixels
         lines = lines_of(some_landmarks(pixels), 48, 48)
         landmarks = some_landmarks(pixels)
         landmarks[1, 1, 1] += 0.5
         marks |= {
-            fingerprint(*arguments),
-            fingerprint(*arguments, lines=lines),
-            fingerprint(*arguments, lines=lines_of(landmarks, 48, 48)),
+            mark(*arguments).fingerprint,
+            mark(*arguments, lines=lines).fingerprint,
+            mark(*arguments, lines=lines_of(landmarks, 48, 48)).fingerprint,
         }
         assert len(marks) == 3
 

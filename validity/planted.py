@@ -39,7 +39,7 @@ from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
 from hemiface.errors import HemifaceError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
-from hemiface.networks.evaluate import evaluate, fingerprint
+from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
 from hemiface.networks.train import fit, task
 from hemiface.provenance import code_hash, environment
 from hemiface.stats import importance
@@ -141,18 +141,17 @@ def _evaluated(
     mirrored: bool,
 ) -> Predictions:
     """Return one table of all networks; what was predicted before is read."""
-    keys = list(config.generalist_conditions)
+    scoring = EvaluationOptions(
+        conditions=config.generalist_conditions, mirrored=mirrored, device=options.device
+    )
     tables = []
     for bundle in bundles:
         path = bundle.with_name("mirrored.parquet" if mirrored else "predictions.parquet")
-        wanted = fingerprint([bundle], images, keys, ["test"], False, mirrored)
+        wanted = mark([bundle], images, scoring).fingerprint
         known = read_predictions(path) if path.is_file() else None
         if known is None or known.facts["fingerprint"] != wanted:
             log.info("predicting %s, %s", bundle.parent, path.stem)
-            known = evaluate(
-                [bundle], images, conditions=keys, mirrored=mirrored, device=options.device,
-                out=path,
-            )  # fmt: skip
+            known = evaluate_by(scoring, [bundle], images, out=path)
         tables.append(known)
     return join(tables)
 

@@ -189,37 +189,37 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """A whole view beside every hidden one, and what the hidden view learns from it.
+    """A whole face beside every hidden one, and what the hidden face learns from it.
 
     The loss is CE(hidden) + clean CE(whole) + ramp (logits KL(hidden) + clean_logits KL(whole)
-    + features MSE(hidden)), the last three against a teacher that sees the whole view. With every
-    weight 0 there is one view and no teacher.
+    + features MSE(hidden)), the last three against a teacher that sees the whole face. With every
+    weight 0 there are no pairs and no teacher.
     """
 
     clean: float = 0.0
-    """Weight of the cross entropy on the whole view."""
+    """Weight of the cross entropy on the whole face."""
     logits: float = 0.0
-    """Weight of the hidden view's divergence from the teacher's probabilities."""
+    """Weight of the hidden face's divergence from the teacher's probabilities."""
     clean_logits: float = 0.0
-    """Weight of the whole view's divergence from the teacher's probabilities."""
+    """Weight of the whole face's divergence from the teacher's probabilities."""
     features: float = 0.0
-    """Weight of the squared distance between the hidden view's features and the teacher's."""
+    """Weight of the squared distance between the hidden face's features and the teacher's."""
     temperature: float = 2.0
     """Softens both sides of the divergences (Hinton et al. 2015)."""
     ramp_epochs: float = 1.0
     """The teacher's terms rise linearly from 0 over so many epochs."""
     teacher: str = "full"
-    """`full` is the baseline of the same seed, `self` the network's own whole view, else a Bundle's
+    """`full` is the baseline of the same seed, `self` the network's own whole face, else a Bundle's
     path."""
 
     @property
-    def two_views(self) -> bool:
-        """Is there a whole view beside the hidden one?"""
+    def paired(self) -> bool:
+        """Does every image enter as a pair, hidden and whole?"""
         return self.clean > 0 or self.taught
 
     @property
     def shows_whole(self) -> bool:
-        """Does the network itself see the whole view?"""
+        """Does the network itself see the whole face?"""
         own_teacher = self.teacher == "self" and self.taught
         return self.clean > 0 or self.clean_logits > 0 or own_teacher
 
@@ -589,7 +589,7 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     low, high = augment.erase_area
     hide_low, hide_high = augment.hide_area
     growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
-    lone = train.mixup == 0 or not distill.two_views
+    lone = train.mixup == 0 or not distill.paired
     told = distill.clean_logits == 0 or distill.teacher != "self"
     even = train.processes > 0 and train.batch_size % train.processes == 0
     return [
@@ -600,6 +600,6 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
         (f"{prefix}augment.hide_area", 0 < hide_low <= hide_high < 1, "must rise within (0, 1)"),
         (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),
         (f"{prefix}train.grown_by", 0 < train.grown_by <= 1, "must lie in (0, 1]"),
-        (f"{prefix}train.mixup", lone, "must be 0 where there are two views"),
+        (f"{prefix}train.mixup", lone, "must be 0 where images enter in pairs"),
         (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
     ]

@@ -161,22 +161,26 @@ def _evaluate(
     device: str,
     on_progress: OnProgress | None,
 ) -> None:
-    from hemiface.networks.evaluate import evaluate, mark
+    from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
 
     options = config.evaluate
     present = set(images.table["split"])
     splits = tuple(split for split in options.splits if split in present)
     target = folder / "predictions.parquet"
     for_specialists = options.specialist_conditions or options.conditions
-    keys = {
-        bundle: options.conditions if name in ("full", "any") else for_specialists
+    chosen = {
+        bundle: EvaluationOptions(
+            conditions=options.conditions if name in ("full", "any") else for_specialists,
+            splits=splits,
+            flip=options.flip,
+            crop_px=options.crop_px,
+            device=device,
+            batch_size=options.batch_size,
+        )
         for bundle, name in bundles.items()
     }
-    cells = sum(map(len, keys.values()))
-    marks = {
-        bundle: mark([bundle], images, hidden, splits, options.flip, crop_px=options.crop_px)
-        for bundle, hidden in keys.items()
-    }
+    cells = sum(len(one.conditions) for one in chosen.values())
+    marks = {bundle: mark([bundle], images, one) for bundle, one in chosen.items()}
     whole = Mark.joined(marks.values())
 
     def score(bundle: Path, before: int) -> Path:
@@ -185,18 +189,7 @@ def _evaluate(
                 on_progress(f"evaluating {what}", before + done, cells)
 
         part = bundle.with_name(target.name)
-        evaluate(
-            [bundle],
-            images,
-            conditions=keys[bundle],
-            splits=splits,
-            flip=options.flip,
-            crop_px=options.crop_px,
-            device=device,
-            batch_size=options.batch_size,
-            out=part,
-            on_cell=on_cell,
-        )
+        evaluate_by(chosen[bundle], [bundle], images, out=part, on_cell=on_cell)
         return part
 
     def run() -> Path:
@@ -210,7 +203,7 @@ def _evaluate(
                 keeps=bundle.with_name(target.name),
             )
             parts.append(part)
-            before += len(keys[bundle])
+            before += len(chosen[bundle].conditions)
         joined = join([read_predictions(part) for part in parts])
         write_predictions(joined.with_facts(fingerprint=whole.fingerprint), target)
         return target

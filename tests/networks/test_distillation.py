@@ -1,4 +1,4 @@
-"""Two views and a teacher: losses against brute force, what is seen, what is left behind."""
+"""Pairs and a teacher: losses against brute force, what is seen, what is left behind."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from builders import grey_faces  # noqa: E402
 from hemiface.config import Config, DistillConfig, ModelConfig, from_dict  # noqa: E402
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
-from hemiface.networks.distillation import Lesson, TwoViews, distillation_loss, teach  # noqa: E402
+from hemiface.networks.distillation import Lesson, WithFeatures, distillation_loss, teach  # noqa: E402
 from hemiface.networks.network import Bundle, build  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 
@@ -106,7 +106,7 @@ class TestLoss:
         np.testing.assert_allclose(logits.grad[0].numpy(), expected.numpy(), atol=1e-3)
 
 
-class TestTwoViews:
+class TestWithFeatures:
     @pytest.mark.parametrize(
         "config",
         [
@@ -124,13 +124,13 @@ class TestTwoViews:
             features = network.features(faces)
             torch.testing.assert_close(network.classify(features), network(faces))
             assert features.shape == (3, network.width)
-            logits, seen = TwoViews(network, network.width)(faces)
+            logits, seen = WithFeatures(network, network.width)(faces)
         torch.testing.assert_close(logits, network(faces))
         torch.testing.assert_close(seen, features)
 
     def test_a_wider_teacher_gets_a_map_and_keeps_its_gradient_to_itself(self) -> None:
         torch.manual_seed(0)
-        student = TwoViews(build(ModelConfig(architecture="compact")), 512)
+        student = WithFeatures(build(ModelConfig(architecture="compact")), 512)
         teacher = build(ModelConfig(architecture="resnet18")).eval()
         faces = torch.from_numpy(grey_faces(4)).float()
         told = teach(teacher, faces)
@@ -172,14 +172,14 @@ class TestTraining:
         options = with_teacher(teacher="self", temperature=5.0)
         assert_equal_weights(plain, fit(task(options, "any"), images, tmp_path / "b", device="cpu"))
 
-    def test_only_what_shows_the_whole_view_sees_it(self) -> None:
+    def test_only_what_shows_the_whole_face_sees_it(self) -> None:
         taught = DistillConfig(logits=1.0, features=1.0)
-        assert taught.two_views
+        assert taught.paired
         assert not taught.shows_whole
         assert DistillConfig(logits=1.0, teacher="self").shows_whole
         assert DistillConfig(clean=0.5).shows_whole
         assert DistillConfig(clean_logits=0.5).shows_whole
-        assert not DistillConfig(teacher="self").two_views
+        assert not DistillConfig(teacher="self").paired
 
     def test_the_teacher_decides_the_fingerprint(self, images: Images, baseline: Path) -> None:
         config = with_teacher(logits=1.0)

@@ -1,6 +1,7 @@
 """Evaluation: one row per image, condition and model, and every number checked by hand."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,8 @@ from builders import hemiface, tiny_bundle, tiny_images
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
-from hemiface.networks.evaluate import (
-    NetworkPredictor,
-    evaluate,
-    fingerprint,
-    leaked,
-    predict_hidden,
-)
+from hemiface.networks.classifiers import NetworkClassifier
+from hemiface.networks.evaluate import EvaluationOptions, evaluate, leaked, mark, predict_views
 from hemiface.networks.network import Bundle
 from hemiface.networks.views import views
 from hemiface.occlusion.conditions import condition, hide, image_seeds
@@ -143,9 +139,8 @@ class TestTable:
         assert info["splits"] == ["validation", "test"]
         assert info["data"]["data_sha256"] == IMAGES.info["data_sha256"]
         assert info["skipped"] == 1
-        assert info["fingerprint"] == fingerprint(
-            bundles, IMAGES, KEYS, ("validation", "test"), False
-        )
+        options = EvaluationOptions(conditions=KEYS, splits=("validation", "test"))
+        assert info["fingerprint"] == mark(bundles, IMAGES, options).fingerprint
 
     def test_written_table_and_progress(self, bundles, tmp_path):
         told = []
@@ -196,10 +191,13 @@ class TestExportedModels:
             assert 0 < np.abs(int8 - bundle).mean() < 0.03
 
     def test_the_fingerprint_knows_the_very_file(self, exported, tmp_path):
-        rest = (IMAGES, ("full",), ("test",), False)
+        options = EvaluationOptions(conditions=("full",))
         copy = tmp_path / "copy.onnx"
         copy.write_bytes(exported.fp32.read_bytes())
-        marks = [fingerprint([path], *rest) for path in (exported.fp32, exported.fp16, copy)]
+        marks = [
+            mark([path], IMAGES, options).fingerprint
+            for path in (exported.fp32, exported.fp16, copy)
+        ]
         assert marks[0] != marks[1]
         assert marks[0] == marks[2]
 
@@ -224,13 +222,13 @@ class TestFlip:
             np.testing.assert_allclose(probabilities(rows), np.mean(views, axis=0), atol=ROUNDING)
 
     def test_a_mirrored_left_masked_face_is_a_right_masked_one(self, bundles):
-        network = NetworkPredictor(Bundle.load(bundles[0]).network())
+        network = NetworkClassifier(Bundle.load(bundles[0]).network())
         pixels = IMAGES.pixels[:6]
         mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
         for one, other in (("left", "right"), ("upper", "upper"), ("diagonal", "antidiagonal")):
             np.testing.assert_allclose(
-                predict_hidden(network, pixels, condition(one), range(6), flip=True),
-                predict_hidden(network, mirrored, condition(other), range(6), flip=True),
+                predict_views(network, hide(pixels, condition(one), range(6)), flip=True),
+                predict_views(network, hide(mirrored, condition(other), range(6)), flip=True),
                 atol=ROUNDING,
             )
 
@@ -437,20 +435,26 @@ class TestFingerprint:
         group.loc[0, "group"] = group.loc[1, "group"]
         pixels = IMAGES.pixels.copy()
         pixels[3, 4, 5] ^= 1
-        base = (bundles[:2], IMAGES, ("full", "upper"), ("test",), False)
+        base = (bundles[:2], IMAGES, EvaluationOptions(conditions=("full", "upper")))
         variants = [
             base,
             (bundles[:1], *base[1:]),
             (bundles[1::-1], *base[1:]),
-            *((base[0], Images(table, IMAGES.pixels, {}), *base[2:]) for table in (label, group)),
-            (base[0], Images(IMAGES.table, pixels, {}), *base[2:]),
-            (*base[:2], ("full",), *base[3:]),
-            (*base[:3], ("test", "validation"), False),
-            (*base[:4], True),
-            (*base, True),
+            *((base[0], Images(table, IMAGES.pixels, {}), base[2]) for table in (label, group)),
+            (base[0], Images(IMAGES.table, pixels, {}), base[2]),
+            *(
+                (*base[:2], replace(base[2], **change))
+                for change in (
+                    {"conditions": ("full",)},
+                    {"splits": ("test", "validation")},
+                    {"flip": True},
+                    {"mirrored": True},
+                    {"crop_px": 40},
+                )
+            ),
         ]
-        marks = [fingerprint(*variant) for variant in variants]
-        marks += [fingerprint(*base, crop_px=40), fingerprint(*base, rows_hash="r")]
-        assert len(set(marks)) == len(variants) + 2
-        assert fingerprint(*base) == marks[0]
+        marks = [mark(*variant).fingerprint for variant in variants]
+        marks += [mark(*base, rows_hash="r").fingerprint]
+        assert len(set(marks)) == len(variants) + 1
+        assert mark(*base).fingerprint == marks[0]
         assert set(EMOTIONS) > {label.loc[0, "label"]}

@@ -14,10 +14,10 @@ from builders import SCORES, grey_faces, hemiface, tiny_bundle, tiny_images
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import sha256_file
 from hemiface.models.onnx_file import OnnxModel
-from hemiface.networks.export import export, parity_file, scores_of
+from hemiface.networks.export import ExportOptions, export, parity_file, scores_of
 from hemiface.networks.network import Bundle
 from hemiface.networks.parity import MOST_DIFFERENCE, compare, require
-from hemiface.networks.quantise import calibration_faces
+from hemiface.networks.quantise import range_faces
 from hemiface.tables import EMOTIONS, label_indices
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -215,8 +215,12 @@ class TestFailure:
     def test_a_network_that_loses_accuracy_is_not_written(self, exported, tmp_path):
         with pytest.raises(HemifaceError, match=r"allowed are -101; .* nothing was written"):
             export(
-                exported.bundle, tmp_path / "x.onnx", int8=True, calibrate=TRAIN.subset([0, 1]),
-                calibration="minmax", parity=TEST, conditions=["full"], most_loss_points=-101,
+                exported.bundle,
+                tmp_path / "x.onnx",
+                ExportOptions(
+                    int8=True, ranges_from=TRAIN.subset([0, 1]), range_rule="minmax", parity=TEST,
+                    conditions=("full",), most_loss_points=-101,
+                ),
             )  # fmt: skip
         assert list(tmp_path.iterdir()) == []
 
@@ -224,16 +228,17 @@ class TestFailure:
         ("options", "sentence"),
         [
             ({"precision": "fp64"}, "Precision 'fp64' is unknown"),
-            ({"precision": "fp16", "int8": True, "calibrate": TRAIN}, "either fp16 or int8"),
+            ({"precision": "fp16", "int8": True, "ranges_from": TRAIN}, "either fp16 or int8"),
             ({"int8": True}, "int8 needs training images to calibrate on"),
-            ({"calibrate": TRAIN}, "Only int8 is calibrated"),
+            ({"ranges_from": TRAIN}, "Only int8 is calibrated"),
             ({"opset": 17}, "Opset 17 can't be written; choose 18 to 23"),
-            ({"conditions": ["top"]}, "Condition 'top' is unknown"),
+            ({"range_rule": "median"}, "Calibration 'median' is unknown; choose from entropy, min"),
+            ({"conditions": ("top",)}, "Condition 'top' is unknown"),
         ],
     )
     def test_wrong_words(self, exported, tmp_path, options, sentence):
         with pytest.raises(UsageError, match=sentence):
-            export(exported.bundle, tmp_path / "x.onnx", **options)
+            export(exported.bundle, tmp_path / "x.onnx", ExportOptions(**options))
         assert list(tmp_path.iterdir()) == []
 
 
@@ -293,7 +298,7 @@ class TestHeader:
 
 class TestCalibration:
     def test_every_image_is_seen_under_every_condition_once(self):
-        faces, used = calibration_faces(TRAIN, ["upper", "diagonal"], TEST)
+        faces, used = range_faces(TRAIN, ["upper", "diagonal"], TEST)
         keys = ["full", "upper", "lower", "left", "right", "diagonal"]
         assert used["conditions"] == keys
         assert used["faces"] == len(faces) == 16 * len(keys)
@@ -315,7 +320,11 @@ class TestCalibration:
         mixed = IMAGES.subset((IMAGES.table["split"] != "train").to_numpy())
         for images in (IMAGES.split(split), mixed, IMAGES):
             with pytest.raises(UsageError, match="Calibration takes training images only, but"):
-                export(exported.bundle, tmp_path / "x.onnx", int8=True, calibrate=images)
+                export(
+                    exported.bundle,
+                    tmp_path / "x.onnx",
+                    ExportOptions(int8=True, ranges_from=images),
+                )
         assert list(tmp_path.iterdir()) == []
 
     def test_what_is_scored_is_left_out(self):
@@ -323,13 +332,13 @@ class TestCalibration:
         twins.loc[0, "sha256"] = TRAIN.table.loc[3, "sha256"]
         twins.loc[1, "group"] = TRAIN.table.loc[5, "group"]
         scored = type(TEST)(twins, TEST.pixels, TEST.info)
-        faces, used = calibration_faces(TRAIN, [], scored)
+        faces, used = range_faces(TRAIN, [], scored)
         assert used["images"] == 14
         shown = {face.tobytes() for face in faces}
         inside = [face.tobytes() in shown for face in TRAIN.pixels]
         assert [index for index, one in enumerate(inside) if not one] == [3, 5]
         with pytest.raises(UsageError, match="No training image is left to calibrate on"):
-            calibration_faces(TRAIN, [], TRAIN)
+            range_faces(TRAIN, [], TRAIN)
 
     def test_the_file_tells_what_it_was_calibrated_on(self, exported):
         known = OnnxModel.load(exported.int8).header["calibration"]

@@ -1,4 +1,4 @@
-"""Training: schedules against print, learning, determinism, kill -9 and go on, DDP, failures."""
+"""Training: learning, determinism, kill -9 and go on, DDP, failures."""
 
 import logging
 import signal
@@ -15,11 +15,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 
-from hemiface.config import Config, ModelConfig, Recipe, TrainConfig, from_dict  # noqa: E402
+from hemiface.config import Config, ModelConfig, Recipe, from_dict  # noqa: E402
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import HemifaceError, UsageError  # noqa: E402
 from hemiface.networks.network import Bundle, predict  # noqa: E402
-from hemiface.networks.train import _mixing_weight, _Run, fit, learning_rate, task  # noqa: E402
+from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.occlusion.conditions import condition, hide  # noqa: E402
 from hemiface.tables import EMOTIONS, label_indices  # noqa: E402
 
@@ -83,38 +83,6 @@ def assert_equal_weights(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     different = [name for name in first if not torch.equal(first[name], second[name])]
     assert not different
-
-
-class TestLearningRate:
-    def test_step_drops_every_five_epochs(self) -> None:
-        options = TrainConfig(learning_rate=0.01, schedule="step", step_epochs=5, step_factor=0.1)
-        by_epoch = [learning_rate(options, epoch * 7, 7) for epoch in range(12)]
-        assert by_epoch == pytest.approx([0.01] * 5 + [0.001] * 5 + [0.0001] * 2)
-
-    def test_cosine_equals_torch(self) -> None:
-        options = TrainConfig(epochs=4, learning_rate=0.3, schedule="cosine")
-        parameter = torch.nn.Parameter(torch.zeros(1))
-        optimizer = torch.optim.SGD([parameter], lr=0.3)
-        oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4 * 9)
-        for step in range(4 * 9):
-            assert learning_rate(options, step, 9) == pytest.approx(oracle.get_last_lr()[0])
-            optimizer.step()
-            oracle.step()
-
-    def test_one_cycle_rises_then_falls_to_nothing(self) -> None:
-        options = TrainConfig(epochs=10, learning_rate=1.0, schedule="one-cycle", warmup_epochs=2.0)
-        rates = [learning_rate(options, step, 10) for step in range(100)]
-        assert rates[0] == pytest.approx(1 / 20)
-        assert max(rates) == rates[19] == pytest.approx(1.0)
-        assert np.all(np.diff(rates[:19]) > 0)
-        assert np.all(np.diff(rates[20:]) < 0)
-        assert rates[-1] == pytest.approx(1 / 80)
-
-    def test_warmup_scales_the_start(self) -> None:
-        options = TrainConfig(learning_rate=0.5, schedule="constant", warmup_epochs=1.0)
-        assert [learning_rate(options, step, 4) for step in range(6)] == pytest.approx(
-            [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
-        )
 
 
 def test_it_learns_what_can_be_learnt(images: Images, tmp_path: Path) -> None:
@@ -194,11 +162,6 @@ def test_rare_checkpoints_lose_time_and_nothing_else(
 ) -> None:
     """As on a GPU, where not every epoch is written: it goes on after the one that was."""
 
-    class Rarely(_Run):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)  # type: ignore[arg-type]
-            self.save_every_s = 1e9
-
     class StopError(Exception):
         pass
 
@@ -206,7 +169,7 @@ def test_rare_checkpoints_lose_time_and_nothing_else(
         if done == 10:
             raise StopError
 
-    monkeypatch.setattr("hemiface.networks.train._Run", Rarely)
+    monkeypatch.setattr("hemiface.networks.train.save_every_s", lambda _: 1e9)
     with pytest.raises(StopError):
         fit(task(small(epochs=4), "full"), images, tmp_path, device="cpu", on_step=stop)
     bundle, steps = go_on(images, tmp_path)
@@ -334,17 +297,6 @@ def test_options_train(options: dict[str, object], images: Images, tmp_path: Pat
     bundle = fit(task(config, "full", max_steps=4), images, tmp_path, device="cpu")
     assert all(torch.isfinite(value).all() for value in weights(bundle).values())
     assert Bundle.load(bundle).provenance["recipe"]["train"]["optimizer"] == config.train.optimizer
-
-
-def test_mixing_weights_follow_the_beta_distribution() -> None:
-    """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)); every step draws anew."""
-    for alpha in (0.2, 1.0, 4.0):
-        drawn = np.array([_mixing_weight(alpha, 0, step, 0) for step in range(4000)])
-        assert ((drawn >= 0) & (drawn <= 1)).all()
-        assert abs(drawn.mean() - 0.5) < 0.03
-        assert abs(drawn.var() - 1 / (4 * (2 * alpha + 1))) < 0.01
-    assert _mixing_weight(1.0, 0, 7, 0) == _mixing_weight(1.0, 0, 7, 0)
-    assert len({_mixing_weight(1.0, seed, 7, rank) for seed in (0, 1) for rank in (0, 1)}) == 4
 
 
 def test_a_bundle_saved_as_fp16_holds_the_rounded_weights(images: Images, tmp_path: Path) -> None:

@@ -147,23 +147,26 @@ def evaluate(
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
     from hemiface.data.readers import load
-    from hemiface.networks.evaluate import evaluate as run
+    from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
     from hemiface.stats import metrics
 
     by_face = is_by_face(halves)
     images = load(data, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
-        predictions = run(
-            bundles,
-            images,
-            conditions=words(conditions),
-            splits=split or ["test"],
+        options = EvaluationOptions(
+            conditions=tuple(words(conditions)),
+            splits=tuple(split or ["test"]),
             rows=rows,
             flip=flip,
             crop_px=crop_px,
             mirrored=mirrored,
             landmarks=crop_landmarks(on_progress) if by_face else None,
             device=device,
+        )
+        predictions = evaluate_by(
+            options,
+            bundles,
+            images,
             out=out,
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
         )
@@ -256,19 +259,18 @@ def export(
     if to != "onnx":
         raise UsageError(f"Format {to!r} is unknown; choose onnx.")
     with show_progress():
-        model = exports.export(
-            bundle,
-            out,
+        options = exports.ExportOptions(
             precision=precision,
             int8=int8,
-            calibrate=load(calibrate).split("train") if calibrate else None,
-            calibration=calibration,
+            ranges_from=load(calibrate).split("train") if calibrate else None,
+            range_rule=calibration,
             parity=load(parity).split(split) if parity else None,
-            conditions=words(conditions),
-            scores=exports.scores_of(scores, bundle) if scores else None,
+            conditions=tuple(words(conditions)),
+            scores=exports.scores_of(scores, bundle) if scores else {},
             opset=opset,
             most_loss_points=most_loss,
         )
+        model = exports.export(bundle, out, options)
     if as_json:
         print_json(exports.described(model))
     else:

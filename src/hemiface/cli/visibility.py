@@ -68,12 +68,12 @@ def visibility_evaluate(
     from hemiface.models.visible_tiles import VisibleTiles
     from hemiface.provenance import environment
     from hemiface.tables import write_csv
-    from hemiface.visibility.score import evaluate, format_scores, read_rows
+    from hemiface.visibility.score import format_scores, read_rows, score
 
     network = VisibleTiles.load(model or shipped.path_of("visibility"))
     images = load(data)
     rows = read_rows(occluded) if occluded else ()
-    scores = evaluate(network, images, occluded=rows, draws=draws)
+    scores = score(network, images, occluded=rows, draws=draws)
     known = environment()
     known["model_sha256"] = sha256_file(network.path)
     known["model"] = dict(network.header)

@@ -1,7 +1,7 @@
 """One network for every condition: what a hidden face learns from the whole one beside it.
 
 Each image enters twice, whole and hidden, in the same geometry. The network classifies both, and
-what it makes of the hidden view is drawn towards what a teacher makes of the whole view: its
+what it makes of the hidden face is drawn towards what a teacher makes of the whole one: its
 probabilities (Hinton et al. 2015, Distilling the knowledge in a neural network, section 2) and the
 features before its last layer (Georgescu & Ionescu 2020, Teacher-student training and triplet loss
 for facial expression recognition under occlusion, section III).
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from hemiface.config import DistillConfig
 from hemiface.networks.network import FaceNetwork
 
-__all__ = ["Lesson", "TwoViews", "distillation_loss", "teach"]
+__all__ = ["Lesson", "WithFeatures", "distillation_loss", "teach"]
 
 
-class TwoViews(nn.Module):
+class WithFeatures(nn.Module):
     """A network whose features are returned beside its logits, as wide as its teacher's.
 
     Where the teacher's features have another width, a linear map without bias is learnt with the
@@ -43,10 +43,14 @@ class TwoViews(nn.Module):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a teacher makes of the whole view: logits [n, 7] and features [n, width]."""
+    """What a network makes of faces: logits [n, 7] and features [n, width]."""
 
     logits: Tensor
     features: Tensor
+
+    def settled(self) -> "Lesson":
+        """Return it as a teacher's: in single precision and without gradient."""
+        return Lesson(self.logits.detach().float(), self.features.detach().float())
 
 
 def teach(teacher: FaceNetwork, faces: Tensor) -> Lesson:
@@ -64,7 +68,7 @@ def distillation_loss(
 ) -> Tensor:
     """Return the teacher's terms of the loss (see DistillConfig), without the ramp.
 
-    `hidden` and `whole` are the student's two views of the same images. The divergence is
+    `hidden` and `whole` are what the student makes of the same images. The divergence is
     KL(teacher || student), both softened, times the squared temperature, so that its gradient
     doesn't shrink as the temperature grows (Hinton et al. 2015, section 2).
     """

@@ -7,8 +7,8 @@ computed in single precision whatever becomes of the weights.
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,10 @@ from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
-from hemiface.networks.evaluate import NetworkPredictor
+from hemiface.networks.classifiers import NetworkClassifier
 from hemiface.networks.network import Bundle, FaceNetwork
 from hemiface.networks.parity import compare, format_parity, require
-from hemiface.networks.quantise import CALIBRATIONS, calibration_faces, quantise
+from hemiface.networks.quantise import RANGE_RULES, quantise, range_faces
 from hemiface.occlusion.conditions import HALVES, condition
 from hemiface.tables import FER2013_SIZE_PX
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPSETS",
+    "ExportOptions",
     "described",
     "export",
     "format_export",
@@ -49,75 +50,120 @@ OPSETS = range(18, 24)
 """torch's exporter writes 18 and later; later than 23 is more than today's runtimes promise."""
 
 LICENCE = "Apache-2.0"
-_CONDITIONS = ("full", *HALVES)
 _RENDERED_FACES = 140
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 _SCORE_COLUMNS = ("value", "low", "high", "n")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How a Bundle is exported, and what the file is compared on.
+
+    Raises:
+        UsageError: options contradict each other, or a word or condition is unknown.
+    """
+
+    precision: str = "fp32"
+    """`fp32`, or `fp16`: weights stored in half precision and computed with in single."""
+    int8: bool = False
+    """Quantise the network to eight bits."""
+    ranges_from: Images | None = None
+    """Training images whose activations set the ranges of int8, which needs some."""
+    range_rule: str = "percentile"
+    """What int8 does with outliers: one of RANGE_RULES."""
+    parity: Images | None = None
+    """File and Bundle are compared on all of these; rendered faces if None."""
+    conditions: tuple[str, ...] = ("full", *HALVES)
+    """What is hidden when they are compared."""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the Bundle (see `scores_of`), to travel along."""
+    opset: int = 18
+    """One of OPSETS."""
+    most_loss_points: float | None = 0.5
+    """By how many percentage points the accuracy on `parity` may fall under a condition (int8)."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "fp16"):
+            raise UsageError(
+                f"Precision {self.precision!r} is unknown; choose fp32, fp16 or --int8."
+            )
+        if self.int8 and self.precision == "fp16":
+            raise UsageError("A model is either fp16 or int8; leave one of them out.")
+        if self.int8 and self.ranges_from is None:
+            raise UsageError(
+                "int8 needs training images to calibrate on; name them with --calibrate."
+            )
+        if self.ranges_from is not None and not self.int8:
+            raise UsageError("Only int8 is calibrated; add --int8 or leave --calibrate out.")
+        if self.range_rule not in RANGE_RULES:
+            raise UsageError(
+                f"Calibration {self.range_rule!r} is unknown; choose from {', '.join(RANGE_RULES)}."
+            )
+        if self.opset not in OPSETS:
+            raise UsageError(
+                f"Opset {self.opset} can't be written; choose {OPSETS[0]} to {OPSETS[-1]}."
+            )
+        _ = self.keys
+
+    @property
+    def kind(self) -> str:
+        """What the file's name and header call its numbers: fp32, fp16 or int8."""
+        return "int8" if self.int8 else self.precision
+
+    @property
+    def keys(self) -> list[str]:
+        """The conditions' keys."""
+        return [condition(key).key for key in self.conditions]
+
+
 def export(
-    bundle: str | Path,
-    out: str | Path | None = None,
-    *,
-    precision: str = "fp32",
-    int8: bool = False,
-    calibrate: Images | None = None,
-    calibration: str = "percentile",
-    parity: Images | None = None,
-    conditions: Iterable[str] = _CONDITIONS,
-    scores: Mapping[str, Any] | None = None,
-    opset: int = 18,
-    most_loss_points: float | None = 0.5,
+    bundle: str | Path, out: str | Path | None = None, options: ExportOptions | None = None
 ) -> OnnxModel:
     """Write `bundle` as one ONNX file, prove that it does the same, and return it opened.
 
-    `out` is `<bundle>-<precision>.onnx` beside the Bundle unless given. `fp16` stores the weights
-    in half precision and computes in single precision; `int8` quantises the network, calibrated on
-    `calibrate` (training images only). The file and the Bundle are compared on all images of
-    `parity` under every one of `conditions`, on rendered faces if None; the result goes into the
-    metadata and into `parity_file(out)`. `scores` (see `scores_of`) are those of the Bundle.
+    `out` is `<bundle>-<precision>.onnx` beside the Bundle unless given. The file and the Bundle are
+    compared under every condition; the result goes into the metadata and into `parity_file(out)`.
 
     Raises:
-        UsageError: options contradict each other, or images can't be calibrated on.
+        UsageError: ranges can't be taken from these images, or `out` has another ending.
         DamagedError: the Bundle can't be read.
         HemifaceError: the file differs too much from the Bundle (fp32 and fp16: a probability;
-            int8: its accuracy on `parity` falls by more than `most_loss_points` under a
-            condition), or the network can't be exported. Nothing is written then.
+            int8: its accuracy falls by more than `most_loss_points` under a condition), or the
+            network can't be exported. Nothing is written then.
     """
-    _check_options(precision, int8, calibrate, calibration, opset)
-    keys = [condition(key).key for key in conditions]
+    options = options or ExportOptions()
     source = Path(bundle)
     loaded = Bundle.load(source)
     network = loaded.network()
-    kind = "int8" if int8 else precision
-    target = Path(out) if out else source.with_name(f"{source.stem}-{kind}.onnx")
+    target = Path(out) if out else source.with_name(f"{source.stem}-{options.kind}.onnx")
     if target.suffix != ".onnx":
         raise UsageError(f"{target} must end in .onnx, by which every command knows such files.")
-    scored = phantom.make(_RENDERED_FACES) if parity is None else parity
-    header = _header(loaded, sha256_file(source), kind, opset, scores or {})
-    if calibrate is not None:
+    scored = phantom.make(_RENDERED_FACES) if options.parity is None else options.parity
+    header = _header(loaded, sha256_file(source), options)
+    if options.ranges_from is not None:
         trained_on = loaded.provenance.get("conditions", [])
-        faces, used = calibration_faces(calibrate, trained_on, scored)
-        header["calibration"] = {"method": calibration, **used}
-        graph = quantise(_graph(network, opset), faces, calibration)
+        faces, used = range_faces(options.ranges_from, trained_on, scored)
+        header["calibration"] = {"method": options.range_rule, **used}
+        graph = quantise(_graph(network, options.opset), faces, options.range_rule)
     else:
-        graph = _graph(network, opset)
-        if precision == "fp16":
+        graph = _graph(network, options.opset)
+        if options.precision == "fp16":
             _store_halves(graph)
     with atomic_path(target) as partial:
         _write(graph, header, partial)
-        rows = compare(NetworkPredictor(network), OnnxModel.load(partial), scored, keys)
-        limited = int8 and parity is not None
-        require(rows, kind, most_loss_points if limited else None)
-        if int8 and parity is None:
+        opened = OnnxModel.load(partial)
+        rows = compare(NetworkClassifier(network), opened, scored, options.keys)
+        limited = options.int8 and options.parity is not None
+        require(rows, options.kind, options.most_loss_points if limited else None)
+        if options.int8 and options.parity is None:
             log.warning("No parity images are given: what int8 costs in accuracy isn't known.")
-        header["parity"] = _parity(rows, scored, rendered=parity is None)
+        header["parity"] = _parity(rows, scored, rendered=options.parity is None)
         _write(graph, header, partial)
     report = {
         "file": target.name,
         "sha256": sha256_file(target),
         "source_sha256": header["source_sha256"],
-        "precision": kind,
+        "precision": options.kind,
     }
     write_json(parity_file(target), {**report, **header["parity"]})
     return OnnxModel.load(target)
@@ -181,25 +227,6 @@ def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:
             f"{', '.join(table['model'].unique().astype(str))}."
         )
     return scores
-
-
-def _check_options(
-    precision: str, int8: bool, calibrate: Images | None, calibration: str, opset: int
-) -> None:
-    if precision not in ("fp32", "fp16"):
-        raise UsageError(f"Precision {precision!r} is unknown; choose fp32, fp16 or --int8.")
-    if int8 and precision == "fp16":
-        raise UsageError("A model is either fp16 or int8; leave one of them out.")
-    if int8 and calibrate is None:
-        raise UsageError("int8 needs training images to calibrate on; name them with --calibrate.")
-    if calibrate is not None and not int8:
-        raise UsageError("Only int8 is calibrated; add --int8 or leave --calibrate out.")
-    if calibration not in CALIBRATIONS:
-        raise UsageError(
-            f"Calibration {calibration!r} is unknown; choose from {', '.join(CALIBRATIONS)}."
-        )
-    if opset not in OPSETS:
-        raise UsageError(f"Opset {opset} can't be written; choose {OPSETS[0]} to {OPSETS[-1]}.")
 
 
 class _Graph(nn.Module):
@@ -274,16 +301,14 @@ def _store_halves(model: onnx.ModelProto) -> None:
                 continue
         kept.append(tensor)
     nodes = [*casts, *graph.node]
-    for field, parts in (("initializer", kept), ("node", nodes)):
+    for name, parts in (("initializer", kept), ("node", nodes)):
         copies = [type(part).FromString(part.SerializeToString()) for part in parts]
-        graph.ClearField(field)
-        getattr(graph, field).extend(copies)
+        graph.ClearField(name)
+        getattr(graph, name).extend(copies)
     onnx.checker.check_model(model, full_check=True)
 
 
-def _header(
-    bundle: Bundle, sha256: str, kind: str, opset: int, scores: Mapping[str, Any]
-) -> dict[str, Any]:
+def _header(bundle: Bundle, sha256: str, options: ExportOptions) -> dict[str, Any]:
     return {
         "format": FORMAT,
         # A path on the machine of the training would tell nobody else anything.
@@ -292,10 +317,10 @@ def _header(
         "size_px": bundle.size_px,
         "licence": LICENCE,
         "provenance": bundle.provenance,
-        "precision": kind,
+        "precision": options.kind,
         "source_sha256": sha256,
-        "opset": opset,
-        "scores": dict(scores),
+        "opset": options.opset,
+        "scores": dict(options.scores),
     }
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.networks.evaluate import Predictor, predict_hidden
-from hemiface.occlusion.conditions import condition, image_seeds
+from hemiface.networks.classifiers import Classifier
+from hemiface.occlusion.conditions import condition, hide, image_seeds
 from hemiface.tables import label_indices
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MOST_DIFFERENCE = {"fp32": 1e-3, "fp16": 2e-2}
 
 
 def compare(
-    source: Predictor, exported: Predictor, images: Images, conditions: Iterable[str]
+    source: Classifier, exported: Classifier, images: Images, conditions: Iterable[str]
 ) -> pd.DataFrame:
     """Return a row per condition: how far `exported` is from `source` on all of `images`.
 
@@ -41,8 +41,8 @@ def compare(
     labels = label_indices(images.table)
     rows = []
     for one in chosen:
-        first = predict_hidden(source, images.pixels, one, seeds)
-        second = predict_hidden(exported, images.pixels, one, seeds)
+        faces = hide(np.ascontiguousarray(images.pixels), one, seeds)
+        first, second = source.predict(faces), exported.predict(faces)
         before, after = (values.argmax(axis=1) for values in (first, second))
         rows.append(
             {

@@ -18,16 +18,16 @@ from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import HALVES, condition, hide, image_seeds
 
-__all__ = ["CALIBRATIONS", "calibration_faces", "quantise"]
+__all__ = ["RANGE_RULES", "quantise", "range_faces"]
 
 log = logging.getLogger(__name__)
 
-_METHODS = {
+_RULES = {
     "entropy": quantization.CalibrationMethod.Entropy,
     "minmax": quantization.CalibrationMethod.MinMax,
     "percentile": quantization.CalibrationMethod.Percentile,
 }
-CALIBRATIONS = tuple(_METHODS)
+RANGE_RULES = tuple(_RULES)
 
 _FACES = 2560
 _BATCH = 64
@@ -46,14 +46,14 @@ _QUANTISED = [
 ]
 
 
-def calibration_faces(
+def range_faces(
     images: Images, trained_on: Iterable[str], scored: Images
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-    """Return hidden faces uint8 [n, 48, 48] to calibrate on, and what they are.
+    """Return hidden faces uint8 [n, 48, 48] that set the ranges, and what they are.
 
     Up to 2,560 faces of `images` (training images only), drawn evenly, dealt to the conditions that
     the network was trained on, the whole face and the halves. Training images that are copies or
-    group members of `scored` are left out: nothing that is scored is calibrated on.
+    group members of `scored` are left out: nothing that is scored sets a range.
 
     Raises:
         UsageError: an image is not of the train split, or none is left.
@@ -92,12 +92,12 @@ def calibration_faces(
 
 
 def quantise(
-    model: onnx.ModelProto, faces: npt.NDArray[np.uint8], method: str = "percentile"
+    model: onnx.ModelProto, faces: npt.NDArray[np.uint8], rule: str = "percentile"
 ) -> onnx.ModelProto:
     """Return `model` with 8-bit weights (a scale per channel) and 8-bit activations between them.
 
-    Ranges of activations are those seen on `faces` (uint8 [n, 48, 48]); `method` is how outliers
-    are treated, one of CALIBRATIONS: `minmax` keeps them, `percentile` cuts 0.001 % off, `entropy`
+    Ranges of activations are those seen on `faces` (uint8 [n, 48, 48]); `rule` is how outliers
+    are treated, one of RANGE_RULES: `minmax` keeps them, `percentile` cuts 0.001 % off, `entropy`
     cuts where least information is lost (Migacz 2017).
     """
     with (
@@ -116,7 +116,7 @@ def quantise(
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            calibrate_method=_METHODS[method],
+            calibrate_method=_RULES[rule],
             extra_options={
                 "CalibPercentile": _PERCENTILE,
                 # One batch at a time: all activations of all faces would fill the memory.

@@ -1,6 +1,6 @@
 """Random views of faces -> tables of samples: chains of tiles, and Gaussian apertures.
 
-This is the torch side of `importance.grid` and `importance.bubbles`: what is shown is drawn from
+This is the torch side of `importance.tiles` and `importance.bubbles`: what is shown is drawn from
 the image's ID, so every model sees the same views.
 """
 

@@ -23,7 +23,7 @@ from hemiface.stats.sample import group_weights
 from hemiface.visibility.covered_faces import fixed_examples
 from hemiface.visibility.occluders import HELD_OUT, NOTHING, SEEN
 
-__all__ = ["COLUMNS", "evaluate", "format_scores", "rank_auc", "read_rows"]
+__all__ = ["COLUMNS", "format_scores", "rank_auc", "read_rows", "score"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -44,7 +44,7 @@ def read_rows(path: str | Path) -> list[int]:
         raise DamagedError(f"{path} is not a CSV file with a column `row` of integers.") from error
 
 
-def evaluate(
+def score(
     model: VisibleTiles,
     images: Images,
     *,

@@ -1,0 +1,135 @@
+"""What is kept of a training: its history, the best weights, a checkpoint, and the Bundle."""
+
+import logging
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from hemiface.config import as_plain
+from hemiface.data.images import Images
+from hemiface.files import atomic_path, hash_json
+from hemiface.networks.network import Bundle
+from hemiface.networks.optimiser import copied
+from hemiface.networks.task import Task
+from hemiface.tables import write_csv
+
+__all__ = ["BUNDLE_FILE", "Progress", "save_every_s"]
+
+log = logging.getLogger(__name__)
+
+BUNDLE_FILE = "bundle.safetensors"
+
+
+def save_every_s(device: torch.device) -> float:
+    """Return the least time between two checkpoints on a device."""
+    # On a GPU an epoch may take less time than writing all that the next one starts from.
+    return 0.0 if device.type == "cpu" else 15.0
+
+
+class Progress:
+    """How far a training has come, in memory and in its folder."""
+
+    def __init__(self, job: Task, folder: Path, fingerprint: str) -> None:
+        self._job, self._folder, self._fingerprint = job, folder, fingerprint
+        self._checkpoint = folder / "checkpoint" / "last.pt"
+        self._saved_at = -math.inf
+        self.history: list[dict[str, Any]] = []
+        """A row for each finished epoch."""
+        self.best: dict[str, Any] = {"score": -1.0, "epoch": 0, "weights": {}}
+        """The epoch that is kept so far."""
+
+    def resume(self, device: torch.device) -> dict[str, Any] | None:
+        """Go back to the last checkpoint; return the state that the next epoch starts from.
+
+        None where there is no checkpoint of this training.
+        """
+        if not self._checkpoint.is_file():
+            return None
+        content = torch.load(self._checkpoint, map_location=device, weights_only=True)
+        if content["fingerprint"] != self._fingerprint:
+            log.warning(
+                "%s belongs to another config, data or code; training starts anew",
+                self._checkpoint,
+            )
+            return None
+        self.history, self.best = content["history"], content["best"]
+        state: dict[str, Any] = content["state"]
+        return state
+
+    def note(self, row: dict[str, Any], weights: dict[str, Tensor]) -> None:
+        """Add an epoch's row, and keep its weights if the recipe selects them."""
+        self.history.append(row)
+        score, last = row["validation_accuracy"], self._job.recipe.train.select == "last"
+        if score > self.best["score"] or last:
+            self.best = {"score": score, "epoch": row["epoch"], "weights": copied(weights)}
+
+    def save(self, state: dict[str, Any], every_s: float) -> None:
+        """Write the history, and a checkpoint if the last one is `every_s` old."""
+        if time.monotonic() - self._saved_at >= every_s:
+            content = {
+                "fingerprint": self._fingerprint,
+                "state": state,
+                "history": self.history,
+                "best": self.best,
+            }
+            with atomic_path(self._checkpoint) as unfinished:
+                torch.save(content, unfinished)
+            self._saved_at = time.monotonic()
+        write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
+
+    def log_epoch(self, epochs: int) -> None:
+        """Tell the last epoch's numbers, and how long the rest of `epochs` will take."""
+        last = self.history[-1]
+        typical_s = float(np.median([row["seconds"] for row in self.history]))
+        log.info(
+            "%s epoch %d/%d  loss %.4f  validation loss %.4f accuracy %.4f (best %.4f, epoch %d)  "
+            "%.0f images/s  %.0f s, about %.0f min left",
+            self._job.model_id,
+            last["epoch"],
+            epochs,
+            last["train_loss"],
+            last["validation_loss"],
+            last["validation_accuracy"],
+            self.best["score"],
+            self.best["epoch"],
+            last["images_per_s"],
+            last["seconds"],
+            typical_s * (epochs - len(self.history)) / 60,
+        )
+
+    def finish(self, images: Images, precision: str) -> None:
+        """Write the Bundle, then drop the checkpoint, which nothing needs any more."""
+        job = self._job
+        provenance = {
+            "model_id": job.model_id,
+            "name": job.name,
+            "seed": job.seed,
+            "conditions": [one.key for one in job.conditions],
+            "selection": [one.key for one in job.selection],
+            "init_sha256": job.init_sha256,
+            "teacher_sha256": job.teacher_sha256,
+            "recipe": as_plain(job.recipe),
+            "flips": job.recipe.augment.flip,
+            "precision": precision,
+            "epoch": self.best["epoch"],
+            "validation_accuracy": self.best["score"],
+            "train_images": int((images.table["split"] == "train").sum()),
+            "data_sha256": images.info.get("data_sha256"),
+            "config_hash": hash_json(
+                {"model": as_plain(job.model), "recipe": as_plain(job.recipe)}
+            ),
+            "fingerprint": self._fingerprint,
+            "training_s": sum(row["seconds"] for row in self.history),
+        }
+        Bundle(model=job.model, weights=self.best["weights"], provenance=provenance).save(
+            self._folder / BUNDLE_FILE,
+            torch.float16 if job.recipe.train.saved_as == "fp16" else torch.float32,
+        )
+        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)

@@ -1,0 +1,164 @@
+"""What a training is: which network learns what, from whom, and by which recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemiface.config import Config, ModelConfig, Recipe, as_plain
+from hemiface.data.images import Images
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import sha256_file
+from hemiface.networks.network import Bundle
+from hemiface.occlusion.conditions import Condition, condition
+from hemiface.provenance import Mark
+
+__all__ = ["Task", "task"]
+
+_ENTRY = "hemiface.networks.train"  # what carries a task out
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: which network, on what, how.
+
+    `conditions` are hidden during training, one drawn evenly for each image and step;
+    `selection` is what validation hides, as a rule the same; `init` is a Bundle to start from,
+    `teacher` one to learn from.
+    """
+
+    name: str
+    seed: int
+    model: ModelConfig
+    recipe: Recipe
+    conditions: tuple[Condition, ...]
+    selection: tuple[Condition, ...]
+    init: Path | None = None
+    teacher: Path | None = None
+    max_steps: int | None = None
+
+    @property
+    def model_id(self) -> str:
+        """The model's ID in every table."""
+        return f"{self.name}-seed{self.seed}"
+
+    @property
+    def init_sha256(self) -> str | None:
+        """The hash of the Bundle to start from.
+
+        Raises:
+            DamagedError: it doesn't exist.
+        """
+        return _hash_of(self.init)
+
+    @property
+    def teacher_sha256(self) -> str | None:
+        """The hash of the teacher's Bundle.
+
+        Raises:
+            DamagedError: it doesn't exist.
+        """
+        return _hash_of(self.teacher)
+
+    def mark(self, images: Images) -> Mark:
+        """Return what decides the weights."""
+        inputs = {
+            "model": as_plain(self.model),
+            "recipe": as_plain(self.recipe),
+            "conditions": [one.key for one in self.conditions],
+            "selection": [one.key for one in self.selection],
+            "name": self.name,
+            "seed": self.seed,
+            "init": self.init_sha256,
+            "teacher": self.teacher_sha256,
+            "max_steps": self.max_steps,
+            "data": images.info.get("data_sha256"),
+        }
+        return Mark.of(inputs, _ENTRY)
+
+    def fingerprint(self, images: Images) -> str:
+        """Return a hash of everything that decides the weights."""
+        return self.mark(images).fingerprint
+
+    def made(self, bundle: Path, images: Images) -> bool:
+        """Return whether a Bundle came from this very training but for the code that ran it.
+
+        Asked of what the Bundle says of itself; one that says too little didn't.
+        """
+        if self.max_steps is not None or not bundle.is_file():
+            return False
+        known = Bundle.load(bundle)
+        said, recipe = known.provenance, as_plain(self.recipe)
+        wanted = {
+            "name": self.name,
+            "seed": self.seed,
+            "conditions": [one.key for one in self.conditions],
+            "selection": [one.key for one in self.selection],
+            "init_sha256": self.init_sha256,
+            "teacher_sha256": self.teacher_sha256,
+            "data_sha256": images.info.get("data_sha256"),
+            "recipe": recipe,
+        }
+        # A key that is newer than the Bundle had its default then.
+        defaults = as_plain(Recipe())
+        old = {name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe}
+        return (
+            known.model == self.model
+            and {name: old if name == "recipe" else said.get(name, "not said") for name in wanted}
+            == wanted
+        )
+
+
+def task(
+    config: Config,
+    name: str,
+    seed: int = 0,
+    *,
+    init: Path | None = None,
+    baseline: Path | None = None,
+    max_steps: int | None = None,
+) -> Task:
+    """Return the training of model `name` (full, a condition, or any) that `config` describes.
+
+    `baseline` is the Bundle that a recipe with `distill.teacher = "full"` learns from; other
+    recipes don't need it.
+
+    Raises:
+        UsageError: `name` is neither `any` nor a condition, or a teacher is needed and missing.
+        DamagedError: the Bundle of the teacher or to start from doesn't exist.
+    """
+    keys = config.generalist_conditions if name == "any" else (name,)
+    selection = (config.selection_conditions if name == "any" else ()) or keys
+    recipe = config.recipe(name, fine_tuned=init is not None)
+    return Task(
+        name=name,
+        seed=seed,
+        model=config.model,
+        recipe=recipe,
+        conditions=tuple(condition(key) for key in keys),
+        selection=tuple(condition(key) for key in selection),
+        init=init,
+        teacher=_teacher_of(recipe, baseline),
+        max_steps=max_steps,
+    )
+
+
+def _teacher_of(recipe: Recipe, baseline: Path | None) -> Path | None:
+    """Return the Bundle that `recipe` learns from; None where there is none or it is itself."""
+    known = recipe.distill.teacher
+    if not recipe.distill.taught or known == "self":
+        return None
+    if known != "full":
+        return Path(known)
+    if baseline is None:
+        raise UsageError(
+            "The recipe learns from a teacher (distill.teacher = full); name the baseline's "
+            "Bundle with --teacher, or set distill.teacher=self."
+        )
+    return baseline
+
+
+def _hash_of(bundle: Path | None) -> str | None:
+    if bundle is None:
+        return None
+    if not bundle.is_file():
+        raise DamagedError(f"Bundle {bundle} doesn't exist; check the path.")
+    return sha256_file(bundle)

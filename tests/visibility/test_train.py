@@ -1,0 +1,93 @@
+"""Training of the network for visibility: stopped and gone on with, its settings, its file."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import rendered
+from hemiface.config import load_as, to_toml
+from hemiface.errors import DamagedError, UsageError
+from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.visible_tiles import VisibleTiles
+from hemiface.visibility.occluders import HELD_OUT, SEEN
+
+
+@pytest.mark.usefixtures("one_thread")
+class TestTraining:
+    @pytest.fixture
+    def images(self):
+        return rendered(64)
+
+    @staticmethod
+    def config(**options):
+        from hemiface.visibility.train import VisibilityConfig
+
+        return VisibilityConfig(width=4, batch_size=16, precision="fp32", **options)
+
+    def test_stopped_and_gone_on_with_is_trained_at_once(self, images, tmp_path, monkeypatch):
+        import torch
+
+        from hemiface.visibility import train as training
+
+        whole = training.train(images, self.config(epochs=2), tmp_path / "whole")
+        # What runs after a training wants IEEE arithmetic again.
+        assert np.float64(5e-324) * np.float64(1) > 0
+        epoch = training._Run.epoch
+
+        def stops(run, number):
+            if number == 2:
+                raise KeyboardInterrupt
+            return epoch(run, number)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(training._Run, "epoch", stops)
+            with pytest.raises(KeyboardInterrupt):
+                training.train(images, self.config(epochs=2), tmp_path / "parts")
+        with monkeypatch.context() as patched:
+            # Writing ONNX takes seconds, and was done once.
+            patched.setattr(training, "_write_onnx", lambda *_: None)
+            training.train(images, self.config(epochs=2), tmp_path / "parts")
+        one, other = (
+            torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)["state"]["best"]
+            for folder in ("whole", "parts")
+        )
+        assert one["epoch"] == other["epoch"]
+        for name, weights in one["weights"].items():
+            assert torch.equal(weights, other["weights"][name]), name
+        history = pd.read_csv(tmp_path / "parts" / "history.csv")
+        assert history["epoch"].tolist() == [1, 2]
+        header = VisibleTiles.load(whole).header
+        assert header["provenance"]["train_images"] == 32
+        assert header["provenance"]["occluders"] == list(SEEN)
+        assert not set(HELD_OUT) & set(json.dumps(dict(header)).split('"'))
+
+        shipped.add(whole, "visibility", "For tests.", tmp_path / "models")
+        (line,) = shipped.describe(tmp_path / "models")
+        assert (line["kind"], line["accuracy"], line["precision"]) == ("visibility", {}, "fp32")
+        with pytest.raises(DamagedError, match="tells visibility, not emotions"):
+            OnnxModel.load(whole)
+
+    def test_settings(self, tmp_path):
+        from hemiface.visibility.train import VisibilityConfig
+
+        path = tmp_path / "config.toml"
+        path.write_text(to_toml(self.config(epochs=3)))
+        chosen = load_as(VisibilityConfig, path, ["covering.swap=0.5"])
+        assert (chosen.epochs, chosen.width, chosen.covering.swap) == (3, 4, 0.5)
+        assert load_as(VisibilityConfig, None) == VisibilityConfig()
+        with pytest.raises(UsageError, match="did you mean"):
+            load_as(VisibilityConfig, None, ["epoch=3"])
+        with pytest.raises(UsageError, match="positive"):
+            dataclasses.replace(self.config(), epochs=0)
+
+    def test_images_of_each_split_are_needed(self, images, tmp_path):
+        from hemiface.visibility.train import train
+
+        with pytest.raises(UsageError, match="max_epochs"):
+            train(images, self.config(), tmp_path, max_epochs=0)
+        with pytest.raises(UsageError, match="no validation images"):
+            train(images.split("train"), self.config(), tmp_path)

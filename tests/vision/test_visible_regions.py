@@ -1,0 +1,76 @@
+"""What of a face can be seen, as predict tells it: measured, declared, estimated."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builders import Tiles, hemiface
+from hemiface.data.phantom import make as phantom
+from hemiface.occlusion.conditions import condition
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.visible_regions import visible_regions
+
+ALL_INSIDE = np.ones((48, 48), dtype=bool)
+
+
+class TestVisibility:
+    TILES = np.ones((12, 12), dtype=np.float32)
+
+    def test_an_estimate_is_told_as_one(self):
+        tiles = self.TILES.copy()
+        tiles[6:] = 0.25
+        seen = visible_regions(ALL_INSIDE, None, None, tiles)
+        assert seen.shares["upper"] == 1
+        assert seen.shares["lower"] == 0.25
+        assert seen.shares["left"] == seen.estimate == 0.625
+        assert {seen.sources[half] for half in ("upper", "lower", "left")} == {"estimated"}
+        assert seen.sources["mouth"] == "unknown"  # no landmarks say where it is
+        assert seen.most == 1
+
+    def test_a_region_is_visible_only_inside_and_uncovered(self):
+        inside = ALL_INSIDE.copy()
+        inside[:, :36] = False
+        tiles = self.TILES.copy()
+        tiles[:6] = 0
+        seen = visible_regions(inside, None, None, tiles)
+        assert (seen.shares["left"], seen.sources["left"]) == (0, "measured")
+        assert (seen.shares["right"], seen.sources["right"]) == (0.25, "estimated")
+        assert (seen.most, seen.estimate) == (0.25, 0.125)
+
+    def test_a_declaration_overrules(self):
+        seen = visible_regions(ALL_INSIDE, None, condition("lower"), self.TILES * 0)
+        assert (seen.shares["upper"], seen.sources["upper"]) == (1, "declared")
+        assert seen.estimate is None
+
+
+def rgb(face: np.ndarray) -> np.ndarray:
+    return np.repeat(face[:, :, None], 3, axis=2)
+
+
+class TestPredict:
+    @pytest.fixture
+    def face(self):
+        return rgb(phantom.render([3], seed=0)[0])
+
+    def test_abstains_in_words(self, face, monkeypatch):
+        predictor = Predictor(no_detect=True)
+        nothing = Tiles(lambda faces: np.full((len(faces), 12, 12), 0.1, dtype=np.float32))
+        monkeypatch.setattr(predictor, "_tiles", nothing)
+        (one,) = predictor.predict(face)
+        assert one.reason == "by estimate only 10 % of the face can be seen"
+        assert one.row()["visible_upper_source"] == "estimated"
+
+    def test_can_be_switched_off(self, face):
+        (one,) = Predictor(no_detect=True, estimate=False).predict(face)
+        assert set(one.visibility.sources.values()) == {"unknown"}
+        assert one.visibility.estimate is None
+
+    def test_the_command_has_a_switch(self, face, tmp_path, monkeypatch, capsys):
+        Image.fromarray(face).save(tmp_path / "face.png")
+        words = ["predict", tmp_path / "face.png", "--no-detect"]
+        for switch, source in ((["--no-estimate"], "unknown"), ([], "estimated")):
+            assert hemiface(monkeypatch, *words, "--json", *switch) == 0
+            (row,) = json.loads(capsys.readouterr().out)["faces"]
+            assert row["visible_upper_source"] == source
