@@ -15,6 +15,7 @@ from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
+from hemiface.stats.planned import shown_conditions
 
 __all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
 
@@ -188,11 +189,14 @@ def _baseline(
 def _robustness(
     scores: Mapping[tuple[str, str], Score], base: str, verdicts: Verdicts
 ) -> list[str]:
+    met = ordered(c for model, c in scores if model == base)
+    # Those of the first table: among dozens of conditions a corrected test finds next to nothing.
+    chosen = set(shown_conditions(met)) - {"full", "none"}
     hidden = _defined(
         {
             c: s
             for (model, c), s in scores.items()
-            if model == base and c not in ("full", "none") and not _is_control(c)
+            if model == base and c in chosen and not _is_control(c)
         }
     )
     if not hidden:
@@ -314,8 +318,9 @@ def _seeds(matrix: pd.DataFrame, level: float) -> str:
     intervals = f"Brackets hold {100 * level:g} % intervals over test images"
     if seeds > 1:
         return (
-            f"{intervals}; scores are means over {seeds} trainings that differ in their seed, and "
-            "the intervals do not tell what yet another seed would give."
+            f"{intervals}; scores are means over {seeds} trainings that differ in their seed. "
+            "Whether two scores differ is asked over images and seeds, so that with few seeds even "
+            "a large difference may not be found."
         )
     return (
         f"{intervals}; each model was trained once, so they do not tell what another seed would "
