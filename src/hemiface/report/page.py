@@ -33,6 +33,7 @@ from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.planned import shown_conditions
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
@@ -184,6 +185,7 @@ def _render(
         subtitle=texts.subtitle(run.name, run.environment),
         answer=answer(
             matrix,
+            Verdicts(results.planned, results.tables["all_pairs"]),
             protocol=primary,
             most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
             rendered=datasets == ["phantom"],

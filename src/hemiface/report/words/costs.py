@@ -13,12 +13,10 @@ from hemiface.report.figures.style import ordered
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.scores import percent, region
 from hemiface.report.words.texts import joined
-from hemiface.report.words.verdicts import Verdict, over_seeds, verdict
+from hemiface.report.words.verdicts import CONTRAST, Verdict, Verdicts, over_seeds, verdict
 from hemiface.stats.planned import SIDES, shown_conditions
 
-__all__ = ["CONTRAST", "half_words", "mark_table", "once", "summary_table"]
-
-CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"]
+__all__ = ["half_words", "mark_table", "once", "summary_table"]
 
 _READERS = {
     "robustness": (
@@ -57,11 +55,12 @@ def mark_table(matrix: pd.DataFrame, contrasts: pd.DataFrame, protocol: str) -> 
     cells = headline(matrix, protocol, "accuracy")
     models = ordered(cells.index.get_level_values("model"))
     conditions = shown_conditions(ordered(cells.index.get_level_values("condition")))
-    rows = once(contrasts)
+    rows, known = once(contrasts), Verdicts(contrasts)
     stars, daggers, sizes = set(), set(), {"table, models": 0, "table, conditions": 0}
     for _, row in rows[rows["kind"].isin(sizes)].iterrows():
         sizes[row["kind"]] += 1
-        if verdict(row).sign:
+        cells_compared = [(row[f"model_{one}"], row[f"condition_{one}"]) for one in "ab"]
+        if known.sign(*cells_compared):
             if row["kind"] == "table, models":
                 stars.add((row["model_a"], row["condition_a"]))
             else:
@@ -78,7 +77,8 @@ def mark_table(matrix: pd.DataFrame, contrasts: pd.DataFrame, protocol: str) -> 
         f"{_STAR} differs from the model {base} on the same condition ({sizes['table, models']} "
         f"tests); {_DAGGER} differs from the same model on whole faces "
         f"({sizes['table, conditions']} tests). Paired tests, p < .05 after Holm's correction over "
-        "all tests of the kind. Between bars: trained on that condition."
+        "all tests of the kind; what is one of the questions below is corrected among these. "
+        "Between bars: trained on that condition."
         f"{_means(matrix)}"
     )
     return Table("marks", "Accuracy, %.", note, "trained on", "", conditions, groups)

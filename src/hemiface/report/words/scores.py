@@ -1,7 +1,6 @@
 """Result tables -> sentences: what the numbers say, and never more than they say.
 
-One rule decides what may be said of two scores: if their intervals overlap they "can't be told
-apart". That is stricter than a paired test, so a difference that is stated is a safe one.
+Of two scores nothing is said but what `Verdicts` allows: the page's one rule.
 """
 
 import math
@@ -14,8 +13,9 @@ import pandas as pd
 from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
+from hemiface.report.words.verdicts import Verdicts
 
-__all__ = ["Score", "answer", "further", "overlap", "percent", "region", "warnings"]
+__all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,9 @@ def _is_control(name: str) -> bool:
     return name.startswith("random-")
 
 
-def overlap(one: Score, other: Score) -> bool:
-    """Return whether two intervals share a point; one without an interval can't be told apart."""
-    ends = (one.low, one.high, other.low, other.high)
-    return any(map(math.isnan, ends)) or (one.low <= other.high and other.low <= one.high)
-
-
 def answer(
     matrix: pd.DataFrame,
+    known: Verdicts,
     *,
     protocol: str,
     most_frequent: tuple[str, float],
@@ -89,15 +84,16 @@ def answer(
 ) -> list[str]:
     """Return the report's first paragraph as sentences, from accuracies under `protocol`.
 
-    `matrix` has the columns of matrix.csv; `most_frequent` is the commonest label of the scored
-    images and its share; `rendered` says the faces are drawn; `level` is what intervals cover.
+    `matrix` has the columns of matrix.csv; `known` says what differs; `most_frequent` is the
+    commonest label of the scored images and its share; `rendered` says the faces are drawn;
+    `level` is what intervals cover.
     """
     scores = _scores(matrix, protocol)
     base = _base(scores)
     sentences = _baseline(scores, base, most_frequent)
-    sentences += _robustness(scores, base)
+    sentences += _robustness(scores, base, known)
     if base == "full":
-        sentences += _specialists(scores)
+        sentences += _specialists(scores, known)
     sentences.append(_seeds(matrix, level))
     if rendered:
         sentences.append(
@@ -184,7 +180,7 @@ def _baseline(
     return [f"{trained} labels {whole} of {whole.n:,} whole test faces correctly; {floor}."]
 
 
-def _robustness(scores: Mapping[tuple[str, str], Score], base: str) -> list[str]:
+def _robustness(scores: Mapping[tuple[str, str], Score], base: str, known: Verdicts) -> list[str]:
     hidden = _defined(
         {
             c: s
@@ -195,68 +191,65 @@ def _robustness(scores: Mapping[tuple[str, str], Score], base: str) -> list[str]
     if not hidden:
         return []
     worst = min(hidden, key=lambda name: hidden[name].value)
-    tied = [name for name in hidden if name != worst and overlap(hidden[name], hidden[worst])]
+    tied = [
+        name for name in hidden if name != worst and not known.sign((base, name), (base, worst))
+    ]
     if len(hidden) == 1:
         sentences = [f"With {region(worst)} hidden it reaches {hidden[worst]}."]
     elif tied:
         sentences = [
-            f"Its accuracy is lowest with {_with_scores(hidden, [worst, *tied])} hidden, which "
-            "can't be told apart (their intervals overlap)."
+            f"Its accuracy is lowest with {_with_scores(hidden, [worst, *tied])} hidden; no "
+            "difference from the first of these was found."
         ]
     else:
         sentences = [f"Its accuracy is lowest with {region(worst)} hidden: {hidden[worst]}."]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and worst not in (one, other):
-            sentences.append(_pair(hidden, one, other))
+            sign = known.sign((base, one), (base, other))
+            sentences.append(_pair(hidden, one, other, sign))
     return sentences
 
 
-def _pair(hidden: Mapping[str, Score], one: str, other: str) -> str:
-    if overlap(hidden[one], hidden[other]):
-        return (
-            f"Hiding {_with_scores(hidden, [one, other])} can't be told apart "
-            "(their intervals overlap)."
-        )
-    first, second = sorted((one, other), key=lambda name: hidden[name].value)
+def _pair(hidden: Mapping[str, Score], one: str, other: str, sign: int) -> str:
+    if not sign:
+        return f"Between hiding {_with_scores(hidden, [one, other])} no difference was found."
+    first, second = (other, one) if sign > 0 else (one, other)
     return (
         f"Hiding {region(first)} ({hidden[first]}) costs it more than hiding "
         f"{region(second)} ({hidden[second]})."
     )
 
 
-def _specialists(scores: Mapping[tuple[str, str], Score]) -> list[str]:
+def _specialists(scores: Mapping[tuple[str, str], Score], known: Verdicts) -> list[str]:
     """Say what training on a condition gains there, and where least remains to be read."""
     own = _defined({c: s for (model, c), s in scores.items() if model == c and c != "full"})
-    gains: dict[str, list[str]] = {"higher": [], "lower": [], "apart": []}
+    gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for name, score in own.items():
         base = scores.get(("full", name))
         if base is None or math.isnan(base.value):
             continue
-        sort = (
-            "apart" if overlap(score, base) else "higher" if score.value > base.value else "lower"
-        )
-        gains[sort].append(
+        gains[known.sign((name, name), ("full", name))].append(
             f"{percent(score.value)} instead of {percent(base.value)} with {region(name)} hidden"
         )
     sentences = []
-    if gains["higher"]:
+    if gains[1]:
         sentences.append(
-            "Training on the hidden condition itself raises accuracy there: "
-            f"{joined(gains['higher'])}."
+            f"Training on the hidden condition itself raises accuracy there: {joined(gains[1])}."
         )
-    if gains["lower"]:
-        sentences.append(f"Such training lowers accuracy there: {joined(gains['lower'])}.")
-    if gains["apart"]:
+    if gains[-1]:
+        sentences.append(f"Such training lowers accuracy there: {joined(gains[-1])}.")
+    if gains[0]:
         sentences.append(
-            "Such training makes no difference there that can be told apart: "
-            f"{joined(gains['apart'])}."
+            f"No difference was found that such training makes there: {joined(gains[0])}."
         )
     if len(own) > 1:
         worst = min(own, key=lambda name: own[name].value)
-        tied = [name for name in own if name != worst and overlap(own[name], own[worst])]
+        tied = [
+            name for name in own if name != worst and not known.sign((name, name), (worst, worst))
+        ]
         regions = joined(region(name) for name in [worst, *tied])
-        apart = "; these can't be told apart" if tied else ""
+        apart = "; no difference from the first of these was found" if tied else ""
         sentences.append(
             "Among the models trained for what is hidden, accuracy is lowest with "
             f"{regions} hidden{apart}."
@@ -300,8 +293,8 @@ def _original(comparisons: pd.DataFrame) -> list[str]:
     between = len(rows) - above - below
     return [
         f"Of the {len(rows)} accuracies that the original study published (its protocol), ours are "
-        f"above with the whole interval in {above}, below in {below}, and can't be told apart "
-        f"from it in {between}."
+        f"above with the whole interval in {above}, below in {below}, and the interval includes "
+        f"the published value in {between}."
     ]
 
 

@@ -55,9 +55,10 @@ _SCORES = (
     "the average of interpolated curves, as published. A dash is an undefined score, never 0."
 )
 _APART = (
-    "At the top of the page two scores are said to differ only if their intervals don't overlap. "
-    "This is stricter than the paired tests of the sections below, which can tell apart what it "
-    "can't."
+    "One rule says everywhere on this page what differs: the interval of the paired difference, "
+    "over images and seeds where there are several, leaves 0 out, and so does its test after "
+    "Holm's correction. Intervals of single scores may overlap where their difference is sure. "
+    "“No difference was found” doesn't mean that there is none."
 )
 _LABELS = (
     "FER2013's labels are noisy: people agree with them in about 65 ± 5 % of the images "

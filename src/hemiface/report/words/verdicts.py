@@ -1,8 +1,10 @@
-"""What a row of a result table allows one to say: a direction, equivalence, or nothing.
+"""What result tables allow one to say: a direction, equivalence, or nothing.
 
 One rule for the whole report. A direction is stated only where the Holm-corrected p is below .05
 *and* the interval leaves 0 out. Where it isn't, two things are told apart: `alike` (an equivalence
 test places the difference within the margin) and nothing found, which is no finding of equality.
+Two cells are compared by one row, wherever on the page they are spoken of (`Verdicts`): that of the
+planned question, else that of every pair.
 """
 
 import math
@@ -10,11 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-__all__ = ["SIGNIFICANT", "Verdict", "over_seeds", "points", "verdict"]
+from hemiface.stats.significance import holm
+
+__all__ = [
+    "CONTRAST",
+    "SIGNIFICANT",
+    "Verdict",
+    "Verdicts",
+    "over_seeds",
+    "points",
+    "signs_of_family",
+    "verdict",
+]
 
 SIGNIFICANT = 0.05
+CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"]
+
+Cell = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,67 @@ def verdict(row: "Mapping[Any, Any] | pd.Series[Any]", column: str = "difference
     margin = float(row.get("margin", math.nan))
     alike = float(row.get("p_equivalence", math.nan)) < SIGNIFICANT
     return Verdict(value, low, high, sign, alike, margin)
+
+
+class Verdicts:
+    """What may be said of the accuracies of two cells (model, condition), the same everywhere.
+
+    A pair can stand in several families (the baseline with the upper half hidden is both a planned
+    question and a mark of the first table), each with its own correction. The first row counts:
+    tables are given in that order, planned.csv before all_pairs.csv, and planned.csv has its
+    questions before the marks. Rows are means over seeds where there are several.
+    """
+
+    def __init__(self, *tables: pd.DataFrame) -> None:
+        self._rows: dict[tuple[Cell, Cell], Mapping[Any, Any]] = {}
+        for table in tables:
+            rows = over_seeds(table[table["metric"] == "accuracy"], CONTRAST)
+            for row in rows.to_dict("records"):
+                a = (str(row["model_a"]), str(row["condition_a"]))
+                b = (str(row["model_b"]), str(row["condition_b"]))
+                if (b, a) not in self._rows:
+                    self._rows.setdefault((a, b), row)
+
+    def of(self, a: Cell, b: Cell) -> Verdict | None:
+        """Return the verdict on a minus b, or None where the two were not compared."""
+        if (a, b) in self._rows:
+            return verdict(self._rows[a, b])
+        if (b, a) in self._rows:
+            found = verdict(self._rows[b, a])
+            ends = (-found.value, -found.high, -found.low)
+            return Verdict(*ends, -found.sign, found.alike, found.margin)
+        return None
+
+    def sign(self, a: Cell, b: Cell) -> int:
+        """Return 1 where a is better than b, -1 where it is worse, 0 where neither may be said."""
+        found = self.of(a, b)
+        return found.sign if found else 0
+
+
+def signs_of_family(
+    values: "Mapping[Any, tuple[float, float, float]]", level: float
+) -> dict[Any, int]:
+    """Return the sign of each (value, low, high) of paired differences, or 0, by the same rule.
+
+    For tables that hold intervals of `level` and no p: it follows from the interval's width, as if
+    the difference were normal (Altman & Bland 2011, BMJ 343:d2304), and is corrected by Holm over
+    all `values`.
+
+    >>> signs_of_family({"one": (0.1, 0.05, 0.15), "other": (0.1, 0.001, 0.199)}, 0.95)
+    {'one': 1, 'other': 1}
+    >>> signs_of_family({"one": (0.1, 0.001, 0.199), "other": (0.1, 0.001, 0.199)}, 0.95)
+    {'one': 0, 'other': 0}
+    """
+    ends = np.array(list(values.values()), dtype=np.float64).reshape(-1, 3)
+    value, low, high = ends.T
+    errors = (high - low) / (2 * stats.norm.ppf((1 + level) / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stats.norm.sf(np.abs(value) / errors)
+    rows = zip(values, value, low, high, holm(p), strict=True)
+    return {
+        key: verdict({"difference": d, "low": a, "high": b, "p_holm": one}).sign
+        for key, d, a, b, one in rows
+    }
 
 
 def points(value: float, low: float, high: float, plus: str = "+") -> str:
