@@ -33,7 +33,7 @@ from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
-from hemiface.report.words.verdicts import Verdicts
+from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.planned import shown_conditions
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
@@ -185,7 +185,7 @@ def _render(
         subtitle=texts.subtitle(run.name, run.environment),
         answer=answer(
             matrix,
-            Verdicts(results.planned, results.tables["all_pairs"]),
+            _verdicts(results),
             protocol=primary,
             most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
             rendered=datasets == ["phantom"],
@@ -281,6 +281,13 @@ def _told(results: Results, level: float) -> dict[str, list[str]]:
             for model in models or [str(sure["model"].iloc[0])]
         ]
     return told
+
+
+def _verdicts(results: Results) -> Verdicts:
+    """Return what the first paragraph may say: planned questions, shown conditions, all pairs."""
+    every = results.tables["all_pairs"]
+    shown = shown_conditions(ordered(results.matrix["condition"]))
+    return Verdicts(results.planned, shown_pairs(every, shown), every)
 
 
 def _region_words(results: Results, level: float) -> list[str]:

@@ -14,6 +14,7 @@ from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdicts
+from hemiface.stats.planned import shown_conditions
 
 __all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
 
@@ -181,33 +182,36 @@ def _baseline(
 
 
 def _robustness(scores: Mapping[tuple[str, str], Score], base: str, known: Verdicts) -> list[str]:
-    hidden = _defined(
+    every = _defined(
         {
             c: s
             for (model, c), s in scores.items()
             if model == base and c not in ("full", "none") and not _is_control(c)
         }
     )
+    shown = shown_conditions(ordered(["full", *every]))
+    hidden = {name: score for name, score in every.items() if name in shown}
     if not hidden:
         return []
     worst = min(hidden, key=lambda name: hidden[name].value)
-    tied = [
-        name for name in hidden if name != worst and not known.sign((base, name), (base, worst))
-    ]
+    tied = [name for name in hidden if known.open((base, name), (base, worst))]
+    lowest = "Its accuracy is lowest"
+    if len(hidden) < len(every):
+        lowest += ", of the conditions in the first table,"
     if len(hidden) == 1:
         sentences = [f"With {region(worst)} hidden it reaches {hidden[worst]}."]
     elif tied:
         sentences = [
-            f"Its accuracy is lowest with {_with_scores(hidden, [worst, *tied])} hidden; no "
+            f"{lowest} with {_with_scores(hidden, [worst, *tied])} hidden; no "
             "difference from the first of these was found."
         ]
     else:
-        sentences = [f"Its accuracy is lowest with {region(worst)} hidden: {hidden[worst]}."]
+        sentences = [f"{lowest} with {region(worst)} hidden: {hidden[worst]}."]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and worst not in (one, other):
-            sign = known.sign((base, one), (base, other))
-            sentences.append(_pair(hidden, one, other, sign))
+            found = known.of((base, one), (base, other))
+            sentences += [_pair(hidden, one, other, found.sign)] if found else []
     return sentences
 
 
@@ -227,9 +231,10 @@ def _specialists(scores: Mapping[tuple[str, str], Score], known: Verdicts) -> li
     gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for name, score in own.items():
         base = scores.get(("full", name))
-        if base is None or math.isnan(base.value):
+        found = known.of((name, name), ("full", name))
+        if base is None or math.isnan(base.value) or not found:
             continue
-        gains[known.sign((name, name), ("full", name))].append(
+        gains[found.sign].append(
             f"{percent(score.value)} instead of {percent(base.value)} with {region(name)} hidden"
         )
     sentences = []
@@ -245,9 +250,7 @@ def _specialists(scores: Mapping[tuple[str, str], Score], known: Verdicts) -> li
         )
     if len(own) > 1:
         worst = min(own, key=lambda name: own[name].value)
-        tied = [
-            name for name in own if name != worst and not known.sign((name, name), (worst, worst))
-        ]
+        tied = [name for name in own if known.open((name, name), (worst, worst))]
         regions = joined(region(name) for name in [worst, *tied])
         apart = "; no difference from the first of these was found" if tied else ""
         sentences.append(

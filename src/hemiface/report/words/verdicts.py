@@ -8,7 +8,7 @@ planned question, else that of every pair.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "Verdicts",
     "over_seeds",
     "points",
+    "shown_pairs",
     "signs_of_family",
     "verdict",
 ]
@@ -114,6 +115,26 @@ class Verdicts:
         """Return 1 where a is better than b, -1 where it is worse, 0 where neither may be said."""
         found = self.of(a, b)
         return found.sign if found else 0
+
+    def open(self, a: Cell, b: Cell) -> bool:
+        """Return whether two cells were compared and no difference was found."""
+        found = self.of(a, b)
+        return found is not None and not found.sign
+
+
+def shown_pairs(all_pairs: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of all_pairs.csv about accuracy under `conditions`, corrected among these.
+
+    The first paragraph speaks of the first table's conditions; a correction over all 120 pairs of
+    sixteen coalitions would answer questions that it doesn't ask.
+    """
+    rows = all_pairs[
+        (all_pairs["metric"] == "accuracy")
+        & all_pairs["condition_a"].isin(conditions)
+        & all_pairs["condition_b"].isin(conditions)
+    ]
+    corrected = rows.groupby(["seed", "family"], sort=False)["p"].transform(holm)
+    return rows.assign(p_holm=corrected)
 
 
 def signs_of_family(
