@@ -15,6 +15,7 @@ from hemiface.report.words.costs import half_words, mark_table, once, summary_ta
 from hemiface.report.words.scores import answer, region
 from hemiface.report.words.shifts import shift_words
 from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.report.words.texts import chosen
 from hemiface.report.words.verdicts import (
     Verdicts,
     over_seeds,
@@ -26,7 +27,7 @@ from hemiface.report.words.verdicts import (
 from hemiface.stats.contrasts import DIFFERENCE_COLUMNS
 from hemiface.stats.matrix import MATRIX_COLUMNS
 from hemiface.stats.sides import SIDES_COLUMNS
-from hemiface.tables import EMOTIONS
+from hemiface.tables import EMOTIONS, Predictions
 
 HALVES = ("upper", "lower", "left", "right")
 DIRECTIONS = ("loses", "gains", "costs the", "carries more", "is called")
@@ -424,3 +425,12 @@ def test_the_committed_study_says_one_thing_of_left_and_right():
     assert ("left", "right") in stated(first, "it")[0]
     assert ("left", "right") in stated(paragraph, "the baseline")[0]
     assert "can't be told apart" not in first
+
+
+def test_on_what_outsiders_chose_their_models_is_not_made_up():
+    def said(**facts):
+        return chosen(Predictions(pd.DataFrame(), facts))
+
+    assert said(models=[{"model": "a"}]).startswith("ours were chosen on PublicTest alone")
+    assert said(models=[{"model": "a", "selected_on": "dev"}]).endswith("chosen on: dev")
+    assert said(unknown=["selection"]).endswith("is not known")

@@ -202,6 +202,7 @@ def _render(
             "recipe": texts.recipe_table(run.settings) if run.settings else None,
             "environment": texts.environment_rows(run.environment),
         },
+        chosen=texts.chosen(predictions),
         configuration=run.recipe,
         told=told,
         regions=_region_words(results, run.options.level),

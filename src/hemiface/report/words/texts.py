@@ -247,6 +247,21 @@ def methods(
     ]
 
 
+def chosen(predictions: Predictions) -> str:
+    """Return on which images the scored models were chosen, where that is known.
+
+    >>> chosen(Predictions(pd.DataFrame(), {"unknown": ["selection"]}))
+    'on which images the models of this page were chosen is not known'
+    """
+    told = [one.get("selected_on") for one in predictions.models]
+    if "selection" in predictions.facts.get("unknown", ()):
+        return "on which images the models of this page were chosen is not known"
+    if any(told):
+        named = joined(dict.fromkeys(str(one) for one in told if one))
+        return f"those of this page were chosen on: {named}"
+    return "ours were chosen on PublicTest alone, which is one half of these images"
+
+
 def citations(datasets: Sequence[str], images: Images | None) -> list[str]:
     """Return what to cite: the software and the data it was used on."""
     found = [
