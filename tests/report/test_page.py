@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from html import unescape
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
@@ -550,3 +551,11 @@ def test_the_original_is_counted_by_intervals():
 def test_flips_are_not_suspected_where_they_were_off():
     assert warnings([{"model": "a", "flips": False}], ["a"]) == []
     assert "not recorded for b" in warnings([{"model": "a", "flips": False}], ["a", "b"])[0]
+
+
+def test_a_table_without_facts_is_told_so(tmp_path: Path):
+    (tmp_path / "config.toml").write_text('name = "c"\n[statistics]\ndraws = 5\n')
+    bare = Predictions(simulate(("full",), ("full", "upper"), n=20))
+    write_predictions(bare, tmp_path / "predictions.parquet")
+    page = unescape(report.build(tmp_path).read_text(encoding="utf-8"))
+    assert bare.missing in page

@@ -192,7 +192,10 @@ def _render(
             level=run.options.level,
         ),
         further=further(matrix, protocol=primary, comparisons=compared),
-        warnings=warnings(described, predictions.table["model"].unique()),
+        warnings=[
+            *filter(None, [predictions.missing]),
+            *warnings(described, predictions.table["model"].unique()),
+        ],
         headings={anchor: text for anchor, text in HEADINGS.items() if anchor not in absent},
         done={
             "data": texts.data_rows(predictions.table, run.images),
