@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,14 @@ from hemiface.report.words.costs import half_words, mark_table, once, summary_ta
 from hemiface.report.words.scores import answer, region
 from hemiface.report.words.shifts import shift_words
 from hemiface.report.words.sides import side_table, side_warnings, side_words
-from hemiface.report.words.verdicts import Verdicts, over_seeds, points, verdict
+from hemiface.report.words.verdicts import (
+    Verdicts,
+    over_seeds,
+    points,
+    shown_pairs,
+    signs_of_family,
+    verdict,
+)
 from hemiface.stats.contrasts import DIFFERENCE_COLUMNS
 from hemiface.stats.matrix import MATRIX_COLUMNS
 from hemiface.stats.sides import SIDES_COLUMNS
@@ -362,3 +370,58 @@ def test_empty_contrasts_say_nothing():
     assert half_words(empty) == []
     assert summary_table(empty) is None
     assert pytest.approx(0) == len(once(empty))
+
+
+@given(st.lists(numbers(), min_size=1, max_size=8))
+def test_a_family_without_p_states_no_more_than_its_intervals(rows):
+    values = {i: (row["difference"], row["low"], row["high"]) for i, row in enumerate(rows)}
+    found = signs_of_family(values, 0.95)
+    assert list(found) == list(values)
+    for key, sign in found.items():
+        _, low, high = values[key]
+        assert sign in (0, (low > 0) - (high < 0))
+    # More questions never allow more to be said of one.
+    more = signs_of_family(values | {"more": (0.0, -0.1, 0.1)}, 0.95)
+    assert all(abs(more[key]) <= abs(sign) for key, sign in found.items())
+
+
+def test_shown_pairs_are_corrected_among_themselves():
+    def row(a, b, p):
+        cells = {"model_a": "full", "condition_a": a, "model_b": "full", "condition_b": b}
+        rest = {"seed": "0", "family": "conditions of full", "metric": "accuracy"}
+        return {**cells, **rest, "p": p, "p_holm": 1.0}
+
+    table = pd.DataFrame(
+        [row("left", "right", 0.02), row("upper", "left", 0.03), row("upper", "none", 0.001)]
+    )
+    found = shown_pairs(table, ["full", *HALVES])
+    assert list(found["p_holm"]) == [0.04, 0.04]
+    assert shown_pairs(table, ["full"]).empty
+
+
+def test_what_was_not_compared_is_not_said_to_be_alike():
+    values = {"full": 0.9, "upper": 0.5, "lower": 0.5, "left": 0.4}
+    rows = [
+        ("standard", "full", "0", hidden, "accuracy", v, v - 0.2, v + 0.2, 10, 0.0)
+        for hidden, v in values.items()
+    ]
+    matrix = pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
+    known = Verdicts(pd.DataFrame(columns=list(DIFFERENCE_COLUMNS)))
+    text = " ".join(answer(matrix, known, protocol="standard", most_frequent=("happy", 0.25)))
+    assert "Its accuracy is lowest with the left half hidden:" in text
+    assert "no difference" not in text
+
+
+def test_the_committed_study_says_one_thing_of_left_and_right():
+    folder = Path(__file__).parents[2] / "results" / "regions"
+    matrix, planned = (
+        pd.read_csv(folder / f"{name}.csv", dtype={"seed": str}) for name in ("matrix", "planned")
+    )
+    first = " ".join(
+        answer(matrix, Verdicts(planned), protocol="standard", most_frequent=("happy", 0.25))
+    )
+    paragraph = next(one for one in half_words(planned) if one.startswith("Robustness. "))
+    pair = ("the left half", "the right half")
+    assert pair in STATED.findall(first)
+    assert pair in STATED.findall(paragraph)
+    assert "can't be told apart" not in first

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ __all__ = [
     "print_study",
     "print_tables",
     "records",
+    "show",
     "show_progress",
 ]
 
@@ -109,126 +110,121 @@ def print_study(folder: Path, as_json: bool) -> None:
 
 def print_cells(cells: "pd.DataFrame", title: str) -> None:
     """Print one metric as models x conditions, in per cent."""
-    from rich.table import Table
-
     conditions = list(dict.fromkeys(cells["condition"]))
     corner = "trained on"
     if len(conditions) > 8:
         # Sixteen columns don't fit: let the conditions go down the page.
         cells = cells.rename(columns={"model": "condition", "condition": "model"})
         conditions, corner = list(dict.fromkeys(cells["condition"])), "hidden"
-    table = Table(title=title, title_justify="left")
-    table.add_column(corner)
-    for key in conditions:
-        table.add_column(key, justify="right")
+    shown = []
     for model in dict.fromkeys(cells["model"]):
         row = cells[cells["model"] == model].set_index("condition")["value"]
         # Specialists may have fewer conditions than the others.
         known = (row.get(key) for key in conditions)
-        table.add_row(model, *("" if one is None else f"{100 * one:.1f}" for one in known))
-    print_tables([table])
+        shown.append([model, *("" if one is None else f"{100 * one:.1f}" for one in known)])
+    show(title, [corner], conditions, shown)
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:
     """Print differences of accuracy with intervals, in points."""
-    from rich.table import Table
-
     title = (
         "Accuracy, A minus B in points, 95% interval; p corrected (Holm) within its family; "
         f"alike: within ±{100 * margin:g} points (TOST)"
     )
-    table = Table(title=title, title_justify="left")
-    for name in ("compared", "seed", "A", "B"):
-        table.add_column(name)
-    for name in ("A - B", "interval", "p", "alike"):
-        table.add_column(name, justify="right")
-    for one in rows.to_dict("records"):
-        table.add_row(
+    shown = [
+        [
             one["kind"],
             one["seed"],
             f"{one['model_a']} on {one['condition_a']}",
             f"{one['model_b']} on {one['condition_b']}",
-            f"{100 * one['difference']:+.1f}",
-            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-            f"{one['p_holm']:.2g}",
+            *_difference(one),
             "yes" if one["p_equivalence"] < 0.05 else "",
-        )
-    print_tables([table])
+        ]
+        for one in rows.to_dict("records")
+    ]
+    show(title, ["compared", "seed", "A", "B"], ["A - B", "interval", "p", "alike"], shown)
 
 
 def print_calibration(scores: "pd.DataFrame") -> None:
     """Print the expected calibration error of each cell before and after."""
-    from rich.table import Table
-
     rows = scores[scores["metric"] == "ece"]
     calibrations = list(dict.fromkeys(rows["calibration"]))
-    table = Table(title="Expected calibration error on test images, %", title_justify="left")
-    for name in ("trained on", "seed", "condition"):
-        table.add_column(name)
-    for name in calibrations:
-        table.add_column(name, justify="right")
+    shown = []
     for key, cell in rows.groupby(["model", "seed", "condition"], sort=False):
         values = cell.set_index("calibration")["value"]
-        table.add_row(*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations))
-    print_tables([table])
+        shown.append([*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations)])
+    title = "Expected calibration error on test images, %"
+    show(title, ["trained on", "seed", "condition"], calibrations, shown)
 
 
 def print_halves(halves: "pd.DataFrame") -> None:
     """Print what each half contributes over all images, in points, with intervals."""
-    from rich.table import Table
-
-    title = "What each half contributes (Shapley value, percentage points of probability)"
     regions = list(dict.fromkeys(halves["region"]))
-    table = Table(title=title, title_justify="left")
-    for column in ("trained on", "fill"):
-        table.add_column(column)
-    for region in regions:
-        table.add_column(region, justify="right")
+    shown = []
     for (model, fill), rows in halves.groupby(["model", "fill"], sort=False):
         cells = rows.set_index("region")
-        shown = [
+        values = [
             f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
             for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
         ]
-        table.add_row(str(model), str(fill), *shown)
-    print_tables([table])
+        shown.append([str(model), str(fill), *values])
+    title = "What each half contributes (Shapley value, percentage points of probability)"
+    show(title, ["trained on", "fill"], regions, shown)
 
 
 def print_changed_halves(rows: "pd.DataFrame") -> None:
     """Print what hiding the faces' own halves changes in accuracy, in points."""
-    from rich.table import Table
-
-    rows = rows[rows["metric"] == "accuracy"]
-    table = Table(
-        title="Accuracy in %, the face's own halves minus the picture's in points, 95% interval",
-        title_justify="left",
-    )
-    for name in ("trained on", "seed", "hidden"):
-        table.add_column(name)
-    for name in ("picture", "face", "face - picture", "interval", "p"):
-        table.add_column(name, justify="right")
-    for one in rows.to_dict("records"):
-        table.add_row(
+    shown = [
+        [
             *(str(one[name]) for name in ("model", "seed", "condition")),
             *(f"{100 * one[name]:.1f}" for name in ("image", "face")),
-            f"{100 * one['difference']:+.1f}",
-            f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-            f"{one['p_holm']:.2g}",
-        )
-    print_tables([table])
+            *_difference(one),
+        ]
+        for one in rows[rows["metric"] == "accuracy"].to_dict("records")
+    ]
+    show(
+        "Accuracy in %, the face's own halves minus the picture's in points, 95% interval",
+        ["trained on", "seed", "hidden"],
+        ["picture", "face", "face - picture", "interval", "p"],
+        shown,
+    )
 
 
 def print_lines(summary: "pd.DataFrame") -> None:
     """Print how the lines of faces are spread."""
+    columns = list(summary.columns)
+    shown = [
+        [str(split), str(quantity), f"{n:,}", *(f"{value:.3f}" for value in values)]
+        for split, quantity, n, *values in summary.itertuples(index=False)
+    ]
+    show("The faces' own lines against the picture's", columns[:2], columns[2:], shown)
+
+
+def _difference(one: dict[Hashable, Any]) -> tuple[str, str, str]:
+    """Return a difference in points, its interval and its corrected p, as they are printed."""
+    return (
+        f"{100 * one['difference']:+.1f}",
+        f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
+        f"{one['p_holm']:.2g}",
+    )
+
+
+def show(
+    title: str,
+    words: Sequence[str],
+    numbers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+) -> None:
+    """Print a table: `words` head the columns set to the left, `numbers` those that follow."""
     from rich.table import Table
 
-    table = Table(title="The faces' own lines against the picture's", title_justify="left")
-    columns = list(summary.columns)
-    for name in columns:
-        table.add_column(name, justify="left" if name in columns[:2] else "right")
-    for row in summary.itertuples(index=False):
-        split, quantity, n, *values = row
-        table.add_row(str(split), str(quantity), f"{n:,}", *(f"{value:.3f}" for value in values))
+    table = Table(title=title, title_justify="left")
+    for name in words:
+        table.add_column(name)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
     print_tables([table])
 
 

@@ -33,7 +33,7 @@ from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
-from hemiface.report.words.verdicts import Verdicts
+from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.planned import shown_conditions
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build"]
@@ -272,8 +272,10 @@ def _methods(run: Run, results: Results) -> _Methods:
 
 
 def _verdicts(results: Results) -> Verdicts:
-    """Return the one verdict of each pair that the page speaks of."""
-    return Verdicts(results.planned, results.tables["all_pairs"])
+    """Return the one verdict of each pair: planned questions, shown conditions, all pairs."""
+    every = results.tables["all_pairs"]
+    shown = shown_conditions(ordered(results.matrix["condition"]))
+    return Verdicts(results.planned, shown_pairs(every, shown), every)
 
 
 def _told(results: Results, verdicts: Verdicts, level: float) -> dict[str, list[str]]:

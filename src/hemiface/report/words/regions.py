@@ -1,21 +1,25 @@
 """Region importance in words and files: what `hemiface importance` writes, the report's section.
 
-Two parts are said to differ only if the interval of their difference leaves 0 out; these intervals
-are not corrected for several tests, which the last sentence says.
+As everywhere in the report, two parts are said to differ only if the interval of their paired
+difference leaves 0 out and its test does after Holm's correction. A family is what one question
+asks: the two pairs of halves; a pair's seven emotions; the halves' interactions; the controls.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hemiface.occlusion.conditions import QUADRANTS
+from hemiface.occlusion.conditions import HALVES, QUADRANTS
 from hemiface.report.figures import regions as drawn
 from hemiface.report.figures.style import model_label, ordered
 from hemiface.report.words.scores import Score, percent
 from hemiface.report.words.texts import joined
+from hemiface.report.words.verdicts import points, signs_of_family
 from hemiface.stats.importance import Importance
+from hemiface.stats.importance.regions import BETWEEN
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -61,25 +65,26 @@ def sentences(found: Importance, level: float = 0.95) -> list[str]:
 
     Each is about the model's first fill; `level` is what the intervals cover.
     """
-    said = [" ".join(_paragraph(found, model)) for model in shown_models(found.regions)]
+    said = [" ".join(_paragraph(found, model, level)) for model in shown_models(found.regions)]
     said.append(
         f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
-        "test images, each by itself: where nothing differs, about one in "
-        f"{1 / (1 - level):.0f} leaves 0 out by chance."
+        "test images; a direction is stated only where the interval and the test after Holm's "
+        "correction both support it."
     )
     return said
 
 
-def _paragraph(found: Importance, model: str) -> list[str]:
+def _paragraph(found: Importance, model: str, level: float) -> list[str]:
     first = found.regions[found.regions["model"] == model].iloc[0]
     rows = _chosen(found.regions, first)
     shares = _scores(rows, "shapley")
-    said = [_whole(rows, model), *_habit(rows)]
-    for pair in (("upper", "lower"), ("left", "right")):
-        said += _pair(shares, *pair)
-    said += _together(_chosen(found.interactions, first))
+    said = [_whole(rows, model), *_habit(rows, level)]
+    totals = _signs({pair: shares[_ALL, " - ".join(pair)] for pair in BETWEEN}, level)
+    for pair in BETWEEN:
+        said += _pair(shares, pair, totals[pair], level)
+    said += _together(_chosen(found.interactions, first), level)
     said += _fills(found.fills, first)
-    said += _controls(rows)
+    said += _controls(rows, level)
     return said
 
 
@@ -104,18 +109,12 @@ def _scores(rows: pd.DataFrame, quantity: str) -> dict[tuple[str, str], Score]:
 
 def _points(score: Score) -> str:
     """Return a difference of probabilities in percentage points, with the interval if any."""
-    if math.isnan(score.low) or math.isnan(score.high):
-        return f"{100 * score.value:+.1f} points".replace("-", "−")
-    low, high = 100 * score.low, 100 * score.high
-    # An interval that leaves 0 out must not be rounded to one that ends there.
-    decimals = 2 if _sign(score) and min(abs(low), abs(high)) < 0.05 else 1
-    text = f"{100 * score.value:+.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] points"
-    return text.replace("-", "−")
+    return points(score.value, score.low, score.high)
 
 
-def _sign(score: Score) -> int:
-    """Return 1 or -1 where the whole interval lies on one side of 0, else 0."""
-    return (score.low > 0) - (score.high < 0)
+def _signs(family: Mapping[Any, Score], level: float) -> dict[Any, int]:
+    """Return 1 or -1 where a direction may be stated, else 0, of differences of one family."""
+    return signs_of_family({key: (s.value, s.low, s.high) for key, s in family.items()}, level)
 
 
 def _whole(rows: pd.DataFrame, model: str) -> str:
@@ -134,10 +133,19 @@ def _whole(rows: pd.DataFrame, model: str) -> str:
     )
 
 
-def _habit(rows: pd.DataFrame) -> list[str]:
-    """Say for which emotions the model needs no face at all."""
+def _habit(rows: pd.DataFrame, level: float) -> list[str]:
+    """Say for which emotions the model needs no face at all.
+
+    The table has no interval of this difference; one that is made of both scores' far ends is
+    wider than that of the paired difference, so what is said with it is safe.
+    """
     ends = _scores(rows, "value")
-    blind = [one for one in EMOTIONS if ends[one, "none"].low > ends[one, "full"].high]
+    family = {}
+    for emotion in EMOTIONS:
+        none, full = ends[emotion, "none"], ends[emotion, "full"]
+        difference = (none.value - full.value, none.low - full.high, none.high - full.low)
+        family[emotion] = Score(*difference, none.n)
+    blind = [emotion for emotion, sign in _signs(family, level).items() if sign > 0]
     if not blind:
         return []
     named = joined(f"{one} ({percent(ends[one, 'none'].value)})" for one in blind)
@@ -148,8 +156,11 @@ def _habit(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[str]:
+def _pair(
+    shares: dict[tuple[str, str], Score], pair: tuple[str, str], sign: int, level: float
+) -> list[str]:
     """Say which of two halves contributes more, over all images and for each emotion."""
+    one, other = pair
     region = f"{one} - {other}"
     total = shares[_ALL, region]
     both = (
@@ -157,22 +168,22 @@ def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[st
         f"{_points(total)}"
     )
     signs = {1: (one, other), -1: (other, one)}
-    if _sign(total):
-        more, less = signs[_sign(total)]
+    if sign:
+        more, less = signs[sign]
         said = [
             f"Over all images the {more} half contributes more than the {less} ({one} and "
             f"{other}: {both})."
         ]
     else:
         said = [
-            f"Over all images no difference was found between the contributions of the {one} and "
-            f"the {other} half ({both})."
+            f"Over all images no difference between the contributions of the {one} and the "
+            f"{other} half was found ({both})."
         ]
     sorts: dict[int, list[str]] = {1: [], -1: [], 0: []}
-    for emotion in EMOTIONS:
-        score = shares[emotion, region]
-        if not math.isnan(score.value):
-            sorts[_sign(score)].append(f"{emotion} ({_points(score)})")
+    known = {one: shares[one, region] for one in EMOTIONS}
+    known = {one: score for one, score in known.items() if not math.isnan(score.value)}
+    for emotion, found in _signs(known, level).items():
+        sorts[found].append(f"{emotion} ({_points(known[emotion])})")
     parts = [
         f"the {signs[sign][0]} half contributes more than the {signs[sign][1]} for "
         f"{joined(sorts[sign])}"
@@ -186,20 +197,21 @@ def _pair(shares: dict[tuple[str, str], Score], one: str, other: str) -> list[st
     return said
 
 
-def _together(interactions: pd.DataFrame) -> list[str]:
+def _together(interactions: pd.DataFrame, level: float) -> list[str]:
     """Say whether the halves complete each other."""
     rows = interactions[interactions["index"] == "halves"].rename(
         columns={"index": "quantity", "regions": "region"}
     )
     scores = _scores(rows, "halves")
     said = []
-    for one, other in (("upper", "lower"), ("left", "right")):
-        score = scores[_ALL, f"{one} x {other}"]
+    family = {pair: scores[_ALL, " x ".join(pair)] for pair in BETWEEN}
+    for (one, other), sign in _signs(family, level).items():
+        score = family[one, other]
         text = {
             1: "complete each other: together they give more than the sum of each alone",
             -1: "say partly the same: together they give less than the sum of each alone",
             0: "show no interaction that was found to differ from 0",
-        }[_sign(score)]
+        }[sign]
         said.append(f"The {one} and the {other} half {text} ({_points(score)}).")
     return said
 
@@ -231,19 +243,19 @@ def _fills(fills: pd.DataFrame, first: "pd.Series[Any]") -> list[str]:
     return [f"{text}."]
 
 
-def _controls(rows: pd.DataFrame) -> list[str]:
+def _controls(rows: pd.DataFrame, level: float) -> list[str]:
     """Say which half costs more, or less, than random tiles of the same area."""
     found = _scores(rows, "above_random")
-    halves = [one for one in ("upper", "lower", "left", "right") if (_ALL, one) in found]
+    halves = {one: found[_ALL, one] for one in HALVES if (_ALL, one) in found}
+    signs = _signs(halves, level)
     words = {
         1: "more than",
         -1: "less than",
-        0: "about as much as (no difference was found)",
+        0: "neither more nor less, as far as was found, than",
     }
     parts = [
-        f"hiding the {half} half costs {words[_sign(found[_ALL, half])]} that "
-        f"({_points(found[_ALL, half])})"
-        for half in halves
+        f"hiding the {half} half costs {words[signs[half]]} that ({_points(score)})"
+        for half, score in halves.items()
     ]
     if not parts:
         return []

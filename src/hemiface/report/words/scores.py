@@ -215,21 +215,22 @@ def _robustness(
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and worst not in (one, other):
-            sentences.append(_pair(hidden, one, other, verdicts.of((base, one), (base, other))))
+            found = verdicts.of((base, one), (base, other))
+            sentences += [_pair(hidden, one, other, found)] if found else []
     return sentences
 
 
 def _tied(cells: Mapping[str, Cell], worst: str, verdicts: Verdicts) -> list[str]:
-    """Return what isn't known to be better than the worst."""
-    better = {name: verdicts.sign(cell, cells[worst]) > 0 for name, cell in cells.items()}
-    return [name for name in cells if name != worst and not better[name]]
+    """Return what was compared with the worst and not found to be better."""
+    found = {name: verdicts.of(cell, cells[worst]) for name, cell in cells.items()}
+    return [name for name, one in found.items() if one and one.sign <= 0]
 
 
-def _pair(hidden: Mapping[str, Score], one: str, other: str, found: Verdict | None) -> str:
+def _pair(hidden: Mapping[str, Score], one: str, other: str, found: Verdict) -> str:
     """Say which of two halves costs more; `found` is about the first hidden minus the second."""
-    if found is None or not found.sign:
+    if not found.sign:
         both = f"iding {region(one)} ({hidden[one]}) and hiding {region(other)} ({hidden[other]})"
-        if found is not None and found.alike:
+        if found.alike:
             return f"H{both} cost it the same to within {found.within} (equivalence test)."
         return f"Between h{both} no difference was found."
     first, second = (other, one) if found.sign > 0 else (one, other)
@@ -245,9 +246,10 @@ def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) ->
     gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for name, score in own.items():
         base = scores.get(("full", name))
-        if base is None or math.isnan(base.value):
+        found = verdicts.of((name, name), ("full", name))
+        if base is None or math.isnan(base.value) or not found:
             continue
-        gains[verdicts.sign((name, name), ("full", name))].append(
+        gains[found.sign].append(
             f"{percent(score.value)} instead of {percent(base.value)} with {region(name)} hidden"
         )
     sentences = []
