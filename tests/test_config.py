@@ -128,7 +128,7 @@ class TestLoad:
         assert caught.value.exit_code == 2
 
     def test_a_file_that_is_missing_or_not_toml(self, written, tmp_path):
-        with pytest.raises(UsageError, match=r"none\.toml is no TOML file and none that comes"):
+        with pytest.raises(UsageError, match=r"none\.toml doesn't exist: no TOML file"):
             c.load(tmp_path / "none.toml")
         with pytest.raises(UsageError, match=r"c\.toml is not readable TOML: .*line 2"):
             c.load(written("a = 1\nb = = 2"))

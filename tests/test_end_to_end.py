@@ -319,13 +319,13 @@ def test_evaluating_again_gives_the_same_numbers(
 def test_train_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hemiface.networks import train
+    from hemiface.networks.checkpoint import Progress
 
     arguments = (
         "train", CONFIG, "--data", "phantom:n=140,seed=5", "--out", tmp_path / "run",
         "--set", "train.epochs=3", "--set", "train.batch_size=32", "--device", "cpu",
     )  # fmt: skip
-    finish, calls = train._log_epoch, []
+    finish, calls = Progress.log_epoch, []
 
     def interrupt(*given: object) -> None:
         finish(*given)  # type: ignore[arg-type]
@@ -333,7 +333,7 @@ def test_train_goes_on_where_it_was_interrupted(
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "_log_epoch", interrupt)
+    monkeypatch.setattr(Progress, "log_epoch", interrupt)
     assert hemiface(monkeypatch, *arguments) == 130
     assert "goes on where it was" in capsys.readouterr().err
     assert (tmp_path / "run/checkpoint/last.pt").is_file()

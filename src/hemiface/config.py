@@ -322,8 +322,8 @@ def find(name: str | Path) -> Path:
     known = shipped()
     if str(name) not in known:
         raise UsageError(
-            f"Config {name} is no TOML file and none that comes with hemiface; these are "
-            f"{', '.join(known)}."
+            f"Config {name} doesn't exist: no TOML file of that path, and none that comes with "
+            f"hemiface has this name; these are {', '.join(known)}."
         )
     return known[str(name)]
 

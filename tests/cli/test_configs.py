@@ -21,7 +21,7 @@ def test_an_unknown_name_lists_the_known(tmp_path, monkeypatch, capsys):
     with pytest.raises(UsageError, match=r"these are fer2013, fer2013-cpu, .*, small, speedrun\."):
         find("qick")
     assert hemiface(monkeypatch, "study", "qick") == 2
-    assert "none that comes with hemiface" in capsys.readouterr().err
+    assert "none that comes with hemiface has this name" in capsys.readouterr().err
 
 
 def test_the_list_has_a_line_each_that_fits_a_terminal(monkeypatch, capsys):
