@@ -270,7 +270,7 @@ STATED = re.compile(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(matrices(), sides())
 def test_no_two_places_of_the_page_contradict_each_other(found, left_right):
     matrix, table = found
@@ -299,7 +299,7 @@ def accuracy(matrix, model, hidden):
     return matrix[(matrix["model"] == model) & (matrix["condition"] == hidden)]["value"].iloc[0]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(contrasts())
 def test_a_pair_has_the_verdict_of_its_first_row_and_turned_it_is_the_opposite(table):
     once_again = table.assign(p_holm=0.0, low=0.1, high=0.2, family="last", kind="last")
