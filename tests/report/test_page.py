@@ -517,7 +517,7 @@ def say(matrix, verdicts):
 accuracies = st.floats(0.1, 0.95).map(lambda value: round(value, 3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     values=st.fixed_dictionaries(dict.fromkeys(("upper", "lower", "left", "right"), accuracies)),
     half_width=st.sampled_from([0.005, 0.02, 0.1]),
