@@ -7,7 +7,7 @@ from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError
 from hemiface.models import shipped
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
-from hemiface.visibility.occluders import wear
+from hemiface.occlusion.occluders import wear
 from hemiface.vision.predictor import Predictor
 
 

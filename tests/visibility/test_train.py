@@ -13,7 +13,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import VisibleTiles
-from hemiface.visibility.occluders import HELD_OUT, SEEN
+from hemiface.occlusion.occluders import HELD_OUT, SEEN
 
 
 @pytest.mark.usefixtures("one_thread")

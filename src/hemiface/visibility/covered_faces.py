@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hemiface.models.visible_tiles import tile_shares
 from hemiface.occlusion.conditions import image_seeds
-from hemiface.visibility.occluders import NOTHING, SEEN, wear
+from hemiface.occlusion.occluders import NOTHING, SEEN, wear
 
 __all__ = ["Covering", "examples", "fixed_examples"]
 

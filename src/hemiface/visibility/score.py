@@ -21,7 +21,7 @@ from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, 
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import group_weights
 from hemiface.visibility.covered_faces import fixed_examples
-from hemiface.visibility.occluders import HELD_OUT, NOTHING, SEEN
+from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 
 __all__ = ["COLUMNS", "format_scores", "rank_auc", "read_rows", "score"]
 

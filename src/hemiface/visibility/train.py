@@ -30,7 +30,7 @@ from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
-from hemiface.visibility.occluders import NOTHING, SEEN
+from hemiface.occlusion.occluders import NOTHING, SEEN
 
 __all__ = ["TileNetwork", "VisibilityConfig", "train"]
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from hemiface.visibility.occluders.canvas import CANVAS_PX, Canvas
+from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
 
 __all__ = ["box", "half"]
 

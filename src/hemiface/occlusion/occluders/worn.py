@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hemiface.visibility.occluders.canvas import FACE, Canvas, oval
+from hemiface.occlusion.occluders.canvas import FACE, Canvas, oval
 
 __all__ = ["hair", "headset", "mask", "patch", "scarf", "sunglasses"]
 

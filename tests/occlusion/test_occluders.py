@@ -9,8 +9,8 @@ from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.models.visible_tiles import USUAL_REGIONS
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
-from hemiface.visibility.occluders import HELD_OUT, KINDS, NOTHING, SEEN, wear
-from hemiface.visibility.occluders.canvas import FACE
+from hemiface.occlusion.occluders import HELD_OUT, KINDS, NOTHING, SEEN, wear
+from hemiface.occlusion.occluders.canvas import FACE
 from hemiface.vision.finding.alignment import FRAME
 
 FACES = phantom.render(np.arange(24) % 7, seed=3)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from hemiface.errors import UsageError
 from hemiface.tables import FER2013_SIZE_PX
-from hemiface.visibility.occluders import boxes, held, worn
-from hemiface.visibility.occluders.canvas import CANVAS_PX, Canvas
+from hemiface.occlusion.occluders import boxes, held, worn
+from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
 
 __all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "wear"]
 
