@@ -121,6 +121,8 @@ class TrainConfig:
     """Share of the target spread evenly over all classes."""
     soft_labels: bool = False
     """Learn the shares of FER+'s votes instead of one label (needs data.labels = ferplus=PATH)."""
+    own_label_votes: float = 0.0
+    """With soft_labels: the data set's own label counts as so many further votes beside FER+'s."""
     mixup: float = 0.0
     """Alpha of the Beta distribution that mixes pairs of images; 0 is off (Zhang et al. 2018)."""
     ema_decay: float = 0.0
@@ -177,6 +179,22 @@ class AugmentConfig:
     """Largest relative change of contrast around the image's mean."""
     colour_probability: float = 1.0
     """Share of the images whose brightness and contrast change."""
+    light: float = 0.0
+    """Largest relative change of brightness from the middle to a side, in any direction."""
+    repeat_px: float = 0.0
+    """Depth to which the picture's border may be replaced by its repeated edge, as at the end of a
+    photo; one side of half of the images, at most so many of 48 pixels."""
+    coarsen: float = 0.0
+    """Share of the images that are made coarser, to between a third and five sixths of their side,
+    and enlarged again."""
+    blur: float = 0.0
+    """Share of the images that are blurred, by a Gaussian of at most `blur_px`."""
+    blur_px: float = 1.2
+    """Largest standard deviation of that blur, in pixels."""
+    compress: float = 0.0
+    """Share of the images that go through JPEG's quantisation at a drawn quality."""
+    compress_quality: tuple[float, float] = (30.0, 95.0)
+    """Worst and best quality, on the scale of libjpeg (1 to 100)."""
     erase_probability: float = 0.0
     """Share of the images of which a rectangle is replaced by noise (Zhong et al. 2020)."""
     erase_area: tuple[float, float] = (0.02, 0.25)
@@ -185,6 +203,9 @@ class AugmentConfig:
     """Share of the images in which a drawn rectangle is hidden in place of the condition's part."""
     hide_area: tuple[float, float] = (0.1, 0.5)
     """Smallest and largest share of the image that such a rectangle covers."""
+    hide_worn: float = 0.0
+    """Share of the images that wear a drawn mask, scarf, sunglasses, hand or the like in place of
+    the condition's part and of any rectangle (`occlusion.occluders`)."""
 
 
 @dataclass(frozen=True)
@@ -574,14 +595,15 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
 
     positives = "epochs learning_rate processes step_epochs step_factor"
     each("train", train, positives, positive, "must be positive")
-    sizes = "weight_decay warmup_epochs mixup clip_norm"
+    sizes = "weight_decay warmup_epochs mixup clip_norm own_label_votes"
     each("train", train, sizes, not_negative, "must not be negative")
     shares = "momentum label_smoothing ema_decay"
     each("train", train, shares, lambda value: 0 <= value < 1, "must lie in [0, 1)")
-    sizes = "translate_px rotate_deg shear_deg brightness contrast"
+    sizes = "translate_px rotate_deg shear_deg brightness contrast light repeat_px"
     each("augment", augment, sizes, not_negative, "must not be negative")
     each("augment", augment, "scale", lambda value: 0 <= value < 1, "must lie in [0, 1)")
     shares = "geometry_probability colour_probability erase_probability hide_rectangle"
+    shares += " coarsen blur compress hide_worn"
     each("augment", augment, shares, lambda value: 0 <= value <= 1, "must lie in [0, 1]")
     weights = "clean logits clean_logits features ramp_epochs"
     each("distill", distill, weights, not_negative, "must not be negative")
@@ -590,7 +612,9 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     hide_low, hide_high = augment.hide_area
     growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
     lone = train.mixup == 0 or not distill.paired
+    voted = train.own_label_votes == 0 or train.soft_labels
     told = distill.clean_logits == 0 or distill.teacher != "self"
+    worst, best = augment.compress_quality
     even = train.processes > 0 and train.batch_size % train.processes == 0
     return [
         *checks,
@@ -598,8 +622,12 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
         (f"{prefix}train.batch_size", even, "must divide evenly among train.processes"),
         (f"{prefix}augment.erase_area", 0 < low <= high < 1, "must rise within (0, 1)"),
         (f"{prefix}augment.hide_area", 0 < hide_low <= hide_high < 1, "must rise within (0, 1)"),
+        (f"{prefix}augment.repeat_px", augment.repeat_px < 24, "must be less than half of 48"),
+        (f"{prefix}augment.blur_px", 0 < augment.blur_px <= 6, "must lie in (0, 6]"),
+        (f"{prefix}augment.compress_quality", 1 <= worst <= best <= 100, "must rise in 1..100"),
         (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),
         (f"{prefix}train.grown_by", 0 < train.grown_by <= 1, "must lie in (0, 1]"),
         (f"{prefix}train.mixup", lone, "must be 0 where images enter in pairs"),
+        (f"{prefix}train.own_label_votes", voted, "must be 0 without train.soft_labels"),
         (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
     ]

@@ -12,7 +12,7 @@ from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS
 
-__all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "VOTE_COLUMNS", "relabel"]
+__all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "OWN_LABEL", "VOTE_COLUMNS", "relabel"]
 
 _CLASSES = {
     "neutral": "neutral",
@@ -29,6 +29,8 @@ _CLASSES = {
 """From the columns of fer2013new.csv, in their order (which is not FER2013's), to our names."""
 
 VOTE_COLUMNS = tuple(f"votes_{name}" for name in _CLASSES.values())
+OWN_LABEL = "own_label"
+"""The column that keeps the data set's own label beside the one that FER+ gives."""
 FERPLUS_RULE = (
     "the most voted of FER+'s ten classes (argmax); a tie goes to the class that comes first in "
     "FER+'s order (neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, "
@@ -46,7 +48,7 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
 
     The label follows FERPLUS_RULE, or with `majority` MAJORITY_RULE.
 
-    Adds int64 columns VOTE_COLUMNS. Line k of FER+ belongs to row k of fer2013.csv: the join is by
+    Adds int64 columns VOTE_COLUMNS, and OWN_LABEL with the labels that were there. Line k of FER+ belongs to row k of fer2013.csv: the join is by
     `source_row` alone, because the number in FER+'s image names is not the row and four names
     occur twice; each row's Usage has to agree with its split. `info["ferplus"]` counts what was
     dropped, what changed, and the ties.
@@ -98,7 +100,8 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
         "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
     }
     table = images.table.assign(
-        label=np.where(kept, label, old), **dict(zip(VOTE_COLUMNS, votes.T, strict=True))
+        **{"label": np.where(kept, label, old), OWN_LABEL: images.table["label"]},
+        **dict(zip(VOTE_COLUMNS, votes.T, strict=True)),
     ).astype({"label": images.table["label"].dtype})
     whole = dataclasses.replace(images, table=table, info={**images.info, "ferplus": info})
     return whole.subset(kept)

@@ -1,10 +1,11 @@
 """Batched augmentation on the device: every image of a batch gets its own draw.
 
-The order is geometry (flip included), colour, erasing, hiding: what a condition hides is always the
-named side of the picture that the network sees.
+The order is geometry (flip included), colour, what cameras do, erasing, hiding: what a condition
+hides is always the named side of the picture that the network sees.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,9 +14,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from hemiface.config import AugmentConfig
+from hemiface.networks.camera import as_photographed
 from hemiface.occlusion.conditions import Condition, hidden_mask
+from hemiface.occlusion.occluders import layers
 
-__all__ = ["augment", "hide_drawn", "mixup"]
+__all__ = ["Wardrobe", "augment", "hide_drawn", "mixup"]
+
+_WARDROBE = 4096
+"""Occluders that a training draws from: enough that one comes back after some epochs only."""
 
 
 def augment(
@@ -33,9 +39,36 @@ def augment(
         images = _resized(_shift(images, options, generator), side_px)
     if options.brightness or options.contrast:
         images = _colour(images, options, generator)
+    images = as_photographed(images, options, generator)
     if options.erase_probability:
         images = _erase(images, options, generator)
     return images
+
+
+@dataclass(frozen=True, eq=False)
+class Wardrobe:
+    """Drawn occluders on the device: `cover` and `tone` uint8 [k, 48, 48], as `layers` gives them.
+
+    What is covered by c of 255 shows the share c / 255 of its tone.
+    """
+
+    cover: Tensor
+    tone: Tensor
+
+    @classmethod
+    def drawn(cls, seed: int, device: torch.device) -> "Wardrobe":
+        """Return 4,096 occluders of the kinds that may be trained on."""
+        cover, tone = layers(_WARDROBE, seed)
+        return cls(torch.from_numpy(cover).to(device), torch.from_numpy(tone).to(device))
+
+    def lay(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return float32 [n, side, side] under one drawn occluder each."""
+        drawn = torch.randint(
+            len(self.cover), (len(images),), generator=generator, device=generator.device
+        )
+        side_px = images.shape[1]
+        weight = _resized(self.cover[drawn].float(), side_px) / 255
+        return images + weight * (_resized(self.tone[drawn].float(), side_px) - images)
 
 
 def hide_drawn(
@@ -43,14 +76,29 @@ def hide_drawn(
     conditions: Sequence[Condition],
     generator: torch.Generator,
     options: AugmentConfig | None = None,
+    wardrobe: Wardrobe | None = None,
 ) -> Tensor:
     """Hide, in each image, what a condition drawn evenly from `conditions` names.
 
     `images` is float32 [n, height, width] on 0..255; the fills are those of `occlusion.hide`, noise
     being drawn from `generator`. With one condition every image is hidden under it. In a share
     `options.hide_rectangle` of the images the drawn condition gives only the fill, and a rectangle
-    is hidden in place of its part.
+    is hidden in place of its part. In a share `options.hide_worn` something from the `wardrobe`
+    lies on the face, and nothing else is hidden.
     """
+    if options is not None and options.hide_worn > 0 and wardrobe is not None:
+        chosen = _chosen(len(images), options.hide_worn, generator)[:, None, None]
+        worn = wardrobe.lay(images, generator)
+        return torch.where(chosen, worn, _hide_parts(images, conditions, generator, options))
+    return _hide_parts(images, conditions, generator, options)
+
+
+def _hide_parts(
+    images: Tensor,
+    conditions: Sequence[Condition],
+    generator: torch.Generator,
+    options: AugmentConfig | None,
+) -> Tensor:
     rectangles = options is not None and options.hide_rectangle > 0
     if all(one.name == "full" for one in conditions) and not rectangles:
         return images

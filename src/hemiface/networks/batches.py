@@ -8,18 +8,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812
 from lightning.fabric import Fabric
 from torch import Tensor
 
 from hemiface.config import TrainConfig
+from hemiface.data.ferplus import OWN_LABEL
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.networks.task import Task
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, label_indices
 
-__all__ = ["Batch", "Batches", "class_weights", "mixed_seed", "mixing_weight", "side_px"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "class_weights",
+    "mixed_seed",
+    "mixing_weight",
+    "side_px",
+    "target_shares",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +58,18 @@ class Batches:
         self._pixels = torch.from_numpy(np.array(train.pixels)).to(fabric.device)
         self.labels = torch.from_numpy(label_indices(train.table)).to(fabric.device)
         """int64 [n]: the classes of all training images."""
-        self._targets = _targets(train, self._options).to(fabric.device)
+        self._targets = target_shares(train, self._options).to(fabric.device)
         self._local = min(self._options.batch_size, len(train)) // self._world
         self.size = self._local * self._world
         """Images of a step over all processes."""
         self.steps_per_epoch = max(1, len(train) // self.size)
         self.total_steps = min(self._options.epochs * self.steps_per_epoch, job.max_steps or 10**12)
         self.epochs = -(-self.total_steps // self.steps_per_epoch)
+
+    def class_mix(self) -> dict[str, float]:
+        """Return each emotion's share of all targets: the prior that a network learns."""
+        shares = self._targets.double().mean(0).tolist()
+        return dict(zip(EMOTIONS, shares, strict=True))
 
     def steps(self, epoch: int) -> int:
         """Return how many steps an epoch (counted from 1) has; the last may be cut short."""
@@ -103,23 +118,33 @@ def class_weights(labels: Tensor, options: TrainConfig) -> Tensor | None:
     return len(labels) / (len(EMOTIONS) * counts.clamp(min=1))
 
 
-def _targets(images: Images, options: TrainConfig) -> Tensor:
-    """Return float32 [n, 7]: one-hot labels, or the shares of FER+'s votes.
+def target_shares(images: Images, options: TrainConfig) -> Tensor:
+    """Return float32 [n, 7], what is to be learnt: one-hot labels, or the shares of FER+'s votes.
+
+    Votes for contempt, for something unknown or for no face are left out of the shares. The data
+    set's own label joins the ten voters with `options.own_label_votes` votes.
 
     Raises:
         UsageError: votes are asked for and the data has none.
     """
     if not options.soft_labels:
-        return F.one_hot(torch.from_numpy(label_indices(images.table)), len(EMOTIONS)).float()
+        return _one_hot(images.table["label"])
     columns = [f"votes_{emotion}" for emotion in EMOTIONS]
-    missing = [column for column in columns if column not in images.table]
+    missing = [column for column in (*columns, OWN_LABEL) if column not in images.table]
     if missing:
         raise UsageError(
             "train.soft_labels learns FER+'s votes, which the data doesn't have; name them with "
             "--labels ferplus=PATH."
         )
     votes = torch.from_numpy(images.table[columns].to_numpy(np.float32))
+    if options.own_label_votes:
+        votes = votes + options.own_label_votes * _one_hot(images.table[OWN_LABEL])
     return votes / votes.sum(1, keepdim=True)
+
+
+def _one_hot(labels: pd.Series) -> Tensor:
+    indices = label_indices(pd.DataFrame({"label": labels}))
+    return F.one_hot(torch.from_numpy(indices), len(EMOTIONS)).float()
 
 
 def mixing_weight(alpha: float, seed: int, step: int, rank: int) -> float:

@@ -4,6 +4,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,11 @@ class Progress:
             typical_s * (epochs - len(self.history)) / 60,
         )
 
-    def finish(self, images: Images, precision: str) -> None:
-        """Write the Bundle, then drop the checkpoint, which nothing needs any more."""
+    def finish(self, images: Images, precision: str, class_mix: Mapping[str, float]) -> None:
+        """Write the Bundle, then drop the checkpoint, which nothing needs any more.
+
+        `class_mix` is each emotion's share of what was learnt.
+        """
         job = self._job
         provenance = {
             "model_id": job.model_id,
@@ -120,6 +124,7 @@ class Progress:
             "precision": precision,
             "epoch": self.best["epoch"],
             "validation_accuracy": self.best["score"],
+            "class_mix": dict(class_mix),
             "train_images": int((images.table["split"] == "train").sum()),
             "data_sha256": images.info.get("data_sha256"),
             "config_hash": hash_json(

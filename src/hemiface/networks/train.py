@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.networks.augment import augment, hide_drawn
+from hemiface.networks.augment import Wardrobe, augment, hide_drawn
 from hemiface.networks.batches import Batch, Batches, class_weights, mixed_seed
 from hemiface.networks.checkpoint import BUNDLE_FILE, Progress, save_every_s
 from hemiface.networks.distillation import WithFeatures
@@ -94,7 +94,9 @@ def _train(
     _set_up_process(fabric, job.recipe.train)
     learner, device = _Learner(fabric, job, images), fabric.device
     batches = learner.batches
-    validation = Validation(images.split("validation"), job.selection, device)
+    validation = Validation(
+        images.split("validation"), job.selection, device, job.recipe.train
+    )
     if state := progress.resume(device):
         learner.load_state(state)
         if fabric.is_global_zero:
@@ -132,7 +134,7 @@ def _train(
             progress.save(learner.state(), save_every_s(device))
         fabric.barrier()
     if fabric.is_global_zero:
-        progress.finish(images, precision)
+        progress.finish(images, precision, batches.class_mix())
     fabric.barrier()
 
 
@@ -159,6 +161,8 @@ class _Learner:
         self.network.to(fabric.device)
         self.average = WeightAverage(self.network, options.ema_decay)
         self.batches = Batches(images.split("train"), job, fabric)
+        worn = job.recipe.augment.hide_worn > 0
+        self._wardrobe = Wardrobe.drawn(job.seed, fabric.device) if worn else None
         self._loss = Loss(
             forward,
             job.recipe,
@@ -176,7 +180,9 @@ class _Learner:
         """Do one optimisation step and return the loss, detached."""
         recipe = self._job.recipe
         whole = augment(batch.pixels, recipe.augment, batch.random, batch.side)
-        hidden = hide_drawn(whole, self._job.conditions, batch.random, recipe.augment)
+        hidden = hide_drawn(
+            whole, self._job.conditions, batch.random, recipe.augment, self._wardrobe
+        )
         loss = self._loss.of(whole, hidden, batch)
         set_learning_rate(self._optimizer, self.rate(batch.step))
         self._optimizer.zero_grad()

@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
+from hemiface.config import TrainConfig
 from hemiface.data.images import Images
+from hemiface.networks.batches import target_shares
 from hemiface.networks.network import FaceNetwork, predict
 from hemiface.occlusion.conditions import Condition, hide, image_seeds
 from hemiface.tables import label_indices
@@ -12,10 +14,17 @@ __all__ = ["Validation"]
 
 
 class Validation:
-    """The validation split under some conditions, hidden once and kept on the device."""
+    """The validation split under some conditions, hidden once and kept on the device.
+
+    The loss is judged by what the recipe `options` learns from: labels, or people's votes.
+    """
 
     def __init__(
-        self, images: Images, conditions: tuple[Condition, ...], device: torch.device
+        self,
+        images: Images,
+        conditions: tuple[Condition, ...],
+        device: torch.device,
+        options: TrainConfig,
     ) -> None:
         seeds = image_seeds(images.table["image"])
         self._pixels = [
@@ -23,13 +32,14 @@ class Validation:
             for one in dict.fromkeys(conditions)
         ]
         self._labels = torch.from_numpy(label_indices(images.table)).to(device)
+        self._targets = target_shares(images, options).to(device)
 
     def score(self, network: FaceNetwork) -> tuple[float, float]:
         """Return cross entropy and accuracy of `network`, means over the conditions."""
         losses, accuracies = [], []
         for pixels in self._pixels:
             values = predict(network, pixels)
-            at_label = values[torch.arange(len(values)), self._labels]
-            losses.append(float(-at_label.clamp(min=1e-12).log().mean()))
+            told = self._targets * values.clamp(min=1e-12).log()
+            losses.append(float(-told.sum(1).mean()))
             accuracies.append(float((values.argmax(1) == self._labels).double().mean()))
         return sum(losses) / len(losses), sum(accuracies) / len(accuracies)

@@ -1,7 +1,8 @@
 """Drawn occluders: masks, glasses, scarves, hands and the like laid on grey 48 x 48 faces.
 
-They serve to train and to test what says how much of a face can be seen (`models.visible_tiles`):
-of a drawn occluder it is known, pixel by pixel, what it hides. SEEN are the kinds to train on,
+They serve to train and to test what says how much of a face can be seen (`models.visible_tiles`),
+and to train networks that shall read faces under such things: of a drawn occluder it is known,
+pixel by pixel, what it hides. SEEN are the kinds to train on,
 HELD_OUT those that only tests draw, so that a test says how the result carries over to things
 never drawn in training. All of them are simple shapes with varied place, tone, pattern, light and
 edges, not photographs.
@@ -19,7 +20,7 @@ from hemiface.tables import FER2013_SIZE_PX
 from hemiface.occlusion.occluders import boxes, held, worn
 from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
 
-__all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "wear"]
+__all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "layers", "wear"]
 
 Faces = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -88,8 +89,34 @@ def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Face
     return result, masks
 
 
+def layers(n: int, seed: int) -> tuple[Faces, Faces]:
+    """Return `n` occluders of kinds from SEEN without faces: what they cover, and their tones.
+
+    Both are uint8 [n, 48, 48]: a pixel of a face under one is mixed with its tone to cover / 255.
+    The same seed gives the same occluders. Hands are of the tone of skins drawn from 60 to 200.
+    """
+    side = FER2013_SIZE_PX
+    cover, tone = np.zeros((2, n, side, side), dtype=np.uint8)
+    for i in range(n):
+        random = np.random.default_rng([seed, i])
+        canvas = Canvas(random, skin=float(random.uniform(60, 200)))
+        KINDS[SEEN[int(random.integers(len(SEEN)))]](canvas)
+        weight, grey = _rendered(canvas)
+        cover[i], tone[i] = np.rint(255 * weight), np.rint(np.clip(grey, 0, 255))
+    return cover, tone
+
+
 def lay(face: Faces, canvas: Canvas) -> tuple[Faces, Masks]:
     """Return the face [48, 48] under what was drawn, and which pixels [48, 48] that covers."""
+    weight, tone = _rendered(canvas)
+    mask = weight > 0
+    mixed = face + weight * (np.clip(tone, 0, 255) - face)
+    pixels = np.where(mask, np.rint(mixed), face).astype(np.uint8)
+    return pixels, mask
+
+
+def _rendered(canvas: Canvas) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return at 48 x 48 how much of each pixel shows the canvas, in 0..1, and its tone."""
     random, side = canvas.random, FER2013_SIZE_PX
     softness_px = canvas.softness_px * CANVAS_PX / side
     cover = cv2.GaussianBlur(canvas.cover, (0, 0), softness_px) if softness_px else canvas.cover
@@ -97,8 +124,5 @@ def lay(face: Faces, canvas: Canvas) -> tuple[Faces, Masks]:
     tone = cv2.resize(canvas.tone, (side, side), interpolation=cv2.INTER_AREA)
     if canvas.grain:
         tone = tone + canvas.grain * random.standard_normal((side, side), dtype=np.float32)
-    mask = cover >= _LEAST_COVER
-    weight = np.where(mask, np.minimum(cover * canvas.opacity, 1), 0)
-    mixed = face + weight * (np.clip(tone, 0, 255) - face)
-    pixels = np.where(mask, np.rint(mixed), face).astype(np.uint8)
-    return pixels, mask
+    weight = np.where(cover >= _LEAST_COVER, np.minimum(cover * canvas.opacity, 1), 0)
+    return np.asarray(weight, dtype=np.float32), np.asarray(tone, dtype=np.float32)
