@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from builders import grey_faces, smooth_faces
 from hemiface.config import AugmentConfig
-from hemiface.networks.augment import augment, hide_drawn, mixup
+from hemiface.networks.augment import Wardrobe, augment, hide_drawn, mixup
 from hemiface.occlusion.conditions import CONDITIONS, condition, hidden_mask, hide
+from hemiface.occlusion.occluders import layers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -441,3 +442,36 @@ class TestMixup:
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
         different = mixup(inputs, targets, 0.4, torch.Generator().manual_seed(4))
         assert not torch.equal(one[0], different[0])
+
+
+class TestWorn:
+    FACES = torch.from_numpy(grey_faces(400)).float()
+    WARDROBE = Wardrobe(*(torch.from_numpy(one) for one in layers(64, 0)))
+
+    def worn(self, share: float, *keys: str) -> torch.Tensor:
+        options = AugmentConfig(hide_worn=share)
+        draws = torch.Generator().manual_seed(8)
+        conditions = [condition(key) for key in keys]
+        return hide_drawn(self.FACES, conditions, draws, options, self.WARDROBE)
+
+    def test_each_face_wears_one_of_the_wardrobe_and_shows_the_rest(self):
+        result = self.worn(1.0, "upper").numpy()
+        cover, tone = self.WARDROBE.cover.numpy() / 255, self.WARDROBE.tone.numpy().astype(float)
+        used = set()
+        for face, found in zip(self.FACES.numpy()[:60], result, strict=False):
+            errors = np.abs(face + cover * (tone - face) - found).max((1, 2))
+            assert errors.min() < 1e-3
+            used.add(int(errors.argmin()))
+        assert len(used) > 25
+
+    def test_a_share_of_the_images_wears_something_the_rest_is_hidden_as_before(self):
+        result = self.worn(0.3, "left")
+        halves = (result[:, :, :24] == 0).all(2).all(1) & (
+            result[:, :, 24:] == self.FACES[:, :, 24:]
+        ).all(2).all(1)
+        assert float(halves.float().mean()) == pytest.approx(0.7, abs=0.07)
+
+    def test_smaller_images_wear_smaller_things(self):
+        small = self.WARDROBE.lay(torch.full((9, 32, 32), 90.0), torch.Generator().manual_seed(0))
+        assert small.shape == (9, 32, 32)
+        assert (small != 90).any(2).any(1).all()

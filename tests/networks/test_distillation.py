@@ -20,12 +20,22 @@ from test_train import (  # noqa: E402
 )
 
 from builders import grey_faces  # noqa: E402
-from hemiface.config import Config, DistillConfig, ModelConfig, from_dict  # noqa: E402
+from hemiface.config import (  # noqa: E402
+    Config,
+    DistillConfig,
+    ModelConfig,
+    TrainConfig,
+    from_dict,
+)
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
+from hemiface.networks.batches import target_shares  # noqa: E402
 from hemiface.networks.distillation import Lesson, WithFeatures, distillation_loss, teach  # noqa: E402
 from hemiface.networks.network import Bundle, build  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
+from hemiface.networks.validation import Validation  # noqa: E402
+from hemiface.occlusion.conditions import condition  # noqa: E402
+from hemiface.tables import EMOTIONS  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -228,6 +238,42 @@ class TestSoftLabels:
         mean = np.exp(log_softmax(logits.numpy(), axis=1)).mean(axis=0)
         assert mean[3] == pytest.approx(0.75, abs=0.08)
         assert mean[4] == pytest.approx(0.25, abs=0.08)
+
+    def test_the_own_label_is_one_voter_more(self, images: Images) -> None:
+        random = np.random.default_rng(0)
+        votes = random.integers(0, 6, (len(images), 7)) + np.eye(7, dtype=int)[0]
+        columns = {f"votes_{name}": votes[:, k] for k, name in enumerate(EMOTIONS)}
+        own = random.choice(EMOTIONS, len(images))
+        voted = replace(images, table=images.table.assign(own_label=own, **columns))
+        shares = target_shares(voted, TrainConfig(soft_labels=True, own_label_votes=2.5)).numpy()
+        for row, label, found in zip(votes, own, shares, strict=True):
+            expected = row + 2.5 * (np.array(EMOTIONS) == label)
+            np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
+
+    def test_the_mix_of_classes_goes_with_the_network(self, images: Images, tmp_path: Path) -> None:
+        bundle = Bundle.load(fit(task(small(epochs=1), "full"), images, tmp_path, device="cpu"))
+        train = images.split("train").table["label"].astype(str)
+        expected = train.value_counts(normalize=True)
+        mix = bundle.provenance["class_mix"]
+        assert list(mix) == list(EMOTIONS)
+        assert mix == pytest.approx({name: expected.get(name, 0.0) for name in EMOTIONS})
+
+    def test_validation_is_judged_by_votes(self, images: Images) -> None:
+        known = images.split("validation")
+        votes = np.random.default_rng(1).integers(1, 9, (len(known), 7))
+        columns = {f"votes_{name}": votes[:, k] for k, name in enumerate(EMOTIONS)}
+        voted = replace(known, table=known.table.assign(**columns))
+        torch.manual_seed(0)
+        network = build(small().model)
+        whole = (condition("full"),)
+        device = torch.device("cpu")
+        loss, _ = Validation(voted, whole, device, TrainConfig(soft_labels=True)).score(network)
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(np.array(known.pixels))).numpy()
+        shares = votes / votes.sum(1, keepdims=True)
+        assert loss == pytest.approx(
+            -(shares * log_softmax(logits, axis=1)).sum(1).mean(), rel=1e-5
+        )
 
     def test_without_votes_it_says_so(self, images: Images, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="--labels ferplus=PATH"):

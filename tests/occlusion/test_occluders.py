@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.models.visible_tiles import USUAL_REGIONS
+from hemiface.occlusion.occluders import HELD_OUT, KINDS, NOTHING, SEEN, lay, layers, wear
+from hemiface.occlusion.occluders.canvas import FACE, Canvas
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
-from hemiface.occlusion.occluders import HELD_OUT, KINDS, NOTHING, SEEN, wear
-from hemiface.occlusion.occluders.canvas import FACE
 from hemiface.vision.finding.alignment import FRAME
 
 FACES = phantom.render(np.arange(24) % 7, seed=3)
@@ -126,3 +126,25 @@ class TestExamples:
         assert 0 < bare.sum() < len(bare)
         assert visible[bare].all()
         assert not visible[~bare].all(axis=(1, 2)).any()
+
+
+class TestLayers:
+    def test_a_layer_is_what_would_have_been_laid_on_a_face(self):
+        n, seed = 40, 11
+        cover, tone = layers(n, seed)
+        for i in range(n):
+            random = np.random.default_rng([seed, i])
+            canvas = Canvas(random, skin=float(random.uniform(60, 200)))
+            KINDS[SEEN[int(random.integers(len(SEEN)))]](canvas)
+            face = FACES[i % len(FACES)]
+            expected, mask = lay(face, canvas)
+            assert ((cover[i] > 0) == mask).all()
+            mixed = face + cover[i] / 255 * (tone[i].astype(float) - face)
+            assert np.abs(mixed - expected).max() <= 1.5  # cover and tone are rounded
+
+    def test_more_of_them_begin_with_the_same(self):
+        few, many = layers(3, 0), layers(6, 0)
+        for one, other in zip(few, many, strict=True):
+            assert np.array_equal(one, other[:3])
+        assert not np.array_equal(layers(3, 1)[0], few[0])
+        assert (many[0].reshape(6, -1).max(1) > 128).all()

@@ -6,8 +6,8 @@ import pytest
 from builders import Tiles, rendered
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models.visible_tiles import tile_shares
-from hemiface.visibility.covered_faces import fixed_examples
 from hemiface.occlusion.occluders import HELD_OUT, KINDS, SEEN
+from hemiface.visibility.covered_faces import fixed_examples
 from hemiface.visibility.score import format_scores, rank_auc, read_rows, score
 
 

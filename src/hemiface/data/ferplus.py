@@ -48,9 +48,10 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
 
     The label follows FERPLUS_RULE, or with `majority` MAJORITY_RULE.
 
-    Adds int64 columns VOTE_COLUMNS, and OWN_LABEL with the labels that were there. Line k of FER+ belongs to row k of fer2013.csv: the join is by
-    `source_row` alone, because the number in FER+'s image names is not the row and four names
-    occur twice; each row's Usage has to agree with its split. `info["ferplus"]` counts what was
+    Adds int64 columns VOTE_COLUMNS, and OWN_LABEL with the labels that were there. Line k of FER+
+    belongs to row k of fer2013.csv: the join is by `source_row` alone, because the number in FER+'s
+    image names is not the row and four names occur twice; each row's Usage has to agree with its
+    split. `info["ferplus"]` counts what was
     dropped, what changed, and the ties.
 
     UsageError is raised where the images carry no rows of FER2013, DamagedError where the file
@@ -99,10 +100,11 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
         "changed": int((kept & (label != old)).sum()),
         "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
     }
-    table = images.table.assign(
-        **{"label": np.where(kept, label, old), OWN_LABEL: images.table["label"]},
-        **dict(zip(VOTE_COLUMNS, votes.T, strict=True)),
-    ).astype({"label": images.table["label"].dtype})
+    named = dict(zip(VOTE_COLUMNS, votes.T, strict=True))
+    table = images.table.assign(label=np.where(kept, label, old), **named).astype(
+        {"label": images.table["label"].dtype}
+    )
+    table[OWN_LABEL] = images.table["label"]
     whole = dataclasses.replace(images, table=table, info={**images.info, "ferplus": info})
     return whole.subset(kept)
 

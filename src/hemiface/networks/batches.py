@@ -130,7 +130,8 @@ def target_shares(images: Images, options: TrainConfig) -> Tensor:
     if not options.soft_labels:
         return _one_hot(images.table["label"])
     columns = [f"votes_{emotion}" for emotion in EMOTIONS]
-    missing = [column for column in (*columns, OWN_LABEL) if column not in images.table]
+    needed = [*columns, OWN_LABEL] if options.own_label_votes else columns
+    missing = [column for column in needed if column not in images.table]
     if missing:
         raise UsageError(
             "train.soft_labels learns FER+'s votes, which the data doesn't have; name them with "

@@ -32,9 +32,7 @@ _LUMINANCE = (
 )
 
 
-def as_photographed(
-    images: Tensor, options: AugmentConfig, generator: torch.Generator
-) -> Tensor:
+def as_photographed(images: Tensor, options: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Return float32 [n, side, side] on 0..255, each image as another camera would have given it.
 
     In the order of a photograph's life: light, the edge of the frame, optics, pixels, file.

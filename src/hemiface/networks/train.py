@@ -94,9 +94,7 @@ def _train(
     _set_up_process(fabric, job.recipe.train)
     learner, device = _Learner(fabric, job, images), fabric.device
     batches = learner.batches
-    validation = Validation(
-        images.split("validation"), job.selection, device, job.recipe.train
-    )
+    validation = Validation(images.split("validation"), job.selection, device, job.recipe.train)
     if state := progress.resume(device):
         learner.load_state(state)
         if fabric.is_global_zero:

@@ -18,10 +18,10 @@ import pandas as pd
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
+from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import group_weights
 from hemiface.visibility.covered_faces import fixed_examples
-from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 
 __all__ = ["COLUMNS", "format_scores", "rank_auc", "read_rows", "score"]
 

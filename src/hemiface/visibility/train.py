@@ -27,10 +27,10 @@ from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
+from hemiface.occlusion.occluders import NOTHING, SEEN
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
-from hemiface.occlusion.occluders import NOTHING, SEEN
 
 __all__ = ["TileNetwork", "VisibilityConfig", "train"]
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.tables import FER2013_SIZE_PX
 from hemiface.occlusion.occluders import boxes, held, worn
 from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
+from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "layers", "wear"]
 
