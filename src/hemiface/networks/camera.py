@@ -6,6 +6,7 @@ order is drawn anew in every epoch: images of one size are resampled together.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -118,9 +119,8 @@ def _compressed(images: Tensor, options: AugmentConfig, generator: torch.Generat
     chosen = _shares(n, generator) < options.compress
     quality = worst + (best - worst) * _shares(n, generator)
     factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
-    table = torch.tensor(_LUMINANCE, dtype=torch.float32, device=images.device)
+    cosines, table = _jpeg(images.device)
     steps = (table * factor[:, None, None] + 0.5).floor().clamp(1, 255)[:, None, :, None, :]
-    cosines = _cosines(images.device)
     blocks = (images - 128).reshape(n, height // _BLOCK_PX, _BLOCK_PX, width // _BLOCK_PX, -1)
     waves = torch.einsum("ui,nbicj,vj->nbucv", cosines, blocks, cosines)
     kept = (waves / steps).round() * steps
@@ -129,13 +129,18 @@ def _compressed(images: Tensor, options: AugmentConfig, generator: torch.Generat
     return torch.where(chosen[:, None, None], pixels, images)
 
 
-def _cosines(device: torch.device) -> Tensor:
-    """Return the orthonormal discrete cosine transform [8, 8]: frequency, place."""
-    place = torch.arange(_BLOCK_PX, device=device)
+@lru_cache(maxsize=4)
+def _jpeg(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the orthonormal cosine transform [8, 8] (frequency, place) and the table of steps.
+
+    Kept on the device: copied there in every step, they would make a GPU wait for the CPU.
+    """
+    place = torch.arange(_BLOCK_PX)
     angles = math.pi / _BLOCK_PX * (place[None, :] + 0.5) * place[:, None]
     cosines = torch.cos(angles) * math.sqrt(2 / _BLOCK_PX)
     cosines[0] /= math.sqrt(2)
-    return cosines
+    table = torch.tensor(_LUMINANCE, dtype=torch.float32)
+    return cosines.to(device), table.to(device)
 
 
 def _shares(n: int, generator: torch.Generator) -> Tensor:
