@@ -72,7 +72,7 @@ class ModelConfig:
     """The network and how pixels enter it."""
 
     architecture: str = "resnet50"
-    """`compact` (for CPUs) or the name of any timm model."""
+    """`compact` (for CPUs), `nano` (for browsers) or the name of any timm model."""
     stem: Literal["imagenet", "3x3", "3x3-stride2"] = "imagenet"
     """`imagenet` is timm's own; the others are one 3x3 convolution without pooling."""
     channels: int = 1

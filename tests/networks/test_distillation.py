@@ -121,6 +121,7 @@ class TestWithFeatures:
         "config",
         [
             ModelConfig(architecture="compact"),
+            ModelConfig(architecture="nano"),
             ModelConfig(architecture="resnet18", stem="3x3", channels=3, mean=(0.5,), std=(0.2,)),
             ModelConfig(architecture="mobilenetv3_small_050"),
         ],

@@ -81,6 +81,16 @@ class TestBuild:
         assert [stage[-1].conv2.out_channels for stage in stages] == [32, 64, 128, 256]
         assert network(faces()).shape == (6, 7)
 
+    def test_nano_is_what_its_description_says(self):
+        network = build(ModelConfig(architecture="nano")).eval()
+        parameters = sum(one.numel() for one in network.parameters())
+        assert round(parameters / 1e6, 2) == 0.33
+        with torch.inference_mode():
+            features = network.backbone.forward_features(torch.zeros(1, 1, 48, 48))
+        assert features.shape == (1, 96, 3, 3)
+        with pytest.raises(UsageError, match="The nano network has no pretrained weights"):
+            build(ModelConfig(architecture="nano", pretrained=True))
+
     @pytest.mark.parametrize("stem", ["imagenet", "3x3"])
     def test_compact_keeps_its_own_stem(self, stem):
         stem_of = build(ModelConfig(architecture="compact", stem=stem)).backbone.conv1

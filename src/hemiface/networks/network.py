@@ -22,7 +22,18 @@ from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
 
-_COMPACT = "compact"
+_OWN: dict[str, dict[str, Any]] = {
+    # A ResNet of eight basic blocks for processors: 2.8 M parameters.
+    "compact": {"layers": (2, 2, 2, 2), "channels": (32, 64, 128, 256)},
+    # For browsers and telephones, with a stem of three narrow convolutions: .33 M parameters.
+    "nano": {
+        "layers": (1, 1, 2, 1),
+        "channels": (24, 48, 64, 96),
+        "stem_type": "deep",
+        "stem_width": 12,
+    },
+}
+"""Our own ResNets: what timm's class is given."""
 _METADATA_KEY = "hemiface"
 _FORMAT = 1
 
@@ -134,26 +145,26 @@ def build(config: ModelConfig, *, pretrained: bool | None = None) -> FaceNetwork
         HemifaceError: the pretrained weights can't be had.
     """
     wants_weights = (config.pretrained or bool(config.weights)) and pretrained is not False
-    if config.architecture == _COMPACT:
+    if config.architecture in _OWN:
         if wants_weights:
             raise UsageError(
-                "The compact network has no pretrained weights; set model.pretrained=false."
+                f"The {config.architecture} network has no pretrained weights; set "
+                "model.pretrained=false."
             )
-        backbone = _compact(config)
+        backbone = _own(config)
     else:
         backbone = _from_timm(config, wants_weights)
     _replace_stem(backbone, config)
     return FaceNetwork(config, backbone)
 
 
-def _compact(config: ModelConfig) -> nn.Module:
-    """Return a ResNet of eight basic blocks, 32-64-128-256 channels, 2.8 M parameters."""
+def _own(config: ModelConfig) -> nn.Module:
+    """Return one of our own ResNets of basic blocks."""
     from timm.models.resnet import BasicBlock, ResNet
 
     network: nn.Module = ResNet(
         BasicBlock,  # type: ignore[arg-type]  # timm means the class
-        (2, 2, 2, 2),
-        channels=(32, 64, 128, 256),
+        **_OWN[config.architecture],
         num_classes=len(EMOTIONS),
         in_chans=config.channels,
         drop_rate=config.dropout,
@@ -218,7 +229,10 @@ def _misfit(error: Exception) -> str:
 
 def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
     """Put one 3x3 convolution in place of a ResNet's 7x7 stride-2 convolution and pooling."""
-    stem = "3x3-stride2" if config.architecture == _COMPACT else config.stem
+    if config.architecture == "nano":
+        backbone.maxpool = nn.Identity()  # its own stem has halved the picture already
+        return
+    stem = "3x3-stride2" if config.architecture == "compact" else config.stem
     if stem == "imagenet":
         return
     old = getattr(backbone, "conv1", None)

@@ -195,7 +195,7 @@ def recipe_table(config: Config) -> dict[str, Any]:
     start = "ImageNet weights" if model.pretrained or model.weights else "random weights"
     channels = "1 channel" if model.channels == 1 else f"{model.channels} channels"
     # The compact network has a stem of its own.
-    stem = "" if model.architecture == "compact" else f"{model.stem} stem, "
+    stem = "" if model.architecture in ("compact", "nano") else f"{model.stem} stem, "
     network = f"{model.architecture}, {stem}{channels}, {start}"
     lines = [_recipe_lines(recipe) for recipe in recipes]
     return {
