@@ -127,10 +127,10 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     return path
 
 
-def linear_model(path: Path, seed: int = 0) -> Path:
+def linear_model(path: Path, seed: int = 0, **header: object) -> Path:
     """An ONNX file as `hemiface export` writes it, whose network is one random linear layer.
 
-    Made without torch, in a moment; skips where onnx is absent.
+    Its metadata say `header` too. Made without torch, in a moment; skips where onnx is absent.
     """
     onnx = pytest.importorskip("onnx", reason="making a model needs hemiface[export]")
     weights = np.random.default_rng(seed).normal(0, 1e-4, (2304, 7)).astype(np.float32)
@@ -149,15 +149,18 @@ def linear_model(path: Path, seed: int = 0) -> Path:
         [onnx.numpy_helper.from_array(weights, "weights")],
     )  # fmt: skip
     built = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=9)
-    header = {
+    whole = {
         "format": FORMAT, "model": {}, "emotions": list(EMOTIONS), "size_px": 48,
         "licence": "Apache-2.0", "provenance": {}, "precision": "fp32", "source_sha256": "",
-        "opset": 18, "scores": {},
+        "opset": 18, "scores": {}, **header,
     }  # fmt: skip
-    make.set_model_props(built, {METADATA_KEY: json.dumps(header)})
+    make.set_model_props(built, {METADATA_KEY: json.dumps(whole)})
     onnx.save(built, path)
     return path
 
+
+CLASS_MIX = {**dict.fromkeys(EMOTIONS, 0.1), "happy": 0.4}
+"""Of the training of made-up networks."""
 
 SCORES = {
     "standard": {
@@ -182,7 +185,13 @@ def export_tiny(folder: Path) -> Exported:
     from hemiface.networks.export import ExportOptions, export
     from hemiface.networks.network import Bundle
 
-    bundle = tiny_bundle(folder / "tiny.safetensors", 3, validation_accuracy=0.5, config_hash="c")
+    bundle = tiny_bundle(
+        folder / "tiny.safetensors",
+        3,
+        validation_accuracy=0.5,
+        config_hash="c",
+        class_mix=CLASS_MIX,
+    )
     loaded = Bundle.load(bundle)
     replace(loaded, model=replace(loaded.model, weights="/home/me/resnet.pth")).save(bundle)
     images = tiny_images()

@@ -127,6 +127,22 @@ def test_test_images_change_nothing(files, tmp_path):
     assert after == before
 
 
+def test_the_mix_of_the_training_is_kept(files):
+    model, table = files
+    path = calibrate_model(model, [table])
+    content = json.loads(path.read_text())
+    assert "class_mix" not in content
+    mix = dict.fromkeys((p.removeprefix("p_") for p in PROBABILITY_COLUMNS), 1 / 7)
+    write_json(path, content | {"class_mix": mix})
+    calibrate_model(model, [table])
+    assert ModelCalibration.beside(model, sha256_file(model)).class_mix == mix
+    # Of another file, or damaged, nothing is taken over.
+    for other in ({"model_sha256": "another"}, {"class_mix": {"happy": 1}}):
+        write_json(path, content | {"class_mix": mix} | other)
+        calibrate_model(model, [table])
+        assert json.loads(path.read_text()) == content
+
+
 def test_both_views_may_be_given_once_each(files, tmp_path):
     model, table = files
     flipped = predictions(sha256_file(model), flip=True)
@@ -163,6 +179,7 @@ def test_what_does_not_fit_is_told(files, tmp_path):
         {"views": {"one": {"temperatures": {"full": 1}, "abstain_below": 0, "answered": []}}},
         {"views": {"one": {"temperatures": {"pooled": 1}, "abstain_below": 2, "answered": []}}},
         {"fitted_on": None},
+        {"class_mix": {"happy": 1}},
     ],
 )
 def test_damage_is_told(tmp_path, change):

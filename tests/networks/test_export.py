@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from builders import SCORES, grey_faces, hemiface, tiny_bundle, tiny_images
+from builders import CLASS_MIX, SCORES, grey_faces, hemiface, tiny_bundle, tiny_images
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import sha256_file
 from hemiface.models.onnx_file import OnnxModel
@@ -256,6 +256,7 @@ class TestHeader:
             assert header["licence"] == "Apache-2.0"
             assert header["provenance"] == bundle.provenance
             assert header["provenance"]["validation_accuracy"] == 0.5
+            assert header["class_mix"] == header["provenance"]["class_mix"] == CLASS_MIX
             assert header["precision"] == kind
             assert header["source_sha256"] == sha256_file(exported.bundle)
             opset = 20 if kind == "fp16" else 18

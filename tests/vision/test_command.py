@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from builders import hemiface
+from builders import hemiface, linear_model
 from hemiface.data.phantom import make as phantom
+from hemiface.tables import EMOTIONS
 from hemiface.vision.faces import COLUMNS
 
 NETWORKS = pytest.mark.usefixtures("face_networks")
@@ -52,6 +53,47 @@ class TestCommand:
             journal.write_bytes(content[:size])
             hemiface(monkeypatch, *self.options(model, crops, out))
             assert (out / "faces.csv").read_text() == whole
+
+    def test_a_mix_is_declared_by_name_or_file_and_stands_in_every_row(
+        self, crops, tmp_path, monkeypatch, capsys
+    ):
+        trained = {**dict.fromkeys(EMOTIONS, 0.1), "happy": 0.4}
+        model = linear_model(tmp_path / "linear.onnx", class_mix=trained)
+        for path in (crops / "broken.jpg", crops / "empty.png"):
+            path.unlink()
+        out = tmp_path / "out"
+        options = [*self.options(model, crops, out), "--format", "csv,parquet,jsonl"]
+        assert hemiface(monkeypatch, *options) == 0
+        before = pd.read_csv(out / "faces.csv")
+        assert set(before["mix"]) == {"trained"}
+        mine = tmp_path / "mine.json"
+        # Into the same folder: what was done under another mix doesn't count.
+        for choice, declared in (("balanced", 1 / 7), (mine, 0.3), (mine, 0.2)):
+            shares = {**dict.fromkeys(EMOTIONS, (1 - declared) / 6), "sad": declared}
+            mine.write_text(json.dumps(shares))
+            assert hemiface(monkeypatch, *options, "--mix", choice) == 0
+            expected = before[[f"p_{one}" for one in EMOTIONS]].to_numpy()
+            expected = expected * [shares[one] / trained[one] for one in EMOTIONS]
+            expected /= expected.sum(axis=1, keepdims=True)
+            csv_rows = pd.read_csv(out / "faces.csv")
+            json_rows = pd.read_json(out / "faces.jsonl", lines=True)
+            for table in (csv_rows, json_rows, pd.read_parquet(out / "faces.parquet")):
+                found = table[[f"p_{one}" for one in EMOTIONS]].to_numpy()
+                np.testing.assert_allclose(found, expected, atol=1e-5)
+                assert [EMOTIONS[one] for one in expected.argmax(axis=1)] == list(table["label"])
+                assert table["mix"].str.startswith(Path(choice).name).all()
+        capsys.readouterr()
+        assert hemiface(monkeypatch, *options, "--mix", "balance") == 2
+        assert "neither trained, balanced or natural nor a file" in capsys.readouterr().err
+
+    def test_a_threshold_of_another_mix_is_told(self, crops, monkeypatch, capsys):
+        options = ["predict", crops / "01.png", "--no-detect", "--mix", "balanced"]
+        assert hemiface(monkeypatch, *options, "--json") == 0
+        said = capsys.readouterr()
+        assert said.err.count("was chosen for the mix of the training") == 1
+        assert json.loads(said.out)["faces"][0]["mix"] == "balanced"
+        assert hemiface(monkeypatch, *options, "--abstain-below", 0.4) == 0
+        assert "was chosen" not in capsys.readouterr().err
 
     def test_json_is_one_document(self, model, crops, monkeypatch, capsys):
         options = ["predict", crops / "01.png", "--no-detect", "--model", model, "--json"]

@@ -2,19 +2,25 @@
 
 import dataclasses
 import inspect
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from builders import CLASS_MIX as MIX
 from builders import linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
+from hemiface.models import shipped
+from hemiface.models.class_mix import Mix
+from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import calibration_path, scale
 from hemiface.occlusion.conditions import CONDITIONS
-from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.faces import COLUMNS
+from hemiface.vision.finding.alignment import whole_picture
 from hemiface.vision.predictor import Frame, Predictor, PredictorOptions
 from hemiface.vision.video.watching import Watch
 
@@ -34,12 +40,13 @@ class TestPredictor:
             table[list(PROBABILITY_COLUMNS)], predictor.model.predict(face), atol=1e-6
         )
 
-    def test_its_arguments_are_the_options_and_both_doors_lead_to_one_room(self, model):
+    def test_its_arguments_are_the_options_and_both_doors_lead_to_one_room(self, tmp_path):
         known = inspect.signature(Predictor).parameters
         fields = {one.name: one.default for one in dataclasses.fields(PredictorOptions)}
         assert {name: one.default for name, one in known.items() if name != "detector"} == fields
         asked = {"no_detect": True, "hide": "lower", "abstain_below": 0.3, "flip": True,
-                 "most_pixels": 99, "estimate": False}  # fmt: skip
+                 "most_pixels": 99, "estimate": False, "mix": "balanced"}  # fmt: skip
+        model = linear_model(tmp_path / "linear.onnx", class_mix=MIX)
         one = Predictor(model, **asked).settings()
         assert one == Predictor.of(PredictorOptions(model=model, **asked)).settings()
         plain = Predictor(model, no_detect=True).settings()
@@ -137,6 +144,23 @@ class TestCalibrated:
         face = Predictor(path, no_detect=True, hide="only-lower-right").predict(PIXELS)[0]
         assert face.abstained == (face.confidence < 0.3)
 
+    def test_a_declared_mix_comes_after_the_temperature(self, calibrated):
+        path, _ = calibrated
+        content = json.loads(calibration_path(path).read_text())
+        content["views"]["one"]["temperatures"]["full"] = 2.0
+        write_json(calibration_path(path), content | {"class_mix": MIX})
+        raw = OnnxModel.load(path).predict(whole_picture(PIXELS).pixels[None]).astype(float)
+        ratios = np.array([1 / (7 * MIX[one]) for one in EMOTIONS])
+        expected = scale(raw, 2.0) * ratios
+        expected /= expected.sum()
+        face = Predictor(path, no_detect=True, estimate=False, mix="balanced").predict(PIXELS)[0]
+        np.testing.assert_allclose(face.probabilities, expected[0], atol=1e-6)
+        assert face.best == EMOTIONS[expected.argmax()]
+        assert face.mix == face.row()["mix"] == "balanced"
+        # The other order is another result.
+        other = raw * ratios
+        assert not np.allclose(scale(other / other.sum(), 2.0), expected)
+
     def test_a_calibration_of_another_file_is_refused(self, calibrated, tmp_path):
         path, _ = calibrated
         path.write_bytes(linear_model(tmp_path / "other.onnx", 1).read_bytes())
@@ -168,3 +192,72 @@ def test_flip_is_the_mean_of_a_face_and_its_mirror_image(model):
     np.testing.assert_allclose(mean, np.mean(both, axis=0), atol=1e-6)
     again = predictor.predict(np.ascontiguousarray(mirrored))[0].probabilities
     np.testing.assert_allclose(mean, again, atol=1e-6)
+
+
+class TestMix:
+    @pytest.fixture
+    def model(self, tmp_path):
+        return linear_model(tmp_path / "linear.onnx", class_mix=MIX)
+
+    def test_trained_changes_no_digit(self, model, crops):
+        plain = Predictor(model, no_detect=True).predict(crops / "03.png")[0]
+        (same,) = Predictor(model, no_detect=True, mix="trained").predict(crops / "03.png")
+        assert plain.row() == same.row()
+        face = phantom.render(np.arange(10) % 7, seed=0)[3:4]
+        network = OnnxModel.load(model).predict(face)[0].astype(float)
+        assert plain.probabilities == tuple(network.tolist())
+        assert plain.mix == "trained"
+
+    def test_every_face_of_a_batch_is_reweighed(self, model):
+        frames = [Frame(PIXELS), Frame(PIXELS[::-1])]
+        plain = Predictor(model, no_detect=True).predict_frames(frames)
+        mixed = Predictor(model, no_detect=True, mix="natural").predict_frames(frames)
+        natural = Mix.of("natural").shares
+        for (before,), (after,) in zip(plain, mixed, strict=True):
+            expected = np.array(before.probabilities) * natural / [MIX[one] for one in EMOTIONS]
+            np.testing.assert_allclose(after.probabilities, expected / expected.sum(), rtol=1e-6)
+        assert Predictor(model, no_detect=True, mix="natural").predict_frames([]) == []
+
+    def test_the_threshold_is_of_what_the_mix_makes(self, model):
+        plain = Predictor(model, no_detect=True).predict(PIXELS)[0]
+        sure = {**dict.fromkeys(EMOTIONS, 0.0), "fear": 1.0}
+        asked = {"no_detect": True, "estimate": False, "abstain_below": 0.99}
+        certain = Predictor(model, **asked, mix=sure)
+        face = certain.predict(PIXELS)[0]
+        assert plain.confidence < 0.99
+        assert (face.label, face.confidence) == ("fear", 1)
+        assert certain.threshold_note == ""
+
+    def test_a_threshold_that_was_fitted_for_another_mix_says_so(self, model):
+        view = {"temperatures": {"pooled": 1.0}, "abstain_below": 1.0, "answered": []}
+        known = {"format": 1, "model_sha256": sha256_file(model), "fitted_on": {}}
+        write_json(calibration_path(model), {**known, "views": {"one": view}})
+        plain = Predictor(model, no_detect=True, estimate=False)
+        mixed = Predictor(model, no_detect=True, estimate=False, mix="balanced")
+        own = Predictor(model, no_detect=True, estimate=False, mix="balanced", abstain_below=1)
+        assert plain.threshold_note == own.threshold_note == ""
+        assert "threshold 1.00 was chosen for the mix of the training" in mixed.threshold_note
+        assert mixed.predict(PIXELS)[0].reason.endswith("below 1.00, chosen for the trained mix")
+        for predictor in (plain, own):
+            assert predictor.predict(PIXELS)[0].reason.endswith("below 1.00")
+
+    def test_without_the_trainings_mix_only_trained_can_be_declared(self, tmp_path):
+        unknown = linear_model(tmp_path / "unknown.onnx")
+        assert Predictor(unknown, no_detect=True).mix.name == "trained"
+        with pytest.raises(UsageError, match=r"Nobody knows the mix .* unknown\.onnx"):
+            Predictor(unknown, no_detect=True, mix="balanced")
+
+    def test_what_a_run_depends_on_names_the_shares_on_both_sides(self, model, tmp_path):
+        settings = [Predictor(model, no_detect=True, mix=one).settings() for one in (
+            "trained", "balanced", dict.fromkeys(EMOTIONS, 1 / 7), MIX)]  # fmt: skip
+        # The same name and another network's training is another result.
+        other = linear_model(tmp_path / "o.onnx", class_mix=dict.fromkeys(EMOTIONS, 1 / 7))
+        settings.append(Predictor(other, no_detect=True, mix="balanced").settings())
+        keys = {repr([one[name] for name in ("mix", "mix_from_to")]) for one in settings}
+        assert len(keys) == len(settings)
+
+    def test_the_shipped_networks_know_theirs(self):
+        for one in shipped.list_models():
+            if one.kind == "emotion":
+                face = Predictor(one.name, no_detect=True, mix="balanced").predict(PIXELS)[0]
+                assert sum(face.probabilities) == pytest.approx(1)

@@ -88,6 +88,14 @@ def predict(
             "--estimate/--no-estimate", help="Let a network say what lies over each face."
         ),
     ] = True,
+    mix: Annotated[
+        str,
+        typer.Option(
+            help="How often these pictures show each emotion: trained (as in the network's "
+            "training), balanced (all alike), natural (as in press photographs) or FILE (.json, "
+            ".toml or .csv with seven shares)."
+        ),
+    ] = "trained",
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
@@ -106,6 +114,7 @@ def predict(
         flip=flip,
         most_pixels=max_pixels or MOST_PIXELS,
         estimate=estimate,
+        mix=mix,
     )
     running = RunOptions(
         formats=words(formats),

@@ -47,8 +47,8 @@ class OnnxModel:
 
     `header` is read-only: format, model (its configuration), emotions (the class order), size_px,
     licence, provenance, precision (fp32, fp16 or int8), source_sha256 (of the Bundle), opset,
-    scores (protocol -> condition -> metric -> value), and, where they were made, calibration and
-    parity. `path` is where the file lies.
+    scores (protocol -> condition -> metric -> value), and, where they were made, calibration,
+    parity and class_mix (emotion -> share in training). `path` is where the file lies.
 
     One object serves any number of threads at once.
     """

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError
+from hemiface.models.class_mix import KEY, checked_shares
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS
 
 __all__ = [
@@ -107,6 +108,8 @@ class ModelCalibration:
     """By name of VIEWS; one may be missing."""
     fitted_on: Mapping[str, Any]
     """Dataset, split, number of images and their hash."""
+    class_mix: Mapping[str, float] | None = None
+    """Emotion -> share in the network's training, for files whose own metadata don't say it."""
 
     @classmethod
     def beside(cls, model: str | Path, model_sha256: str) -> Self | None:
@@ -138,10 +141,14 @@ class ModelCalibration:
             unknown = set(views) - set(VIEWS)
             if unknown or not isinstance(content["model_sha256"], str):
                 raise ValueError("views or model_sha256")
+            mix = content.get(KEY)
+            if mix is not None:
+                checked_shares(mix)
             return cls(
                 content["model_sha256"],
                 MappingProxyType(views),
                 MappingProxyType(dict(content["fitted_on"])),
+                mix,
             )
         except OSError as error:
             raise DamagedError(f"{path} can't be read ({error.strerror}).") from error

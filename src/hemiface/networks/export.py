@@ -23,6 +23,7 @@ from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.models.class_mix import KEY as CLASS_MIX
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
 from hemiface.networks.classifiers import NetworkClassifier
 from hemiface.networks.network import Bundle, FaceNetwork
@@ -309,6 +310,8 @@ def _store_halves(model: onnx.ModelProto) -> None:
 
 
 def _header(bundle: Bundle, sha256: str, options: ExportOptions) -> dict[str, Any]:
+    # Bundles of before don't know it; without it no other mix can be declared.
+    known = {key: bundle.provenance[key] for key in (CLASS_MIX,) if key in bundle.provenance}
     return {
         "format": FORMAT,
         # A path on the machine of the training would tell nobody else anything.
@@ -321,6 +324,7 @@ def _header(bundle: Bundle, sha256: str, options: ExportOptions) -> dict[str, An
         "source_sha256": sha256,
         "opset": options.opset,
         "scores": dict(options.scores),
+        **known,
     }
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from hemiface.errors import UsageError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
-from hemiface.models.temperatures import FORMAT, VIEWS, calibration_path
+from hemiface.models.class_mix import KEY
+from hemiface.models.temperatures import FORMAT, VIEWS, ModelCalibration, calibration_path
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
 from hemiface.tables import Predictions, derive, read_predictions
@@ -77,7 +78,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
         "rule": f"least whole percent at which at most {100 * risk:g} % of the answered validation "
         f"faces are wrong under each of {', '.join(STATED)}",
         "views": views,
-    })  # fmt: skip
+    } | _known_mix(model, sha256))  # fmt: skip
     return target
 
 
@@ -105,6 +106,19 @@ def answered(scaled: Predictions, thresholds: Sequence[float]) -> list[dict[str,
                 }
             )
     return rows
+
+
+def _known_mix(model: str | Path, sha256: str) -> dict[str, Any]:
+    """Return the training's mix if a calibration that is about to be replaced knows it.
+
+    Files exported before it was in their metadata have it nowhere else.
+    """
+    try:
+        known = ModelCalibration.beside(model, sha256)
+    except DamagedError:
+        # Damaged or another file's: nothing in it is known of this one.
+        return {}
+    return {KEY: dict(known.class_mix)} if known and known.class_mix else {}
 
 
 def _own_rows(

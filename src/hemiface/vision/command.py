@@ -76,6 +76,8 @@ def predict(
                 _print_json(outcome)
             else:
                 _print_table(outcome)
+    if predictor.threshold_note:
+        print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
     for sentence in outcome.errors if len(sources) > 1 else []:
         print(f"hemiface: {sentence}", file=sys.stderr)
     _finish(outcome, strict)

@@ -1,7 +1,8 @@
 """What is known of each face: one row per face and frame, in CSV, Parquet or JSON lines.
 
-Schema version 2 (column `schema`; version 1 knew no estimated visibility). Positions are pixels of
-the upright photo; x to the right, y down; they may lie beyond its border. Sides are the viewer's.
+Schema version 3 (column `schema`; version 1 knew no estimated visibility, 2 no declared mix).
+Positions are pixels of the upright photo; x to the right, y down; they may lie beyond its border.
+Sides are the viewer's.
 What doesn't apply is empty. A row is a face that was detected in that very frame: a frame in which
 detection misses a face has no row for it, also where `--blur` hides the place.
 
@@ -23,6 +24,10 @@ visible_<region>_source  str  declared, estimated, measured or unknown: see
 p_<emotion>         float  the seven probabilities, which sum to 1; calibrated if `temperature` is
 temperature         float  what the network's logits were divided by, from validation images and
                            what is visible (`models.temperatures`); empty without a calibration
+mix                 str    the mix of emotions that was declared (`models.class_mix`), which the
+                           probabilities, label and confidence hold for: trained, balanced, natural,
+                           or a file's name (`declared` for a mapping) with a hash of its shares;
+                           with any but trained nobody knows the risk of a model's own threshold
 label               str    the most probable emotion; empty if abstained
 confidence          float  the largest probability, 0..1
 abstained           bool   whether no label is given
@@ -61,7 +66,7 @@ __all__ = [
     "write_rows",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 FORMATS = ("csv", "parquet", "jsonl")
 
 _TEXT, _INT, _FLOAT, _BOOL = "string", "int64", "float64", "bool"
@@ -80,6 +85,7 @@ COLUMNS: dict[str, str] = {
     },
     **dict.fromkeys(PROBABILITY_COLUMNS, _FLOAT),
     "temperature": _FLOAT,
+    "mix": _TEXT,
     "label": _TEXT,
     "confidence": _FLOAT,
     "abstained": _BOOL,
@@ -114,6 +120,8 @@ class FacePrediction:
     """In the order of EMOTIONS."""
     temperature: float
     """That they are calibrated with, NaN if they aren't."""
+    mix: str
+    """The name of the mix that was declared."""
     reason: str
     """Why no label is given; empty if one is."""
     model: str
@@ -158,6 +166,7 @@ class FacePrediction:
             "abstained": self.abstained,
             "reason": self.reason or None,
             "temperature": self.temperature,
+            "mix": self.mix,
             "model": self.model,
             "model_sha256": self.model_sha256,
             "schema": SCHEMA,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file
+from hemiface.models.class_mix import KEY, Mix, MixChoice, reweigh, trained_shares
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, View, scale
 from hemiface.models.visible_tiles import KIND, VisibleTiles
@@ -84,6 +85,10 @@ class PredictorOptions:
     estimate: bool = True
     """Let the shipped network for visibility say what lies over each face, unless `hide` declares
     it."""
+    mix: MixChoice = "trained"
+    """How often the pictures show each emotion: `trained` (as in the network's training),
+    `balanced` (all alike), `natural` (as in press photographs), a file, or emotion -> share; see
+    `hemiface.models.class_mix`."""
 
 
 class Predictor:
@@ -98,10 +103,12 @@ class Predictor:
     LEAST_VISIBLE of a face can be seen, whatever `abstain_below` says.
 
     Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
-    temperature for what is visible of each face; see `hemiface.models.temperatures`.
+    temperature for what is visible of each face; see `hemiface.models.temperatures`. A declared
+    mix is applied after the temperature; label, confidence and abstention are what comes of it.
 
     Raises:
-        UsageError: an option is out of range, or there is no such model or condition.
+        UsageError: an option is out of range, there is no such model, condition or mix, or a mix is
+            declared and nobody knows the one that the model was trained on.
         HemifaceError: no model is shipped and none is named, or the detector was never pulled.
         DamagedError: a network's file is damaged, or its calibration is another file's.
     """
@@ -118,15 +125,19 @@ class Predictor:
         flip: bool = False,
         most_pixels: int = MOST_PIXELS,
         estimate: bool = True,
+        mix: MixChoice = "trained",
     ) -> None:
         # One list for type checkers and editors; everything behind it takes the object.
         options = PredictorOptions(
             model=model, no_detect=no_detect, min_face_px=min_face_px, hide=hide,
             abstain_below=abstain_below, flip=flip, most_pixels=most_pixels, estimate=estimate,
+            mix=mix,
         )  # fmt: skip
         _check(options, detector)
         self._options = options
         self._hidden = condition(options.hide) if options.hide else None
+        self.mix = Mix.of(options.mix)
+        """What was declared."""
         self.model = OnnxModel.load(_model_path(options.model))
         self.model_sha256 = sha256_file(self.model.path)
         self._detector = detector
@@ -139,6 +150,12 @@ class Predictor:
         known = ModelCalibration.beside(self.model.path, self.model_sha256)
         self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
         """What is known of this model's confidence with this `flip`, None if nothing is."""
+        beside = known.class_mix if known else None
+        self._trained = (
+            None
+            if self.mix.shares is None
+            else trained_shares(self.model.header.get(KEY, beside), self.model.path)
+        )
         default = self.calibration.abstain_below if self.calibration else 0.0
         asked = options.abstain_below
         self.abstain_below: float = default if asked is None else asked
@@ -159,6 +176,21 @@ class Predictor:
         """Whether the detector is faster where it knows the faces of the frame before."""
         return isinstance(self._detector, FollowingDetector)
 
+    @property
+    def threshold_note(self) -> str:
+        """What the reader of labels must know of `abstain_below`, empty if nothing."""
+        if not self._is_threshold_of_another_mix:
+            return ""
+        return (
+            f"The threshold {self.abstain_below:.2f} was chosen for the mix of the training: with "
+            f"mix {self.mix.name} the share of wrong labels that is stated for it doesn't hold."
+        )
+
+    @property
+    def _is_threshold_of_another_mix(self) -> bool:
+        fitted = self._options.abstain_below is None and self.abstain_below > 0
+        return fitted and self.mix.shares is not None
+
     def settings(self) -> dict[str, object]:
         """Return what a result depends on besides the picture."""
         return {
@@ -171,6 +203,10 @@ class Predictor:
             "flip": self._options.flip,
             "most_pixels": self._options.most_pixels,
             "estimator_sha256": sha256_file(self._tiles.path) if self._tiles else "",
+            "mix": self.mix.name,
+            "mix_from_to": [
+                None if one is None else one.tolist() for one in (self._trained, self.mix.shares)
+            ],
         }
 
     def predict(self, source: str | Path | Pixels) -> Faces:
@@ -247,6 +283,8 @@ class Predictor:
         temperatures = [self._temperature(one.visibility) for _, _, one in flat]
         if self.calibration is not None and flat:
             values = scale(values, temperatures)
+        if self.mix.shares is not None and self._trained is not None and flat:
+            values = reweigh(values, self._trained, self.mix.shares)
         each = iter(zip(values, temperatures, strict=True))
         results = []
         for frame, own, faces in zip(frames, numbers, seen, strict=True):
@@ -322,6 +360,7 @@ class Predictor:
             visibility=seen.visibility,
             probabilities=tuple(values.tolist()),
             temperature=temperature,
+            mix=self.mix.name,
             reason=self._why_not(seen.visibility, float(values.max())),
             model=self.model.path.stem,
             model_sha256=self.model_sha256,
@@ -334,7 +373,8 @@ class Predictor:
         if looks.estimate is not None and looks.estimate < LEAST_VISIBLE:
             return f"by estimate only {100 * looks.estimate:.0f} % of the face can be seen"
         if confidence < self.abstain_below:
-            return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}"
+            whose = ", chosen for the trained mix" if self._is_threshold_of_another_mix else ""
+            return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}{whose}"
         return ""
 
 
