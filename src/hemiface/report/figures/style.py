@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
@@ -75,6 +76,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
 }
 _PRINT_DPI = 200
+_NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 _TITLE_CHARACTERS_AN_INCH = 11.5
 _ORDER = ("full", "upper", "lower", "left", "right")
 
@@ -147,8 +149,23 @@ def svg_text(figure: Figure, name: str) -> str:
     # Creator carries matplotlib's version; Date the moment. Neither belongs to the picture.
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        _lay_out(figure)
         figure.savefig(buffer, format="svg", metadata=metadata)
     return buffer.getvalue().decode("utf-8")
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once and for all, as an SVG measures it.
+
+    Left to matplotlib, each file is drawn twice, the first time only to be laid out.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasSVG(figure)
+        figure.set_dpi(FigureCanvasSVG.fixed_dpi)
+        engine.execute(figure)
+        with matplotlib.rc_context(_NO_LAYOUT):
+            figure.set_layout_engine(None)
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
@@ -159,8 +176,6 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     svg, png = Path(folder) / f"{name}.svg", Path(folder) / f"{name}.png"
     with atomic_path(svg) as partial:
         partial.write_text(svg_text(figure, name), encoding="utf-8", newline="\n")
-    # The layout is solved once; solving it again for the second format would double the time.
-    figure.set_layout_engine("none")
     with atomic_path(png) as partial, matplotlib.rc_context(STYLE):
         figure.savefig(partial, format="png", dpi=_PRINT_DPI, metadata={"Software": None})
     return svg, png
