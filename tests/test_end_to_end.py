@@ -207,11 +207,12 @@ def test_code_is_not_trusted_unasked_nor_with_another_config(
     by_other_code(run, old=True)
     bundle = run / "models/full-seed0/bundle.safetensors"
     before = bundle.stat().st_mtime_ns
-    assert study(monkeypatch, run, "--trust-code", "--set", "train.learning_rate=0.02") == 0
+    another = ("--until", "models", "--set", "train.learning_rate=0.02")
+    assert study(monkeypatch, run, "--trust-code", *another) == 0
     assert bundle.stat().st_mtime_ns != before
     by_other_code(run, old=False)
     before = bundle.stat().st_mtime_ns
-    assert study(monkeypatch, run, "--set", "train.learning_rate=0.02") == 0
+    assert study(monkeypatch, run, *another) == 0
     assert bundle.stat().st_mtime_ns != before
     assert "full-seed0: made by other code, so it is made again" in (run / "log.txt").read_text()
 
@@ -222,7 +223,7 @@ def test_fresh_starts_over_and_spares_what_is_not_its_own(
     (run / "notes.txt").write_text("mine")
     bundle = run / "models/full-seed0/bundle.safetensors"
     before, weights = bundle.stat().st_mtime_ns, bundle.read_bytes()
-    assert study(monkeypatch, run, "--fresh") == 0
+    assert study(monkeypatch, run, "--fresh", "--until", "models") == 0
     assert bundle.stat().st_mtime_ns > before
     assert len(bundle.read_bytes()) == len(weights)
     assert (run / "notes.txt").read_text() == "mine"
