@@ -20,10 +20,10 @@ import argparse
 import json
 import logging
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+import experiment
 import false_alarms
 from false_alarms import SIDES
-from hemiface.config import Config, StatisticsOptions, load, to_toml
+from hemiface.config import Config, StatisticsOptions, load
 from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
-from hemiface.errors import HemifaceError
 from hemiface.files import hash_json, sha256_file, write_json, write_text
 from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
 from hemiface.networks.train import fit, task
-from hemiface.provenance import code_hash, environment
+from hemiface.provenance import code_hash
 from hemiface.stats import importance
 from hemiface.stats.ensembles import join
 from hemiface.stats.matrix import matrix
@@ -252,21 +252,17 @@ def count_alarms(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return experiment.exit_code(partial(run, _options(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
     """Train, predict, analyse what is missing; write the tables."""
-    options = _options(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
     torch.set_num_threads(options.threads)
-    try:
-        config = load(options.config, options.settings)
-        bundles = trained(config, options)
-        tables = {name: predicted(name, bundles[name], config, options) for name in TRUTHS}
-        write(tables, config, options)
-    except HemifaceError as error:
-        print(f"planted: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    config = load(options.config, options.settings)
+    bundles = trained(config, options)
+    tables = {name: predicted(name, bundles[name], config, options) for name in TRUTHS}
+    write(tables, config, options)
 
 
 def write(
@@ -290,8 +286,7 @@ def write(
     write_json(options.out / "planted.json", known)
     text = page(found, known["options"], config.model.architecture)
     write_text(options.out / "README.md", text)
-    write_json(options.out / "environment.json", environment())
-    write_text(options.out / "config.toml", to_toml(config))
+    experiment.write_origin(options.out, config)
     print(text)
 
 
@@ -307,24 +302,14 @@ def networks_table(name: str, predictions: Predictions) -> pd.DataFrame:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = experiment.parser(__doc__)
     parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--train-faces", type=int, default=2240, help="a sixteenth selects")
     parser.add_argument("--test-faces", type=int, default=420)
     parser.add_argument("--sets", type=int, default=300, help="data sets of each null")
     parser.add_argument("--faces", type=int, default=350, help="faces of a data set")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "hemiface-planted",
-        help="folder of what is kept between runs",
-    )
+    experiment.add_training(parser, "planted", device="cpu")
     return parser.parse_args(arguments)
 
 

@@ -1,8 +1,5 @@
 """The instrument on faces and tables whose right answer is known: found, and no false alarms."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +22,6 @@ from hemiface.stats.sides import sides
 from hemiface.tables import EMOTIONS, Predictions, check_predictions, probabilities
 
 pytest.importorskip("torch", reason="it trains networks")
-sys.path.insert(0, str(Path(__file__).parents[2] / "validity"))
 
 import false_alarms
 import planted

@@ -24,7 +24,7 @@ FRAME: Floats = np.array([[15.1, 18.8], [32.9, 18.8], [24.0, 30.2], [16.8, 36.8]
 """[5, 2] pixels of the 48 x 48 crop: image-left eye, image-right eye, nose, left and right mouth
 corner. Medians over the 968 of 1,000 random training images of FER2013 in which the landmark
 network saw a face (interquartile ranges 2.5 to 4.1 px), made symmetric about the middle column,
-which moved no value by more than 0.25 px; `benchmarks/detection.py` measures them again."""
+which moved no value by more than 0.25 px; `validity/detection.py` measures them again."""
 FRAME.setflags(write=False)
 
 

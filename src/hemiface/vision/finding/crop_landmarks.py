@@ -5,7 +5,7 @@ face lying on its side or head, the landmark network looks at the whole crop wit
 is believed where it is sure. Of 300 random validation images of FER2013 the detector finds 290 and
 the network alone 285 at its best margin; of the ten that the detector misses it rescues four and
 believes in none of the six that show no landmarks (profiles from behind, a drawing). Two that the
-detector finds lying are believed by neither: 292 (`benchmarks/detection.py --lines`). Looking again
+detector finds lying are believed by neither: 292 (`validity/detection.py --lines`). Looking again
 in the square that the first landmarks give didn't make them more constant under mirroring, so
 nothing is refined.
 """

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import benchmark, tiny_bundle, tiny_images
+import ferplus as bench
+from builders import tiny_bundle, tiny_images
 from hemiface.networks.evaluate import evaluate
 from hemiface.tables import EMOTIONS, probabilities
 
@@ -15,9 +16,6 @@ HEADER = (
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 )
 USAGE = ["Training"] * 16 + ["PublicTest"] * 10 + ["PrivateTest"] * 14
-
-
-bench = benchmark("ferplus")
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,14 @@
 """The ablation's arithmetic: paired differences to the whole recipe, resampled by group."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("torch", reason="the ablation trains networks")
 
-from builders import benchmark
+import ablation
 from hemiface.config import find, load
 from hemiface.errors import UsageError
-
-ROOT = Path(__file__).parents[2]
-
-
-ablation = benchmark("ablation")
 
 
 def scored(n: int = 200, per_group: int = 1, seed: int = 0) -> pd.DataFrame:

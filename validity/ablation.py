@@ -1,6 +1,6 @@
 """What every ingredient of a recipe brings, measured on validation images.
 
-    python benchmarks/ablation.py small --data PATH --baseline FULL.safetensors \
+    python validity/ablation.py small --data PATH --baseline FULL.safetensors \
         --set generalist.train.epochs=2 --out results/small/ablation
 
 trains the generalist `any` of a config once for each seed with the whole recipe and with one
@@ -13,8 +13,8 @@ them. Differences are paired: the same validation images, resampled by near-dupl
 import argparse
 import logging
 import sys
-import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from hemiface.config import Config, load, to_toml
+import experiment
+from hemiface.config import Config, load
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
-from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import write_json, write_text
+from hemiface.errors import UsageError
 from hemiface.networks.evaluate import evaluate
 from hemiface.networks.train import fit, task
-from hemiface.provenance import environment
 from hemiface.stats.sample import group_weights
 from hemiface.tables import derive, write_csv
 
@@ -66,22 +65,19 @@ BASELINE: dict[str, tuple[str, ...]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return experiment.exit_code(partial(run, _options(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
     """Train what is missing, score it, write ablation.csv and runs.csv."""
-    options = _options(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        scored, times = _run_all(options)
-    except HemifaceError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        return error.exit_code
+    scored, times = _run_all(options)
     differences = compare(scored)
     write_csv(_per_run(scored).merge(times), options.out / "runs.csv")
     write_csv(differences, options.out / "ablation.csv")
-    write_json(options.out / "environment.json", environment())
     # The resolved recipe: what --set changed is in it, but for the data's place.
-    write_text(options.out / "config.toml", to_toml(load(options.config, options.settings)))
+    experiment.write_origin(options.out, load(options.config, options.settings))
     _print(differences)
-    return 0
 
 
 def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -200,24 +196,14 @@ def _cell(whole: bool, row: pd.Series) -> str:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = experiment.parser(__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", required=True, help="whatever hemiface study takes")
     parser.add_argument("--model", choices=["any", "full"], default="any")
     parser.add_argument("--baseline", type=Path, help="Bundle that every generalist starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default all")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "hemiface-ablation",
-        help="folder of the trainings, so that an interrupted ablation goes on",
-    )
+    experiment.add_training(parser, "ablation", device="auto")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
 """How many faces are found, and where eyes, nose and mouth lie in FER2013's crops.
 
-python benchmarks/detection.py --photos FOLDER --data PATH_TO_FER2013
-python benchmarks/detection.py --data PATH_TO_FER2013 --lines --n 300
+    python validity/detection.py --photos FOLDER --data PATH_TO_FER2013
+    python validity/detection.py --data PATH_TO_FER2013 --lines --n 300
 
 FOLDER holds photos and a MANIFEST.csv with columns file and faces. The medians printed last are
 what FRAME in hemiface.vision.finding.alignment was rounded from. With --lines: in how many
@@ -10,13 +10,17 @@ mirror image disagree. Needs `hemiface models pull`.
 """
 
 import argparse
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+import experiment
 from hemiface.data.readers import load
 from hemiface.occlusion.face_lines import line_table, lines_of
 from hemiface.vision.finding import assets
@@ -73,13 +77,8 @@ def lines(detector: MediaPipeDetector, source: str, n: int) -> None:
     print(np.sqrt((away**2).mean()).round(2).to_string())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--data", default="")
-    parser.add_argument("--lines", action="store_true")
-    parser.add_argument("--n", type=int, default=1000)
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> None:
+    """Print what was asked for."""
     detector = MediaPipeDetector(assets.path_of("detection"), assets.path_of("landmarks"))
     if options.photos:
         photos(detector, options.photos)
@@ -89,5 +88,22 @@ def main() -> None:
         frame(detector, options.data, options.n)
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = experiment.parser(__doc__)
+    parser.add_argument("--photos", type=Path, help="folder of photos and a MANIFEST.csv")
+    parser.add_argument("--data", default="", help="FER2013 in any form")
+    parser.add_argument("--lines", action="store_true", help="landmarks and lines of the crops")
+    parser.add_argument("--n", type=int, default=1000, help="crops (default %(default)s)")
+    options = parser.parse_args(arguments)
+    if not (options.photos or options.data):
+        parser.error("name --photos, --data or both")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return experiment.exit_code(partial(run, parse(arguments)))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

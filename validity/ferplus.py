@@ -1,6 +1,6 @@
 """A network on FER+ labels, on really occluded and turned faces, and with views averaged.
 
-    python benchmarks/ferplus.py small-int8.onnx small.onnx --data PATH_TO_FER2013 \
+    python validity/ferplus.py small-int8.onnx small.onnx --data PATH_TO_FER2013 \
         --votes fer2013new.csv --rows occlusion_rows.csv --rows pose30_rows.csv --out results/small
 
 Writes `ferplus.csv`: accuracy on PrivateTest by model, views (plain, flip, and ten-crop of the
@@ -14,16 +14,17 @@ they are, without running a network.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+import experiment
 from hemiface.config import StatisticsOptions
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
-from hemiface.errors import HemifaceError
 from hemiface.networks.evaluate import evaluate
 from hemiface.stats.matrix import matrix
 from hemiface.stats.sample import Sample
@@ -87,8 +88,8 @@ def score(predictions: Predictions, scored: Images, draws: int) -> pd.DataFrame:
     )
 
 
-def run(options: argparse.Namespace) -> pd.DataFrame:
-    """Do everything and write both files, the first after each kind of views; return its table."""
+def run(options: argparse.Namespace) -> None:
+    """Do everything; write both files, the first after each kind of views, and print its table."""
     images = load(options.data)
     parts = labelled(images, options.votes, options.rows)
     tables: list[pd.DataFrame] = []
@@ -121,7 +122,7 @@ def run(options: argparse.Namespace) -> pd.DataFrame:
         write_csv(crops, options.out / "crops.csv")
         print(crops.to_string(index=False))
         add(f"ten-crop {best} px", networks[:1], True, best)
-    return pd.concat(tables, ignore_index=True)
+    print(markdown(pd.concat(tables, ignore_index=True)))
 
 
 def _read(path: Path, options: argparse.Namespace) -> tuple[str, Predictions]:
@@ -159,7 +160,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = experiment.parser(__doc__)
     add = parser.add_argument
     add(
         "models",
@@ -179,14 +180,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(arguments)
-    try:
-        table = run(options)
-    except HemifaceError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(markdown(table))
-    return 0
+    return experiment.exit_code(partial(run, parse(arguments)))
 
 
 if __name__ == "__main__":

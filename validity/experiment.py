@@ -1,0 +1,55 @@
+"""What the scripts here share: arguments, errors, and what lies beside the tables of a folder."""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from hemiface.config import Config, to_toml
+from hemiface.errors import HemifaceError
+from hemiface.files import write_json, write_text
+from hemiface.provenance import environment
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """Return a parser that shows `about`, a script's docstring, as it is laid out."""
+    return argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_training(to: argparse.ArgumentParser, name: str, *, device: str) -> None:
+    """Add what every experiment that trains takes: --set, --device, --out and --runs.
+
+    `name` is that of the temporary folder in which trainings are kept unless --runs names another.
+    """
+    to.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    to.add_argument("--device", default=device)
+    to.add_argument("--out", type=Path, required=True, help="folder of the tables")
+    to.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / f"hemiface-{name}",
+        help="folder of what is kept between runs, so that an interrupted one goes on",
+    )
+
+
+def write_origin(folder: Path, config: Config) -> None:
+    """Write what the tables of a folder come from: versions, hardware and the resolved config."""
+    write_json(folder / "environment.json", environment())
+    write_text(folder / "config.toml", to_toml(config))
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do `work` and return 0; say what a user can mend and return the code of its error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    try:
+        work()
+    except HemifaceError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
