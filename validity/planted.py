@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,8 @@ from planted_page import page
 log = logging.getLogger("planted")
 
 CONFIG = Path(__file__).resolve().with_name("planted.toml")
-_STATISTICS = ("hemiface.stats.all_pairs", "hemiface.stats.importance", "hemiface.stats.sides")
+Draw = Callable[[int, np.random.Generator, int], Iterator[false_alarms.Alarm]]
+"""Yields the alarms of a data set: its number, random draws, how many faces."""
 _CHUNK = 10
 """Data sets between two savings."""
 
@@ -213,42 +214,55 @@ def count_alarms(
     """Return the alarms of all data sets of every null; those counted before are read."""
     alike = false_alarms.population(*tables["nothing"])
     left = false_alarms.population(*tables["left"])
-    nulls: dict[str, tuple[Callable[..., Iterator[Any]], tuple[Any, ...]]] = {
-        "either-way": (false_alarms.either_way, (alike.symmetric(),)),
-        "copies": (false_alarms.copies, (alike.symmetric(),)),
-        "networks": (false_alarms.networks, (alike,)),
-        "known": (false_alarms.known, (left,)),
+    nulls: dict[str, Draw] = {
+        "either-way": partial(false_alarms.either_way, alike.symmetric()),
+        "copies": partial(false_alarms.copies, alike.symmetric()),
+        "networks": partial(false_alarms.networks, alike),
+        "known": partial(false_alarms.known, left, truth=false_alarms.values_of(left)),
     }
-    truth = false_alarms.values_of(left)
     known = hash_json(
         {
             "tables": [one.models for pair in tables.values() for one in pair],
-            "code": [code_hash(*_STATISTICS), sha256_file(false_alarms.__file__)],
+            "code": [code_hash(*used_by(false_alarms)), sha256_file(false_alarms.__file__)],
             "faces": options.faces,
         }
     )
-    found = []
-    for place, (name, (draw, (of,))) in enumerate(nulls.items()):
-        path = options.runs / "alarms" / f"{name}-{known}.csv"
-        columns = [*false_alarms.ALARM_COLUMNS, "set"]
-        done = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
-        started, before = time.perf_counter(), done["set"].nunique()
-        for start in range(before, options.sets, _CHUNK):
-            rows = []
-            for number in range(start, min(start + _CHUNK, options.sets)):
-                random = np.random.default_rng([place, number])
-                more = {"truth": truth} if name == "known" else {}
-                alarms = draw(of, number, random, options.faces, **more)
-                rows += [(*one, number) for one in alarms]
-            # An empty table would decide the columns' types.
-            parts = [done] if len(done) else []
-            done = pd.concat([*parts, pd.DataFrame(rows, columns=columns)], ignore_index=True)
-            write_csv(done, path)
-            made = number + 1
-            left_s = (time.perf_counter() - started) / (made - before) * (options.sets - made)
-            log.info("%s: %d of %d data sets, about %.0f s left", name, made, options.sets, left_s)
-        found.append(done[done["set"] < options.sets])
+    found = [
+        _counted(options.runs / "alarms" / f"{name}-{known}.csv", draw, place, options)
+        for place, (name, draw) in enumerate(nulls.items())
+    ]
     return pd.concat(found, ignore_index=True)
+
+
+def _counted(path: Path, draw: Draw, place: int, options: argparse.Namespace) -> pd.DataFrame:
+    """Return the alarms of a null's data sets; those that `path` holds are read, others join it."""
+    columns = [*false_alarms.ALARM_COLUMNS, "set"]
+    done = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=columns)
+    started, before = time.perf_counter(), done["set"].nunique()
+    for start in range(before, options.sets, _CHUNK):
+        made = min(start + _CHUNK, options.sets)
+        rows = [
+            (*alarm, number)
+            for number in range(start, made)
+            for alarm in draw(number, np.random.default_rng([place, number]), options.faces)
+        ]
+        # An empty table would decide the columns' types.
+        parts = [done] if len(done) else []
+        done = pd.concat([*parts, pd.DataFrame(rows, columns=columns)], ignore_index=True)
+        write_csv(done, path)
+        left_s = (time.perf_counter() - started) / (made - before) * (options.sets - made)
+        told = (path.stem.rpartition("-")[0], made, options.sets, left_s)
+        log.info("%s: %d of %d data sets, about %.0f s left", *told)
+    return done[done["set"] < options.sets]
+
+
+def used_by(script: ModuleType) -> list[str]:
+    """Return the package's modules that the names in a script come from, sorted."""
+    named = {
+        getattr(one, "__module__", None) or getattr(one, "__name__", "")
+        for one in vars(script).values()
+    }
+    return sorted(name for name in named if name.startswith("hemiface."))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,8 @@
 """The instrument on faces and tables whose right answer is known: found, and no false alarms."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +31,7 @@ import planted
 from hemiface.config import from_dict, load
 from hemiface.networks.evaluate import evaluate
 from hemiface.networks.train import fit, task
+from hemiface.provenance import closure
 
 SETS = 200
 LEVEL = 0.05
@@ -323,6 +327,13 @@ def test_the_config_is_that_of_a_generalist_for_sides() -> None:
     augment = config.generalist.augment
     assert not augment.flip
     assert augment.translate_px == augment.rotate_deg == augment.scale == augment.shear_deg == 0
+
+
+def test_what_was_counted_is_known_by_all_the_code_that_counts() -> None:
+    text = Path(false_alarms.__file__).read_text(encoding="utf-8")
+    imported = re.findall(r"^from (hemiface\.\S+) import", text, flags=re.MULTILINE)
+    assert set(imported) - {"hemiface.stats"} <= set(closure(*planted.used_by(false_alarms)))
+    assert "hemiface.stats.importance.game" in closure(*planted.used_by(false_alarms))
 
 
 def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, capsys) -> None:
