@@ -33,7 +33,7 @@ class AlignedFace:
     """A face in the networks' frame."""
 
     pixels: npt.NDArray[np.uint8]
-    """Grey [48, 48]; black where the photo ends."""
+    """Grey [48, 48]; beyond the photo its edge is repeated."""
     inside: npt.NDArray[np.bool_]
     """[48, 48]: whether the pixel's centre lies inside the photo."""
     to_frame: Floats
@@ -105,7 +105,9 @@ def align(photo: npt.NDArray[np.uint8], five: Floats) -> AlignedFace:
     """Cut a face with the marked points `five` [5, 2] out of an RGB photo [height, width, 3].
 
     Each pixel of the crop is the mean of the photo over its area where the face shrinks, and
-    interpolated linearly where it grows. Grey is .299 R + .587 G + .114 B.
+    interpolated linearly where it grows. Grey is .299 R + .587 G + .114 B. Where the crop reaches
+    beyond the photo, the photo's edge is repeated: black is unlike any face, and networks read
+    something into it. What can be seen is said by `inside` alone.
 
     Raises:
         UsageError: see `similarity`.
@@ -124,9 +126,7 @@ def align(photo: npt.NDArray[np.uint8], five: Floats) -> AlignedFace:
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     pixels = np.array(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    inside = _inside(to_frame, photo.shape[0], photo.shape[1])
-    pixels[~inside] = 0
-    return AlignedFace(pixels, inside, to_frame)
+    return AlignedFace(pixels, _inside(to_frame, photo.shape[0], photo.shape[1]), to_frame)
 
 
 def _centred(transform: Floats) -> Floats:
