@@ -25,10 +25,9 @@ Writes `results/benchmarks/following.json`. Needs `hemiface models pull`; about 
 """
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,9 +37,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import sha256_file, write_json
-from hemiface.provenance import environment
+import skeleton
+from hemiface.files import sha256_file
 from hemiface.vision.finding import blazeface
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Frame, Predictor
@@ -48,7 +46,6 @@ from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.tracking import MEMORY_S
 from hemiface.vision.video.watching import Watch
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 EVERY = (1, 5, 10, 25)
 WIDTH, HEIGHT, FPS = 960, 540, 25
 LEAST_FACE_PX = WIDTH / 40
@@ -236,7 +233,13 @@ def of_clip(predictor: Predictor, path: Path) -> dict[str, Any]:
     return {"clip": path.name, "sha256": sha256_file(path), "rows": rows}
 
 
-def show(what: str, rows: list[dict[str, Any]]) -> None:
+def show(results: dict[str, Any]) -> None:
+    for name in ("photo", "clip"):
+        if name in results:
+            _show(results[name][name], results[name]["rows"])
+
+
+def _show(what: str, rows: list[dict[str, Any]]) -> None:
     table = Table(
         "search every", "found", "recall", "precision", "number changes", "per 1,000",
         "faces' recall", "late: mean", "95 %", "most", "s", title=what, title_justify="left",
@@ -256,32 +259,34 @@ def show(what: str, rows: list[dict[str, Any]]) -> None:
     Console(width=118).print(table)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photo", type=Path, help="of a group, for a clip made of it")
-    parser.add_argument("--clip", type=Path, help="a video of faces")
-    parser.add_argument("--frames", type=int, default=300, help="of the photo's clip")
-    parser.add_argument("--out", type=Path, default=RESULTS / "following.json")
-    options = parser.parse_args()
-    if not (options.photo or options.clip) or options.frames < 1:
-        raise UsageError("Name --photo, --clip or both, and at least one frame.")
-    result: dict[str, Any] = {"load_before": os.getloadavg()[0], **environment()}
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do all measurements and return what the results file holds."""
+    machine = skeleton.Machine()
     predictor = Predictor()
-    result["model"] = predictor.model.path.stem
-    result["same_overlap"] = SAME
+    results: dict[str, Any] = {"model": predictor.model.path.stem, "same_overlap": SAME}
     if options.photo:
-        result["photo"] = of_photo(predictor, options.photo, options.frames)
-        show(options.photo.name, result["photo"]["rows"])
+        results["photo"] = of_photo(predictor, options.photo, options.frames)
     if options.clip:
-        result["clip"] = of_clip(predictor, options.clip)
-        show(options.clip.name, result["clip"]["rows"])
-    write_json(options.out, result)
-    print(options.out)
+        results["clip"] = of_clip(predictor, options.clip)
+    return {**machine.flat_facts(), **results}
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS / "following.json")
+    add = parser.add_argument
+    add("--photo", type=Path, help="of a group, for a clip made of it")
+    add("--clip", type=Path, help="a video of faces")
+    add("--frames", type=skeleton.count, default=300, help="of the photo's clip")
+    options = parser.parse_args(arguments)
+    if not (options.photo or options.clip):
+        parser.error("name --photo, --clip or both")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return skeleton.main(parse(arguments), run, show)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except HemifaceError as error:
-        print(f"following.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main())

@@ -12,14 +12,14 @@ line of standard input is a JSON object, answered by one line of standard output
 
 import json
 import resource
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from timing import MAXRSS_MIB, median_seconds
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -78,21 +78,14 @@ OPENERS: dict[str, Callable[[Path, int], Predict]] = {
 
 def answer(task: dict[str, Any], predict: Predict) -> dict[str, Any]:
     if task["do"] == "memory":
-        scale = 1 / 2**20 if sys.platform == "darwin" else 1 / 2**10
-        return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale}
+        return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_MIB}
     faces = np.load(task["faces"])
     if task["do"] == "predict":
         parts = [predict(faces[at : at + 256]) for at in range(0, len(faces), 256)]
         np.save(task["out"], np.concatenate(parts))
         return {"faces": len(faces)}
     batch = np.ascontiguousarray(faces[: task["size"]])
-    predict(batch)
-    times = []
-    for _ in range(task["calls"]):
-        started = time.perf_counter()
-        predict(batch)
-        times.append(time.perf_counter() - started)
-    return {"seconds": statistics.median(times)}
+    return {"seconds": median_seconds(lambda: predict(batch), task["calls"])}
 
 
 def main() -> None:

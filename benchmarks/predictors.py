@@ -23,25 +23,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+import skeleton
 from hemiface.data.images import Images
 from hemiface.data.readers import load
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import sha256_file, write_json
+from hemiface.files import sha256_file
 from hemiface.models import shipped
 from hemiface.occlusion.conditions import condition, hide
-from hemiface.provenance import environment
 from hemiface.tables import label_indices
-from inference import spread
+from skeleton import fresh
+from timing import order, spread, turned
 
 HERE = Path(__file__).resolve().parent
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 THREADS = (1, 2)
 CALLS = {1: 60, 4: 20, 16: 8, 64: 4, 256: 2}
@@ -118,17 +116,8 @@ def contestants(bundle: Path | None, fer_python: str) -> list[Contestant]:
     return found
 
 
-def order(names: Sequence[str], rounds: int) -> Iterator[tuple[int, int, int, str]]:
-    """Yield (round, threads, faces a call, name); each round begins with another name."""
-    for number in range(rounds):
-        turn = number % len(names)
-        for threads, size in product(THREADS, CALLS):
-            for name in (*names[turn:], *names[:turn]):
-                yield number, threads, size, name
-
-
 def measure(
-    entered: list[Contestant], images: Images, rounds: int
+    entered: list[Contestant], images: Images, repeats: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return every timing (round, threads, faces, model, seconds) and facts for each model."""
     test = images.split("test")
@@ -138,7 +127,9 @@ def measure(
         np.save(crops, test.pixels[: max(CALLS)])
         workers = {(t, one.name): Worker(one, t) for t in THREADS for one in entered}
         runs = []
-        for number, threads, size, name in order([one.name for one in entered], rounds):
+        for number, threads, size, name in order(
+            [one.name for one in entered], repeats, THREADS, list(CALLS)
+        ):
             asked = {"faces": str(crops), "size": size, "calls": CALLS[size]}
             seconds = workers[threads, name].ask(do="time", **asked)["seconds"]
             runs.append(
@@ -184,37 +175,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-# Run by a bare Python, because a process's peak memory begins with that of its parent.
-_LAUNCH = """
-import json, os, subprocess, sys, time
-nowhere = subprocess.DEVNULL
-started = time.perf_counter()
-process = subprocess.Popen(sys.argv[1:], stdout=nowhere, stderr=nowhere)
-_, status, used = os.wait4(process.pid, 0)
-seconds = time.perf_counter() - started
-spent, peak = used.ru_utime + used.ru_stime, used.ru_maxrss
-print(json.dumps([os.waitstatus_to_exitcode(status), seconds, spent, peak]))
-"""
-
-
-def fresh(command: Sequence[str | Path]) -> dict[str, float]:
-    """Run a command; return wall and processor seconds and peak memory of its process."""
-    known = dict(os.environ)
-    if command[0] != sys.executable:  # another environment brings its own hemiface
-        known.pop("PYTHONPATH", None)
-    launcher = [sys.executable, "-S", "-c", _LAUNCH, *command]
-    done = subprocess.run(launcher, capture_output=True, text=True, env=known, check=True)
-    code, seconds, spent, peak = json.loads(done.stdout)
-    if code:
-        raise HemifaceError(f"{' '.join(map(str, command))} ended with {code}.")
-    return {
-        "seconds": seconds,
-        "processor_s": spent,
-        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
-    }
-
-
-def waiting(python: str, photo: Path | None, rounds: int) -> dict[str, dict[str, Any]]:
+def waiting(python: str, photo: Path | None, repeats: int) -> dict[str, dict[str, Any]]:
     """Return what fresh processes take: Python itself, import, help, and a photo's answer."""
     hemiface = [python, "-m", "hemiface"]
     commands: dict[str, list[str | Path]] = {
@@ -227,19 +188,19 @@ def waiting(python: str, photo: Path | None, rounds: int) -> dict[str, dict[str,
             asked = [*hemiface, "predict", photo, "--json", "--model", name]
             commands[f"photo to answer, {name}"] = asked
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            runs[name].append(fresh(command))
+    for repeat in range(repeats):
+        for name in turned(list(commands), repeat):
+            runs[name].append(fresh(commands[name]))
     return {
         name: {key: spread([one[key] for one in found]) for key in found[0]}
         for name, found in runs.items()
     }
 
 
-def video(clip: Path, rounds: int, frames: tuple[int, int] = (10, 90)) -> dict[str, Any]:
+def video(clip: Path, repeats: int, frames: tuple[int, int] = (10, 90)) -> dict[str, Any]:
     """Return frames a second of `hemiface predict`, start-up taken off: two lengths compared."""
     hemiface = [sys.executable, "-m", "hemiface", "predict", clip, "--json", "--frames"]
-    pairs = [[fresh([*hemiface, str(n)])["seconds"] for n in frames] for _ in range(rounds)]
+    pairs = [[fresh([*hemiface, str(n)])["seconds"] for n in frames] for _ in range(repeats)]
     rates = [(frames[1] - frames[0]) / (long - short) for short, long in pairs]
     return {"frames_per_s": spread(rates), "frames": list(frames)}
 
@@ -269,23 +230,21 @@ def _bytes(folder: Path) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
-    started, load_before = time.perf_counter(), os.getloadavg()
+    machine = skeleton.Machine()
     entered = contestants(options.bundle, options.fer_python)
-    runs, facts = measure(entered, load(options.data), options.rounds)
+    runs, facts = measure(entered, load(options.data), options.repeats)
     with tempfile.TemporaryDirectory() as folder:
         light = install(Path(folder)) if options.install else None
         python = light.pop("python") if light else sys.executable
-        waits = waiting(python, options.photo, options.rounds)
+        waits = waiting(python, options.photo, options.repeats)
     results = {
         "models": facts,
         "summary": summarise(runs),
         "fresh_processes": waits,
         "fresh_without_torch": bool(light),
-        "video": video(options.clip, min(3, options.rounds)) if options.clip else None,
+        "video": video(options.clip, min(3, options.repeats)) if options.clip else None,
         "install": light,
-        "environment": environment(),
-        "load_average": {"before": load_before, "after": os.getloadavg()},
-        "minutes": (time.perf_counter() - started) / 60,
+        **machine.facts(),
         "runs": runs,
     }
     return {"aims": aims(results), **results}
@@ -320,38 +279,65 @@ def aims(results: dict[str, Any]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """Return all results as tables."""
+def show(results: dict[str, Any]) -> None:
+    """Print all results as tables."""
+    skeleton.say([
+        *_networks(results),
+        "",
+        *_processes(results),
+        "",
+        *skeleton.markdown(
+            ["aim", "measured", "wanted", "reached"],
+            (
+                [one["aim"], f"{one['measured']:,.2f}", one["wanted"],
+                 "yes" if one["reached"] else "no"]
+                for one in results["aims"]
+            ),
+        ),
+        "",
+        *_notes(results),
+    ])  # fmt: skip
+
+
+def _networks(results: dict[str, Any]) -> list[str]:
+    """Return size, speed for one face, accuracy and memory, then speed for many, of each."""
     rows = {(one["model"], one["threads"], one["faces"]): one["seconds"]["median"]
             for one in results["summary"]}  # fmt: skip
     sizes = sorted({size for _, _, size in rows})
     threads = sorted({count for _, count, _ in rows})
+    single = [
+        [
+            name,
+            f"{facts['bytes'] / 1e6:.2f}",
+            *(f"{1000 * rows[name, count, 1]:.2f}" for count in threads),
+            *(f"{100 * facts['accuracy'][key]:.1f}" for key in CONDITIONS),
+            f"{facts['peak_mib']:.0f}",
+        ]
+        for name, facts in results["models"].items()
+    ]
     ms = [f"ms a face, {count} thr." for count in threads]
-    headings = ["MB", *ms, *CONDITIONS, "peak MiB"]
-    lines = ["| | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
-    for name, facts in results["models"].items():
-        speed = [f"{1000 * rows[name, count, 1]:.2f}" for count in threads]
-        right = [f"{100 * facts['accuracy'][key]:.1f}" for key in CONDITIONS]
-        cells = [f"{facts['bytes'] / 1e6:.2f}", *speed, *right, f"{facts['peak_mib']:.0f}"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    many = [
+        [name, *(f"{size / rows[name, count, size]:,.0f}" for count in threads for size in sizes)]
+        for name in results["models"]
+    ]
     headings = [f"{size}, {count} thr." for count in threads for size in sizes]
-    lines += ["", "Faces/s by faces a call:", "", "| | " + " | ".join(headings) + " |",
-              "|---" * (len(headings) + 1) + "|"]  # fmt: skip
-    for name in results["models"]:
-        cells = [f"{size / rows[name, count, size]:,.0f}" for count in threads for size in sizes]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [
+        *skeleton.markdown(["", "MB", *ms, *CONDITIONS, "peak MiB"], single),
+        "",
+        "Faces/s by faces a call:",
+        "",
+        *skeleton.markdown(["", *headings], many),
+    ]
+
+
+def _processes(results: dict[str, Any]) -> list[str]:
     without = ", without torch installed" if results["fresh_without_torch"] else ""
-    lines += ["", f"Fresh processes{without}:", "", "| | s | processor s | peak MiB |",
-              "|---|---|---|---|"]  # fmt: skip
+    rows = []
     for name, one in results["fresh_processes"].items():
         wall, used, peak = (one[key]["median"] for key in ("seconds", "processor_s", "peak_mib"))
-        lines.append(f"| {name} | {wall:.2f} | {used:.2f} | {peak:.0f} |")
-    lines += ["", "| aim | measured | wanted | reached |", "|---|---|---|---|"]
-    for one in results["aims"]:
-        told = "yes" if one["reached"] else "no"
-        lines.append(f"| {one['aim']} | {one['measured']:,.2f} | {one['wanted']} | {told} |")
-    lines += ["", *_notes(results)]
-    return "\n".join(lines)
+        rows.append([name, f"{wall:.2f}", f"{used:.2f}", f"{peak:.0f}"])
+    table = skeleton.markdown(["", "s", "processor s", "peak MiB"], rows)
+    return [f"Fresh processes{without}:", "", *table]
 
 
 def _notes(results: dict[str, Any]) -> Iterator[str]:
@@ -361,21 +347,19 @@ def _notes(results: dict[str, Any]) -> Iterator[str]:
     if results["install"]:
         one = results["install"]
         yield f"Install: {one['mb']:.0f} MB in {one['pip_s']:.0f} s of pip, downloads included."
-    hardware, versions = (results["environment"][part] for part in ("hardware", "versions"))
-    named = ("python", "torch", "onnxruntime", "hemiface")
     yield (
         f"Medians of {results['summary'][0]['seconds']['n']} rounds; accuracy on "
         f"{next(iter(results['models'].values()))['n']:,} PrivateTest faces. "
-        f"{hardware['processor']}, {hardware['cores']} cores, load average "
-        f"{results['load_average']['before'][0]:.1f} before the run of "
-        f"{results['minutes']:.0f} minutes; "
-        + ", ".join(f"{one} {versions[one]}" for one in named if one in versions)
+        f"{skeleton.processor(results)}; "
+        + skeleton.versions(results, ("python", "torch", "onnxruntime", "hemiface"))
         + "."
     )
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(
+        __doc__, skeleton.RESULTS / "predictors.json", repeats=5, markdown=True
+    )
     add = parser.add_argument
     add("--data", default="", help="FER2013 in any form; its test split is used")
     add("--bundle", type=Path, help="a Bundle of the same network, for torch eager")
@@ -383,31 +367,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--photo", type=Path, help="a photo with a face; needs hemiface models pull")
     add("--clip", type=Path, help="a video of at least 90 frames; needs hemiface[video]")
     add("--install", action="store_true", help="measure pip install into a new environment")
-    add("--rounds", type=int, default=5, help="measurements of each (default %(default)s)")
-    add("--out", type=Path, default=RESULTS / "predictors.json", help="the results file")
-    add("--markdown", action="store_true", help="measure nothing; print the tables of --out")
     options = parser.parse_args(arguments)
     if not (options.data or options.markdown):
         parser.error("name the data, or give --markdown")
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parse(arguments)
-    try:
-        if not options.markdown:
-            write_json(options.out, run(options))
-        if not options.out.is_file():
-            raise UsageError(f"{options.out} doesn't exist; run the benchmark first.")
-        results = json.loads(options.out.read_text(encoding="utf-8"))
-    except HemifaceError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    Console(soft_wrap=True, highlight=False, markup=False).print(markdown(results))
-    return 0
+    return skeleton.main(parse(arguments), run, show)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,20 @@ keeps the run in a folder, to look at.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import skeleton
 from hemiface.config import Config, EvaluateConfig, from_dict, to_toml
-from hemiface.files import write_json
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
-from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 MODELS = ("full", "any", "upper", "lower", "left", "right")
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 CONDITIONS += tuple(one for one in COALITIONS.values() if one not in CONDITIONS)
@@ -107,53 +103,61 @@ def synthesise(folder: Path, count: int, seeds: int, seed: int = 0) -> int:
     return len(table)
 
 
-def measure(arguments: list[str]) -> dict[str, Any]:
+def measure(*words: object) -> dict[str, Any]:
     """Run hemiface and return its time in seconds and its peak memory in MiB."""
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "hemiface", *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # waited for behind its back
-    took = time.perf_counter() - started
-    if status:
-        raise SystemExit(f"hemiface {' '.join(arguments)} failed.")
-    # Linux counts in KiB, macOS in bytes.
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    cpu = usage.ru_utime + usage.ru_stime
-    return {"time_s": round(took, 1), "cpu_s": round(cpu, 1), "peak_mib": usage.ru_maxrss // scale}
+    used = skeleton.fresh([sys.executable, "-m", "hemiface", *words])
+    return {
+        "time_s": round(used["seconds"], 1),
+        "cpu_s": round(used["processor_s"], 1),
+        "peak_mib": int(used["peak_mib"]),
+    }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=1740, help="half validation, half test")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--write", type=Path, help="only write the run into this folder")
-    parser.add_argument("--keep", type=Path, help="write the run here and keep it")
-    parser.add_argument("--out", type=Path, default=RESULTS / "reporting.json")
-    chosen = parser.parse_args()
-    if chosen.write:
-        print(synthesise(chosen.write, chosen.images, chosen.seeds))
-        return
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do all measurements and return what the results file holds."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = chosen.keep or Path(temporary)
+        folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        # Apart, because a process that is started counts the memory of the one that starts it.
-        size = ["--images", str(chosen.images), "--seeds", str(chosen.seeds)]
-        writer = [sys.executable, __file__, "--write", str(folder), *size]
-        rows = int(subprocess.run(writer, check=True, capture_output=True).stdout)
-        load = os.getloadavg()[0]
-        table = str(folder / "predictions.parquet")
+        rows = synthesise(folder, options.images, options.seeds)
+        machine = skeleton.Machine()
         found = {
-            "importance": measure(["importance", table]),
-            "report": measure(["report", str(folder)]),
+            "importance": measure("importance", folder / "predictions.parquet"),
+            "report": measure("report", folder),
         }
-    setting = {"rows": rows, "images": chosen.images, "seeds": chosen.seeds, "models": len(MODELS)}
-    written = {**setting, "conditions": len(CONDITIONS), "load_before": round(load, 2)}
-    write_json(chosen.out, {**written, "commands": found, **environment()})
+    return {
+        "rows": rows,
+        "images": options.images,
+        "seeds": options.seeds,
+        "models": len(MODELS),
+        "conditions": len(CONDITIONS),
+        "commands": found,
+        **machine.flat_facts(),
+    }
+
+
+def show(results: dict[str, Any]) -> None:
+    found = results["commands"]
     for name, one in found.items():
-        print(f"hemiface {name}: {one['time_s']} s, {one['peak_mib']} MiB, {rows:,} rows")
+        print(
+            f"hemiface {name}: {one['time_s']} s, {one['peak_mib']} MiB, {results['rows']:,} rows"
+        )
     total = sum(one["time_s"] for one in found.values())
     print(f"together: {total:.0f} s, at most {max(one['peak_mib'] for one in found.values())} MiB")
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS / "reporting.json")
+    add = parser.add_argument
+    add("--images", type=skeleton.count, default=1740, help="half validation, half test")
+    add("--seeds", type=skeleton.count, default=3)
+    add("--keep", type=Path, help="write the run here and keep it")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return skeleton.main(parse(arguments), run, show)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,9 +16,9 @@ Times are processor seconds of one thread. Writes results/benchmarks/small_faces
 """
 
 import argparse
-import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import write_json
-from hemiface.provenance import environment
+import skeleton
+from hemiface.errors import UsageError
 from hemiface.vision.finding import assets, blazeface
 from hemiface.vision.finding.detector import FoundFace, MediaPipeDetector
 from hemiface.vision.photos import read_photo
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 PARTS = (40, 80, 160)
 LEAST_PX = 20
 SCENES = ((3000, 2000), (6000, 4000))
@@ -153,9 +151,9 @@ def in_scenes(photos: dict[str, Pixels], single: list[str], find: Finder) -> lis
     return rows
 
 
-def show(result: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     table = Table("photos", "part", "listed", "found", "new", "s a photo", "s, 2000 px and more")
-    for one in result["photos"]:
+    for one in results["photos"]:
         large = one["seconds_a_photo_of_2000_px"]
         table.add_row(
             str(one["photos"]), f"1/{one['part']}", str(one["listed"]), str(one["found"]),
@@ -163,7 +161,7 @@ def show(result: dict[str, Any]) -> None:
             "" if large is None else f"{large:.2f}",
         )  # fmt: skip
     scenes = Table("scene", "face, px", "part", "pasted", "found", "false", "s")
-    for one in result["scenes"]:
+    for one in results["scenes"]:
         scenes.add_row(
             f"{one['width']} x {one['height']}", str(one["face_px"]), f"1/{one['part']}",
             str(one["pasted"]), str(one["found"]), str(one["false"]), f"{one['seconds']:.2f}",
@@ -171,29 +169,34 @@ def show(result: dict[str, Any]) -> None:
     Console(width=118).print(table, scenes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=RESULTS / "small_faces.json")
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do all measurements and return what the results file holds."""
+    machine = skeleton.Machine()
     if not (options.photos / "MANIFEST.csv").is_file():
         raise UsageError(f"There is no MANIFEST.csv in {options.photos}.")
     known = pd.read_csv(options.photos / "MANIFEST.csv").dropna(subset=["faces"])
     photos: dict[str, Pixels] = {
         name: read_photo(options.photos / name).pixels for name in known["file"]
     }
-    result: dict[str, Any] = {"load_before": os.getloadavg()[0], **environment()}
+    single = known.loc[known["faces"] == 1, "file"].tolist()
     find = Finder()
-    result["photos"] = as_they_are(photos, int(known["faces"].sum()), find)
-    result["scenes"] = in_scenes(photos, known.loc[known["faces"] == 1, "file"].tolist(), find)
-    show(result)
-    write_json(options.out, result)
-    print(options.out)
+    results = {
+        "photos": as_they_are(photos, int(known["faces"].sum()), find),
+        "scenes": in_scenes(photos, single, find),
+    }
+    return {**machine.flat_facts(), **results}
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS / "small_faces.json")
+    parser.add_argument("--photos", type=Path, required=True, help="folder with a MANIFEST.csv")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return skeleton.main(parse(arguments), run, show)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except HemifaceError as error:
-        print(f"small_faces.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main())

@@ -5,25 +5,25 @@
 Each run is two fresh processes with a seed of its own: `hemiface train speedrun`, then
 `hemiface evaluate` on the 7,178 images that the original was scored on. The time is that of both
 from start to end: Python's imports, reading the data, training, selecting, scoring. Every run that
-was started is listed, whether it reached 66.49 % or not.
+was started is listed, whether it reached 66.49 % or not. What is measured is time: the accuracy is
+the mark to pass and is given beforehand.
 """
 
 import argparse
-import os
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+import skeleton
 from hemiface.config import load, to_toml
+from hemiface.errors import HemifaceError
 from hemiface.files import atomic_path, write_json, write_text
 from hemiface.provenance import environment
 from hemiface.stats import metrics
@@ -38,12 +38,21 @@ BUNDLE = "bundle.safetensors"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, score and list every run."""
-    options = _options(arguments)
+    """Run the command line; return the exit code, 1 also where a run missed the mark."""
+    options = parse(arguments)
+    return skeleton.exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run, score and list every run; a folder of tables, as a study leaves it.
+
+    Raises:
+        HemifaceError: a run missed the mark.
+    """
     rows: list[dict[str, Any]] = []
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(run(options, seed, Path(folder)))
+            rows.append(run_once(options, seed, Path(folder)))
             with atomic_path(options.out / f"history-seed{seed}.csv") as path:
                 shutil.copy(Path(folder) / "history.csv", path)
             if options.keep:
@@ -61,22 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"median {statistics.median(seconds) / 60:.1f} min, from {min(seconds) / 60:.1f} "
         f"to {max(seconds) / 60:.1f}"
     )
-    return 0 if reached == len(rows) else 1
+    if reached < len(rows):
+        missed = f"{len(rows) - reached} of {len(rows)} runs missed it"
+        raise HemifaceError(f"{missed} ({options.out / 'runs.csv'}); try longer or other settings.")
 
 
-def run(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+def run_once(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
     """Train and score once; return what runs.csv says of it."""
-    load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    machine = skeleton.Machine()
     bundle, table = folder / BUNDLE, folder / "predictions.parquet"
     where = ["--data", options.data, "--device", options.device]
     settings = [word for one in options.settings for word in ("--set", one)]
-    started = time.perf_counter()
-    _hemiface("train", options.config, *where, "--out", folder, "--seed", seed, *settings)
-    trained = time.perf_counter() - started
+    trained = _hemiface("train", options.config, *where, "--out", folder, "--seed", seed, *settings)
     # The cached data of the training says which images the protocol tests on.
     scored = ["evaluate", bundle, "--data", folder / "data", "--device", options.device]
-    _hemiface(*scored, "--conditions", "full", "--out", table)
-    seconds = time.perf_counter() - started
+    seconds = trained + _hemiface(*scored, "--conditions", "full", "--out", table)
     predictions = read_predictions(table)
     scores = metrics.summarise(predictions).set_index("metric")["value"]
     known = predictions.models[0]
@@ -92,14 +100,14 @@ def run(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
         "epoch": known["epoch"],
         "selection_accuracy": known["validation_accuracy"],
         "reached": bool(scores["accuracy"] >= TARGET),
-        "load_before": load_before,
+        "load_before": machine.load[0],
     }
 
 
-def _hemiface(*words: object) -> None:
-    command = [sys.executable, "-m", "hemiface", *map(str, words)]
-    print(f"$ hemiface {shlex.join(command[3:])}", file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def _hemiface(*words: object) -> float:
+    """Run a command of hemiface and return its seconds, from start to end."""
+    print(f"$ hemiface {shlex.join(map(str, words))}", file=sys.stderr, flush=True)
+    return skeleton.fresh([sys.executable, "-m", "hemiface", *words])["seconds"]
 
 
 def _sentence(row: dict[str, Any]) -> str:
@@ -109,17 +117,15 @@ def _sentence(row: dict[str, Any]) -> str:
     )
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default=CONFIG, help="a name or a TOML file")
-    parser.add_argument("--data", required=True, help="fer2013.csv or any other form of it")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs.csv")
-    parser.add_argument("--keep", type=Path, help="folder for the trained networks, if wanted")
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS.parent / "speedrun")
+    add = parser.add_argument
+    add("--config", default=CONFIG, help="a name or a TOML file")
+    add("--data", required=True, help="fer2013.csv or any other form of it")
+    add("--runs", type=skeleton.count, default=3, help="each with a seed of its own")
+    add("--device", default="auto")
+    add("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    add("--keep", type=Path, help="folder for the trained networks, if wanted")
     return parser.parse_args(arguments)
 
 

@@ -13,9 +13,9 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,20 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
+import skeleton
 from hemiface.config import Config, ModelConfig, load
 from hemiface.data.images import Images
-from hemiface.files import write_json
 from hemiface.networks.network import Bundle, build, resolve_device
 from hemiface.networks.train import fit, task
-from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
+from timing import median_seconds
 
 SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure every config, print a table and write the JSON."""
-    options = _options(arguments)
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every config and return what the results file holds."""
+    machine = skeleton.Machine()
     device = resolve_device(options.device)
     rows = []
     for path in options.configs:
@@ -47,10 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in [name for name in ("full", "any") if name in config.models]:
             rows.append(measure(config, name, device, options.steps, options.repeats))
             print(_sentence(rows[-1]), file=sys.stderr, flush=True)
-    if options.out:
-        write_json(options.out, {"rows": rows, **environment()})
-    _print(rows)
-    return 0
+    return {"rows": rows, **machine.flat_facts()}
 
 
 def measure(config: Config, name: str, device: str, steps: int, repeats: int) -> dict[str, Any]:
@@ -92,14 +89,9 @@ def matrix_rate(device: str, precision: str) -> float:
     best = 0.0
     for size in SIZES[device]:
         left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        times = []
-        for _ in range(8):
-            _wait(device)
-            started = time.perf_counter()
-            left @ right
-            _wait(device)
-            times.append(time.perf_counter() - started)
-        best = max(best, 2 * size**3 / statistics.median(times[2:]))
+        multiply = partial(_multiply, left, right, device)
+        multiply()
+        best = max(best, 2 * size**3 / median_seconds(multiply, 6))
     return best
 
 
@@ -158,6 +150,11 @@ def _pixels(n: int) -> Images:
     )
 
 
+def _multiply(left: torch.Tensor, right: torch.Tensor, device: str) -> None:
+    left @ right
+    _wait(device)
+
+
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
@@ -172,13 +169,13 @@ def _sentence(row: dict[str, Any]) -> str:
     )
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def show(results: dict[str, Any]) -> None:
     table = Table(title="Training, random pixels", title_justify="left")
     for column in ("config", "model", "network", "precision"):
         table.add_column(column)
     for column in ("images/s", "GFLOP an image", "TFLOP/s", "matrix TFLOP/s", "share"):
         table.add_column(column, justify="right")
-    for row in rows:
+    for row in results["rows"]:
         table.add_row(
             row["config"],
             row["model"],
@@ -193,17 +190,19 @@ def _print(rows: list[dict[str, Any]]) -> None:
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("configs", type=Path, nargs="+")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--steps", type=int, default=12, help="steps of an epoch that is timed")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, help="JSON file of all measurements")
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS / "throughput.json", repeats=3)
+    add = parser.add_argument
+    add("configs", type=Path, nargs="+")
+    add("--device", default="auto")
+    add("--steps", type=skeleton.count, default=12, help="steps of an epoch that is timed")
+    add("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return skeleton.main(parse(arguments), run, show)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import memory
+import skeleton
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import write_json
-from hemiface.provenance import environment
+from hemiface.errors import UsageError
+from hemiface.vision import run as vision
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import RunOptions, run
 from hemiface.vision.sources import find_sources
 from hemiface.vision.video.frames import open_writer
 from hemiface.vision.video.watching import SEARCH_EVERY
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 WIDTH, HEIGHT, FPS = 320, 240, 25
 SEARCHED_FRAMES = 100
 """So many are also watched with every frame searched."""
@@ -69,14 +69,12 @@ def make_clip(path: Path, frames: int, photo: Path | None) -> None:
             writer.add(canvas, index / FPS)
 
 
-def resident_mib() -> float:
-    """Return the process's resident memory, from Linux's /proc."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def watch(
-    clip: Path, model: str | None, search_every: int, most: int | None, blur: bool
+    clip: Path,
+    model: str | None,
+    search_every: int = SEARCH_EVERY,
+    most: int | None = None,
+    blur: bool = False,
 ) -> dict[str, Any]:
     """Return what watching the clip took; for a process of its own."""
     predictor = Predictor(model)
@@ -84,18 +82,18 @@ def watch(
     started = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="hemiface-") as folder,
-        run(
+        vision.run(
             find_sources([str(clip)]),
             predictor,
             Path(folder),
-            RunOptions(
+            vision.RunOptions(
                 formats=("parquet",),
                 most_frames=most,
                 search_every=search_every,
                 pictures=blur,
                 blur=blur,
             ),
-            on_progress=lambda _, frames, __: seen.append((frames, resident_mib())),
+            on_progress=lambda _, frames, __: seen.append((frames, memory.resident_mib())),
         ) as done,
     ):
         took_s = time.perf_counter() - started
@@ -107,27 +105,31 @@ def watch(
         "seconds": round(took_s, 3),
         "frames_per_s": round(known["frames"] / took_s, 2),
         "memory_mib": [[frames, round(mib, 1)] for frames, mib in seen],
-        "memory_after_writing_mib": round(resident_mib(), 1),
+        "memory_after_writing_mib": round(memory.resident_mib(), 1),
     }
 
 
-def growth_mib(memory: list[list[float]]) -> float | None:
+def growth_mib(noted: list[list[float]]) -> float | None:
     """Return by how much memory grew an hour (90,000 frames) after the first tenth of a video.
 
     None of less than a minute, of which nothing can be said.
     """
-    later = np.array(memory[len(memory) // 10 :], dtype=float)
+    later = np.array(noted[len(noted) // 10 :], dtype=float)
     if len(later) < 15:
         return None
     return round(float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 3600 * FPS, 2)
 
 
-def in_a_process(*words: object) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, __file__, *map(str, words)], check=True, stdout=subprocess.PIPE
-    )
+def in_a_process(clip: Path, **options: Any) -> dict[str, Any]:
+    """Return what `watch` says in a fresh process."""
+    command = skeleton.worker_command(__file__, {"clip": str(clip), **options})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def work(job: dict[str, Any]) -> dict[str, Any]:
+    return watch(Path(job.pop("clip")), **job)
 
 
 def predict_photos(source: Path, model: str | None) -> dict[str, Any]:
@@ -148,89 +150,71 @@ def predict_photos(source: Path, model: str | None) -> dict[str, Any]:
     }
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
+    if options.minutes * 60 * FPS < 1:
+        raise UsageError("The clip needs a frame at least.")
+    machine, model = skeleton.Machine(), options.model
     result: dict[str, Any] = {
         "note": options.note,
         "minutes": options.minutes,
         "cores_allowed": len(os.sched_getaffinity(0)),
-        "load_before": os.getloadavg()[0],
-        **environment(),
     }
     with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip, round(options.minutes * 60 * FPS), options.photo)
-        shared = ["--watch", clip, *(["--model", options.model] if options.model else [])]
-        whole = in_a_process(*shared, "--search-every", SEARCH_EVERY)
+        whole = in_a_process(clip, model=model)
         whole["growth_mib_an_hour"] = growth_mib(whole["memory_mib"])
         result["video"] = whole
         result["video_every_frame_searched"] = in_a_process(
-            *shared, "--search-every", 1, "--frames", SEARCHED_FRAMES
+            clip, model=model, search_every=1, most=SEARCHED_FRAMES
         )
-        result["video_blurred"] = in_a_process(
-            *shared, "--search-every", SEARCH_EVERY, "--frames", BLURRED_FRAMES, "--blur"
-        )
+        result["video_blurred"] = in_a_process(clip, model=model, most=BLURRED_FRAMES, blur=True)
     if options.photo:
-        result["one_photo"] = predict_photos(options.photo, options.model)
+        result["one_photo"] = predict_photos(options.photo, model)
     if options.photos:
-        result["photos"] = predict_photos(options.photos, options.model)
-    result["load_after"] = os.getloadavg()[0]
-    return result
+        result["photos"] = predict_photos(options.photos, model)
+    return {**result, **machine.flat_facts()}
 
 
-def show(result: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     table = Table("", "sources or frames", "faces", "seconds", "per second")
     for name in ("video", "video_every_frame_searched", "video_blurred", "one_photo", "photos"):
-        if name in result:
-            one = result[name]
+        if name in results:
+            one = results[name]
             count = one["frames"] if "frames" in one else one["photos"]
             rate = one["frames_per_s"] if "frames" in one else one["photos_per_s"]
             cells = (f"{count:,}", f"{one['faces']:,}", f"{one['seconds']:.1f}", f"{rate:.1f}")
             table.add_row(name.replace("_", " "), *cells)
     console = Console()
     console.print(table)
-    video = result["video"]
-    memory = [mib for _, mib in video["memory_mib"]]
+    video = results["video"]
+    noted = [mib for _, mib in video["memory_mib"]]
     growth = video["growth_mib_an_hour"]
-    if memory and growth is not None:
+    if noted and growth is not None:
         console.print(
-            f"Memory: {memory[len(memory) // 10]:.0f} MiB after a tenth of the video, "
-            f"{memory[-1]:.0f} MiB at its end, {max(memory):.0f} MiB at most, "
+            f"Memory: {noted[len(noted) // 10]:.0f} MiB after a tenth of the video, "
+            f"{noted[-1]:.0f} MiB at its end, {max(noted):.0f} MiB at most, "
             f"{video['memory_after_writing_mib']:.0f} MiB after writing the table; growth "
             f"{growth} MiB an hour."
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=60.0, help="length of the clip")
-    parser.add_argument("--photo", type=Path, help="what is to be seen in it")
-    parser.add_argument("--photos", type=Path, help="a folder of photos to look at too")
-    parser.add_argument("--model", help="default: the shipped one")
-    parser.add_argument("--out", type=Path, default=RESULTS / "video.json")
-    parser.add_argument("--note", default="", help="what else the machine did, for the results")
-    parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--search-every", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--frames", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--blur", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.watch:
-        found = watch(
-            options.watch, options.model, options.search_every, options.frames, options.blur
-        )
-        print(json.dumps(found))
-        return
-    if options.minutes * 60 * FPS < 1:
-        raise UsageError("The clip needs a frame at least.")
-    result = measure(options)
-    show(result)
-    write_json(options.out, result)
-    print(options.out)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = skeleton.parser(__doc__, skeleton.RESULTS / "video.json", worker=True)
+    add = parser.add_argument
+    add("--minutes", type=float, default=60.0, help="length of the clip")
+    add("--photo", type=Path, help="what is to be seen in it")
+    add("--photos", type=Path, help="a folder of photos to look at too")
+    add("--model", help="default: the shipped one")
+    add("--note", default="", help="what else the machine did, for the results")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return skeleton.main(parse(arguments), run, show, work)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except HemifaceError as error:
-        print(f"video.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main())

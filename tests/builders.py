@@ -1,12 +1,9 @@
 """Small real parts that several tests are made of."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -18,18 +15,6 @@ from hemiface.data.images import Images
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.stats.sample import Sample
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, Uncovered
-
-
-def benchmark(name: str) -> ModuleType:
-    """The module of benchmarks/<name>.py, which lies in no package."""
-    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    spec.loader.exec_module(module)
-    return module
 
 
 def grey_faces(n: int, seed: int = 0, side: int = 48) -> np.ndarray:

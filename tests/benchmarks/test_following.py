@@ -1,23 +1,8 @@
 """What following loses: pairs, agreement, changes of number and lateness against small truths."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import following
-
-        yield following
-    finally:
-        sys.path.remove(str(FOLDER))
+import following as bench
 
 
 def boxes(*lefts: float) -> np.ndarray:
@@ -25,7 +10,7 @@ def boxes(*lefts: float) -> np.ndarray:
     return np.array([[[x, 0], [x + 10, 10]] for x in lefts], float).reshape(-1, 2, 2)
 
 
-def test_each_box_has_one_partner_the_best_first(bench):
+def test_each_box_has_one_partner_the_best_first():
     assert bench.pairs(boxes(0, 2), boxes(2, 0)) == {0: 1, 1: 0}
     assert bench.pairs(boxes(1), boxes(3, 2)) == {1: 0}
     # 10 x 10 boxes 4 px apart share 60 of 140.
@@ -33,14 +18,14 @@ def test_each_box_has_one_partner_the_best_first(bench):
     assert bench.pairs(boxes(3), boxes(0)) == {0: 0}
 
 
-def test_recall_and_precision_count_all_frames(bench):
+def test_recall_and_precision_count_all_frames():
     reference = [([0, 1], boxes(0, 50)), ([0, 1], boxes(0, 50)), ([], boxes())]
     found = [([0], boxes(0)), ([0, 1, 2], boxes(0, 50, 90)), ([5], boxes(7))]
     assert bench.agreement(found, reference) == (3 / 4, 3 / 5)
     assert bench.agreement(reference, reference) == (1, 1)
 
 
-def test_changes_of_number_and_lateness(bench):
+def test_changes_of_number_and_lateness():
     truth = [([7, 8], boxes(0, 50))] * 6
     found = [
         ([0], boxes(0)),
@@ -56,7 +41,7 @@ def test_changes_of_number_and_lateness(bench):
     assert sorted(known.late) == [0, 2]
 
 
-def test_who_was_away_for_longer_than_numbers_are_kept_is_new(bench):
+def test_who_was_away_for_longer_than_numbers_are_kept_is_new():
     here, away = ([7], boxes(0)), ([], boxes())
     truth = [here, away, away, here, here]
     found = [([0], boxes(0)), away, away, away, ([1], boxes(0))]
@@ -67,7 +52,7 @@ def test_who_was_away_for_longer_than_numbers_are_kept_is_new(bench):
     assert (never.matched, never.late) == (0, [1, 2])
 
 
-def test_the_camera_stays_on_the_photo_and_shows_faces_where_they_are(bench):
+def test_the_camera_stays_on_the_photo_and_shows_faces_where_they_are():
     size = (1200, 500)
     rng = np.random.default_rng(0)
     photo = np.full((size[1], size[0], 3), 90, np.uint8)

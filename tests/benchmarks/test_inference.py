@@ -3,20 +3,17 @@
 import json
 import shutil
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from builders import benchmark
-
-bench = benchmark("inference")
+import inference as bench
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_every_round_times_everything_in_turning_order() -> None:
     names = ["torch", "ONNX fp32", "ONNX int8"]
-    found = list(bench.order(names, 3))
+    found = list(bench.order(names, 3, bench.THREADS, bench.FACES_A_CALL))
     assert sorted(found) == sorted(product(range(3), (1, 2), (1, 64), names))
     assert [name for _, _, _, name in found[::12]] == names
 
@@ -38,7 +35,7 @@ def test_the_whole_of_it(exported, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(bench, "CALLS", {1: 1, 64: 1})
     out = tmp_path / "i.json"
     files = [str(exported.bundle), str(exported.fp32), str(exported.int8)]
-    assert bench.main([*files, "--rounds", "2", "--out", str(out)]) == 0
+    assert bench.main([*files, "--repeats", "2", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     results = json.loads(out.read_text())
     assert len(results["runs"]) == 2 * 2 * 2 * 3
@@ -56,7 +53,8 @@ def test_the_whole_of_it(exported, tmp_path, monkeypatch, capsys) -> None:
 
 def test_files_of_one_kind_go_by_their_own_names(exported, tmp_path) -> None:
     other = shutil.copy(exported.int8, tmp_path / "other.onnx")
-    results = bench.run([exported.int8, Path(other)], rounds=1)
+    files = [str(exported.int8), str(other)]
+    results = bench.run(bench.parse([*files, "--repeats", "1"]))
     assert list(results["files"]) == [exported.int8.stem, "other"]
     assert {row["model"] for row in results["summary"]} == {exported.int8.stem, "other"}
 

@@ -3,40 +3,27 @@
 import json
 import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
 
+import predictors as bench
 from builders import tiny_images
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.occlusion.conditions import condition, hide
 from hemiface.tables import label_indices
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import predictors
-
-        yield predictors
-    finally:
-        sys.path.remove(str(FOLDER))
-
 
 @pytest.fixture
-def quick(bench, monkeypatch):
+def quick(monkeypatch):
     monkeypatch.setattr(bench, "THREADS", (1,))
     monkeypatch.setattr(bench, "CALLS", {1: 1, 8: 1})
     return bench
 
 
-def test_every_round_times_everything_in_turning_order(bench):
+def test_every_round_times_everything_in_turning_order():
     names = ["a", "b", "c"]
-    found = list(bench.order(names, 3))
+    found = list(bench.order(names, 3, bench.THREADS, list(bench.CALLS)))
     assert sorted(found) == sorted(product(range(3), bench.THREADS, bench.CALLS, names))
     firsts = found[:: len(names) * len(bench.THREADS) * len(bench.CALLS)]
     assert [name for *_, name in firsts] == names
@@ -48,7 +35,7 @@ def test_processes_answer_as_this_one_does(quick, exported):
         quick.Contestant("torch eager", "torch", exported.bundle),
     ]
     images = tiny_images()
-    runs, facts = quick.measure(entered, images, rounds=2)
+    runs, facts = quick.measure(entered, images, repeats=2)
     assert len(runs) == 2 * 2 * 2
     assert all(one["seconds"] > 0 for one in runs)
     test = images.split("test")
@@ -66,14 +53,14 @@ def test_a_process_that_can_not_start_says_why(quick, tmp_path):
         quick.Worker(quick.Contestant("mine", "onnx", tmp_path / "none.onnx"), 1)
 
 
-def test_an_environment_without_fer(bench):
+def test_an_environment_without_fer():
     if bench.subprocess.run([sys.executable, "-c", "import fer"], check=False).returncode == 0:
         pytest.skip("fer is installed here")
     with pytest.raises(UsageError, match="has no package fer"):
         bench.contestants(None, sys.executable)
 
 
-def made(bench, **changes):
+def made(**changes):
     """Results as `run` gives them, with numbers to judge by hand."""
     seconds = {("hemiface small-int8", 1, 1): 0.0008, ("hemiface small-int8", 1, 64): 0.02,
                ("fer 1, quantised", 1, 1): 0.0006, ("fer 1, quantised", 1, 64): 0.04}  # fmt: skip
@@ -100,8 +87,8 @@ def made(bench, **changes):
     return results | changes
 
 
-def test_aims_by_hand(bench):
-    found = {one["aim"]: one for one in bench.aims(made(bench))}
+def test_aims_by_hand():
+    found = {one["aim"]: one for one in bench.aims(made())}
     expected = {
         "int8, ms a face, 1 thread": (0.8, True),
         "int8, faces/s, 1 thread": (3200, True),
@@ -115,12 +102,12 @@ def test_aims_by_hand(bench):
     for name, (value, reached) in expected.items():
         assert found[name]["measured"] == pytest.approx(value)
         assert found[name]["reached"] is reached
-    without = bench.aims(made(bench, install=None, fresh_processes={}))
+    without = bench.aims(made(install=None, fresh_processes={}))
     assert [one["aim"] for one in without] == list(expected)[:5]
 
 
-def test_the_tables_show_the_medians(bench, tmp_path, capsys):
-    results = made(bench)
+def test_the_tables_show_the_medians(tmp_path, capsys):
+    results = made()
     path = tmp_path / "p.json"
     path.write_text(json.dumps({"aims": bench.aims(results), **results}))
     assert bench.main(["--markdown", "--out", str(path)]) == 0
@@ -133,15 +120,7 @@ def test_the_tables_show_the_medians(bench, tmp_path, capsys):
     assert "350 MB in 40 s" in said
 
 
-def test_fresh_processes_are_timed_one_by_one(bench):
-    found = bench.fresh([sys.executable, "-c", "b = bytearray(60_000_000)"])
-    assert found["peak_mib"] > 60
-    assert found["processor_s"] > 0
-    with pytest.raises(HemifaceError, match="ended with 3"):
-        bench.fresh([sys.executable, "-c", "raise SystemExit(3)"])
-
-
-def test_errors(bench, tmp_path, capsys):
+def test_errors(tmp_path, capsys):
     with pytest.raises(SystemExit):
         bench.main([])
     assert bench.main(["--markdown", "--out", str(tmp_path / "none.json")]) == 2

@@ -1,30 +1,19 @@
 """The video benchmark: its clip, what it notes while it watches, and the growth of memory."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from builders import linear_model
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+pytest.importorskip("av", reason="videos need hemiface[video]")
 
-
-@pytest.fixture(scope="module")
-def bench():
-    pytest.importorskip("av", reason="videos need hemiface[video]")
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import video
-
-        yield video
-    finally:
-        sys.path.remove(str(FOLDER))
+import video as bench
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
 @pytest.mark.usefixtures("face_networks")
-def test_a_clip_is_watched_with_and_without_a_blurred_copy(bench, shared_data, tmp_path):
+def test_a_clip_is_watched_with_and_without_a_blurred_copy(shared_data, tmp_path):
     model = str(linear_model(tmp_path / "linear.onnx"))
     clip = tmp_path / "clip.mp4"
     bench.make_clip(clip, 101, shared_data / "photos/justin.jpg")
@@ -37,7 +26,7 @@ def test_a_clip_is_watched_with_and_without_a_blurred_copy(bench, shared_data, t
     assert (blurred["frames"], blurred["faces"]) == (12, 12)
 
 
-def test_growth_is_that_of_the_later_part_and_unknown_of_a_short_one(bench):
+def test_growth_is_that_of_the_later_part_and_unknown_of_a_short_one():
     later = [[100 * n, 200 + n / 10] for n in range(1, 101)]
     memory = [[100, 500.0], *later[1:]]
     # 0.1 MiB per 100 frames, and an hour has 90,000.
