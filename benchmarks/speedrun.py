@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> None:
         f"to {max(seconds) / 60:.1f}"
     )
     if reached < len(rows):
-        missed = f"{len(rows) - reached} of {len(rows)} runs missed it"
-        raise HemifaceError(f"{missed} ({options.out / 'runs.csv'}); try longer or other settings.")
+        missed = f"{len(rows) - reached} of {len(rows)} runs missed {100 * TARGET:.2f} %"
+        raise HemifaceError(f"{missed} ({options.out / 'runs.csv'}); train longer or with --set.")
 
 
 def run_once(options: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
