@@ -1,5 +1,7 @@
 """Finding faces: a protocol that any detector can fit, and MediaPipe's two small networks.
 
+Photos are searched with CenterFace beside these, see `vision.finding.photo_detector`.
+
 BlazeFace looks at squares of 128 px out of a pyramid of the photo: the whole of it, the whole of
 it with a grey margin (faces that fill or leave the picture), and overlapping tiles of larger
 versions (small faces in large photos). The landmark network then looks at each candidate, upright,
@@ -30,7 +32,16 @@ from hemiface.vision.finding.squares import (
     whole_squares,
 )
 
-__all__ = ["Detector", "FollowingDetector", "FoundFace", "MediaPipeDetector"]
+__all__ = [
+    "SURELY_UPRIGHT",
+    "Detector",
+    "FollowingDetector",
+    "FoundFace",
+    "MediaPipeDetector",
+    "check_photo",
+    "five_points",
+    "largest_first",
+]
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -38,7 +49,7 @@ _LEAST_CONTRAST = 8
 """A tile whose grey levels span less shows no face."""
 _LEAST_PRODUCT = 0.55
 """Of both networks' scores: on 30 photos of 75 faces the worst face had 0.66, a pattern 0.50."""
-_SURELY_UPRIGHT = 0.88
+SURELY_UPRIGHT = 0.88
 """With a score like this the photo isn't searched lying on its sides or head: upright faces of the
 photos had 0.92 and more, upside-down ones taken for upright up to 0.78, lying ones up to 0.90."""
 _CLEARLY_BETTER = 0.03
@@ -131,14 +142,14 @@ class MediaPipeDetector:
         Raises:
             UsageError: the array has another type or shape.
         """
-        _check(photo)
+        check_photo(photo)
         best = self._search(photo, 0)
         # An upside-down face can pass for an upright one, but scores lower than turned back.
-        if _best_score(best) < _SURELY_UPRIGHT:
+        if _best_score(best) < SURELY_UPRIGHT:
             turned = max((self._search(photo, quarters) for quarters in (1, 2, 3)), key=_best_score)
             if _best_score(turned) > _best_score(best) + _CLEARLY_BETTER:
                 best = turned
-        return _largest_first(best)
+        return largest_first(best)
 
     def follow(self, photo: Pixels, known: Sequence[FoundFace]) -> list[FoundFace]:
         """Return the faces of a video's next frame, largest first: near `known`, and large ones.
@@ -150,11 +161,11 @@ class MediaPipeDetector:
         Raises:
             UsageError: as `detect`.
         """
-        _check(photo)
+        check_photo(photo)
         whole = [self._in_square(one) for one in whole_squares(photo)]
         points, scores = _best_first([*whole, *(self._near(photo, one) for one in known)])
         looked = (self._look(photo, *one) for one in zip(points, scores.tolist(), strict=True))
-        return _largest_first(_distinct([face for face in looked if face is not None]))
+        return largest_first(_distinct([face for face in looked if face is not None]))
 
     def _search(self, photo: Pixels, quarters: int) -> list[FoundFace]:
         """Return what is found after turning the photo by quarters, as positions in the photo."""
@@ -243,7 +254,8 @@ class MediaPipeDetector:
         return mesh @ to_photo[:, :2].T + to_photo[:, 2], presence
 
 
-def _check(photo: Pixels) -> None:
+def check_photo(photo: Pixels) -> None:
+    """Raise UsageError unless `photo` is uint8 [height, width, 3]."""
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
         raise UsageError(
             f"A photo must be uint8 [height, width, 3], got {photo.dtype} {list(photo.shape)}."
@@ -324,5 +336,6 @@ def _best_score(faces: list[FoundFace]) -> float:
     return max((face.score for face in faces), default=0.0)
 
 
-def _largest_first(faces: list[FoundFace]) -> list[FoundFace]:
+def largest_first(faces: list[FoundFace]) -> list[FoundFace]:
+    """Return the faces by the areas of their boxes."""
     return sorted(faces, key=lambda face: -float(np.prod(face.box[1] - face.box[0])))
