@@ -11,6 +11,7 @@ from builders import hemiface, overconfident_predictions, sampled
 from hemiface.config import StatisticsOptions
 from hemiface.report import results
 from hemiface.stats import metrics, sample
+from hemiface.stats.calibration import CALIBRATION_METRICS
 from hemiface.tables import Predictions, read_predictions, write_predictions
 
 CELLS = {
@@ -117,6 +118,10 @@ class TestCalibrate:
         assert code == 0
         told = capsys.readouterr().out
         assert "by visibility" in told
+        scores = pd.read_csv(tmp_path / "calibration.csv").set_index("metric")
+        first = (100 * scores.loc[[*CALIBRATION_METRICS[2:]], "value"]).groupby(level=0).first()
+        ece, floor, rms = first[[*CALIBRATION_METRICS[2:]]]
+        assert f"{ece:.1f} ({floor:.1f}), {rms:.1f}" in told
         for name in CALIBRATED:
             assert (tmp_path / f"{name}.csv").is_file()
         assert set(pd.read_csv(tmp_path / "abstention.csv")["target"]) == {0.3}

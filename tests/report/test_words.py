@@ -325,6 +325,11 @@ def test_calibration_is_said_in_numbers_and_no_direction_is_claimed(values):
     before, after = np.mean(values[::2]), np.mean(values[1::2])
     assert f"upper hidden {before:.3f} → {after:.3f}" in text
     assert not re.search("lower|raise|worse|better", text)
+    assert "chance" not in text
+    floor = table.assign(metric="ece_floor", value=0.25)
+    floor.loc[floor["calibration"] == "none", "value"] = 0.75
+    text = calibration_words(pd.concat([table, floor]), [("full", "upper")])
+    assert f"→ {after:.3f} (by chance 0.250)" in text
 
 
 @given(numbers())

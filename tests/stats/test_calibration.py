@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
+from scipy.stats import binom
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -161,10 +162,94 @@ class TestTable:
             c.temperature_of(fitted, "full-seed0", "full", "isotonic")
 
 
+def debiased_by_hand(confidence, correct, bins=15):
+    """Kumar et al. 2019, section 5, by loops over bins of equal numbers."""
+    order = sorted(range(len(confidence)), key=lambda index: confidence[index])
+    total = 0.0
+    for part in np.array_split(order, bins):
+        n = len(part)
+        s = sum(confidence[index] for index in part) / n
+        y = sum(bool(correct[index]) for index in part) / n
+        total += n / len(order) * ((s - y) ** 2 - y * (1 - y) / (n - 1))
+    return total
+
+
+class TestCalibrationError:
+    def test_it_is_the_papers_formula(self):
+        p, labels = overconfident(15 * 40, 2.0)
+        by_hand = debiased_by_hand(p.max(axis=1), p.argmax(axis=1) == labels)
+        assert c.squared_calibration_error(p, labels) == pytest.approx(by_hand, rel=1e-12)
+        assert c.rms_calibration_error(p, labels) == pytest.approx(by_hand**0.5, rel=1e-12)
+
+    def test_of_a_calibrated_network_it_is_zero_on_average_and_the_plain_one_is_not(self):
+        found = np.array(
+            [
+                (
+                    c.squared_calibration_error(p, labels),
+                    METRICS["ece"].function(p, labels, None),
+                    c.ece_floor(p, draws=20, seed=seed),
+                    c.rms_calibration_error(p, labels),
+                )
+                for seed in range(300)
+                for p, labels in [overconfident(600, 1.0, seed)]
+            ]
+        )
+        mean, error = found.mean(axis=0), found.std(axis=0) / len(found) ** 0.5
+        assert abs(mean[0]) < 3.5 * error[0]
+        assert 0.3 < (found[:, 0] < 0).mean() < 0.7
+        # Without the correction it is far off zero: the next estimator would fail here.
+        assert mean[1] > 50 * error[1]
+        # All of the plain error is the floor's.
+        assert mean[1] == pytest.approx(mean[2], abs=4 * error[1])
+        assert (found[:, 3] == 0).mean() > 0.3
+
+    def test_where_the_error_is_known_it_is_found(self):
+        # Always .8 sure of one of seven emotions and right in 60 %: the gap is .2 everywhere.
+        rng = np.random.default_rng(0)
+        p = np.full((40_000, 7), 0.2 / 6)
+        p[:, 0] = 0.8
+        p[:, 1:] += rng.uniform(0, 1e-6, (40_000, 6))
+        p /= p.sum(axis=1, keepdims=True)
+        labels = np.where(rng.random(40_000) < 0.6, 0, 1)
+        assert c.rms_calibration_error(p, labels) == pytest.approx(0.2, abs=0.01)
+        assert METRICS["ece"].function(p, labels, None) == pytest.approx(0.2, abs=0.01)
+        assert c.ece_floor(p) < 0.003
+
+    def test_the_floor_is_the_mean_distance_of_a_binomial(self):
+        # One bin, one confidence: E|X / n - p| of a binomial, by its exact sum.
+        n, sure = 50, 0.7
+        p = np.tile([sure, *[(1 - sure) / 6] * 6], (n, 1))
+        exact = sum(binom.pmf(k, n, sure) * abs(k / n - sure) for k in range(n + 1))
+        assert c.ece_floor(p, draws=20_000) == pytest.approx(exact, rel=0.02)
+        assert c.ece_floor(p) == c.ece_floor(p[::-1])
+
+    def test_more_images_lower_the_floor_by_the_root(self):
+        small, large = (c.ece_floor(overconfident(n, 1.0)[0]) for n in (1_000, 16_000))
+        assert small / large == pytest.approx(4, rel=0.15)
+
+    @settings(max_examples=30)
+    @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 200), ties=st.booleans())
+    def test_order_does_not_matter(self, seed, n, ties):
+        p, labels = overconfident(n, 1.5, seed)
+        if ties:
+            p = p[np.random.default_rng(seed).integers(0, max(n // 4, 1), n)]
+        order = np.random.default_rng(seed).permutation(n)
+        same = c.squared_calibration_error(p, labels)
+        found = c.squared_calibration_error(p[order], labels[order])
+        assert found == pytest.approx(same, abs=1e-12, nan_ok=True)
+        assert c.ece_floor(p[order], 20) == c.ece_floor(p, 20)
+
+    def test_too_few_images_are_no_error(self):
+        p, labels = overconfident(1, 1.0)
+        assert np.isnan(c.squared_calibration_error(p, labels))
+        assert np.isnan(c.rms_calibration_error(p, labels))
+        assert np.isnan(c.ece_floor(p[:0]))
+
+
 class TestScores:
     def test_before_and_after_on_test_images(self, table, fitted):
         found = c.calibration_scores(sampled(table, draws=100), fitted)
-        assert len(found) == 4 * 3 * 3
+        assert len(found) == 4 * 3 * len(c.CALIBRATION_METRICS)
         assert set(found["n"]) == {600}
         at = found.set_index(["model", "condition", "calibration", "metric"])
         test = table[table["split"] == "test"]
@@ -174,7 +259,15 @@ class TestScores:
             for calibration in c.CALIBRATIONS:
                 temperature = c.temperature_of(fitted, model, condition, calibration)
                 p = c.scale(probabilities(cell), temperature)
-                for metric in c.CALIBRATION_METRICS:
+                for metric, value in {
+                    "ece_floor": c.ece_floor(p),
+                    "rms_calibration_error": c.rms_calibration_error(p, label_indices(cell)),
+                }.items():
+                    row = at.loc[(name, condition, calibration, metric)]
+                    assert row["value"] == pytest.approx(value, abs=1e-9)
+                    assert np.isnan(row["low"])
+                    assert row["reason"]
+                for metric in ("log_loss", "brier_score", "ece"):
                     row = at.loc[(name, condition, calibration, metric)]
                     expected = METRICS[metric].function(p, label_indices(cell), None)
                     assert row["value"] == pytest.approx(expected, abs=1e-9)
@@ -184,6 +277,12 @@ class TestScores:
         value = {key[2:]: at["value"][key] for key in at.index if key[:2] == ("full", "upper")}
         assert value["by visibility", "ece"] < value["none", "ece"] / 3
         assert value["by visibility", "log_loss"] < value["pooled", "log_loss"]
+
+    def test_unknown_metrics_are_told(self, table, fitted):
+        with pytest.raises(UsageError, match="Metric ece_flour is unknown"):
+            c.calibration_scores(sampled(table, draws=5), fitted, ["ece_flour"])
+        chosen = c.calibration_scores(sampled(table, draws=5), fitted, ["ece_floor"])
+        assert set(chosen["metric"]) == {"ece_floor"}
 
     def test_reliability_of_every_cell(self, table, fitted):
         found = c.reliability_table(sampled(table), fitted)

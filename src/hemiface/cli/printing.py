@@ -146,14 +146,21 @@ def print_differences(rows: "pd.DataFrame", margin: float) -> None:
 
 
 def print_calibration(scores: "pd.DataFrame") -> None:
-    """Print the expected calibration error of each cell before and after."""
-    rows = scores[scores["metric"] == "ece"]
-    calibrations = list(dict.fromkeys(rows["calibration"]))
+    """Print the calibration error of each cell before and after."""
+    calibrations = list(dict.fromkeys(scores["calibration"]))
     shown = []
-    for key, cell in rows.groupby(["model", "seed", "condition"], sort=False):
-        values = cell.set_index("calibration")["value"]
-        shown.append([*map(str, key), *(f"{100 * values[name]:.1f}" for name in calibrations)])
-    title = "Expected calibration error on test images, %"
+    for key, cell in scores.groupby(["model", "seed", "condition"], sort=False):
+        values = 100 * cell.set_index(["calibration", "metric"])["value"]
+        parts = (
+            [values[name, one] for one in ("ece", "ece_floor", "rms_calibration_error")]
+            for name in calibrations
+        )
+        three = [f"{ece:.1f} ({floor:.1f}), {rms:.1f}" for ece, floor, rms in parts]
+        shown.append([*map(str, key), *three])
+    title = (
+        "Expected calibration error on test images, % (what a calibrated network would show by "
+        "chance), and the root mean square without chance"
+    )
     show(title, ["trained on", "seed", "condition"], calibrations, shown)
 
 

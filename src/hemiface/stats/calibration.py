@@ -5,7 +5,13 @@ which emotion is the most likely never changes. It is fitted on validation image
 `pooled` over all conditions of a model or for each condition (`by visibility`: what is visible is
 known where a part is hidden on purpose). Scores are of the test images, which no fit has seen.
 
-Source: Guo, Pleiss, Sun & Weinberger 2017, On calibration of modern neural networks, ICML.
+The expected calibration error (`ece`) is never 0: chance alone moves each bin's accuracy off its
+confidence. Beside it stand `ece_floor`, what a perfectly calibrated network would show, and
+`rms_calibration_error`, from which chance is taken out.
+
+Sources: Guo, Pleiss, Sun & Weinberger 2017, On calibration of modern neural networks, ICML; Kumar,
+Liang & Ma 2019, Verified uncertainty calibration, NeurIPS (the debiased estimator); Roelofs, Cain,
+Shlens & Mozer 2022, Mitigating bias in calibration error estimation, AISTATS (bins of equal mass).
 """
 
 import dataclasses
@@ -19,7 +25,7 @@ import pandas as pd
 from hemiface.errors import UsageError
 from hemiface.models.temperatures import POOLED, SMALLEST, scale
 from hemiface.stats.inference import interval
-from hemiface.stats.metrics import log_losses, reliability
+from hemiface.stats.metrics import ECE_BINS, calibration_bins, log_losses, reliability
 from hemiface.stats.sample import Cell, Sample, cell_codes, in_threads
 from hemiface.stats.scores import scores_over_draws
 from hemiface.tables import PROBABILITY_COLUMNS, Predictions, probabilities
@@ -29,10 +35,13 @@ __all__ = [
     "POOLED",
     "apply_temperatures",
     "calibration_scores",
+    "ece_floor",
     "fit_temperature",
     "fit_temperatures",
     "reliability_table",
+    "rms_calibration_error",
     "scale",
+    "squared_calibration_error",
     "temperature_of",
 ]
 
@@ -40,7 +49,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 CALIBRATIONS = ("none", "pooled", "by visibility")
-CALIBRATION_METRICS = ("log_loss", "brier_score", "ece")
+CALIBRATION_METRICS = ("log_loss", "brier_score", "ece", "ece_floor", "rms_calibration_error")
+_SIMULATIONS = 200
 _RANGE = (0.05, 20.0)
 _MOST_STEPS = 60
 _PRECISION = 1e-7
@@ -171,6 +181,67 @@ def scaled_values(
     return values if calibration == "none" or not len(table) else scale(values, each[place])
 
 
+def squared_calibration_error(values: Floats, labels: Ints) -> float:
+    """Return the squared calibration error of the largest probability without finite bins' bias.
+
+    values: probabilities [n, 7]; labels: int [n]. Images are put into 15 bins of equal numbers by
+    their confidence (images of equal confidence into one). The mean over bins, weighted by
+    their n, of (confidence - accuracy)^2 - accuracy (1 - accuracy) / (n - 1): what is subtracted is
+    what chance alone adds (Kumar et al. 2019, section 5). Of a calibrated network it is 0 on
+    average, and so negative about every other time. NaN of fewer than two images; a bin of one
+    image, which ties may leave, isn't counted.
+    """
+    confidence = values.max(axis=1)
+    correct = values.argmax(axis=1) == labels
+    count = min(ECE_BINS, len(labels) // 2)
+    if not count:
+        return np.nan
+    rank = np.searchsorted(np.sort(confidence), confidence, side="left")
+    bins = rank * count // len(labels)
+    n = np.bincount(bins, minlength=count)
+    bins_confidence, accuracy = (
+        np.bincount(bins, one, count)[n > 1] / n[n > 1] for one in (confidence, correct)
+    )
+    n = n[n > 1]
+    by_chance = accuracy * (1 - accuracy) / (n - 1)
+    return float(np.average((bins_confidence - accuracy) ** 2 - by_chance, weights=n))
+
+
+def rms_calibration_error(values: Floats, labels: Ints) -> float:
+    """Return the root of `squared_calibration_error`, 0 where that is negative.
+
+    In the scale of `ece`, but a root mean square: where gaps differ it weighs the large ones more.
+    """
+    return float(np.sqrt(max(squared_calibration_error(values, labels), 0.0)))
+
+
+def ece_floor(values: Floats, draws: int = _SIMULATIONS, seed: int = 0) -> float:
+    """Return the mean `ece` of perfectly calibrated networks with the confidences of `values`.
+
+    A parametric bootstrap: in each draw every image is right with the probability that its
+    confidence says, independently. Images that share their fate, such as near duplicates, would
+    lift the floor further. NaN without images.
+    """
+    confidence = np.sort(values.max(axis=1))
+    if not len(confidence):
+        return np.nan
+    starts = np.flatnonzero(np.diff(calibration_bins(confidence), prepend=-1))
+    right = np.random.default_rng(seed).random((len(confidence), draws)) < confidence[:, None]
+    gaps = np.add.reduceat(right - confidence[:, None], starts, axis=0)
+    return float(np.abs(gaps).sum(axis=0).mean() / len(confidence))
+
+
+def _without_interval(metric: str, values: Floats, labels: Ints) -> tuple[float, str]:
+    """Return a score that draws of images can't judge, and why not."""
+    if metric == "ece_floor":
+        return ece_floor(values), "a mean of simulations has no interval"
+    reason = "no interval: images drawn twice bring the bias back that is taken out"
+    return rms_calibration_error(values, labels), reason
+
+
+_WITHOUT_INTERVAL = ("ece_floor", "rms_calibration_error")
+
+
 def calibration_scores(
     sample: Sample | Predictions,
     temperatures: pd.DataFrame,
@@ -179,8 +250,8 @@ def calibration_scores(
     """Return the calibration of every model under every condition, before and after.
 
     Columns: model (name), seed, condition, calibration (one of CALIBRATIONS), temperature, metric,
-    value, low, high (percentile interval over groups), n, reason. Scores are of the protocol's
-    images.
+    value, low, high (percentile interval over groups; NaN for `ece_floor` and
+    `rms_calibration_error`), n, reason. Scores are of the protocol's images.
 
     Raises:
         UsageError: the protocol scores validation images, on which temperatures are fitted, or has
@@ -192,6 +263,8 @@ def calibration_scores(
         sample.name_and_seed, sample.aligned, sample.weights, sample.values
     )  # fmt: skip
 
+    drawn = [one for one in metrics if one not in _WITHOUT_INTERVAL]
+
     def score(cell: tuple[Cell, Ints]) -> list[dict[str, Any]]:
         (model, condition), places = cell
         name, seed = names[model]
@@ -199,9 +272,17 @@ def calibration_scores(
         for calibration in CALIBRATIONS:
             temperature = temperature_of(temperatures, model, condition, calibration)
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
-            found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, metrics)
-            for metric, scores in found.items():
-                low, high, reason = interval(scores[1:], aligned.group_count, sample.options.level)
+            found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, drawn)
+            for metric in metrics:
+                low, high = np.nan, np.nan
+                if metric in _WITHOUT_INTERVAL:
+                    value, reason = _without_interval(metric, scaled, aligned.labels)
+                else:
+                    scores = found[metric]
+                    value = float(scores[0])
+                    low, high, reason = interval(
+                        scores[1:], aligned.group_count, sample.options.level
+                    )
                 rows.append(
                     {
                         "model": name,
@@ -210,7 +291,7 @@ def calibration_scores(
                         "calibration": calibration,
                         "temperature": temperature,
                         "metric": metric,
-                        "value": float(scores[0]),
+                        "value": value,
                         "low": low,
                         "high": high,
                         "n": len(places),
