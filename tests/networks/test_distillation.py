@@ -232,7 +232,7 @@ class TestSoftLabels:
         names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
         columns = {f"votes_{name}": votes[:, k] for k, name in enumerate(names)}
         voted = replace(images, table=images.table.assign(**columns))
-        config = small(epochs=6, soft_labels=True, select="last", ema_decay=0.0)
+        config = small(epochs=6, learning_rate=0.02, soft_labels=True, select="last", ema_decay=0.0)
         bundle = Bundle.load(fit(task(config, "full"), voted, tmp_path, device="cpu"))
         with torch.inference_mode():
             logits = bundle.network()(torch.from_numpy(np.array(images.pixels[:40])))

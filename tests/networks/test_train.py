@@ -44,7 +44,7 @@ def striped(n: int = 210) -> Images:
 
 
 def small(**train: object) -> Config:
-    """A config that trains the compact network for a moment."""
+    """A config that trains the smallest network for a moment."""
     options = {
         "epochs": 2,
         "batch_size": 35,
@@ -55,7 +55,7 @@ def small(**train: object) -> Config:
     }
     return from_dict(
         {
-            "model": {"architecture": "compact", "dropout": 0.1},
+            "model": {"architecture": "test_resnet", "dropout": 0.1},
             "train": options,
             "augment": {"translate_px": 2.0, "rotate_deg": 3.0},
         }
