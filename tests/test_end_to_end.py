@@ -21,6 +21,7 @@ from hemiface.tables import EMOTIONS, read_predictions
 
 CONFIG = "quick"
 SETTINGS = (
+    "model.architecture=test_resnet",
     "train.epochs=1",
     "finetune.train.epochs=1",
     'models=["full","left"]',
@@ -294,9 +295,11 @@ def test_a_pdf_without_weasyprint_says_what_to_install(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "weasyprint", None)
+    before = (run / "report.html").stat().st_mtime_ns
     assert hemiface(monkeypatch, "report", run, "--pdf") == 1
     assert "hemiface[pdf]" in capsys.readouterr().err
     assert not (run / "report.pdf").exists()
+    assert (run / "report.html").stat().st_mtime_ns == before  # it says so before it builds a page
 
 
 def test_evaluating_again_gives_the_same_numbers(

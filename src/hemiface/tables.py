@@ -76,7 +76,7 @@ SAMPLE_COLUMNS = (
     "leaked",
     *PROBABILITY_COLUMNS,
 )
-"""What every table of samples has, beside `visible` (uint64: bit t for tile t) or `bubbles`."""
+"""What `Uncovered` always has, beside `visible` (uint64: bit t for tile t) or `bubbles`."""
 
 HALVES_COLUMN = "halves"
 """Optional last column of a Predictions table: by which lines the image's halves are cut. A table
@@ -171,9 +171,9 @@ class Predictions:
 
 
 class Uncovered(Predictions):
-    """Predictions for many random views of each image: SAMPLE_COLUMNS, and `visible` or `bubbles`.
+    """Predictions for images uncovered at random: SAMPLE_COLUMNS, and `visible` or `bubbles`.
 
-    `facts` describe the model, as those of Predictions do, and how views were drawn: `kind`
+    `facts` describe the model, as those of Predictions do, and how parts were drawn: `kind`
     (chains or bubbles), `samples`, `split`, `limit`, `fill`, `seed`, and of bubbles `sigma_px`.
     """
 

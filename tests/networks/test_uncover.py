@@ -1,4 +1,4 @@
-"""Samples of views: every prediction by hand, chains that are chains, the same views for all."""
+"""Uncovered faces: every prediction by hand, chains that are chains, the same parts for all."""
 
 import numpy as np
 import pandas as pd

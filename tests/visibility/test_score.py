@@ -8,7 +8,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.models.visible_tiles import tile_shares
 from hemiface.occlusion.occluders import HELD_OUT, KINDS, SEEN
 from hemiface.visibility.covered_faces import fixed_examples
-from hemiface.visibility.score import format_scores, rank_auc, read_rows, score
+from hemiface.visibility.score import format_scores, rank_auc, read_occluded, score
 
 
 class TestScores:
@@ -71,7 +71,7 @@ class TestScores:
     def test_rows_are_read(self, tmp_path):
         path = tmp_path / "rows.csv"
         path.write_text("row,emotion\n7,1\n9,2\n")
-        assert read_rows(path) == [7, 9]
+        assert read_occluded(path) == [7, 9]
         path.write_text("line\n7\n")
         with pytest.raises(DamagedError, match="column `row`"):
-            read_rows(path)
+            read_occluded(path)

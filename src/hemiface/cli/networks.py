@@ -18,6 +18,7 @@ from hemiface.cli.options import (
 )
 from hemiface.cli.printing import (
     print_cells,
+    print_evaluated,
     print_json,
     print_study,
     print_tables,
@@ -148,7 +149,6 @@ def evaluate(
     """Write the prediction table of every Bundle under every condition."""
     from hemiface.data.readers import load
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
-    from hemiface.stats import metrics
 
     by_face = is_by_face(halves)
     images = load(data, labels=labels or None, skip_bad=skip_bad)
@@ -170,21 +170,7 @@ def evaluate(
             out=out,
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
         )
-    scores = metrics.summarise(predictions)
-    known = predictions.facts
-    if as_json:
-        facts = {name: known[name] for name in ("halves", "fallbacks")}
-        print_json({"predictions": str(out), **facts, "scores": records(scores)})
-    else:
-        print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
-        if by_face:
-            images_scored = predictions.table["image"].nunique()
-            print(
-                f"The face's own halves are hidden; {known['fallbacks']:,} of {images_scored:,} "
-                "images show no face that was found and had the image's halves hidden (column "
-                "halves says fallback)."
-            )
-        print(f"{out}: {len(predictions):,} rows")
+    print_evaluated(predictions, out, as_json)
 
 
 @app.command()

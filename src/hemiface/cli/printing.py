@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hemiface.stages import OnProgress
+    from hemiface.tables import Predictions
 
 __all__ = [
     "print_calibration",
     "print_cells",
     "print_changed_halves",
     "print_differences",
+    "print_evaluated",
     "print_halves",
     "print_json",
     "print_lines",
@@ -123,6 +125,26 @@ def print_cells(cells: "pd.DataFrame", title: str) -> None:
         known = (row.get(key) for key in conditions)
         shown.append([model, *("" if one is None else f"{100 * one:.1f}" for one in known)])
     show(title, [corner], conditions, shown)
+
+
+def print_evaluated(predictions: "Predictions", file: Path, as_json: bool) -> None:
+    """Print the scores of predictions that were written to `file`, and whose halves were hidden."""
+    from hemiface.stats import metrics
+
+    scores, known = metrics.summarise(predictions), predictions.facts
+    if as_json:
+        facts = {name: known[name] for name in ("halves", "fallbacks")}
+        print_json({"predictions": str(file), **facts, "scores": records(scores)})
+        return
+    print_cells(scores[scores["metric"] == "accuracy"], "Accuracy")
+    if known["halves"] == "face":
+        images = predictions.table["image"].nunique()
+        print(
+            f"The face's own halves are hidden; {known['fallbacks']:,} of {images:,} images show "
+            "no face that was found and had the image's halves hidden (column halves says "
+            "fallback)."
+        )
+    print(f"{file}: {len(predictions):,} rows")
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:

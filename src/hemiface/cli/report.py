@@ -42,12 +42,13 @@ def report(
 ) -> None:
     """Make tables, figures and the report again from the prediction table alone."""
     from hemiface.report.page import build
+    from hemiface.report.pdf import require_weasyprint, write_pdf
 
+    if pdf:
+        require_weasyprint()
     page = build(source, out, pictures=pictures)
     print(page)
     if pdf:
-        from hemiface.report.pdf import write_pdf
-
         print(write_pdf(page))
 
 
@@ -167,7 +168,7 @@ def importance(
 def tiles(
     bundle: Annotated[Path, typer.Argument(help="A Bundle, *.safetensors.")],
     data: DataOption,
-    out: Annotated[Path, typer.Option(help="The table of samples.")] = Path("tiles.parquet"),
+    out: Annotated[Path, typer.Option(help="The table to write.")] = Path("tiles.parquet"),
     samples: Annotated[int, typer.Option(help="Draws for each image.", min=1)] = 1,
     limit: Annotated[
         int | None, typer.Option(help="At most so many images, drawn at random.", min=1)

@@ -68,11 +68,11 @@ def visibility_evaluate(
     from hemiface.models.visible_tiles import VisibleTiles
     from hemiface.provenance import environment
     from hemiface.tables import write_csv
-    from hemiface.visibility.score import format_scores, read_rows, score
+    from hemiface.visibility.score import format_scores, read_occluded, score
 
     network = VisibleTiles.load(model or shipped.path_of("visibility"))
     images = load(data)
-    rows = read_rows(occluded) if occluded else ()
+    rows = read_occluded(occluded) if occluded else ()
     scores = score(network, images, occluded=rows, draws=draws)
     known = environment()
     known["model_sha256"] = sha256_file(network.path)

@@ -1,7 +1,7 @@
-"""Random views of faces -> tables of samples: chains of tiles, and Gaussian apertures.
+"""Faces uncovered at random -> tables of predictions: chains of tiles, and Gaussian apertures.
 
 This is the torch side of `importance.tiles` and `importance.bubbles`: what is shown is drawn from
-the image's ID, so every model sees the same views.
+the image's ID, so every model sees the same.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 OnBatch = Callable[[int, int], None]
 
-_VIEWS_AT_A_TIME = 2048
+_FACES_AT_A_TIME = 2048
 _CHAIN_SALT, _BUBBLE_SALT = 1, 2
 
 
@@ -67,7 +67,7 @@ def sample_chains(
 ) -> Uncovered:
     """Return predictions for faces that are uncovered tile by tile in random orders.
 
-    Each image is uncovered in 49 views from nothing to everything, once per sample. Orders come in
+    Each image is uncovered in 49 steps from nothing to everything, `samples` times. Orders come in
     pairs, each second one the first reversed, which evens out what comes early (Mitchell et al.
     2022, Sampling permutations for Shapley value estimation, JMLR 23). Columns: SAMPLE_COLUMNS and
     `visible` (uint64: bit t for tile t, see `occlusion.tiles`). The facts describe the model and
@@ -80,16 +80,16 @@ def sample_chains(
     """
     options = options or UncoverOptions()
 
-    def views(id_seed: int) -> Bools:
+    def shown(id_seed: int) -> Bools:
         return np.concatenate(
             [_chain(id_seed, options.seed, draw) for draw in range(options.samples)]
         )
 
-    def render(faces: Bytes, shown: Bools, seeds: npt.NDArray[np.uint64]) -> Bytes:
-        return hide_tiles(faces, shown, cast(Fill, options.fill), seeds)
+    def render(faces: Bytes, visible: Bools, seeds: npt.NDArray[np.uint64]) -> Bytes:
+        return hide_tiles(faces, visible, cast(Fill, options.fill), seeds)
 
-    table, facts = _sample(bundle, images, options, TILES + 1, views, render)
-    table["visible"] = pack(np.stack(list(table.pop("view"))))
+    table, facts = _sample(bundle, images, options, TILES + 1, shown, render)
+    table["visible"] = pack(np.stack(list(table.pop("shown"))))
     return _written(Uncovered(table, {**facts, "kind": "chains"}), out)
 
 
@@ -104,10 +104,10 @@ def sample_bubbles(
 ) -> Uncovered:
     """Return predictions for faces seen through Gaussian apertures at random places.
 
-    A view is the face where the apertures' sum is 1 and the fill where it is 0 (fill `mean` is a
-    middle grey here, as in Gosselin & Schyns 2001). More `bubbles` make the task easier; they took
-    as many as leave three quarters of the answers right. Columns: SAMPLE_COLUMNS and `bubbles` (a
-    list of centres, row * 48 + column). Everything else as in `sample_chains`.
+    Where the apertures' sum is 1 the face is shown, where it is 0 the fill (fill `mean` is a middle
+    grey here, as in Gosselin & Schyns 2001). More `bubbles` make the task easier; they took as many
+    as leave three quarters of the answers right. Columns: SAMPLE_COLUMNS and `bubbles` (a list of
+    centres, row * 48 + column). Everything else as in `sample_chains`.
 
     Raises:
         UsageError: the split is unknown or empty, or an option is wrong.
@@ -119,7 +119,7 @@ def sample_bubbles(
     options = options or UncoverOptions(samples=5, fill="mean")
     side = images.pixels.shape[1]
 
-    def views(id_seed: int) -> npt.NDArray[np.uint16]:
+    def shown(id_seed: int) -> npt.NDArray[np.uint16]:
         random = np.random.default_rng([id_seed, options.seed, _BUBBLE_SALT])
         return random.integers(side * side, size=(options.samples, bubbles)).astype(np.uint16)
 
@@ -132,14 +132,14 @@ def sample_bubbles(
         mixed = covered + seen * (faces.astype(np.float32) - covered)
         return np.asarray(np.rint(mixed), dtype=np.uint8)
 
-    table, facts = _sample(bundle, images, options, 1, views, render)
-    table = table.rename(columns={"view": "bubbles"})
+    table, facts = _sample(bundle, images, options, 1, shown, render)
+    table = table.rename(columns={"shown": "bubbles"})
     facts |= {"kind": "bubbles", "bubbles": bubbles, "sigma_px": sigma_px}
     return _written(Uncovered(table, facts), out)
 
 
 def _chain(id_seed: int, seed: int, draw: int) -> Bools:
-    """Return bool [49, 48]: the tiles that are visible in each view of one chain."""
+    """Return bool [49, 48]: the tiles that are visible at each step of one chain."""
     order = np.random.default_rng([id_seed, seed, draw // 2, _CHAIN_SALT]).permutation(TILES)
     place = np.argsort(order if draw % 2 == 0 else order[::-1])
     return place[None, :] < np.arange(TILES + 1)[:, None]
@@ -149,35 +149,35 @@ def _sample(
     bundle: str | Path,
     images: Images,
     options: UncoverOptions,
-    views_a_draw: int,
-    views: Callable[[int], npt.NDArray[np.generic]],
+    shown_a_draw: int,
+    shown: Callable[[int], npt.NDArray[np.generic]],
     render: Callable[..., Bytes],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return SAMPLE_COLUMNS and `view` (a row of what `views` gave) for every view, and facts."""
+    """Return SAMPLE_COLUMNS and `shown` (a row of what `shown` gave an image), and facts."""
     wanted, marks = _wanted(images, options)
     known = Bundle.load(bundle)
     network = known.network(torch.device(resolve_device(options.device)))
     ids = image_seeds(wanted.table["image"])
-    count = options.samples * views_a_draw
-    step = max(1, _VIEWS_AT_A_TIME // count)
-    shown: list[npt.NDArray[np.generic]] = []
+    count = options.samples * shown_a_draw
+    step = max(1, _FACES_AT_A_TIME // count)
+    drawn: list[npt.NDArray[np.generic]] = []
     values = []
     for start in range(0, len(wanted), step):
         part = slice(start, start + step)
-        some = np.concatenate([views(int(one)) for one in ids[part]])
+        some = np.concatenate([shown(int(one)) for one in ids[part]])
         faces = np.repeat(wanted.pixels[part], count, axis=0)
         hidden = torch.from_numpy(render(faces, some, np.repeat(ids[part], count)))
         values.append(predict(network, hidden).cpu().numpy())
-        shown += list(some)
+        drawn += list(some)
         if options.on_batch:
             options.on_batch(min(start + step, len(wanted)), len(wanted))
     base = wanted.table[["image", "dataset", "split", "label", "group"]].assign(leaked=marks)
     table = base.loc[base.index.repeat(count)].reset_index(drop=True)
     described = _describe(bundle, known)
-    numbers = np.repeat(np.arange(options.samples), views_a_draw)
+    numbers = np.repeat(np.arange(options.samples), shown_a_draw)
     table = table.assign(draw=np.tile(numbers, len(wanted)), model=described["model"])
     table[list(PROBABILITY_COLUMNS)] = np.concatenate(values)
-    table = table[list(SAMPLE_COLUMNS)].assign(view=pd.Series(shown, dtype=object))
+    table = table[list(SAMPLE_COLUMNS)].assign(shown=pd.Series(drawn, dtype=object))
     chosen = {
         name: getattr(options, name) for name in ("samples", "split", "limit", "fill", "seed")
     }

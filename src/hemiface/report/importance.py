@@ -93,7 +93,7 @@ def _people(table: pd.DataFrame | None) -> list[str]:
 def _tiles(
     path: str, people: str | Path | None, options: StatisticsOptions
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Figure]]:
-    """Return the tables and figures of a table of samples, by file name."""
+    """Return the tables and figures of a table of uncovered faces, by file name."""
     if "bubbles" in read_table(path).columns:
         if people is not None:
             raise UsageError("--people needs chains of tiles, not apertures: leave out --bubbles.")

@@ -4,13 +4,13 @@ Nothing is trained or evaluated here and torch is not needed: whatever the page 
 again from predictions.parquet, and what else lies in the run folder tells how it was made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 import hemiface
 from hemiface.files import write_text
@@ -138,52 +138,27 @@ def _render(
     methods: "_Methods",
 ) -> str:
     """Return the page."""
-    matrix, primary = results.matrix, results.primary
-    verdicts = _verdicts(results)
+    verdicts, level = _verdicts(results), run.options.level
     compared = _beside_original(results)
-    predictions, described = run.predictions, run.predictions.models
-    once = results.sample.table.drop_duplicates("image")
-    shares = once["label"].value_counts(normalize=True)
+    told = _told(results, verdicts, level)
+    predictions = run.predictions
     datasets = list(dict.fromkeys(predictions.table["dataset"]))
-    absent = {"original"} if compared is None else set()
-    absent |= set() if run.recipe else {"configuration"}
-    absent |= {"regions"} if results.regions is None else set()
-    told = _told(results, verdicts, run.options.level)
-    absent |= {name for name in ("halves", "sides", "shifts") if not told[name]}
-    loader = PackageLoader("hemiface.report")
-    template = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
-    ).get_template("report.html.j2")
-    return template.render(
+    return _template().render(
         title=texts.title(datasets),
         subtitle=texts.subtitle(run.name, run.environment),
-        answer=answer(
-            matrix,
-            verdicts,
-            protocol=primary,
-            most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
-            rendered=datasets == ["phantom"],
-            level=run.options.level,
-        ),
-        further=further(matrix, protocol=primary, comparisons=compared),
+        answer=_answer(results, verdicts, datasets, level),
+        further=further(results.matrix, protocol=results.primary, comparisons=compared),
         warnings=[
             *predictions.gaps,
-            *warnings(described, predictions.table["model"].unique()),
+            *warnings(predictions.models, predictions.table["model"].unique()),
         ],
         selected=texts.beside_original(predictions),
-        headings={anchor: text for anchor, text in HEADINGS.items() if anchor not in absent},
-        done={
-            "data": texts.data_rows(predictions, run.images),
-            "partial": run.images is None,
-            "counts": _counts(run),
-            "models": texts.model_rows(predictions),
-            "recipe": texts.recipe_table(run.settings) if run.settings else None,
-            "environment": texts.environment_rows(run.environment),
-        },
+        headings=_headings(run, results, compared, told),
+        done=_done(run),
         configuration=run.recipe,
         told=told,
-        regions=_region_words(results, run.options.level),
-        tables=_tables(results, groups, verdicts, run.options.level),
+        regions=_region_words(results, level),
+        tables=_tables(results, groups, verdicts, compared, level),
         figures=figures,
         seeds=predictions.names["seed"].nunique(),
         no_pictures=no_pictures,
@@ -195,6 +170,53 @@ def _render(
     )
 
 
+def _template() -> Template:
+    loader = PackageLoader("hemiface.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _answer(
+    results: Results, verdicts: Verdicts, datasets: Sequence[str], level: float
+) -> list[str]:
+    """Return the first paragraph."""
+    labels = results.sample.table.drop_duplicates("image")["label"]
+    shares = labels.value_counts(normalize=True)
+    return answer(
+        results.matrix,
+        verdicts,
+        protocol=results.primary,
+        most_frequent=(str(shares.index[0]), float(shares.iloc[0])),
+        rendered=list(datasets) == ["phantom"],
+        level=level,
+    )
+
+
+def _headings(
+    run: Run, results: Results, compared: pd.DataFrame | None, told: Mapping[str, list[str]]
+) -> dict[str, str]:
+    """Return HEADINGS without those of sections that have nothing to show."""
+    absent = {name for name in ("halves", "sides", "shifts") if not told[name]}
+    absent |= {"original"} if compared is None else set()
+    absent |= set() if run.recipe else {"configuration"}
+    absent |= {"regions"} if results.regions is None else set()
+    return {anchor: text for anchor, text in HEADINGS.items() if anchor not in absent}
+
+
+def _done(run: Run) -> dict[str, Any]:
+    """Return what the section on what was done shows."""
+    return {
+        "data": texts.data_rows(run.predictions, run.images),
+        "partial": run.images is None,
+        "counts": _counts(run),
+        "models": texts.model_rows(run.predictions),
+        "recipe": texts.recipe_table(run.settings) if run.settings else None,
+        "environment": texts.environment_rows(run.environment),
+    }
+
+
 def _beside_original(results: Results) -> pd.DataFrame | None:
     """Return the scores that stand beside published ones; None where there are none."""
     compared = results.tables.get("comparisons")
@@ -203,12 +225,15 @@ def _beside_original(results: Results) -> pd.DataFrame | None:
 
 
 def _tables(
-    results: Results, groups: Sequence[CellGroup], verdicts: Verdicts, level: float
+    results: Results,
+    groups: Sequence[CellGroup],
+    verdicts: Verdicts,
+    compared: pd.DataFrame | None,
+    level: float,
 ) -> dict[str, Table | list[Table] | None]:
     """Return the page's tables by their place in the template."""
     matrix, primary = results.matrix, results.primary
     confidence, sides = (results.tables.get(name) for name in ("calibration", "sides"))
-    compared = _beside_original(results)
     shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
     return {
         "marks": mark_table(matrix, verdicts, primary),

@@ -6,19 +6,17 @@ from pathlib import Path
 from hemiface.errors import HemifaceError
 from hemiface.files import atomic_path
 
-__all__ = ["write_pdf"]
+__all__ = ["require_weasyprint", "write_pdf"]
 
 
-def write_pdf(page: Path) -> Path:
-    """Write the HTML file `page` as PDF beside it, same name, and return the PDF's path.
-
-    Needs WeasyPrint (hemiface[pdf]) and the Pango library that it draws with.
+def require_weasyprint() -> None:
+    """Say whether a PDF can be written, before a page is built for it.
 
     Raises:
-        HemifaceError: one of the two is missing, or the PDF can't be written.
+        HemifaceError: WeasyPrint (hemiface[pdf]) or Pango, with which it draws, is missing.
     """
     try:
-        from weasyprint import HTML
+        import weasyprint  # noqa: F401
     except ImportError as error:
         raise HemifaceError("A PDF needs WeasyPrint: pip install 'hemiface[pdf]'.") from error
     except OSError as error:
@@ -26,6 +24,17 @@ def write_pdf(page: Path) -> Path:
             "A PDF needs the Pango library, which pip doesn't bring (Debian: apt install "
             f"libpango-1.0-0 libpangoft2-1.0-0): {error}."
         ) from error
+
+
+def write_pdf(page: Path) -> Path:
+    """Write the HTML file `page` as PDF beside it, same name, and return the PDF's path.
+
+    Raises:
+        HemifaceError: as `require_weasyprint`, or the PDF can't be written.
+    """
+    require_weasyprint()
+    from weasyprint import HTML
+
     # It reports each CSS property that only browsers know.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     target = page.with_suffix(".pdf")

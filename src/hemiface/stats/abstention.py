@@ -127,18 +127,8 @@ def threshold_for_risk(
             `calibration.calibration_scores`.
 
     """
-    for what, share in (
-        ("A risk", risk),
-        ("An assurance", 0.5 if assurance is None else assurance),
-    ):
-        if not 0 < share < 1:
-            raise UsageError(f"{what} must lie between 0 and 1, got {share}.")
     sample = Sample.of(sample)
-    if sample.validation.table.empty:
-        raise UsageError(
-            "Thresholds are chosen on validation images and there are none; "
-            "evaluate with --split validation --split test."
-        )
+    _check_choice(sample, risk, assurance)
     tested = held_out(sample)
     aligned = tested.aligned
     weights = sample.weights[aligned.groups].astype(np.float32)
@@ -148,16 +138,13 @@ def threshold_for_risk(
         own = sample.validation.aligned.at(*cell)
         fit = guaranteed_threshold(known[0][own], known[1][own], risk, assurance)
         confidence, correct = (part[places] for part in answers)
-        answered = confidence >= fit[0]
-        total = weights.sum(axis=0, dtype=np.float64)
-        covered = weights[answered].sum(axis=0, dtype=np.float64)
-        missed = weights[answered & ~correct].sum(axis=0, dtype=np.float64)
+        achieved = _achieved(confidence >= fit[0], correct, weights)
         reason = "" if np.isfinite(fit[0]) else "no threshold keeps this risk on validation images"
         name, seed = sample.name_and_seed[cell[0]]
         row = {"model": name, "seed": seed, "condition": cell[1], "target": risk}
         row |= {"assurance": np.nan if assurance is None else assurance}
         row |= dict(zip(_FITTED, fit, strict=True))
-        for what, drawn in (("risk", ratio(missed, covered)), ("coverage", covered / total)):
+        for what, drawn in achieved.items():
             low, high, why = interval(drawn[1:], aligned.group_count, sample.options.level)
             reason = reason or why
             three = (drawn[0], low, high) if np.isfinite(fit[0]) else (np.nan,) * 3
@@ -199,6 +186,31 @@ def guaranteed_threshold(
         else:
             high = middle - 1
     return missing if best < 0 else _point(thresholds, coverage, observed, best)
+
+
+def _check_choice(sample: Sample, risk: float, assurance: float | None) -> None:
+    """Raise UsageError unless a threshold can be chosen for these shares on validation images."""
+    for what, share in (
+        ("A risk", risk),
+        ("An assurance", 0.5 if assurance is None else assurance),
+    ):
+        if not 0 < share < 1:
+            raise UsageError(f"{what} must lie between 0 and 1, got {share}.")
+    if sample.validation.table.empty:
+        raise UsageError(
+            "Thresholds are chosen on validation images and there are none; "
+            "evaluate with --split validation --split test."
+        )
+
+
+def _achieved(
+    answered: Bools, correct: Bools, weights: npt.NDArray[np.float32]
+) -> dict[str, Floats]:
+    """Return risk and coverage [1 + draws] of bool [n] answers, by weights [n, 1 + draws]."""
+    total = weights.sum(axis=0, dtype=np.float64)
+    covered = weights[answered].sum(axis=0, dtype=np.float64)
+    missed = weights[answered & ~correct].sum(axis=0, dtype=np.float64)
+    return {"risk": np.asarray(ratio(missed, covered)), "coverage": covered / total}
 
 
 def _risk_bound(errors: float, answered: float, chance: float) -> float:

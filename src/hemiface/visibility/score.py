@@ -23,7 +23,7 @@ from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import group_weights
 from hemiface.visibility.covered_faces import fixed_examples
 
-__all__ = ["COLUMNS", "format_scores", "rank_auc", "read_rows", "score"]
+__all__ = ["COLUMNS", "format_scores", "rank_auc", "read_occluded", "score"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,7 +32,7 @@ COLUMNS = ("set", "kind", "metric", "value", "low", "high", "n")
 _LEVEL = 0.95
 
 
-def read_rows(path: str | Path) -> list[int]:
+def read_occluded(path: str | Path) -> list[int]:
     """Return the column `row` of a CSV file: data rows of fer2013.csv, counted from 0.
 
     Raises:

@@ -10,6 +10,7 @@ The tiles lie over one woman's and one man's face there and over crops of many f
 holds nearly, not exactly, the same part of the face.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,59 +138,79 @@ def people_table(
     seven maps, each emotion weighing the same. `n` counts tiles, participants or images.
     """
     options = options or StatisticsOptions()
-    index = VALUE_FUNCTIONS.index(value_function)
-    by_trials = _with_all(people.maps())
-    published = _with_all(people.published.mean(axis=0))
-    difference = tile_regions()["upper - lower"]
-    rows: list[dict[str, object]] = []
+    targets = {
+        "published": _with_all(people.published.mean(axis=0)),
+        "trials": _with_all(people.maps()),
+    }
+    found = [
+        *_of_models(maps, targets, VALUE_FUNCTIONS.index(value_function)),
+        *_of_people(people, options),
+    ]
+    rows = [row for one in found for row in one.rows(options.level)]
+    return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
 
-    def add(
-        who: tuple[str, str],
-        measure: str,
-        scores: Floats,
-        groups: Ints | None,
-        n: Ints,
-    ) -> None:
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """A measure of one model or of people: scores [1 + draws, 8] as GROUPED, groups and n [8].
+
+    Without groups there is no interval.
+    """
+
+    who: tuple[str, str]
+    measure: str
+    scores: Floats
+    groups: Ints | None
+    n: Ints
+
+    def rows(self, level: float) -> Iterator[dict[str, object]]:
+        """Yield a row of PEOPLE_COLUMNS for each emotion and for all."""
         ends = np.full((2, len(GROUPED)), np.nan)
-        if groups is not None:
-            ends = np.stack(intervals(scores[1:], groups, options.level))
+        if self.groups is not None:
+            ends = np.stack(intervals(self.scores[1:], self.groups, level))
         for place, emotion in enumerate(GROUPED):
-            rows.append(
-                {
-                    "model": who[0],
-                    "seed": who[1],
-                    "emotion": emotion,
-                    "measure": measure,
-                    "value": scores[0, place],
-                    "low": ends[0, place],
-                    "high": ends[1, place],
-                    "n": int(n[place]),
-                }
-            )
+            yield {
+                "model": self.who[0],
+                "seed": self.who[1],
+                "emotion": emotion,
+                "measure": self.measure,
+                "value": self.scores[0, place],
+                "low": ends[0, place],
+                "high": ends[1, place],
+                "n": int(self.n[place]),
+            }
 
+
+def _of_models(
+    maps: Iterable[TileMaps], targets: Mapping[str, Floats], value_function: int
+) -> Iterator[_Measured]:
+    """Yield how alike each model's maps and people's [8, 48] are, and the models' halves."""
+    difference, tiles = tile_regions()["upper - lower"], np.full(len(GROUPED), TILES)
     for one in maps:
-        values = one.values[:, :-1, index]
+        values = one.values[:, :-1, value_function]
         values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
-        who, groups, images = (one.model, one.seed), one.scale.groups, one.scale.images
-        for name, target in (("published", published), ("trials", by_trials)):
+        who, groups = (one.model, one.seed), one.scale.groups
+        for name, target in targets.items():
             scores = rank_correlation(values, target)
-            add(who, f"correlation_{name}", scores, groups, np.full(len(GROUPED), TILES))
-        add(who, "upper_minus_lower", values @ difference, groups, images)
+            yield _Measured(who, f"correlation_{name}", scores, groups, tiles)
+        yield _Measured(who, "upper_minus_lower", values @ difference, groups, one.scale.images)
 
-    size = len(people.sums)
+
+def _of_people(people: People, options: StatisticsOptions) -> Iterator[_Measured]:
+    """Yield how reliable people's maps are, and their halves."""
+    who, size = ("people", "mean"), len(people.sums)
     everyone = np.full(len(GROUPED), size)
-    for measure, scores in zip(
-        ("reliability", "ceiling"), noise_ceiling(people, seed=options.seed), strict=True
-    ):
-        add(("people", "mean"), measure, scores[None], None, everyone)
-    contrast = difference / (TILES // 2)
+    noise = noise_ceiling(people, seed=options.seed)
+    for measure, scores in zip(("reliability", "ceiling"), noise, strict=True):
+        yield _Measured(who, measure, scores[None], None, everyone)
+    contrast = tile_regions()["upper - lower"] / (TILES // 2)
     drawn = group_weights(size, options.draws, options.seed).T.astype(np.float64)
     scores = np.stack([_with_all(people.maps(one)) @ contrast for one in [np.ones(size), *drawn]])
-    add(("people", "mean"), "upper_minus_lower_percent", scores, everyone, everyone)
+    yield _Measured(who, "upper_minus_lower_percent", scores, everyone, everyone)
     for face, map_ in zip(("f", "m"), people.published, strict=True):
         scores = (_with_all(map_) @ contrast)[None]
-        add((f"people-{face}", "mean"), "upper_minus_lower_percent", scores, None, everyone)
-    return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
+        face_of = (f"people-{face}", "mean")
+        yield _Measured(face_of, "upper_minus_lower_percent", scores, None, everyone)
 
 
 def _with_all(maps: Floats) -> Floats:

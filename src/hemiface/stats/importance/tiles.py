@@ -76,7 +76,7 @@ class TileMaps:
 
 
 def read_samples(path: str, kind: str) -> Uncovered:
-    """Read a table of samples; `kind` is its column `visible` or `bubbles`.
+    """Read a table of uncovered faces; `kind` is its column `visible` or `bubbles`.
 
     Raises:
         DamagedError: the table is missing or lacks a column.
