@@ -40,6 +40,14 @@ def predict(
             min=20,
         ),
     ] = None,
+    detect_by: Annotated[
+        str,
+        typer.Option(
+            help="What searches for faces: both (CenterFace and MediaPipe's networks), mediapipe "
+            "alone, which misses more small and masked ones, or auto: both for photos, mediapipe "
+            "for videos."
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     formats: Annotated[
         str, typer.Option("--format", help="Comma-separated: csv, parquet, jsonl.")
@@ -73,7 +81,7 @@ def predict(
     search_every: Annotated[
         int | None,
         typer.Option(
-            help="Search every so many-th frame of a video like a photo and only follow known "
+            help="Search every so many-th frame of a video in full and only follow known "
             "faces in between; default 10, 1 searches each.",
             min=1,
         ),
@@ -109,6 +117,7 @@ def predict(
         model=model or None,
         no_detect=no_detect,
         min_face_px=min_face,
+        detect_by=detect_by,
         hide=hide or None,
         abstain_below=abstain_below,
         flip=flip,

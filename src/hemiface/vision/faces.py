@@ -14,8 +14,9 @@ face                int    of a photo: number of the face from 0, the largest fi
 x_px, y_px          float  upper left corner of the face's box
 width_px, height_px float  size of the box
 roll_deg            float  how far the face is turned clockwise, -180..180
-detection_score     float  the detector's score, 0..1
-presence_score      float  the landmark network's probability that this is a face, 0..1
+detection_score     float  the score, 0..1, of the network that found the face
+presence_score      float  the landmark network's probability that this is a face, 0..1; under .5
+                           where only CenterFace sees the face, as many a masked one
 in_picture          float  share of the aligned 48 x 48 face that lies inside the picture, 0..1
 hidden              str    what was declared hidden (`lower`), empty if nothing was
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth

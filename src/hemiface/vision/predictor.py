@@ -1,5 +1,6 @@
 """From pictures to predictions: detect, align, say what is visible, ask the network."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,20 +20,27 @@ from hemiface.occlusion.conditions import condition, hide, image_seeds
 from hemiface.vision.faces import FacePrediction, Faces
 from hemiface.vision.finding import assets
 from hemiface.vision.finding.alignment import AlignedFace, align, whole_picture
+from hemiface.vision.finding.centerface import CenterFaceDetector
 from hemiface.vision.finding.detector import (
     Detector,
     FollowingDetector,
     FoundFace,
     MediaPipeDetector,
 )
+from hemiface.vision.finding.photo_detector import LEAST_SCORE, PhotoDetector
 from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
-__all__ = ["LEAST_VISIBLE", "Frame", "Predictor", "PredictorOptions", "SeenFace"]
+__all__ = ["LEAST_VISIBLE", "SEARCHES", "Frame", "Predictor", "PredictorOptions", "SeenFace"]
 
 LEAST_VISIBLE = 0.25
 """Of less of a face than this no label is given: a quarter is the least that the networks were
 measured on (`only-upper-left` and its like)."""
+
+SEARCHES = ("auto", "both", "mediapipe")
+"""What may search for faces: CenterFace and MediaPipe's networks together, or the latter alone,
+which can follow faces in videos and miss more masked and small ones. `auto` is both for photos,
+MediaPipe's for videos."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,6 +80,9 @@ class PredictorOptions:
     min_face_px: int | None = None
     """The smallest face that MediaPipe's networks look for; None is a 40th of the picture's longer
     side."""
+    detect_by: str = "auto"
+    """One of SEARCHES. A video that is searched by both has no face followed: each of its frames
+    is searched."""
     hide: str | None = None
     """The condition under which everybody is seen, such as `lower` for masks: that part is hidden
     from the network, filled as in its training."""
@@ -97,10 +108,10 @@ class Predictor:
     One object serves any number of threads at once. Frames of one video belong together: see
     `hemiface.vision.video.watching`.
 
-    `detector` is anything that fits the Detector protocol (default: MediaPipe's two networks, see
-    `vision.finding.assets`); it and `no_detect` exclude each other. The other arguments are the
-    fields of PredictorOptions, which says what each means. No label is given where less than
-    LEAST_VISIBLE of a face can be seen, whatever `abstain_below` says.
+    `detector` is anything that fits the Detector protocol (default: what `detect_by` says, see
+    `vision.finding.photo_detector`); it excludes `no_detect` and `detect_by`. The other arguments
+    are the fields of PredictorOptions, which says what each means. No label is given where less
+    than LEAST_VISIBLE of a face can be seen, whatever `abstain_below` says.
 
     Where a calibration lies beside the model's file, as for those shipped, probabilities are at the
     temperature for what is visible of each face; see `hemiface.models.temperatures`. A declared
@@ -120,6 +131,7 @@ class Predictor:
         detector: Detector | None = None,
         no_detect: bool = False,
         min_face_px: int | None = None,
+        detect_by: str = "auto",
         hide: str | None = None,
         abstain_below: float | None = None,
         flip: bool = False,
@@ -129,9 +141,9 @@ class Predictor:
     ) -> None:
         # One list for type checkers and editors; everything behind it takes the object.
         options = PredictorOptions(
-            model=model, no_detect=no_detect, min_face_px=min_face_px, hide=hide,
-            abstain_below=abstain_below, flip=flip, most_pixels=most_pixels, estimate=estimate,
-            mix=mix,
+            model=model, no_detect=no_detect, min_face_px=min_face_px, detect_by=detect_by,
+            hide=hide, abstain_below=abstain_below, flip=flip, most_pixels=most_pixels,
+            estimate=estimate, mix=mix,
         )  # fmt: skip
         _check(options, detector)
         self._options = options
@@ -140,13 +152,9 @@ class Predictor:
         """What was declared."""
         self.model = OnnxModel.load(_model_path(options.model))
         self.model_sha256 = sha256_file(self.model.path)
-        self._detector = detector
+        self._detector = self._in_videos = detector
         if detector is None and not options.no_detect:
-            self._detector = MediaPipeDetector(
-                assets.path_of("detection"),
-                assets.path_of("landmarks"),
-                min_face_px=options.min_face_px,
-            )
+            self._detector, self._in_videos = _detectors(options)
         known = ModelCalibration.beside(self.model.path, self.model_sha256)
         self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
         """What is known of this model's confidence with this `flip`, None if nothing is."""
@@ -170,6 +178,12 @@ class Predictor:
     def hidden(self) -> str:
         """The key of the declared condition, empty if nothing was declared."""
         return self._hidden.key if self._hidden else ""
+
+    def for_videos(self) -> Self:
+        """Return this object as it looks at a video's frames, with what is fast there."""
+        other = copy.copy(self)
+        other._detector = self._in_videos
+        return other
 
     @property
     def can_follow(self) -> bool:
@@ -196,6 +210,7 @@ class Predictor:
         return {
             "model_sha256": self.model_sha256,
             "detector": type(self._detector).__name__,
+            "detector_in_videos": type(self._in_videos).__name__,
             "min_face_px": self._options.min_face_px,
             "hide": self.hidden,
             "abstain_below": self.abstain_below,
@@ -383,6 +398,12 @@ def _check(options: PredictorOptions, detector: Detector | None) -> None:
     below = options.abstain_below
     if below is not None and not 0 <= below <= 1:
         raise UsageError(f"abstain_below must lie in 0..1, got {below}.")
+    if options.detect_by not in SEARCHES:
+        raise UsageError(
+            f"Search {options.detect_by!r} is unknown; choose from {', '.join(SEARCHES)}."
+        )
+    if options.detect_by != "auto" and (options.no_detect or detector is not None):
+        raise UsageError("What searches for faces (--detect-by) isn't asked here; leave it out.")
     if options.no_detect and detector is not None:
         raise UsageError("no_detect and a detector exclude each other; give one of them.")
     if options.min_face_px is not None and (options.no_detect or detector is not None):
@@ -390,6 +411,18 @@ def _check(options: PredictorOptions, detector: Detector | None) -> None:
             "The size of faces (--min-face) is for MediaPipe's networks, which aren't asked "
             "here; leave it out."
         )
+
+
+def _detectors(options: PredictorOptions) -> tuple[Detector, Detector]:
+    """Return what searches photos, and what videos' frames."""
+    networks = assets.path_of("detection"), assets.path_of("landmarks")
+    fast = MediaPipeDetector(*networks, min_face_px=options.min_face_px)
+    if options.detect_by == "mediapipe":
+        return fast, fast
+    small = options.min_face_px is not None
+    centerface = CenterFaceDetector(assets.path_of("centerface"), least_score=LEAST_SCORE)
+    thorough = PhotoDetector(fast, centerface, tiles=small)
+    return thorough, thorough if options.detect_by == "both" else fast
 
 
 def _model_path(model: str | Path | None) -> Path:

@@ -60,7 +60,7 @@ class RunOptions:
     most_frames: int | None = None
     """Stop each video and camera after so many frames; None watches them to their end."""
     search_every: int = SEARCH_EVERY
-    """Search every so many-th frame of a video like a photo (see `vision.video.watching`)."""
+    """Search every so many-th frame of a video in full (see `vision.video.watching`)."""
     timelines: bool = False
     """Draw each video's faces over time."""
 

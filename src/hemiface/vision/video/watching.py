@@ -1,11 +1,12 @@
 """One video or camera, frame after frame: faces keep their numbers and aren't searched for anew.
 
 Searching a whole frame for small faces takes hundreds of looks. Every `search_every`-th frame is
-searched like a photo; in between, known faces are looked for where they were, and new ones only in
+searched in full; in between, known faces are looked for where they were, and new ones only in
 the frame as a whole, where those smaller than about a fifth of its longer side may be missed. A
-known face that isn't found where it was has its frame searched like a photo at once. So a small
+known face that isn't found where it was has its frame searched in full at once. So a small
 face that is new appears up to `search_every` - 1 frames late, and nothing else is lost;
-`search_every` 1 searches every frame.
+`search_every` 1 searches every frame. MediaPipe's networks do all of that; CenterFace, with
+which photos are searched too, follows nothing.
 """
 
 from collections.abc import Sequence
@@ -39,12 +40,12 @@ class Watch:
     def __init__(self, predictor: Predictor, search_every: int = SEARCH_EVERY) -> None:
         if search_every < 1:
             raise UsageError(f"search_every must be at least 1, got {search_every}.")
-        self._predictor = predictor
+        self._predictor = predictor.for_videos()
         self.search_every = search_every
         self._tracker = Tracker()
         self._known: list[FoundFace] = []
         self._left = 0
-        """Frames until the next one that is searched like a photo."""
+        """Frames until the next one that is searched in full."""
 
     def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
         """Return the faces of the next frames; `face` is the number that each keeps.
