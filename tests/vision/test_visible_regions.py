@@ -25,8 +25,9 @@ class TestVisibility:
         assert seen.shares["upper"] == 1
         assert seen.shares["lower"] == 0.25
         assert seen.shares["left"] == seen.estimate == 0.625
-        assert {seen.sources[half] for half in ("upper", "lower", "left")} == {"estimated"}
-        assert seen.sources["mouth"] == "unknown"  # no landmarks say where it is
+        assert set(seen.sources.values()) == {"estimated"}
+        assert seen.shares["mouth"] == 0.25  # where it usually lies: no landmarks say where it is
+        assert seen.shares["eyes"] == 1
         assert seen.most == 1
 
     def test_a_region_is_visible_only_inside_and_uncovered(self):
@@ -38,6 +39,19 @@ class TestVisibility:
         assert (seen.shares["left"], seen.sources["left"]) == (0, "measured")
         assert (seen.shares["right"], seen.sources["right"]) == (0.25, "estimated")
         assert (seen.most, seen.estimate) == (0.25, 0.125)
+
+    def test_a_border_and_a_thing_are_told_apart(self):
+        inside = ALL_INSIDE.copy()
+        inside[36:] = False
+        tiles = self.TILES.copy()
+        tiles[:6] = 0.25
+        seen = visible_regions(inside, None, None, tiles)
+        assert (seen.shares["lower"], seen.covered["lower"]) == (0.5, 0)
+        assert (seen.shares["upper"], seen.covered["upper"]) == (0.25, 0.75)
+        assert seen.most == 0.75
+        assert seen.covered_in_all == pytest.approx(0.5)
+        bare = visible_regions(inside, None)
+        assert np.isnan([*bare.covered.values(), bare.covered_in_all]).all()
 
     def test_a_declaration_overrules(self):
         seen = visible_regions(ALL_INSIDE, None, condition("lower"), self.TILES * 0)
@@ -59,8 +73,9 @@ class TestPredict:
         nothing = Tiles(lambda faces: np.full((len(faces), 12, 12), 0.1, dtype=np.float32))
         monkeypatch.setattr(predictor, "_tiles", nothing)
         (one,) = predictor.predict(face)
-        assert one.reason == "by estimate only 10 % of the face can be seen"
+        assert one.reason == "by estimate only 10 % of the face is uncovered"
         assert one.row()["visible_upper_source"] == "estimated"
+        assert one.row()["covered"] == one.row()["covered_mouth"] == pytest.approx(0.9)
 
     def test_can_be_switched_off(self, face):
         (one,) = Predictor(no_detect=True, estimate=False).predict(face)

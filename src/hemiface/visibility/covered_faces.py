@@ -26,17 +26,27 @@ class Covering:
 
     nothing: float = 0.4
     """How often nothing is laid on a face."""
+    mask: float = 0.35
+    """How often an occluder is a mask for sure, rather than any of the kinds: masks are what is
+    met most, and the most alike to the faces under them."""
     second: float = 0.12
     """How often two occluders lie on a face."""
     swap: float = 0.15
     """How often a part of another face replaces a part of this one, and counts as visible: so that
     a seam alone isn't taken for an occluder."""
+    light: float = 0.35
+    """Most by which the light falls or rises from the middle to the border, as a share, before
+    anything is laid on: so that a dark or bright half alone isn't taken for an occluder."""
     translate_px: float = 3.0
     """Most shift in each direction before anything is laid on."""
     rotate_deg: float = 12.0
     """Most turn."""
-    scale: float = 0.15
+    scale: float = 0.2
     """Most change of size, as a share."""
+    repeat: float = 0.15
+    """How often the picture's border cuts the face: one side repeats its edge from there on."""
+    repeat_px: float = 14.0
+    """How deep at most."""
     worsen: float = 0.5
     """How often the whole picture is blurred, made noisy, compressed or coarser."""
     contrast: float = 0.3
@@ -55,15 +65,19 @@ def examples(
         if random.random() < options.swap:
             other = _moved(pixels[random.integers(len(pixels))], options, random)
             _swap(face, other, random)
+    faces = np.stack([_lit(face, options, random) for face in faces])
     hidden = np.zeros(faces.shape, dtype=bool)
     for probability in (1 - options.nothing, options.second):
         kinds = [
-            SEEN[random.integers(len(SEEN))] if chosen else NOTHING
+            _kind(options, random) if chosen else NOTHING
             for chosen in random.random(len(faces)) < probability
         ]
         faces, masks = wear(faces, kinds, random.integers(1 << 62, size=len(faces)))
         hidden |= masks
     for i, face in enumerate(faces):
+        if random.random() < options.repeat:
+            rows, columns = _repeated(options.repeat_px, random)
+            face, hidden[i] = face[rows][:, columns], hidden[i][rows][:, columns]
         faces[i] = _worsened(face, options, random)
     return faces, tile_shares(~hidden)
 
@@ -84,6 +98,32 @@ def fixed_examples(
         chosen.append(NOTHING if bare else kinds[int(random.integers(len(kinds)))])
     faces, masks = wear(pixels, chosen, seeds)
     return faces, ~masks, chosen
+
+
+def _kind(options: Covering, random: np.random.Generator) -> str:
+    if random.random() < options.mask:
+        return "mask"
+    return SEEN[int(random.integers(len(SEEN)))]
+
+
+def _lit(face: Faces, options: Covering, random: np.random.Generator) -> Faces:
+    """Return the face under light that rises from one side to the other."""
+    angle, strength = random.uniform(0, 2 * np.pi), random.uniform(0, options.light)
+    across = np.linspace(-1, 1, 48, dtype=np.float32)
+    slope = np.cos(angle) * across[None, :] + np.sin(angle) * across[:, None]
+    lit: Faces = np.clip(np.rint(face * (1 + strength * slope)), 0, 255).astype(np.uint8)
+    return lit
+
+
+def _repeated(
+    most_px: float, random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return rows and columns of a crop that reaches beyond the photo at one side."""
+    rows, columns = np.arange(48), np.arange(48)
+    depth, side = int(random.uniform(1, most_px)), random.integers(4)
+    cut = rows if side < 2 else columns
+    cut[:] = np.maximum(cut, depth) if side % 2 else np.minimum(cut, 47 - depth)
+    return rows, columns
 
 
 def _moved(face: Faces, options: Covering, random: np.random.Generator) -> Faces:

@@ -1,10 +1,10 @@
 """What is known of each face: one row per face and frame, in CSV, Parquet or JSON lines.
 
-Schema version 3 (column `schema`; version 1 knew no estimated visibility, 2 no declared mix).
-Positions are pixels of the upright photo; x to the right, y down; they may lie beyond its border.
-Sides are the viewer's.
-What doesn't apply is empty. A row is a face that was detected in that very frame: a frame in which
-detection misses a face has no row for it, also where `--blur` hides the place.
+Schema version 3 (column `schema`; version 1 knew no estimated visibility, version 2 no mix and no
+`covered`). Positions are pixels of the upright photo; x to the right, y down; they may lie beyond
+its border. Sides are the viewer's. What doesn't apply is empty. A row is a face that was detected
+in that very frame: a frame in which detection misses a face has no row for it, also where `--blur`
+hides the place.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
@@ -22,6 +22,9 @@ hidden              str    what was declared hidden (`lower`), empty if nothing 
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth
 visible_<region>_source  str  declared, estimated, measured or unknown: see
                            `hemiface.vision.visible_regions`
+covered             float  share, 0..1, of what lies in the picture that a thing covers by estimate;
+                           empty without one. What the border cuts off is told by `in_picture`
+covered_<region>    float  the same of each region
 p_<emotion>         float  the seven probabilities, which sum to 1; calibrated if `temperature` is
 temperature         float  what the network's logits were divided by, from validation images and
                            what is visible (`models.temperatures`); empty without a calibration
@@ -84,6 +87,8 @@ COLUMNS: dict[str, str] = {
         for region in REGIONS
         for name, kind in ((f"visible_{region}", _FLOAT), (f"visible_{region}_source", _TEXT))
     },
+    "covered": _FLOAT,
+    **{f"covered_{region}": _FLOAT for region in REGIONS},
     **dict.fromkeys(PROBABILITY_COLUMNS, _FLOAT),
     "temperature": _FLOAT,
     "mix": _TEXT,
@@ -161,6 +166,7 @@ class FacePrediction:
             "presence_score": self.presence_score,
             "in_picture": self.in_picture,
             "hidden": self.hidden or None,
+            "covered": self.visibility.covered_in_all,
             **dict(zip(PROBABILITY_COLUMNS, self.probabilities, strict=True)),
             "label": self.label,
             "confidence": self.confidence,
@@ -175,6 +181,7 @@ class FacePrediction:
         for region in REGIONS:
             values[f"visible_{region}"] = self.visibility.shares[region]
             values[f"visible_{region}_source"] = self.visibility.sources[region]
+            values[f"covered_{region}"] = self.visibility.covered[region]
         return {column: _plain(values[column]) for column in COLUMNS}
 
 

@@ -384,9 +384,14 @@ class Predictor:
     def _why_not(self, looks: VisibleRegions, confidence: float) -> str:
         """Return why no label should be given, empty if one should."""
         if looks.most < LEAST_VISIBLE:
-            return f"at most {100 * looks.most:.0f} % of the face can be seen"
+            where = "can be seen" if self._hidden else "lies in the picture"
+            return f"at most {100 * looks.most:.0f} % of the face {where}"
         if looks.estimate is not None and looks.estimate < LEAST_VISIBLE:
-            return f"by estimate only {100 * looks.estimate:.0f} % of the face can be seen"
+            free = f"by estimate only {100 * looks.estimate / looks.most:.0f} % of"
+            if looks.most == 1:
+                return f"{free} the face is uncovered"
+            cut = f"{100 * looks.most:.0f} % of the face lies in the picture"
+            return f"{cut}, and {free} that is uncovered"
         if confidence < self.abstain_below:
             whose = ", chosen for the trained mix" if self._is_threshold_of_another_mix else ""
             return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}{whose}"

@@ -10,6 +10,9 @@ Its source is a word:
 - measured: the border cuts the region and the value says how much; all of it if nothing is left to
   estimate. Without an estimate nobody knows what lies over the rest.
 - unknown: nothing of the above is known of the region, and the value is NaN.
+
+What a border cuts off and what a thing covers are told apart: of what lies in the picture, the
+covered share is estimated by itself.
 """
 
 import math
@@ -20,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.models.visible_tiles import enlarge
+from hemiface.models.visible_tiles import USUAL_REGIONS, enlarge
 from hemiface.occlusion.conditions import QUADRANTS, Condition, condition, hidden_mask
 from hemiface.tables import FER2013_SIZE_PX
 
@@ -62,15 +65,25 @@ class VisibleRegions:
     """The most of the crop that can be visible: what neither a border nor the user takes away."""
     quadrants: tuple[float, float, float, float]
     """What is visible of each of QUADRANTS, 0..1, by border, declaration or estimate."""
+    covered: Mapping[str, float]
+    """Region -> the share, 0..1, of what lies in the picture that a thing covers by estimate; NaN
+    where nothing was estimated or the region lies outside."""
     estimate: float | None = None
     """The share of the crop that is visible as far as was estimated; None where nothing was."""
+
+    @property
+    def covered_in_all(self) -> float:
+        """The share of what lies in the picture that is covered by estimate, NaN without one."""
+        if self.estimate is None or self.most == 0:
+            return math.nan
+        return 1 - self.estimate / self.most
 
 
 def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
     """Return region -> bool [48, 48] for landmarks [468, 2] in pixels of the crop.
 
-    Without landmarks only the four halves come back. Features are the convex hulls of their
-    outlines; one that lies outside the crop has an empty mask.
+    Features are the convex hulls of their outlines; one that lies outside the crop has an empty
+    mask. Without landmarks, as of many masked faces, features are where they usually lie.
     """
     side = FER2013_SIZE_PX
     half = side // 2
@@ -79,7 +92,9 @@ def region_masks(landmarks: Floats | None) -> dict[str, Mask]:
     masks["lower"][half:] = True
     masks["left"][:, :half] = True
     masks["right"][:, half:] = True
-    if landmarks is not None:
+    if landmarks is None:
+        masks.update({name: USUAL_REGIONS[name] for name in FEATURES})
+    else:
         for name, outlines in _FEATURE_POINTS.items():
             drawn = np.zeros((side, side), dtype=np.uint8)
             for outline in outlines:
@@ -108,7 +123,7 @@ def visible_regions(
     elif tiles is not None:
         seen = seen * enlarge(tiles)
     masks = region_masks(landmarks)
-    shares, sources = {}, {}
+    shares, sources, covered = {}, {}, {}
     for region in REGIONS:
         mask = masks.get(region)
         if mask is None or not mask.any():
@@ -121,10 +136,13 @@ def visible_regions(
             source = "unknown" if inside[mask].all() else "measured"
         sources[region] = source
         shares[region] = math.nan if source == "unknown" or mask is None else _share(seen, mask)
+        covered[region] = math.nan
+        if source == "estimated" and mask is not None:
+            covered[region] = 1 - _share(seen, mask & inside)
     most = inside if declared is None else seen
     whole = float(seen.mean()) if estimated else None
     quarters = tuple(_share(seen, mask) for mask in _QUADRANT_MASKS)
-    return VisibleRegions(shares, sources, float(most.mean()), quarters, whole)  # type: ignore[arg-type]
+    return VisibleRegions(shares, sources, float(most.mean()), quarters, covered, whole)  # type: ignore[arg-type]
 
 
 def _share(seen: Floats, mask: Mask) -> float:

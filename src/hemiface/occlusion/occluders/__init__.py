@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.occlusion.occluders import boxes, held, worn
+from hemiface.occlusion.occluders import boxes, held, masks, worn
 from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
 from hemiface.tables import FER2013_SIZE_PX
 
@@ -26,9 +26,9 @@ Faces = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 
 _PAINTERS: dict[str, Callable[[Canvas], None]] = {
-    "mask": worn.mask,
+    "mask": masks.mask,
     "sunglasses": worn.sunglasses,
-    "scarf": worn.scarf,
+    "scarf": masks.scarf,
     "headset": worn.headset,
     "hair": worn.hair,
     "hand": held.hand,
@@ -55,6 +55,9 @@ NOTHING = "nothing"
 # Less of a pixel than this is not hidden, and is left as it was.
 _LEAST_COVER = 0.25
 
+# What varies over less than this is the face's shape rather than the light on it.
+_LIGHT_PX = 6.0
+
 
 def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Faces, Masks]:
     """Return copies of `faces` with an occluder each, and which pixels it covers.
@@ -76,17 +79,19 @@ def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Face
         )
     if numbers.shape != (len(faces),):
         raise UsageError(f"wear() needs one seed per face, got {numbers.size} for {len(faces)}.")
-    result, masks = faces.copy(), np.zeros(faces.shape, dtype=bool)
+    result, covered = faces.copy(), np.zeros(faces.shape, dtype=bool)
     for i, (kind, seed) in enumerate(zip(kinds, numbers, strict=True)):
         if kind == NOTHING:
             continue
         if kind not in KINDS:
             raise UsageError(f"Occluder {kind!r} is unknown; choose from {', '.join(KINDS)}.")
         random = np.random.default_rng([int(seed), list(KINDS).index(kind)])
-        canvas = Canvas(random, skin=float(np.median(faces[i, 14:40, 12:36])))
+        canvas = Canvas(
+            random, skin=float(np.median(faces[i, 14:40, 12:36])), light=_light(faces[i])
+        )
         KINDS[kind](canvas)
-        result[i], masks[i] = lay(faces[i], canvas)
-    return result, masks
+        result[i], covered[i] = lay(faces[i], canvas)
+    return result, covered
 
 
 def layers(n: int, seed: int) -> tuple[Faces, Faces]:
@@ -113,6 +118,14 @@ def lay(face: Faces, canvas: Canvas) -> tuple[Faces, Masks]:
     mixed = face + weight * (np.clip(tone, 0, 255) - face)
     pixels = np.where(mask, np.rint(mixed), face).astype(np.uint8)
     return pixels, mask
+
+
+def _light(face: Faces) -> npt.NDArray[np.float32]:
+    """Return float32 [96, 96]: how bright the face is around each point, 1 being its middle."""
+    smooth = cv2.GaussianBlur(face.astype(np.float32) + 4, (0, 0), _LIGHT_PX)
+    relative = np.clip(smooth / smooth[14:40, 12:36].mean(), 0.4, 1.7)
+    large = cv2.resize(relative, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, dtype=np.float32)
 
 
 def _rendered(canvas: Canvas) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

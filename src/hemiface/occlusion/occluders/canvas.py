@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["CANVAS_PX", "FACE", "Canvas", "oval"]
+__all__ = ["CANVAS_PX", "FACE", "Canvas", "Point", "oval"]
 
 Floats = npt.NDArray[np.float32]
 Point = tuple[float, float]
@@ -36,13 +36,17 @@ class Canvas:
     """One occluder in the making; painters set its fields.
 
     `cover` is float32 [96, 96] in 0..1, how much of each point is covered, `tone` float32 [96, 96]
-    in 0..255 its grey. `skin` is a typical grey of the face. Everything drawn is moved, turned and
-    scaled a little, by an amount drawn once per canvas; `place_exactly` takes that away.
+    in 0..255 its grey. `skin` is a typical grey of the face, `light` float32 [96, 96] how bright
+    the face is around each point, 1 being typical; None is even light. Everything drawn is moved,
+    turned and scaled a little, by an amount drawn once per canvas; `place_exactly` takes that away.
     """
 
-    def __init__(self, random: np.random.Generator, skin: float) -> None:
+    def __init__(
+        self, random: np.random.Generator, skin: float, light: Floats | None = None
+    ) -> None:
         self.random = random
         self.skin = skin
+        self._light = light
         self.cover: Floats = np.zeros((CANVAS_PX, CANVAS_PX), dtype=np.float32)
         self.tone: Floats = np.full((CANVAS_PX, CANVAS_PX), 128, dtype=np.float32)
         self.softness_px = float(random.uniform(0.0, 0.9))
@@ -123,6 +127,11 @@ class Canvas:
         """Darken the tone towards the edges of what is covered, as of something round."""
         depth = cv2.GaussianBlur(self.cover, (0, 0), width_px * _FINER)
         self.tone = self.tone * (1 - strength * (1 - depth))
+
+    def shade(self, strength: float) -> None:
+        """Put the tone into the face's own light: all of it at 1, none at 0."""
+        if self._light is not None:
+            self.tone = self.tone * self._light**strength
 
     def _placed(self, points: Sequence[Point] | npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         moved = (np.asarray(points, dtype=np.float64) - self._middle) @ self._matrix.T

@@ -29,6 +29,7 @@ def hand(canvas: Canvas) -> None:
             target = (24 + side * (8 + canvas.between(-1, 1)), y + 1)
             _one_hand(canvas, target, -90 + side * canvas.between(-55, -10), grey)
     canvas.round_off(canvas.between(0.05, 0.45), canvas.between(1, 2.5))
+    canvas.shade(canvas.between(0, 0.7))
 
 
 def _one_hand(canvas: Canvas, target: tuple[float, float], degrees: float, grey: float) -> None:

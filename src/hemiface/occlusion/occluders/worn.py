@@ -1,4 +1,4 @@
-"""What people wear in the face: masks, glasses, scarves, headsets, hair; patches for tests."""
+"""What people wear in the face besides masks: glasses, headsets, hair; patches for tests."""
 
 import math
 
@@ -6,36 +6,7 @@ import numpy as np
 
 from hemiface.occlusion.occluders.canvas import FACE, Canvas, oval
 
-__all__ = ["hair", "headset", "mask", "patch", "scarf", "sunglasses"]
-
-
-def mask(canvas: Canvas) -> None:
-    """Cover nose, mouth and chin by a surgical or cloth mask; the nose may stay out."""
-    top = 33.0 if canvas.chance(0.1) else canvas.between(23.5, 28)
-    cheek = top + canvas.between(1.5, 6)
-    jaw, chin = canvas.between(40, 44), canvas.between(46.5, 53)
-    wide, narrow = canvas.between(15, 20), canvas.between(10, 15)
-    right = [(24 + wide * 0.35, top + 1.2), (24 + wide, cheek), (24 + wide - 1, jaw),
-             (24 + narrow, chin - 2.5), (24 + narrow * 0.4, chin)]  # fmt: skip
-    left = [(48 - x, y) for x, y in reversed(right)]
-    canvas.paint(canvas.between(150, 245) if canvas.chance(0.65) else canvas.between(10, 150))
-    if canvas.chance(0.35):
-        canvas.pattern()
-    canvas.polygon([(24, top), *right, *left])
-    canvas.round_off(canvas.between(0, 0.45), canvas.between(2, 5))
-    shade = canvas.between(-45, 25)
-    if canvas.chance(0.6):  # pleats
-        for share in np.linspace(0.3, 0.8, int(canvas.random.integers(2, 5))):
-            y, bow = cheek + share * (jaw - cheek) + 1, canvas.between(-0.5, 2)
-            grey = float(canvas.tone[int(min(2 * y, 95)), 48]) + shade
-            canvas.mark([(24 - wide, y), (24, y + bow), (24 + wide, y)], 0.5, grey)
-    elif canvas.chance(0.6):  # a seam
-        canvas.mark([(24, top), (24.5, (top + chin) / 2), (24, chin)], 0.5, canvas.between(0, 220))
-    if canvas.chance(0.7):
-        for side in (-1, 1):
-            edge = 24 + side * (wide - 0.5)
-            canvas.line([(edge, cheek + 0.7), (24 + side * 26, cheek - canvas.between(2, 7))], 0.8)
-            canvas.line([(edge, jaw - 0.7), (24 + side * 26, jaw - canvas.between(4, 12))], 0.8)
+__all__ = ["hair", "headset", "patch", "sunglasses"]
 
 
 def sunglasses(canvas: Canvas) -> None:
@@ -78,22 +49,6 @@ def _drawn_in(lens: np.ndarray, y: float, height: float) -> np.ndarray:
     moved = lens.copy()
     moved[:, 0] += outward * 1.5 * down
     return moved
-
-
-def scarf(canvas: Canvas) -> None:
-    """Cover the lower face, neck and all to the border, with folds and an uneven upper edge."""
-    top = canvas.between(25, 35)
-    x = np.linspace(-8, 56, 9)
-    bow = canvas.between(-7, 3) * ((x - 24) / 24) ** 2
-    edge = top + bow + canvas.random.normal(0, 0.9, len(x))
-    canvas.paint(canvas.between(10, 240), light=0.6, clouds=canvas.between(5, 28))
-    canvas.pattern()
-    canvas.polygon([*zip(x.tolist(), edge.tolist(), strict=True), (60, 70), (-12, 70)])
-    for _ in range(int(canvas.random.integers(2, 9))):
-        y, tilt = canvas.between(top + 2, 50), canvas.between(-7, 7)
-        grey = float(canvas.tone[60, 48]) + canvas.between(-60, 45)
-        canvas.mark([(-4, y), (canvas.between(14, 34), y + canvas.between(-1, 4)), (52, y + tilt)],
-                    canvas.between(0.5, 2.5), grey)  # fmt: skip
 
 
 def headset(canvas: Canvas) -> None:
