@@ -9,9 +9,10 @@ as a photo is. SHEETS gets PNGs of all boxes: green where both found a face, blu
 combination did, red where only MediaPipe's networks did.
 
 Whether a box is false nobody can tell but by looking: results/people/false_faces.csv lists the
-middles of those that were judged false on these sheets, and is counted here. Intervals are
-Wilson's. Milliseconds are processor time of one thread, the two detectors alternating. Writes
-results/people/detection.csv, its environment beside it. Needs `hemiface models pull`.
+middles and longer sides of those that were judged false on these sheets, which are counted here.
+Intervals are Wilson's. Milliseconds are processor time of one thread, the two detectors
+alternating. Writes results/people/detection.csv, its environment beside it. Needs
+`hemiface models pull`.
 """
 
 import argparse
@@ -85,12 +86,13 @@ def boxes(faces: list[FoundFace]) -> Any:
 
 
 def false_of(one: Looked, name: str, judged: pd.DataFrame) -> int:
-    """Return how many faces have their middle where a false one was judged to be."""
-    known = judged.loc[judged["image"] == one.name, ["x_px", "y_px"]].to_numpy()
+    """Return how many faces lie where a false one of about their size was judged to be."""
+    known = judged.loc[judged["image"] == one.name, ["x_px", "y_px", "side_px"]].to_numpy(float)
     count = 0
     for box in boxes(one.faces[name]):
-        away = np.abs(known - box.mean(axis=0)).max(axis=1, initial=0)
-        count += bool((away < 0.25 * (box[1] - box[0]).max()).any())
+        side = (box[1] - box[0]).max()
+        away = np.abs(known[:, :2] - box.mean(axis=0)).max(axis=1, initial=0)
+        count += bool(((away < 0.15 * side) & (np.abs(known[:, 2] - side) < 0.15 * side)).any())
     return count
 
 
@@ -176,13 +178,15 @@ def main() -> None:
         write_sheets(looked, options.sheets)
     judged = RESULTS / "false_faces.csv"
     known = (
-        pd.read_csv(judged) if judged.is_file() else pd.DataFrame(columns=["image", "x_px", "y_px"])
+        pd.read_csv(judged)
+        if judged.is_file()
+        else pd.DataFrame(columns=["image", "x_px", "y_px", "side_px"])
     )
     table = pd.DataFrame(rows_of(looked, known))
     print(table.to_string(index=False))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.out, index=False)
-    write_json(options.out.with_name("detection_environment.json"), environment())
+    write_json(options.out.with_name("environment.json"), environment())
 
 
 if __name__ == "__main__":
