@@ -81,9 +81,11 @@ def labelled(folder: Path) -> pd.DataFrame:
     return table.assign(weight=table.get("weight", 1.0))
 
 
-def crops(folder: Path, images: Sequence[str]) -> tuple[Faces, npt.NDArray[np.bool_]]:
+def crops(
+    folder: Path, images: Sequence[str], detect_by: str = "auto"
+) -> tuple[Faces, npt.NDArray[np.bool_]]:
     """Return each photo's face nearest its middle, uint8 [n, 48, 48], and where one was found."""
-    predictor = Predictor(estimate=False)
+    predictor = Predictor(estimate=False, detect_by=detect_by)
     faces, found = np.zeros((len(images), 48, 48), np.uint8), np.zeros(len(images), dtype=bool)
     for index, name in enumerate(images):
         photo = predictor.read(folder / name)
@@ -227,6 +229,7 @@ def main() -> int:
     add("--fer-python", default="", help="the Python of an environment that has the package fer")
     add("--least", type=int, default=14, help="images of a class that counts in the mean recall")
     add("--draws", type=int, default=1000, help="bootstrap draws")
+    add("--detect-by", default="auto", help="what searches, as of hemiface predict")
     add("--crops", type=Path, help="a file .npz that keeps the crops, or has them")
     add("--out", type=Path, required=True, help="folder for photographs.csv")
     options = parser.parse_args()
@@ -236,7 +239,7 @@ def main() -> int:
             kept = np.load(options.crops)
             faces, found = kept["faces"], kept["found"]
         else:
-            faces, found = crops(options.folder, list(photos["image"]))
+            faces, found = crops(options.folder, list(photos["image"]), options.detect_by)
             if options.crops:
                 np.savez_compressed(options.crops, faces=faces, found=found)
         systems = [ours(name) for name in options.model]
@@ -246,6 +249,7 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         write_csv(result, options.out / "photographs.csv")
         facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
+        facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
         write_json(options.out / "photographs.json", facts)
     except HemifaceError as error:
         print(error, file=sys.stderr)
