@@ -72,4 +72,4 @@ class TestAlignment:
         seen = visible_regions(np.ones((48, 48), bool), None, condition("lower"))
         assert [seen.shares[one] for one in ("upper", "lower", "left")] == [1, 0, 0.5]
         assert seen.sources["lower"] == "declared"
-        assert seen.sources["mouth"] == "unknown"
+        assert (seen.shares["mouth"], seen.sources["mouth"]) == (0, "declared")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders import Tiles, hemiface
+from builders import Tiles, hemiface, linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.occlusion.conditions import condition
+from hemiface.vision.covered_halves import covered_part
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.visible_regions import visible_regions
 
@@ -63,6 +64,38 @@ def rgb(face: np.ndarray) -> np.ndarray:
     return np.repeat(face[:, :, None], 3, axis=2)
 
 
+class TestCoveredPart:
+    LEARNT = frozenset({"upper", "lower", "left", "only-upper-left"})
+
+    def part(self, tiles, learnt=LEARNT):
+        return covered_part(visible_regions(ALL_INSIDE, None, None, tiles), learnt)
+
+    def test_covered_halves_and_nothing_else(self):
+        tiles = np.ones((12, 12), dtype=np.float32)
+        assert self.part(tiles) is None
+        tiles[6:] = 0.5
+        assert self.part(tiles) is None  # not more than half of it
+        tiles[6:] = 0.4
+        assert self.part(tiles) == condition("lower")
+        assert self.part(tiles, frozenset({"upper"})) is None
+
+    def test_several_halves_together_or_the_most_covered(self):
+        tiles = np.full((12, 12), 0.3, dtype=np.float32)
+        tiles[:6, :6] = 1
+        tiles[6:, :6] = 0.15
+        tiles[:6, 6:] = 0.1
+        assert self.part(tiles) == condition("only-upper-left")
+        assert self.part(tiles, frozenset({"lower", "left"})) == condition("lower")
+
+    def test_what_the_border_cuts_is_not_covered(self):
+        inside = ALL_INSIDE.copy()
+        inside[30:] = False
+        tiles = np.ones((12, 12), dtype=np.float32)
+        looks = visible_regions(inside, None, None, tiles)
+        assert looks.shares["lower"] == 0.25
+        assert covered_part(looks, self.LEARNT) is None
+
+
 class TestPredict:
     @pytest.fixture
     def face(self):
@@ -76,6 +109,26 @@ class TestPredict:
         assert one.reason == "by estimate only 10 % of the face is uncovered"
         assert one.row()["visible_upper_source"] == "estimated"
         assert one.row()["covered"] == one.row()["covered_mouth"] == pytest.approx(0.9)
+
+    def test_a_covered_half_is_hidden_from_a_model_that_learnt_it(
+        self, face, monkeypatch, tmp_path
+    ):
+        def masked(faces):
+            tiles = np.ones((len(faces), 12, 12), dtype=np.float32)
+            tiles[:, 6:] = 0.3
+            return tiles
+
+        knowing = {"conditions": ["full", "lower", "upper@mean"]}
+        for name, provenance in (("knows", knowing), ("new", {})):
+            model = linear_model(tmp_path / f"{name}.onnx", provenance=provenance)
+            predictor = Predictor(model, no_detect=True)
+            monkeypatch.setattr(predictor, "_tiles", Tiles(masked))
+            (seen,) = predictor.predict(face)
+            hide = "lower" if provenance else None
+            (told,) = Predictor(model, no_detect=True, hide=hide, estimate=False).predict(face)
+            assert seen.probabilities == told.probabilities
+            assert seen.row()["hidden_by_estimate"] == hide
+            assert seen.row()["hidden"] is None
 
     def test_can_be_switched_off(self, face):
         (one,) = Predictor(no_detect=True, estimate=False).predict(face)

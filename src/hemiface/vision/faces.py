@@ -19,6 +19,9 @@ presence_score      float  the landmark network's probability that this is a fac
                            where only CenterFace sees the face, as many a masked one
 in_picture          float  share of the aligned 48 x 48 face that lies inside the picture, 0..1
 hidden              str    what was declared hidden (`lower`), empty if nothing was
+hidden_by_estimate  str    what was hidden from the model because a thing covers more than half of
+                           it by estimate (`lower`): label and probabilities follow the rest; empty
+                           if nothing was. See `hemiface.vision.covered_halves`
 visible_<region>    float  visible share, 0..1, of upper, lower, left, right, eyes, nose, mouth
 visible_<region>_source  str  declared, estimated, measured or unknown: see
                            `hemiface.vision.visible_regions`
@@ -82,6 +85,7 @@ COLUMNS: dict[str, str] = {
     **dict.fromkeys(("x_px", "y_px", "width_px", "height_px", "roll_deg"), _FLOAT),
     **dict.fromkeys(("detection_score", "presence_score", "in_picture"), _FLOAT),
     "hidden": _TEXT,
+    "hidden_by_estimate": _TEXT,
     **{
         name: kind
         for region in REGIONS
@@ -121,6 +125,7 @@ class FacePrediction:
     presence_score: float | None
     in_picture: float
     hidden: str
+    hidden_by_estimate: str
     visibility: VisibleRegions
     probabilities: tuple[float, ...]
     """In the order of EMOTIONS."""
@@ -166,6 +171,7 @@ class FacePrediction:
             "presence_score": self.presence_score,
             "in_picture": self.in_picture,
             "hidden": self.hidden or None,
+            "hidden_by_estimate": self.hidden_by_estimate or None,
             "covered": self.visibility.covered_in_all,
             **dict(zip(PROBABILITY_COLUMNS, self.probabilities, strict=True)),
             "label": self.label,

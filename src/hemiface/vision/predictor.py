@@ -16,7 +16,8 @@ from hemiface.models.class_mix import KEY, Mix, MixChoice, reweigh, trained_shar
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, View, scale
 from hemiface.models.visible_tiles import KIND, VisibleTiles
-from hemiface.occlusion.conditions import condition, hide, image_seeds
+from hemiface.occlusion.conditions import QUADRANTS, Condition, condition, hide, image_seeds
+from hemiface.vision.covered_halves import covered_part, learnt_conditions
 from hemiface.vision.faces import FacePrediction, Faces
 from hemiface.vision.finding import assets
 from hemiface.vision.finding.alignment import AlignedFace, align, whole_picture
@@ -95,7 +96,7 @@ class PredictorOptions:
     """What a picture may unpack to."""
     estimate: bool = True
     """Let the shipped network for visibility say what lies over each face, unless `hide` declares
-    it."""
+    it; a half that is covered is hidden from a model that learnt to do without it."""
     mix: MixChoice = "trained"
     """How often the pictures show each emotion: `trained` (as in the network's training),
     `balanced` (all alike), `natural` (as in press photographs), a file, or emotion -> share; see
@@ -168,6 +169,7 @@ class Predictor:
         asked = options.abstain_below
         self.abstain_below: float = default if asked is None else asked
         self._tiles = _shipped_tiles() if options.estimate and self._hidden is None else None
+        self._learnt = learnt_conditions(self.model.header)
 
     @classmethod
     def of(cls, options: PredictorOptions, detector: Detector | None = None) -> Self:
@@ -294,13 +296,17 @@ class Predictor:
             for number, one in zip(own, faces, strict=True)
         ]
         names = [f"{frame.source}#{frame.number}#{number}" for frame, number, _ in flat]
-        values = self._probabilities([one.aligned.pixels for _, _, one in flat], names)
-        temperatures = [self._temperature(one.visibility) for _, _, one in flat]
+        parts = [covered_part(one.visibility, self._learnt) for _, _, one in flat]
+        values = self._probabilities([one.aligned.pixels for _, _, one in flat], names, parts)
+        temperatures = [
+            self._temperature(one.visibility, part)
+            for (_, _, one), part in zip(flat, parts, strict=True)
+        ]
         if self.calibration is not None and flat:
             values = scale(values, temperatures)
         if self.mix.shares is not None and self._trained is not None and flat:
             values = reweigh(values, self._trained, self.mix.shares)
-        each = iter(zip(values, temperatures, strict=True))
+        each = iter(zip(values, temperatures, parts, strict=True))
         results = []
         for frame, own, faces in zip(frames, numbers, seen, strict=True):
             rows = [
@@ -317,9 +323,13 @@ class Predictor:
         marks = None if found.landmarks is None else aligned.place(found.landmarks)
         return SeenFace(found, aligned, visible_regions(aligned.inside, marks, self._hidden), marks)
 
-    def _temperature(self, looks: VisibleRegions) -> float:
-        """Return the temperature for what can be seen, NaN where none was fitted."""
-        return self.calibration.temperature(looks.quadrants) if self.calibration else math.nan
+    def _temperature(self, looks: VisibleRegions, part: Condition | None) -> float:
+        """Return the temperature for what the network sees, NaN where none was fitted."""
+        if self.calibration is None:
+            return math.nan
+        hidden = part.hidden if part else frozenset[str]()
+        seen = zip(QUADRANTS, looks.quadrants, strict=True)
+        return self.calibration.temperature([0 if one in hidden else share for one, share in seen])
 
     def _estimated(self, seen: Sequence[Sequence[SeenFace]]) -> Sequence[Sequence[SeenFace]]:
         """Return the faces with what the network for visibility says, all in one batch."""
@@ -339,14 +349,20 @@ class Predictor:
         ]
 
     def _probabilities(
-        self, crops: Sequence[Pixels], names: Sequence[str]
+        self, crops: Sequence[Pixels], names: Sequence[str], parts: Sequence[Condition | None]
     ) -> npt.NDArray[np.float64]:
-        """Return float64 [n, 7]; `names` seed the noise that may fill what is declared hidden."""
+        """Return float64 [n, 7]; `names` seed the noise that may fill what is declared hidden.
+
+        Of each face its part is hidden, which a thing covers.
+        """
         if not crops:
             return np.zeros((0, 7))
         faces = np.stack(crops)
         if self._hidden is not None:
             faces = hide(faces, self._hidden, image_seeds(names))
+        for face, part in zip(faces, parts, strict=True):
+            if part is not None:
+                face[:] = hide(face[None], part)[0]
         values = self.model.predict(faces).astype(np.float64)
         if self._options.flip:
             values = (values + self.model.predict(faces[:, :, ::-1])) / 2
@@ -359,6 +375,7 @@ class Predictor:
         seen: SeenFace,
         values: npt.NDArray[np.float64],
         temperature: float,
+        part: Condition | None,
     ) -> FacePrediction:
         (left, top), (right, bottom) = seen.found.box.tolist()
         return FacePrediction(
@@ -372,6 +389,7 @@ class Predictor:
             presence_score=seen.found.presence,
             in_picture=float(seen.aligned.inside.mean()),
             hidden=self.hidden,
+            hidden_by_estimate=part.key if part else "",
             visibility=seen.visibility,
             probabilities=tuple(values.tolist()),
             temperature=temperature,

@@ -1,0 +1,83 @@
+"""Whether labels get better where the network isn't shown what a thing covers.
+
+    python validity/masked_labels.py --data fer2013.csv --votes fer2013new.csv [--model small]
+
+Things are drawn on FER2013's validation images that have a majority among FER+'s voters. Each face
+is labelled as it is (`as it is`), and as `hemiface predict` does (`covered half hidden`): a half of
+which a thing covers more than half by estimate is black. Intervals are Wilson's; `p` is McNemar's
+exact test of the two. Writes results/people/masked_labels.csv, its environment beside it.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from hemiface.data.readers import load
+from hemiface.files import sha256_file, write_json
+from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.visible_tiles import VisibleTiles
+from hemiface.occlusion.conditions import hide, image_seeds
+from hemiface.occlusion.occluders import NOTHING, wear
+from hemiface.provenance import environment
+from hemiface.tables import label_indices, write_csv
+from hemiface.vision.covered_halves import covered_part, learnt_conditions
+from hemiface.vision.visible_regions import visible_regions
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "people"
+KINDS = (NOTHING, "mask", "scarf", "sunglasses", "hand", "hair", "cup")
+
+
+def main() -> None:
+    options = _options()
+    model = OnnxModel.load(shipped.path_of(options.model))
+    tiles = VisibleTiles.load(shipped.path_of("visibility"))
+    images = load(options.data, labels=f"ferplus-majority={options.votes}").split("validation")
+    images = images.subset(np.random.default_rng(0).permutation(len(images))[: options.faces])
+    truth = label_indices(images.table)
+    seeds = image_seeds(images.table["image"].tolist())
+    learnt = learnt_conditions(model.header)
+    inside = np.ones(images.pixels.shape[1:], dtype=bool)
+    rows: list[dict[str, Any]] = []
+    for kind in KINDS:
+        worn, _ = wear(images.pixels, [kind] * len(images), seeds)
+        shown = worn.copy()
+        for i, shares in enumerate(tiles.predict(worn)):
+            part = covered_part(visible_regions(inside, None, tiles=shares), learnt)
+            if part is not None:
+                shown[i] = hide(worn[i][None], part)[0]
+        raw, better = (model.predict(one).argmax(axis=1) == truth for one in (worn, shown))
+        won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
+        p = binomtest(won, won + lost).pvalue if won + lost else 1.0
+        changed = float((shown != worn).any(axis=(1, 2)).mean())
+        for name, right in (("as it is", raw), ("covered half hidden", better)):
+            low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+            rows.append({"model": options.model, "drawn": kind, "seen": name,
+                         "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
+                         "hidden": changed, "p": p})  # fmt: skip
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)
+    write_csv(table, options.out / "masked_labels.csv")
+    known: dict[str, Any] = environment()
+    known["model_sha256"] = sha256_file(model.path)
+    known["estimator_sha256"] = sha256_file(tiles.path)
+    write_json(options.out / "masked_labels.environment.json", known)
+    print(table.to_string(index=False))
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--votes", type=Path, required=True)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--faces", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
