@@ -2,8 +2,8 @@
 
 The face's 48 x 48 pixels are divided into a grid of 12 x 12 tiles of 4 x 4 pixels; for each tile
 the network says which share of it can be seen. How far that can be trusted was measured, see
-`results/visibility/`: large, plain things like those it learnt are told well, hands and small or
-unknown things poorly, so that its shares are rather too high than too low.
+`results/visibility/`: masks and large, plain things like those it learnt are told well, hands and
+small or unknown things poorly; of what it notices, its shares are rather too low than too high.
 """
 
 import json

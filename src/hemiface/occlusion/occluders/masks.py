@@ -36,8 +36,8 @@ def mask(canvas: Canvas) -> None:
     shape = canvas.random.choice(["surgical", "cup", "cloth"], p=[0.45, 0.25, 0.3])
     outline = _outline(canvas, str(shape))
     grey = _tone(canvas)
-    canvas.paint(grey, light=0.25, clouds=canvas.between(0, 6))
-    if shape == "cloth" and canvas.chance(0.35):
+    canvas.paint(grey, light=0.25, clouds=canvas.between(0, 6 if canvas.chance(0.6) else 20))
+    if canvas.chance(0.5 if shape == "cloth" else 0.08):
         canvas.pattern()
     _round(canvas, outline)
     canvas.polygon(outline.closed)
@@ -45,17 +45,18 @@ def mask(canvas: Canvas) -> None:
         canvas.round_off(canvas.between(0, 0.35), canvas.between(1, 4))
     if shape == "surgical":
         _pleats(canvas, outline)
+        _gathers(canvas, outline)
     elif canvas.chance(0.6):
         _line_on(canvas, outline.ridge, canvas.between(-50, 30))
-    if shape == "cup" and canvas.chance(0.35):
+    if shape == "cup" and canvas.chance(0.45):
         _valve(canvas, outline, grey)
     _folds(canvas, outline)
     if canvas.chance(0.5):  # a hem, or a wire over the nose
         inside = [(x, y + canvas.between(0.8, 1.6)) for x, y in outline.top]
-        _line_on(canvas, inside, canvas.between(-35, 35))
+        _line_on(canvas, inside, canvas.between(-60, 50), canvas.between(0.5, 1))
     canvas.shade(canvas.between(0.3, 1.1))
     canvas.softness_px = canvas.between(0, 0.6)
-    if canvas.chance(0.65):
+    if canvas.chance(0.8):
         _straps(canvas, outline)
 
 
@@ -76,7 +77,7 @@ def _tone(canvas: Canvas) -> float:
 def _outline(canvas: Canvas, shape: str) -> _Outline:
     """Return where the mask lies on a face that is turned a little to one side."""
     peak = canvas.between(31, 34.5) if canvas.chance(0.07) else canvas.between(21.5, 28)
-    wide = {"surgical": (15, 21.5), "cup": (14, 20.5), "cloth": (17, 25)}[shape]
+    wide = {"surgical": (12.5, 21), "cup": (12, 20), "cloth": (14, 24)}[shape]
     half = canvas.between(*wide)
     # The edge falls from the nose to the cheek, and rises to the ear again where it reaches there.
     fall = canvas.between(1, 6.5) if shape != "surgical" else canvas.between(0.3, 5)
@@ -86,7 +87,7 @@ def _outline(canvas: Canvas, shape: str) -> _Outline:
     out = np.abs(share)
     drop = fall * (1 - (1 - np.minimum(out / 0.6, 1)) ** pointed)
     top = peak + drop - rise * np.clip((out - 0.6) / 0.4, 0, 1)
-    chin = canvas.between(45, 56)
+    chin = canvas.between(42, 55)
     jaw = chin - (canvas.between(1, 5) if shape == "surgical" else canvas.between(2, 10))
     bottom = np.maximum(chin - (chin - jaw) * out ** canvas.between(1.6, 4), top + 6)
     narrow = canvas.between(0.65, 1)
@@ -122,25 +123,40 @@ def _pleats(canvas: Canvas, outline: _Outline) -> None:
     if canvas.chance(0.2):
         return
     shares = np.sort(canvas.random.uniform(0.25, 0.9, int(canvas.random.integers(1, 5))))
-    bow, shade = canvas.between(-1, 2.5), canvas.between(-45, -4)
+    bow, shade = canvas.between(-1, 3), canvas.between(-75, -6)
+    width_px = canvas.between(0.5, 1.3)
     for share in shares:
         line = [
             (a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]) + bow * (1 - out**2))
             for a, b, out in zip(outline.top, outline.bottom, np.linspace(-1, 1, 17), strict=True)
         ]
-        _line_on(canvas, line, shade)
+        _line_on(canvas, line, shade, width_px)
         if canvas.chance(0.5):
-            _line_on(canvas, [(x, y + 0.9) for x, y in line], -0.5 * shade)
+            below = [(x, y + width_px + 0.4) for x, y in line]
+            _line_on(canvas, below, -0.6 * shade, width_px)
+
+
+def _gathers(canvas: Canvas, outline: _Outline) -> None:
+    """Draw creases that run inwards from the sides, where straps pull."""
+    for end, step in ((0, 1), (-1, -1)):
+        for _ in range(int(canvas.random.integers(0, 4))):
+            from_top = canvas.chance(0.5)
+            edge, other = (outline.top, outline.bottom)[:: 1 if from_top else -1]
+            (x, y), inwards = edge[end], step * int(canvas.random.integers(2, 8))
+            (x2, y2), (x3, y3) = edge[end + inwards], other[end + inwards]
+            share = canvas.between(0.1, 0.9)
+            at = (x2 + share * (x3 - x2), y2 + share * (y3 - y2))
+            _line_on(canvas, [(x, y), at], canvas.between(-45, 25), canvas.between(0.5, 1.2))
 
 
 def _folds(canvas: Canvas, outline: _Outline) -> None:
     """Draw some creases from anywhere on the mask to anywhere near."""
-    for _ in range(int(canvas.random.integers(0, 5))):
+    for _ in range(int(canvas.random.integers(0, 7))):
         i, j = canvas.random.integers(2, 15, 2)
         (x, y), (x2, y2) = outline.top[i], outline.bottom[j]
         start, end = canvas.between(0, 0.6), canvas.between(0.3, 1)
         ends = [(x + s * (x2 - x), y + s * (y2 - y)) for s in (start, end)]
-        _line_on(canvas, ends, canvas.between(-28, 20), canvas.between(0.5, 1.2))
+        _line_on(canvas, ends, canvas.between(-40, 25), canvas.between(0.5, 1.4))
 
 
 def _line_on(canvas: Canvas, line: Line, shade: float, width_px: float = 0.5) -> None:
