@@ -1,10 +1,11 @@
 """Whether labels get better where the network isn't shown what a thing covers.
 
-    python validity/masked_labels.py --data fer2013.csv --votes fer2013new.csv [--model small]
+    python validity/masked_labels.py --data fer2013.csv --votes fer2013new.csv [--model NAME]
 
 Things are drawn on FER2013's validation images that have a majority among FER+'s voters. Each face
-is labelled as it is (`as it is`), and as `hemiface predict` does (`covered half hidden`): a half of
-which a thing covers more than half by estimate is black. Intervals are Wilson's; `p` is McNemar's
+is labelled as it is (`as it is`), and with a half black of which a thing covers more than half by
+estimate (`covered half hidden`), as `hemiface predict` shows it to networks that never learnt faces
+with things over them. Intervals are Wilson's; `p` is McNemar's
 exact test of the two. Writes results/people/masked_labels.csv, its environment beside it.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
@@ -25,55 +27,70 @@ from hemiface.occlusion.conditions import hide, image_seeds
 from hemiface.occlusion.occluders import NOTHING, wear
 from hemiface.provenance import environment
 from hemiface.tables import label_indices, write_csv
-from hemiface.vision.covered_halves import covered_part, learnt_conditions
+from hemiface.vision.covered_halves import covered_part
 from hemiface.vision.visible_regions import visible_regions
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "people"
+MODELS = ("small", "people-small-int8")
 KINDS = (NOTHING, "mask", "scarf", "sunglasses", "hand", "hair", "cup")
 
 
 def main() -> None:
     options = _options()
-    model = OnnxModel.load(shipped.path_of(options.model))
+    networks = {name: OnnxModel.load(shipped.path_of(name)) for name in options.model or MODELS}
     tiles = VisibleTiles.load(shipped.path_of("visibility"))
     images = load(options.data, labels=f"ferplus-majority={options.votes}").split("validation")
     images = images.subset(np.random.default_rng(0).permutation(len(images))[: options.faces])
     truth = label_indices(images.table)
     seeds = image_seeds(images.table["image"].tolist())
-    learnt = learnt_conditions(model.header)
-    inside = np.ones(images.pixels.shape[1:], dtype=bool)
     rows: list[dict[str, Any]] = []
-    for kind in KINDS:
-        worn, _ = wear(images.pixels, [kind] * len(images), seeds)
-        shown = worn.copy()
-        for i, shares in enumerate(tiles.predict(worn)):
-            part = covered_part(visible_regions(inside, None, tiles=shares), learnt)
-            if part is not None:
-                shown[i] = hide(worn[i][None], part)[0]
-        raw, better = (model.predict(one).argmax(axis=1) == truth for one in (worn, shown))
-        won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
-        p = binomtest(won, won + lost).pvalue if won + lost else 1.0
-        changed = float((shown != worn).any(axis=(1, 2)).mean())
-        for name, right in (("as it is", raw), ("covered half hidden", better)):
-            low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-            rows.append({"model": options.model, "drawn": kind, "seen": name,
-                         "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
-                         "hidden": changed, "p": p})  # fmt: skip
+    for name, model in networks.items():
+        for kind in KINDS:
+            worn, _ = wear(images.pixels, [kind] * len(images), seeds)
+            shown = _without_what_is_covered(worn, tiles, _conditions(model))
+            raw, better = (model.predict(one).argmax(axis=1) == truth for one in (worn, shown))
+            won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
+            p = binomtest(won, won + lost).pvalue if won + lost else 1.0
+            changed = float((shown != worn).any(axis=(1, 2)).mean())
+            for seen, right in (("as it is", raw), ("covered half hidden", better)):
+                low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+                rows.append({"model": name, "drawn": kind, "seen": seen,
+                             "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
+                             "hidden": changed, "p": p})  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     write_csv(table, options.out / "masked_labels.csv")
     known: dict[str, Any] = environment()
-    known["model_sha256"] = sha256_file(model.path)
+    known["models_sha256"] = {name: sha256_file(one.path) for name, one in networks.items()}
     known["estimator_sha256"] = sha256_file(tiles.path)
     write_json(options.out / "masked_labels.environment.json", known)
     print(table.to_string(index=False))
+
+
+def _conditions(model: OnnxModel) -> frozenset[str]:
+    """Return what a network was trained under, also of one that `predict` shows everything."""
+    listed = model.header["provenance"]["conditions"]
+    return frozenset(one.partition("@")[0] for one in listed) - {"full", "none"}
+
+
+def _without_what_is_covered(
+    faces: npt.NDArray[np.uint8], tiles: VisibleTiles, learnt: frozenset[str]
+) -> npt.NDArray[np.uint8]:
+    """Return the faces [n, 48, 48] as a network that learnt such conditions would be shown them."""
+    inside = np.ones(faces.shape[1:], dtype=bool)
+    shown = faces.copy()
+    for i, shares in enumerate(tiles.predict(faces)):
+        part = covered_part(visible_regions(inside, None, tiles=shares), learnt)
+        if part is not None:
+            shown[i] = hide(faces[i][None], part)[0]
+    return shown
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--votes", type=Path, required=True)
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", action="append", help="a shipped network; repeatable")
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()

@@ -9,7 +9,7 @@ from PIL import Image
 from builders import Tiles, hemiface, linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.occlusion.conditions import condition
-from hemiface.vision.covered_halves import covered_part
+from hemiface.vision.covered_halves import covered_part, learnt_conditions
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.visible_regions import visible_regions
 
@@ -142,3 +142,13 @@ class TestPredict:
             assert hemiface(monkeypatch, *words, "--json", *switch) == 0
             (row,) = json.loads(capsys.readouterr().out)["faces"]
             assert row["visible_upper_source"] == source
+
+
+def test_a_network_that_learnt_worn_things_is_shown_them():
+    listed = ["full", "upper@mean", "lower", "none", "only-upper-left"]
+    known = {"conditions": listed, "recipe": {"augment": {"hide_worn": 0.0}}}
+    expected = {"upper", "lower", "only-upper-left"}
+    assert learnt_conditions({"provenance": known}) == expected
+    assert learnt_conditions({"provenance": {"conditions": listed}}) == expected
+    known["recipe"]["augment"]["hide_worn"] = 0.25
+    assert learnt_conditions({"provenance": known}) == frozenset()

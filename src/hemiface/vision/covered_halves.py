@@ -1,8 +1,10 @@
 """Which part of a face a network is better not shown, because a thing covers it.
 
-A mask isn't part of what the networks learnt; a black half is. On FER2013's validation images under
-drawn masks, labels are right more often where the half that is estimated to be covered is black
-than where the network sees the mask: `validity/masked_labels.py` counts it.
+A mask isn't part of what most networks learnt; a black half is. On FER2013's validation images
+under drawn masks, labels of such a network are right more often where the half that is estimated to
+be covered is black than where the network sees the mask. A network that learnt faces with things
+over them (`augment.hide_worn`) reads them better as they are: `validity/masked_labels.py` counts
+both.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,13 @@ def covered_part(looks: VisibleRegions, learnt: frozenset[str]) -> Condition | N
 
 
 def learnt_conditions(header: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the conditions that a model was trained under, as its file says."""
-    listed = header["provenance"].get("conditions", ())
+    """Return the names of the conditions that a model was trained under, as its file says.
+
+    Of a network that learnt faces with things over them that is none: it is shown everything.
+    """
+    known = header["provenance"]
+    if known.get("recipe", {}).get("augment", {}).get("hide_worn", 0.0) > 0:
+        return frozenset()
+    listed = known.get("conditions", ())
     names = {str(one).partition("@")[0] for one in listed}
     return frozenset(names - {"full", "none"})
