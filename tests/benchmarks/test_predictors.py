@@ -13,6 +13,8 @@ from hemiface.models.onnx_file import OnnxModel
 from hemiface.occlusion.conditions import condition, hide
 from hemiface.tables import label_indices
 
+OWN = "hemiface people-small-int8"
+
 
 @pytest.fixture
 def quick(monkeypatch):
@@ -31,7 +33,7 @@ def test_every_round_times_everything_in_turning_order():
 
 def test_processes_answer_as_this_one_does(quick, exported):
     entered = [
-        quick.Contestant("hemiface small-int8", "onnx", exported.int8),
+        quick.Contestant(OWN, "onnx", exported.int8),
         quick.Contestant("torch eager", "torch", exported.bundle),
     ]
     images = tiny_images()
@@ -39,7 +41,10 @@ def test_processes_answer_as_this_one_does(quick, exported):
     assert len(runs) == 2 * 2 * 2
     assert all(one["seconds"] > 0 for one in runs)
     test = images.split("test")
-    for name, file in (("hemiface small-int8", exported.int8), ("torch eager", exported.fp32)):
+    for name, file in (
+        (OWN, exported.int8),
+        ("torch eager", exported.fp32),
+    ):
         for key in quick.CONDITIONS:
             answers = OnnxModel.load(file).predict(hide(test.pixels, condition(key)))
             right = (answers.argmax(axis=1) == label_indices(test.table)).mean()
@@ -62,7 +67,7 @@ def test_an_environment_without_fer():
 
 def made(**changes):
     """Results as `run` gives them, with numbers to judge by hand."""
-    seconds = {("hemiface small-int8", 1, 1): 0.0008, ("hemiface small-int8", 1, 64): 0.02,
+    seconds = {(OWN, 1, 1): 0.0008, (OWN, 1, 64): 0.02,
                ("fer 1, quantised", 1, 1): 0.0006, ("fer 1, quantised", 1, 64): 0.04}  # fmt: skip
     runs = [
         {"round": number, "threads": threads, "faces": size, "model": model,
@@ -73,10 +78,10 @@ def made(**changes):
     theirs = dict(zip(bench.CONDITIONS, (0.66, 0.43, 0.20, 0.48, 0.49), strict=True))
     facts = {"bytes": 3_000_000, "n": 3589, "peak_mib": 100.0}
     results = {
-        "models": {"hemiface small-int8": {**facts, "accuracy": ours},
+        "models": {OWN: {**facts, "accuracy": ours},
                    "fer 1, quantised": {**facts, "accuracy": theirs}},
         "summary": bench.summarise(runs),
-        "fresh_processes": {"photo to answer, small-int8": {
+        "fresh_processes": {"photo to answer, people-small-int8": {
             key: bench.spread([1.0, 1.2, 4.0]) for key in ("seconds", "processor_s", "peak_mib")}},
         "fresh_without_torch": True,
         "video": {"frames_per_s": bench.spread([20.0]), "frames": [10, 90]},
@@ -112,9 +117,9 @@ def test_the_tables_show_the_medians(tmp_path, capsys):
     path.write_text(json.dumps({"aims": bench.aims(results), **results}))
     assert bench.main(["--markdown", "--out", str(path)]) == 0
     said = capsys.readouterr().out
-    assert "| hemiface small-int8 | 3.00 | 0.80 | 70.0 | 60.0 | 50.0 | 62.0 | 63.0 | 100 |" in said
+    assert f"| {OWN} | 3.00 | 0.80 | 70.0 | 60.0 | 50.0 | 62.0 | 63.0 | 100 |" in said
     assert "| fer 1, quantised | 1,667 | 1,600 |" in said
-    assert "| photo to answer, small-int8 | 1.20 | 1.20 | 1 |" in said
+    assert "| photo to answer, people-small-int8 | 1.20 | 1.20 | 1 |" in said
     assert "| points above fer, least of the halves | 14.00 | > 15 | no |" in said
     assert "Video: 20.0 frames/s" in said
     assert "350 MB in 40 s" in said

@@ -76,8 +76,11 @@ class TestIndex:
         assert rows == {"alpha": False, "tiny": False, "tiny-int8": True}
 
     def test_the_package_has_a_default(self):
-        assert json.loads((shipped.FOLDER / "index.json").read_text())["default"] == "small"
-        assert shipped.default_model() == "small"
+        assert (
+            json.loads((shipped.FOLDER / "index.json").read_text())["default"]
+            == "people-small-int8"
+        )
+        assert shipped.default_model() == "people-small-int8"
 
     def test_only_a_model_for_emotions_can_be_the_default(self, tmp_path):
         with pytest.raises(UsageError, match="can't be the default"):

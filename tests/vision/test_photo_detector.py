@@ -116,7 +116,8 @@ class TestPredictor:
         row = one.row()
         assert row["presence_score"] == 0.1
         assert sum(one.probabilities) == pytest.approx(1)
-        assert row["visible_mouth_source"] == "unknown"
+        # Without landmarks the mouth is looked for where mouths usually lie.
+        assert row["visible_mouth_source"] == "estimated"
         assert row["visible_lower_source"] == "estimated"
 
     @pytest.mark.usefixtures("face_networks")
