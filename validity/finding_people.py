@@ -16,6 +16,7 @@ alternating. Writes results/people/detection.csv, its environment beside it. Nee
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from experiment import exit_code
 from hemiface.files import write_json
 from hemiface.provenance import environment
 from hemiface.vision.finding import assets, blazeface
@@ -190,4 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -10,6 +10,7 @@ exact test of the two. Writes results/people/masked_labels.csv, its environment 
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
+from experiment import exit_code
 from hemiface.data.readers import load
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
@@ -97,4 +99,4 @@ def _options() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -18,6 +18,7 @@ pull`.
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
+from experiment import exit_code
 from hemiface.data.readers import load
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
@@ -146,4 +148,4 @@ def _share(network: str, group: str, metric: str, count: int, n: int) -> dict[st
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hemiface.errors import DamagedError, HemifaceError, UsageError
+from experiment import exit_code
+from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.class_mix import KEY, MIXES, Mix, reweigh, trained_shares
@@ -232,29 +233,28 @@ def main() -> int:
     add("--detect-by", default="auto", help="what searches, as of hemiface predict")
     add("--crops", type=Path, help="a file .npz that keeps the crops, or has them")
     add("--out", type=Path, required=True, help="folder for photographs.csv")
-    options = parser.parse_args()
-    try:
-        photos = labelled(options.folder)
-        if options.crops and options.crops.is_file():
-            kept = np.load(options.crops)
-            faces, found = kept["faces"], kept["found"]
-        else:
-            faces, found = crops(options.folder, list(photos["image"]), options.detect_by)
-            if options.crops:
-                np.savez_compressed(options.crops, faces=faces, found=found)
-        systems = [ours(name) for name in options.model]
-        systems += [fer(options.fer_python)] if options.fer_python else []
-        print(f"{len(photos):,} photos, a face found in {found.sum():,}")
-        result = table(systems, photos, faces, options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_csv(result, options.out / "photographs.csv")
-        facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
-        facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
-        write_json(options.out / "photographs.json", facts)
-    except HemifaceError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: _score(parser.parse_args()))
+
+
+def _score(options: argparse.Namespace) -> None:
+    """Cut out the faces, let every system read them, write the tables."""
+    photos = labelled(options.folder)
+    if options.crops and options.crops.is_file():
+        kept = np.load(options.crops)
+        faces, found = kept["faces"], kept["found"]
+    else:
+        faces, found = crops(options.folder, list(photos["image"]), options.detect_by)
+        if options.crops:
+            np.savez_compressed(options.crops, faces=faces, found=found)
+    systems = [ours(name) for name in options.model]
+    systems += [fer(options.fer_python)] if options.fer_python else []
+    print(f"{len(photos):,} photos, a face found in {found.sum():,}")
+    result = table(systems, photos, faces, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(result, options.out / "photographs.csv")
+    facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
+    facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
+    write_json(options.out / "photographs.json", facts)
 
 
 if __name__ == "__main__":
