@@ -29,7 +29,7 @@ from hemiface.occlusion.conditions import hide, image_seeds
 from hemiface.occlusion.occluders import NOTHING, wear
 from hemiface.provenance import environment
 from hemiface.tables import label_indices, write_csv
-from hemiface.vision.covered_halves import covered_part
+from hemiface.vision.covered_halves import covered_part, listed_conditions
 from hemiface.vision.visible_regions import visible_regions
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "people"
@@ -49,7 +49,7 @@ def main() -> None:
     for name, model in networks.items():
         for kind in KINDS:
             worn, _ = wear(images.pixels, [kind] * len(images), seeds)
-            shown = _without_what_is_covered(worn, tiles, _conditions(model))
+            shown = _without_what_is_covered(worn, tiles, listed_conditions(model.header))
             raw, better = (model.predict(one).argmax(axis=1) == truth for one in (worn, shown))
             won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
             p = binomtest(won, won + lost).pvalue if won + lost else 1.0
@@ -67,12 +67,6 @@ def main() -> None:
     known["estimator_sha256"] = sha256_file(tiles.path)
     write_json(options.out / "masked_labels.environment.json", known)
     print(table.to_string(index=False))
-
-
-def _conditions(model: OnnxModel) -> frozenset[str]:
-    """Return what a network was trained under, also of one that `predict` shows everything."""
-    listed = model.header["provenance"]["conditions"]
-    return frozenset(one.partition("@")[0] for one in listed) - {"full", "none"}
 
 
 def _without_what_is_covered(

@@ -13,7 +13,7 @@ from typing import Any
 from hemiface.occlusion.conditions import HALVES, QUADRANTS, Condition, coalition, condition
 from hemiface.vision.visible_regions import VisibleRegions
 
-__all__ = ["COVERED", "covered_part", "learnt_conditions"]
+__all__ = ["COVERED", "covered_part", "learnt_conditions", "listed_conditions"]
 
 COVERED = 0.5
 """Of a half of which a thing covers more, by estimate, nothing is shown."""
@@ -37,13 +37,17 @@ def covered_part(looks: VisibleRegions, learnt: frozenset[str]) -> Condition | N
 
 
 def learnt_conditions(header: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the conditions that a model was trained under, as its file says.
+    """Return the names of the conditions that may be hidden from a model where a thing covers them.
 
     Of a network that learnt faces with things over them that is none: it is shown everything.
     """
-    known = header["provenance"]
-    if known.get("recipe", {}).get("augment", {}).get("hide_worn", 0.0) > 0:
-        return frozenset()
-    listed = known.get("conditions", ())
+    recipe = header["provenance"].get("recipe", {})
+    worn = recipe.get("augment", {}).get("hide_worn", 0.0) > 0
+    return frozenset() if worn else listed_conditions(header)
+
+
+def listed_conditions(header: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the conditions that a model was trained under, as its file says."""
+    listed = header["provenance"].get("conditions", ())
     names = {str(one).partition("@")[0] for one in listed}
     return frozenset(names - {"full", "none"})
