@@ -26,9 +26,10 @@ from hemiface.errors import UsageError
 from hemiface.models.temperatures import POOLED, SMALLEST, scale
 from hemiface.stats.inference import interval
 from hemiface.stats.metrics import ECE_BINS, calibration_bins, log_losses, reliability
-from hemiface.stats.sample import Cell, Sample, cell_codes, in_threads
+from hemiface.stats.sample import Cell, Sample, cell_codes
 from hemiface.stats.scores import scores_over_draws
 from hemiface.tables import PROBABILITY_COLUMNS, Predictions, probabilities
+from hemiface.threads import in_threads
 
 __all__ = [
     "CALIBRATIONS",

@@ -15,12 +15,9 @@ Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13; Fiel
 Bootstrapping clustered data, JRSS B 69 (the cluster bootstrap).
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +28,7 @@ from hemiface.errors import UsageError
 from hemiface.stats.metrics import known_metrics, select_protocol
 from hemiface.stats.scores import scores_over_draws
 from hemiface.tables import Predictions, label_indices, probabilities
+from hemiface.threads import in_threads
 
 __all__ = ["Aligned", "Cell", "Progress", "Sample", "Scores", "Weights", "group_weights"]
 
@@ -42,13 +40,9 @@ Cell = tuple[str, str]
 """(model ID, condition)."""
 Scores = dict[str, Floats]
 """Metrics as float64 [1 + draws]: of the sample itself, then of its draws."""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 VALIDATION = "validation"
 """What temperatures and members of ensembles are chosen on: no protocol that is reported."""
-
-_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -321,12 +315,3 @@ def _sample_and_draws(groups: int, draws: int, seed: int) -> Weights:
     weights = np.hstack([sample, group_weights(groups, draws, seed)])
     weights.flags.writeable = False
     return weights
-
-
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield function(item) for every item, in order, several at a time.
-
-    For work in numpy and scipy, which let other threads run meanwhile.
-    """
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        yield from pool.map(function, items)

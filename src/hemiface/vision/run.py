@@ -8,10 +8,8 @@ command goes on where it was killed.
 
 import csv
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -23,6 +21,7 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sweep
+from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
@@ -36,6 +35,7 @@ from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 __all__ = ["Outcome", "RunOptions", "run"]
 
 OnProgress = Callable[[str, int, int], None]
+_Seen = tuple[Source, Faces | None, str]
 
 _FRAMES_AT_ONCE = 16
 _TOLD_EVERY = 100
@@ -256,13 +256,14 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
     done = len(sources) - len(todo)
     if done:
         _log.info("%d of %d sources were looked at before", done, len(sources))
-    for source, faces, error in _photos([one for one in todo if one.kind == "photo"], work):
-        if faces:
-            journal.add(source.name, [face.row() for face in faces])
-        known = {"faces": len(faces or ()), "frames": None, "error": error}
-        journal.end(source.name, _known(source, known, faces.note if faces else ""))
-        done += 1
-        work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
+    with closing(_photos([one for one in todo if one.kind == "photo"], work)) as photos:
+        for source, faces, error in photos:
+            if faces:
+                journal.add(source.name, [face.row() for face in faces])
+            known = {"faces": len(faces or ()), "frames": None, "error": error}
+            journal.end(source.name, _known(source, known, faces.note if faces else ""))
+            done += 1
+            work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
     moving = [one for one in todo if one.kind != "photo"]
     for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
         _watch(source, work)
@@ -288,7 +289,9 @@ def _write(
     return written
 
 
-def _photos(sources: Sequence[Source], work: _Work) -> Iterator[tuple[Source, Faces | None, str]]:
+def _photos(
+    sources: Sequence[Source], work: _Work
+) -> Generator[tuple[Source, Faces | None, str], None, None]:
     """Yield each photo with its faces, or None and the error, in order."""
 
     def look(source: Source) -> tuple[Source, Faces | None, str]:
@@ -303,20 +306,7 @@ def _photos(sources: Sequence[Source], work: _Work) -> Iterator[tuple[Source, Fa
             work.copies.save(source, frame, faces)
         return source, faces, ""
 
-    workers = work.options.workers
-    with ThreadPoolExecutor(workers) as pool:
-        rest = iter(sources)
-        # A few more than the workers wait: photos that nobody looks at yet would fill the memory.
-        waiting: deque[Future[tuple[Source, Faces | None, str]]] = deque(
-            pool.submit(look, one) for one in islice(rest, 2 * workers)
-        )
-        try:
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(look, one) for one in islice(rest, 1))
-        finally:
-            for one in waiting:
-                one.cancel()
+    return in_threads(look, sources, work.options.workers)
 
 
 def _watch(source: Source, work: _Work) -> None:

@@ -14,7 +14,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from hemiface.errors import HemifaceError
 from hemiface.files import atomic_path, hash_json
 from hemiface.occlusion.face_lines import lines_of
 from hemiface.provenance import code_hash
+from hemiface.threads import in_threads
 from hemiface.vision.finding import assets
 from hemiface.vision.finding.detector import FoundFace, MediaPipeDetector
 
@@ -101,11 +101,11 @@ class CropLandmarks:
 
     def _find_all(self, pixels: Pictures, before: int, total: int) -> npt.NDArray[np.float32]:
         result = np.full((len(pixels), 468, 2), np.nan, dtype=np.float32)
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            for index, found in enumerate(pool.map(self._find, pixels)):
-                if found is not None:
-                    result[index] = found
-                self._on_progress(before + index + 1, total)
+        threads = min(os.cpu_count() or 1, 8)
+        for index, found in enumerate(in_threads(self._find, pixels, threads)):
+            if found is not None:
+                result[index] = found
+            self._on_progress(before + index + 1, total)
         return result
 
     def _find(self, crop: Pictures) -> Floats | None:

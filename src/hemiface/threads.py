@@ -1,0 +1,84 @@
+"""Work in several threads, which Ctrl-C ends between two results and never inside of one.
+
+A KeyboardInterrupt may come between any two calls of the main thread. Between those of `threading`
+and `concurrent.futures` it leaves a lock taken, so that the end of the pool waits for ever, or
+gives one back that isn't held, which ends in another error ("cannot release un-acquired lock").
+"""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from types import FrameType
+from typing import TypeVar
+
+__all__ = ["in_threads"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MOST_WORKERS = 4
+"""More wait for one another: numpy lets go of Python in its long loops only."""
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Generator[Result, None, None]:
+    """Yield function(item) for every item, in order, as many at a time as there are workers.
+
+    Without `workers` there are as many as cores, four at most. Twice as many items as workers are
+    begun ahead of what is yielded, so that items may be large and many. What `function` raises is
+    raised here, and what waits is then not begun.
+
+    Ctrl-C raises KeyboardInterrupt when the result that is waited for has been yielded and used; a
+    second one raises it at once. Both hold in the main thread, and where SIGINT has Python's own
+    handler. Whoever leaves before the end closes the generator (`contextlib.closing`).
+    """
+    workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    with _interrupts_kept_back() as raise_if_any, ThreadPoolExecutor(workers) as pool:
+        rest = iter(items)
+        waiting: deque[Future[Result]] = deque(
+            pool.submit(function, one) for one in islice(rest, 2 * workers)
+        )
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                raise_if_any()
+                waiting.extend(pool.submit(function, one) for one in islice(rest, 1))
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+@contextmanager
+def _interrupts_kept_back() -> Iterator[Callable[[], None]]:
+    """Keep the first Ctrl-C until what is yielded is called, or until the end."""
+    kept = False
+
+    def keep(sign: int, frame: FrameType | None) -> None:
+        nonlocal kept
+        if kept:
+            signal.default_int_handler(sign, frame)
+        kept = True
+
+    def raise_if_any() -> None:
+        if kept:
+            raise KeyboardInterrupt
+
+    # Elsewhere no signal arrives; and who has put a handler of their own knows better.
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield raise_if_any
+        return
+    signal.signal(signal.SIGINT, keep)
+    try:
+        yield raise_if_any
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_if_any()
