@@ -123,7 +123,7 @@ def test_a_missing_extra_is_named(
 
 def test_predicting_waits_for_no_table_library() -> None:
     program = (
-        "import sys, hemiface.vision.command\n"
+        "import sys, hemiface.cli.predicting\n"
         "from hemiface.models import shipped\n"
         "heavy = {'torch', 'pandas', 'pyarrow', 'scipy', 'av', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"

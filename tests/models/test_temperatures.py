@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import tiny_predictions
+from builders import hemiface, tiny_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
-from hemiface.models.temperatures import ModelCalibration, View, calibration_path, scale
+from hemiface.models.temperatures import STATED, ModelCalibration, View, calibration_path, scale
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures
-from hemiface.stats.model_temperatures import STATED, answered, calibrate_model
+from hemiface.stats.model_temperatures import answered, calibrate_model
 from hemiface.tables import PROBABILITY_COLUMNS, Predictions, write_predictions
 
 T = {name: 1.0 + index / 10 for index, name in enumerate(CONDITIONS)}
@@ -208,9 +208,15 @@ def test_shipped_models_have_theirs():
             assert set(view.temperatures) == {"pooled", *CONDITIONS}
             at = [row for row in view.answered if row["abstain_below"] == view.abstain_below]
             assert {row["condition"] for row in at} == set(STATED)
-    rows = shipped.describe()
-    table = shipped.format_answered(rows)
-    assert table.row_count == sum(row["kind"] == "emotion" for row in rows) == 3
+
+
+def test_the_list_of_models_shows_a_row_for_each_of_them(monkeypatch, capsys):
+    assert hemiface(monkeypatch, "models", "list") in (0, None)
+    _, answered_rows = capsys.readouterr().out.split("Labels given from the default")
+    named = [one.name for one in shipped.list_models() if one.kind == "emotion"]
+    assert len(named) == 3
+    for name in named:
+        assert answered_rows.count(f" {name} ") == 1
 
 
 def test_everything_below_the_threshold_is_left_out():

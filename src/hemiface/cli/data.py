@@ -7,7 +7,7 @@ import typer
 
 from hemiface.cli.apps import data_app
 from hemiface.cli.options import JsonOption, LabelsOption, SkipBadOption
-from hemiface.cli.printing import print_json, print_lines, print_tables, records, show_progress
+from hemiface.cli.printing import print_json, print_lines, records, show_progress
 from hemiface.cli.reading import crop_landmarks, words
 
 __all__ = ["data_check", "data_lines", "data_phantom", "data_show"]
@@ -21,7 +21,8 @@ def data_check(
     as_json: JsonOption = False,
 ) -> None:
     """Audit: counts, duplicates, leaks between splits, conflicting labels, unreadable files."""
-    from hemiface.data.audit import audit, format_audit
+    from hemiface.cli.audit_tables import print_audit
+    from hemiface.data.audit import audit
     from hemiface.data.readers import load
 
     images = load(path, labels=labels or None, skip_bad=skip_bad)
@@ -32,7 +33,7 @@ def data_check(
     if as_json:
         print_json(found)
     else:
-        print_tables(format_audit(found))
+        print_audit(found)
 
 
 @data_app.command("show")

@@ -1,13 +1,13 @@
 """Commands about models at hand: list, verify, add, calibrate, pull."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hemiface.cli.apps import models_app
 from hemiface.cli.options import FolderOption, JsonOption
-from hemiface.cli.printing import print_json, print_tables, show_progress
+from hemiface.cli.printing import print_json, show, show_progress
 from hemiface.errors import DamagedError
 
 __all__ = ["models_add", "models_calibrate", "models_list", "models_pull", "models_verify"]
@@ -22,8 +22,8 @@ def models_list(folder: FolderOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(rows)
     elif rows:
-        tables = [shipped.format_models(rows), shipped.format_answered(rows)]
-        print_tables([one for one in tables if one is not None])
+        _print_models(rows)
+        _print_answered([row for row in rows if row["answered"]])
     else:
         print("No models are shipped with this version.")
 
@@ -110,3 +110,38 @@ def models_pull(
     else:
         for path in files:
             print(path)
+
+
+def _print_models(rows: list[dict[str, Any]]) -> None:
+    """Print two tables: one of scores and one of words; together they don't fit 80 columns."""
+    from hemiface.models.temperatures import STATED
+
+    scored, said = [], []
+    for row in rows:
+        scores = row["accuracy"]
+        known = (f"{100 * scores[key]:.1f}" if key in scores else "" for key in STATED)
+        scored.append([row["name"], row["precision"], f"{row['bytes'] / 1e6:.1f}", *known])
+        name = f"{row['name']} (default)" if row["default"] else row["name"]
+        said.append([name, row["summary"], row["licence"], row["sha256"][:12]])
+    numbers = ["MB", *STATED]
+    title = "Models, accuracy in % by what is hidden"
+    show(title, ["name", "precision", *numbers], scored, numbers=numbers)
+    show("What they are", ["name", "summary", "licence", "SHA-256"], said)
+
+
+def _print_answered(rows: list[dict[str, Any]]) -> None:
+    """Print which faces get a label at the default thresholds, nothing without a calibration."""
+    from hemiface.models.temperatures import STATED
+
+    if not rows:
+        return
+    numbers = ["from", *STATED]
+    shown = []
+    for row in rows:
+        below = row["abstain_below"]
+        known = {one["condition"]: one for one in row["answered"] if one["abstain_below"] == below}
+        cells = [known[key] for key in STATED]
+        shares = (f"{100 * one['coverage']:.0f} ({100 * one['accuracy']:.0f})" for one in cells)
+        shown.append([row["name"], f"{below:.2f}", *shares])
+    title = "Labels given from the default threshold on, % of validation faces (of these right, %)"
+    show(title, ["name", *numbers], shown, numbers=numbers)

@@ -20,8 +20,8 @@ from hemiface.cli.printing import (
     print_cells,
     print_evaluated,
     print_json,
+    print_parity,
     print_study,
-    print_tables,
     records,
     show_progress,
 )
@@ -260,5 +260,5 @@ def export(
     if as_json:
         print_json(exports.described(model))
     else:
-        print_tables([exports.format_export(model)])
+        print_parity(model.header)
         print(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")

@@ -3,16 +3,15 @@
 import json
 import logging
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hemiface.errors import HemifaceError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
     from hemiface.stages import OnProgress
     from hemiface.tables import Predictions
@@ -26,12 +25,16 @@ __all__ = [
     "print_halves",
     "print_json",
     "print_lines",
+    "print_parity",
     "print_study",
-    "print_tables",
     "records",
     "show",
     "show_progress",
 ]
+
+
+_WIDTH = 140
+"""Characters of a table that is redirected."""
 
 
 class _InterruptedError(HemifaceError):
@@ -124,7 +127,7 @@ def print_cells(cells: "pd.DataFrame", title: str) -> None:
         # Specialists may have fewer conditions than the others.
         known = (row.get(key) for key in conditions)
         shown.append([model, *("" if one is None else f"{100 * one:.1f}" for one in known)])
-    show(title, [corner], conditions, shown)
+    show(title, [corner, *conditions], shown, numbers=conditions)
 
 
 def print_evaluated(predictions: "Predictions", file: Path, as_json: bool) -> None:
@@ -164,7 +167,8 @@ def print_differences(rows: "pd.DataFrame", margin: float) -> None:
         ]
         for one in rows.to_dict("records")
     ]
-    show(title, ["compared", "seed", "A", "B"], ["A - B", "interval", "p", "alike"], shown)
+    numbers = ["A - B", "interval", "p", "alike"]
+    show(title, ["compared", "seed", "A", "B", *numbers], shown, numbers=numbers)
 
 
 def print_calibration(scores: "pd.DataFrame") -> None:
@@ -183,7 +187,8 @@ def print_calibration(scores: "pd.DataFrame") -> None:
         "Expected calibration error on test images, % (what a calibrated network would show by "
         "chance), and the root mean square without chance"
     )
-    show(title, ["trained on", "seed", "condition"], calibrations, shown)
+    columns = ["trained on", "seed", "condition", *calibrations]
+    show(title, columns, shown, numbers=calibrations)
 
 
 def print_halves(halves: "pd.DataFrame") -> None:
@@ -198,7 +203,7 @@ def print_halves(halves: "pd.DataFrame") -> None:
         ]
         shown.append([str(model), str(fill), *values])
     title = "What each half contributes (Shapley value, percentage points of probability)"
-    show(title, ["trained on", "fill"], regions, shown)
+    show(title, ["trained on", "fill", *regions], shown, numbers=regions)
 
 
 def print_changed_halves(rows: "pd.DataFrame") -> None:
@@ -211,11 +216,12 @@ def print_changed_halves(rows: "pd.DataFrame") -> None:
         ]
         for one in rows[rows["metric"] == "accuracy"].to_dict("records")
     ]
+    numbers = ["picture", "face", "face - picture", "interval", "p"]
     show(
         "Accuracy in %, the face's own halves minus the picture's in points, 95% interval",
-        ["trained on", "seed", "hidden"],
-        ["picture", "face", "face - picture", "interval", "p"],
+        ["trained on", "seed", "hidden", *numbers],
         shown,
+        numbers=numbers,
     )
 
 
@@ -226,7 +232,29 @@ def print_lines(summary: "pd.DataFrame") -> None:
         [str(split), str(quantity), f"{n:,}", *(f"{value:.3f}" for value in values)]
         for split, quantity, n, *values in summary.itertuples(index=False)
     ]
-    show("The faces' own lines against the picture's", columns[:2], columns[2:], shown)
+    title = "The faces' own lines against the picture's"
+    show(title, columns, shown, numbers=columns[2:])
+
+
+def print_parity(header: Mapping[str, Any]) -> None:
+    """Print what the header of an exported model says of its parity with its Bundle."""
+    known = header["parity"]
+    numbers = ["n", "largest |Δp|", "same answer %", "Bundle %", "export %", "loss, points"]
+    shown = [
+        [
+            row["condition"],
+            f"{row['n']:,}",
+            f"{row['max_difference']:.1e}",
+            f"{100 * row['equal_decisions']:.2f}",
+            f"{100 * row['source_accuracy']:.2f}",
+            f"{100 * row['accuracy']:.2f}",
+            f"{row['loss_points']:+.2f}",
+        ]
+        for row in known["conditions"]
+    ]
+    splits = ", ".join(known["splits"])
+    title = f"{header['precision']} beside its Bundle on {known['data']} ({splits})"
+    show(title, ["hidden", *numbers], shown, numbers=numbers)
 
 
 def _difference(one: dict[Hashable, Any]) -> tuple[str, str, str]:
@@ -240,31 +268,32 @@ def _difference(one: dict[Hashable, Any]) -> tuple[str, str, str]:
 
 def show(
     title: str,
-    words: Sequence[str],
-    numbers: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str] | None],
+    *,
+    numbers: Collection[str] = (),
 ) -> None:
-    """Print a table: `words` head the columns set to the left, `numbers` those that follow."""
+    """Print a table as wide as the terminal; every table of the command line comes from here.
+
+    Of the columns those in `numbers` are set to the right; None in place of a row draws a line.
+    Nothing in a cell is taken for markup, and nothing is cut off: what is too long goes on below.
+    """
+    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for name in words:
-        table.add_column(name)
-    for name in numbers:
-        table.add_column(name, justify="right")
+    table = Table(title=escape(title), title_justify="left")
+    for name in columns:
+        side: Literal["left", "right"] = "right" if name in numbers else "left"
+        table.add_column(escape(name), justify=side, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    print_tables([table])
-
-
-def print_tables(tables: "list[Table]") -> None:
-    """Print tables, as wide as the terminal."""
-    from rich.console import Console
-
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*map(escape, row))
     # Redirected output must not be folded at a guessed 80 columns.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    for table in tables:
-        console.print(table)
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
+    console.print(table)
 
 
 def print_json(value: Any) -> None:

@@ -107,7 +107,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
-    from hemiface.vision.command import predict as look
+    from hemiface.cli.predicting import predict as look
     from hemiface.vision.photos import MOST_PIXELS
     from hemiface.vision.predictor import PredictorOptions
     from hemiface.vision.run import RunOptions

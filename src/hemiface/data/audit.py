@@ -5,7 +5,7 @@ both are counted here, exactly (bit-identical pixels) and nearly (see `hemiface.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,7 @@ from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.tables import EMOTIONS, SPLITS
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-__all__ = ["audit", "format_audit", "near_duplicate_groups"]
+__all__ = ["audit", "near_duplicate_groups"]
 
 _EXAMPLES = 10
 _SOURCES = 6
@@ -173,121 +170,3 @@ def _leak_free(table: pd.DataFrame, near: dict[str, Any]) -> dict[str, Any]:
     total = int((table["split"] == "test").sum())
     leaked = near["across"][-1]["images"]
     return {"images": total - leaked, "share": (total - leaked) / total if total else None}
-
-
-def format_audit(found: dict[str, Any]) -> "list[Table]":
-    """Return `found`, what `audit` returned, as tables for a terminal.
-
-    Counts, copies and leaks, and, where there are any, examples of groups with conflicting labels
-    and images that are constant or were left out.
-    """
-    tables = [_counts_table(found), _duplicates_table(found)]
-    if found["near"]["conflicts"] or found["exact"]["conflicts"]:
-        tables.append(_conflicts_table(found))
-    if found["constant"]["images"] or found["skipped"]:
-        tables.append(_problems_table(found))
-    return tables
-
-
-def _table(title: str, *columns: str, numbers: bool = True) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index and numbers else "left")
-    return table
-
-
-def _plain(text: str) -> str:
-    """Return `text` so that rich doesn't take a bracket in a file's name for markup."""
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _counts_table(found: dict[str, Any]) -> "Table":
-    title = f"Images: {found['images']:,} in {_plain(found['source'])}"
-    table = _table(title, "emotion", *SPLITS, "all", "share")
-    total = max(found["images"], 1)
-    for emotion in (*EMOTIONS, "total"):
-        counts = [found["counts"][split][emotion] for split in (*SPLITS, "all")]
-        table.add_row(
-            emotion,
-            *(f"{count:,}" for count in counts),
-            _percent(counts[-1] / total),
-            style="bold" if emotion == "total" else None,
-            end_section=emotion == EMOTIONS[-1],
-        )
-    return table
-
-
-def _duplicates_table(found: dict[str, Any]) -> "Table":
-    table = _table("Duplicates", "", "bit-identical", "near (includes identical)")
-    exact, near = found["exact"], found["near"]
-
-    def row(words: str, *path: str, last: bool = False) -> None:
-        cells = []
-        for value in (exact, near):
-            for key in path:
-                value = value[key]
-            cells.append(f"{value:,}")
-        table.add_row(words, *cells, end_section=last)
-
-    row("different pictures", "distinct")
-    row("groups of two or more images", "groups")
-    row("images in such groups", "images_in_groups")
-    row("images beyond the first of their group", "surplus")
-    row("largest group", "largest", last=True)
-    for split in SPLITS:
-        row(f"surplus within {split}", "surplus_within", split, last=split == SPLITS[-1])
-    for one, other in zip(exact["across"], near["across"], strict=True):
-        table.add_row(
-            f"{one['split']} images with a copy in {' or '.join(one['also_in'])}",
-            *(f"{item['images']:,} ({_percent(item['share'])})" for item in (one, other)),
-            end_section=one is exact["across"][-1],
-        )
-    row("groups with conflicting labels", "conflicting_groups")
-    row("images in such groups", "conflicting_images", last=True)
-    free = found["leak_free"]
-    table.add_row(
-        "leak-free test images: no copy in train or validation",
-        "",
-        f"{free['images']:,} ({_percent(free['share'])})",
-        style="bold",
-    )
-    return table
-
-
-def _conflicts_table(found: dict[str, Any]) -> "Table":
-    table = _table(
-        "Groups with conflicting labels, the largest",
-        "images",
-        "labels",
-        "for example",
-        numbers=False,
-    )
-    for kind, words in (("exact", "identical"), ("near", "near")):
-        for group in found[kind]["conflicts"][: _EXAMPLES // 2]:
-            labels = ", ".join(f"{count} {label}" for label, count in group["labels"].items())
-            sources = "\n".join(group["sources"][:2])
-            table.add_row(f"{group['images']} {words}", labels, _plain(sources))
-    return table
-
-
-def _problems_table(found: dict[str, Any]) -> "Table":
-    constant, skipped = found["constant"], found["skipped"]
-    table = _table("Images to look at", "what", "images", "which", numbers=False)
-    for words, count, which in (
-        ("constant (all pixels equal)", constant["images"], constant["sources"]),
-        ("left out while reading", len(skipped), skipped),
-    ):
-        if count:
-            shown = which[: _EXAMPLES // 2]
-            rest = [f"and {count - len(shown):,} more"] if count > len(shown) else []
-            table.add_row(words, f"{count:,}", _plain("\n".join([*shown, *rest])))
-    return table
-
-
-def _percent(share: float | None) -> str:
-    return "no images" if share is None else f"{100 * share:.1f} %"

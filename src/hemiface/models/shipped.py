@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ from hemiface.models import visible_tiles
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 __all__ = [
     "FOLDER",
     "ShippedModel",
@@ -33,8 +30,6 @@ __all__ = [
     "add",
     "default_model",
     "describe",
-    "format_answered",
-    "format_models",
     "list_models",
     "path_of",
     "verify",
@@ -49,7 +44,6 @@ _INDEX = "index.json"
 _FORMAT = 1
 _EMOTION = "emotion"
 _Network = OnnxModel | visible_tiles.VisibleTiles
-_CONDITIONS = ("full", "upper", "lower", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -271,57 +265,6 @@ def add(
         "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
     }
     write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})
-
-
-def format_models(rows: list[dict[str, Any]]) -> "Table":
-    """Return what `describe` found as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(title="Models, accuracy in % by what is hidden", title_justify="left")
-    for heading in ("name", "precision"):
-        table.add_column(heading)
-    for heading in ("MB", *_CONDITIONS):
-        table.add_column(heading, justify="right")
-    for heading in ("licence", "sha256", "summary"):
-        table.add_column(heading)
-    for row in rows:
-        scores = row["accuracy"]
-        table.add_row(
-            f"{row['name']} (default)" if row["default"] else row["name"],
-            row["precision"],
-            f"{row['bytes'] / 1e6:.1f}",
-            *(f"{100 * scores[key]:.1f}" if key in scores else "" for key in _CONDITIONS),
-            row["licence"],
-            row["sha256"][:12],
-            row["summary"],
-        )
-    return table
-
-
-def format_answered(rows: list[dict[str, Any]]) -> "Table | None":
-    """Return which faces get a label at the default thresholds, None without any calibration."""
-    from rich.table import Table
-
-    rows = [row for row in rows if row["answered"]]
-    if not rows:
-        return None
-    table = Table(
-        title="Labels given at the default threshold, % of validation faces (of these right, %)",
-        title_justify="left",
-    )
-    table.add_column("name")
-    for heading in ("threshold", *_CONDITIONS):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        below = row["abstain_below"]
-        known = {one["condition"]: one for one in row["answered"] if one["abstain_below"] == below}
-        cells = [known[key] for key in _CONDITIONS]
-        table.add_row(
-            row["name"],
-            f"{below:.2f}",
-            *(f"{100 * one['coverage']:.0f} ({100 * one['accuracy']:.0f})" for one in cells),
-        )
-    return table
 
 
 def _find(name: str, folder: str | Path | None) -> ShippedModel:

@@ -30,6 +30,7 @@ __all__ = [
     "FORMAT",
     "POOLED",
     "SMALLEST",
+    "STATED",
     "VIEWS",
     "ModelCalibration",
     "View",
@@ -42,6 +43,9 @@ Floats = npt.NDArray[np.float64]
 FORMAT = 1
 POOLED = "pooled"
 """Takes the place of a condition that no temperature was fitted for."""
+
+STATED = ("full", "upper", "lower", "left", "right")
+"""What risk and coverage are stated for."""
 
 VIEWS = ("one", "flipped")
 """What is averaged: one look at a face, or one and its mirror image (`--flip`)."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,20 +27,16 @@ from hemiface.models.class_mix import KEY as CLASS_MIX
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
 from hemiface.networks.classifiers import NetworkClassifier
 from hemiface.networks.network import Bundle, FaceNetwork
-from hemiface.networks.parity import compare, format_parity, require
+from hemiface.networks.parity import compare, require
 from hemiface.networks.quantise import RANGE_RULES, quantise, range_faces
 from hemiface.occlusion.conditions import HALVES, condition
 from hemiface.tables import FER2013_SIZE_PX
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = [
     "OPSETS",
     "ExportOptions",
     "described",
     "export",
-    "format_export",
     "parity_file",
     "scores_of",
 ]
@@ -187,16 +183,6 @@ def described(model: OnnxModel) -> dict[str, Any]:
         "sha256": sha256_file(model.path),
         "header": dict(model.header),
     }
-
-
-def format_export(model: OnnxModel) -> "Table":
-    """Return the parity report of an exported model as a table for a terminal."""
-    known = model.header["parity"]
-    title = (
-        f"{model.header['precision']} beside its Bundle on {known['data']} "
-        f"({', '.join(known['splits'])})"
-    )
-    return format_parity(pd.DataFrame(known["conditions"]), title)
 
 
 def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What an exported model lost: its answers beside those of the network it was made from."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,7 @@ from hemiface.networks.classifiers import Classifier
 from hemiface.occlusion.conditions import condition, hide, image_seeds
 from hemiface.tables import label_indices
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-__all__ = ["MOST_DIFFERENCE", "compare", "format_parity", "require"]
+__all__ = ["MOST_DIFFERENCE", "compare", "require"]
 
 MOST_DIFFERENCE = {"fp32": 1e-3, "fp16": 2e-2}
 """By how much a probability may differ; int8 is judged by its accuracy instead."""
@@ -82,24 +78,3 @@ def require(rows: pd.DataFrame, precision: str, most_loss_points: float | None) 
             f"{worst['condition']}, allowed are {most_loss_points:g}; calibrate on other images or "
             "raise --most-loss; nothing was written."
         )
-
-
-def format_parity(rows: pd.DataFrame, title: str) -> "Table":
-    """Return what `compare` found as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("hidden")
-    for heading in ("n", "largest |Δp|", "same answer %", "Bundle %", "export %", "loss, points"):
-        table.add_column(heading, justify="right")
-    for row in rows.to_dict("records"):
-        table.add_row(
-            row["condition"],
-            f"{row['n']:,}",
-            f"{row['max_difference']:.1e}",
-            f"{100 * row['equal_decisions']:.2f}",
-            f"{100 * row['source_accuracy']:.2f}",
-            f"{100 * row['accuracy']:.2f}",
-            f"{row['loss_points']:+.2f}",
-        )
-    return table

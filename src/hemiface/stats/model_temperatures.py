@@ -19,15 +19,12 @@ import numpy as np
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.class_mix import KEY
-from hemiface.models.temperatures import FORMAT, VIEWS, ModelCalibration, calibration_path
+from hemiface.models.temperatures import FORMAT, STATED, VIEWS, ModelCalibration, calibration_path
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
 from hemiface.tables import Predictions, derive, read_predictions
 
-__all__ = ["RISK", "SHOWN_THRESHOLDS", "STATED", "answered", "calibrate_model"]
-
-STATED = ("full", "upper", "lower", "left", "right")
-"""What risk and coverage are stated for."""
+__all__ = ["RISK", "SHOWN_THRESHOLDS", "answered", "calibrate_model"]
 
 RISK = 0.3
 SHOWN_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hemiface.cli.printing import show
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
@@ -201,12 +202,7 @@ def _print_faces(rows: Sequence[dict[str, Any]]) -> None:
 
     Names are shortened by the folder that they have in common, which the title names.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     folder = _common_folder(row["source"] for row in rows)
-    table = Table(title=escape(f"Faces in {folder}") if folder else "Faces", title_justify="left")
     columns = ("photo", "face", "box, px", "emotion", "sure", "visible", "why not")
     cells = [_cells(row) for row in rows]
     last = ""
@@ -214,13 +210,12 @@ def _print_faces(rows: Sequence[dict[str, Any]]) -> None:
         cell[0] = os.path.relpath(row["source"], folder or ".") if row["source"] != last else ""
         last = row["source"]
     kept = [i for i, name in enumerate(columns) if i < 5 or any(cell[i] for cell in cells)]
-    for i in kept:
-        is_number = columns[i] in ("face", "box, px", "sure")
-        table.add_column(columns[i], justify="right" if is_number else "left", overflow="fold")
-    for cell in cells:
-        table.add_row(*(escape(cell[i]) for i in kept))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(table)
+    show(
+        f"Faces in {folder}" if folder else "Faces",
+        [columns[i] for i in kept],
+        [[cell[i] for i in kept] for cell in cells],
+        numbers=("face", "box, px", "sure"),
+    )
 
 
 def _common_folder(names: Iterable[str]) -> str:
