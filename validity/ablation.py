@@ -5,7 +5,8 @@
 
 trains the generalist `any` of a config once for each seed with the whole recipe and with one
 ingredient left out at a time, all from the same baseline, and compares them under full and the
-four halves. With `--model full` it is the baseline's recipe, which needs no --baseline. Test images
+four halves. With `--model full` it is the baseline's recipe, which needs no --baseline. Validation
+is by the labels that are trained on, so recipes for votes need --labels ferplus=PATH. Test images
 are neither trained on, nor selected by, nor scored. Every training resumes; the folder --runs keeps
 them. Differences are paired: the same validation images, resampled by near-duplicate group.
 """
@@ -63,6 +64,20 @@ BASELINE: dict[str, tuple[str, ...]] = {
     "with random erasing": ("augment.erase_probability=0.5",),
 }
 
+VOTES: dict[str, tuple[str, ...]] = {
+    "one label for the votes": ("train.soft_labels=false", "train.own_label_votes=0"),
+    "own label as two voters": ("train.own_label_votes=2",),
+    "own label as five voters": ("train.own_label_votes=5",),
+    "no cameras": (
+        "augment.light=0",
+        "augment.repeat_px=0",
+        "augment.coarsen=0",
+        "augment.blur=0",
+        "augment.compress=0",
+    ),
+}
+"""Of a baseline that learns FER+'s votes; tried where the recipe does."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
@@ -117,6 +132,13 @@ def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def known(recipe: Config, model: str) -> dict[str, tuple[str, ...]]:
+    """Return the variants of a recipe's model, which is `full` or `any`."""
+    if model == "any":
+        return GENERALIST
+    return BASELINE | (VOTES if recipe.train.soft_labels else {})
+
+
 def subset(
     variants: dict[str, tuple[str, ...]], names: Sequence[str] | None
 ) -> dict[str, tuple[str, ...]]:
@@ -137,10 +159,11 @@ def subset(
 
 def _run_all(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return every variant's decisions on validation images, and the trainings' times."""
-    variants = subset(BASELINE if options.model == "full" else GENERALIST, options.variants)
+    recipe = load(options.config, options.settings)
+    variants = subset(known(recipe, options.model), options.variants)
     if options.model == "any" and options.baseline is None:
         raise UsageError("The generalist starts from a baseline: name it with --baseline.")
-    images = prepare(options.data, options.runs / "data")
+    images = prepare(options.data, options.runs / "data", labels=options.labels)
     tables, times = [], []
     # Seeds outside, so that an unfinished run has every variant as often as it can.
     for seed in options.seeds:
@@ -199,6 +222,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = experiment.parser(__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", required=True, help="whatever hemiface study takes")
+    parser.add_argument("--labels", help="ferplus=PATH, for FER+'s votes as labels")
     parser.add_argument("--model", choices=["any", "full"], default="any")
     parser.add_argument("--baseline", type=Path, help="Bundle that every generalist starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

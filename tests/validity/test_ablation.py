@@ -70,12 +70,22 @@ def test_copies_in_one_group_are_no_more_evidence_than_one_of_them() -> None:
     assert wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
 
 
-@pytest.mark.parametrize(("config", "variants"), [("small", "GENERALIST"), ("small", "BASELINE")])
+@pytest.mark.parametrize(
+    ("config", "variants"),
+    [("small", "GENERALIST"), ("small", "BASELINE"), ("people-small", "VOTES")],
+)
 def test_every_variant_changes_the_recipe_it_is_about(config: str, variants: str) -> None:
     path = find(config)
     whole = load(path)
     for name, settings in getattr(ablation, variants).items():
         assert (load(path, settings) == whole) == (name == ablation.WHOLE)
+
+
+def test_votes_are_varied_where_they_are_learnt() -> None:
+    votes = ablation.known(load(find("people-small")), "full")
+    assert votes == ablation.BASELINE | ablation.VOTES
+    assert ablation.known(load(find("small")), "full") == ablation.BASELINE
+    assert ablation.known(load(find("people-small")), "any") == ablation.GENERALIST
 
 
 def test_a_subset_of_variants_keeps_the_whole_recipe_beside_them() -> None:
