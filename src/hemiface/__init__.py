@@ -12,6 +12,7 @@ and which extra brings it, when it is used.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
     from hemiface.vision.video.watching import Watch
 
 __version__ = "0.1.0"
+
+# From 1.29 on ONNX Runtime sends its maker what it is used for and keeps a device ID in the home
+# folder. It looks for this once, when it is first imported, and this comes before any import of it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [  # noqa: RUF022, by what people do
     # What emotion a face looks like.

@@ -1,0 +1,122 @@
+"""No command sends anything: an empty home stays empty, and no socket reaches for the network.
+
+Commands run without CI, which some libraries take for a reason to be silent, and under strace where
+there is one, which sees the sockets of native code too.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builders import linear_model, tiny_bundle
+from hemiface.data.phantom import make as phantom
+
+MAIN = "from hemiface.cli import main; main()"
+TRACED = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=socket,connect,sendto")
+NETWORK = re.compile(r"\bAF_INET")
+"""To look up a name is to send to a name server; unlike users' names, which have sockets too."""
+
+Ran = tuple[subprocess.CompletedProcess[str], list[str], list[str]]
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """Run Python code with arguments: what came of it, files in its home, calls to the network."""
+
+    def go(code: str, *arguments: object, telemetry: str | None = None) -> Ran:
+        home, log = tmp_path / "home", tmp_path / "calls.txt"
+        home.mkdir(exist_ok=True)
+        known = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("CI", "ORT_DISABLE_TELEMETRY", "HEMIFACE_CACHE")
+            and not key.startswith("XDG_")
+        }
+        # Matplotlib keeps a list of fonts wherever it may; that is no sign of use.
+        known |= {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+        if telemetry is not None:
+            known["ORT_DISABLE_TELEMETRY"] = telemetry
+        watched = [*TRACED, "-o", str(log)] if shutil.which("strace") else []
+        command = [*watched, sys.executable, "-c", code, *map(str, arguments)]
+        done = subprocess.run(command, env=known, capture_output=True, text=True, check=False)
+        calls = log.read_text().splitlines() if log.is_file() else []
+        files = [str(one.relative_to(home)) for one in home.rglob("*") if one.is_file()]
+        return done, files, [one for one in calls if NETWORK.search(one)]
+
+    return go
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, face in enumerate(phantom.render(np.arange(3), seed=0)):
+        Image.fromarray(face).save(folder / f"{index}.png")
+    return folder
+
+
+def silent(ran: Ran) -> None:
+    done, files, calls = ran
+    assert done.returncode == 0, done.stderr
+    assert files == []
+    assert calls == []
+
+
+def test_predict(run, photos, tmp_path):
+    silent(run(MAIN, "predict", photos, "--no-detect", "--out", tmp_path / "out"))
+
+
+def test_models(run):
+    silent(run(MAIN, "models", "verify"))
+
+
+def test_evaluate_and_export(run, tmp_path):
+    bundle = tiny_bundle(tmp_path / "tiny.safetensors")
+    data = ("--data", "phantom:n=70,seed=0")
+    silent(run(MAIN, "evaluate", bundle, *data, "--out", tmp_path / "table.parquet"))
+    silent(run(MAIN, "export", bundle, "--out", tmp_path / "tiny.onnx"))
+
+
+def test_a_program_that_quantises(run):
+    silent(run("import hemiface.networks.quantise"))
+
+
+def test_a_users_own_choice_stays(run):
+    code = "import os, hemiface; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert run(code, telemetry="0")[0].stdout.split() == ["0"]
+    assert run(code)[0].stdout.split() == ["1"]
+
+
+class TestTheWatch:
+    """What the tests above look for would be seen."""
+
+    def test_a_file(self, run):
+        code = "from pathlib import Path; (Path.home() / 'device-id').write_text('1')"
+        assert run(code)[1] == ["device-id"]
+
+    @pytest.mark.skipif(shutil.which("strace") is None, reason="sockets are watched with strace")
+    def test_a_socket_and_a_name(self, run):
+        connect = "import socket; socket.socket().connect_ex(('127.0.0.1', 9))"
+        assert run(connect)[2]
+        look_up = "import socket\ntry: socket.getaddrinfo('a.invalid', 80)\nexcept OSError: pass"
+        assert run(look_up)[2]
+
+    def test_the_runtime_that_is_not_told(self, run, tmp_path):
+        """Versions that report nothing show nothing here, and then there is nothing to end."""
+        import onnxruntime
+
+        if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 29):
+            pytest.skip("ONNX Runtime before 1.29 reports nothing")
+        if sys.platform != "linux":
+            pytest.skip("elsewhere the wheels keep their device ID in another place")
+        code = "import sys, onnxruntime; onnxruntime.InferenceSession(sys.argv[1])"
+        assert run(code, linear_model(tmp_path / "one.onnx"))[1] != []
