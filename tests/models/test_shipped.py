@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from builders import hemiface
+from builders import hemiface, linear_model
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
@@ -183,14 +183,56 @@ class TestVerify:
                 ask()
 
 
+class TestLabels:
+    """Whose labels a model gives, and which model gives them."""
+
+    def test_the_default_gives_what_people_see_and_others_what_came_with_fer2013(self):
+        known = {one.name: one.labels for one in shipped.list_models() if one.kind == "emotion"}
+        assert known[shipped.default_model()] == "people"
+        assert shipped.model_for("people") == shipped.default_model()
+        assert known[shipped.model_for("fer2013")] == "fer2013"
+
+    def test_what_learnt_votes_gives_those_of_people(self, exported, tmp_path):
+        learnt = {"provenance": {"recipe": {"train": {"soft_labels": True}}}}
+        shipped.add(linear_model(tmp_path / "a.onnx", **learnt), "votes", "For tests.", tmp_path)
+        shipped.add(linear_model(tmp_path / "b.onnx"), "unknown", "For tests.", tmp_path)
+        shipped.add(exported.fp32, "told", "For tests.", tmp_path, labels="fer2013")
+        found = {one.name: one.labels for one in shipped.list_models(tmp_path)}
+        assert found == {"votes": "people", "unknown": "", "told": "fer2013"}
+        assert shipped.model_for("fer2013", tmp_path) == "told"
+
+    def test_the_default_comes_first_where_several_give_them(self, exported, tmp_path):
+        for name in ("a", "b", "c"):
+            shipped.add(
+                exported.fp32, name, "For tests.", tmp_path, labels="people", default=name == "b"
+            )
+        assert shipped.model_for("people", tmp_path) == "b"
+
+    def test_unknown_labels_and_such_as_nobody_gives(self, exported, tmp_path):
+        with pytest.raises(UsageError, match="'votes' are unknown; choose from: people, fer2013"):
+            shipped.model_for("votes")
+        with pytest.raises(UsageError, match="'votes' are unknown"):
+            shipped.add(exported.fp32, "a", "For tests.", tmp_path, labels="votes")
+        shipped.add(exported.fp32, "a", "For tests.", tmp_path)
+        with pytest.raises(UsageError, match="No model at hand gives the labels 'people'"):
+            shipped.model_for("people", tmp_path)
+
+    def test_an_index_of_before_says_nothing_of_labels(self, folder):
+        index = json.loads((folder / "index.json").read_text())
+        for model in index["models"]:
+            del model["labels"]
+        (folder / "index.json").write_text(json.dumps(index))
+        assert {one.labels for one in shipped.list_models(folder)} == {""}
+
+
 class TestCommands:
     def test_list(self, folder, monkeypatch, capsys):
         assert hemiface(monkeypatch, "models", "list", "--folder", folder) == 0
         said = capsys.readouterr().out
         scores, words = (line for line in said.splitlines() if "tiny " in line)
-        for word in ("fp32", "25.0", "12.5", "11.2"):
+        for word in ("25.0", "12.5", "11.2"):
             assert word in scores
-        for word in ("For tests.", "Apache-2.0", sha256_file(folder / "tiny.onnx")[:8]):
+        for word in ("For tests.", "fp32", "Apache-2.0", sha256_file(folder / "tiny.onnx")[:8]):
             assert word in words
         assert hemiface(monkeypatch, "models", "list", "--folder", folder, "--json") == 0
         rows = json.loads(capsys.readouterr().out)

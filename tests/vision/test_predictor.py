@@ -261,3 +261,20 @@ class TestMix:
             if one.kind == "emotion":
                 face = Predictor(one.name, no_detect=True, mix="balanced").predict(PIXELS)[0]
                 assert sum(face.probabilities) == pytest.approx(1)
+
+
+class TestLabels:
+    """Whose labels are given: the shipped model that learnt them gives them."""
+
+    @pytest.mark.parametrize("labels", ["people", "fer2013"])
+    def test_the_model_that_learnt_them_is_taken(self, labels):
+        predictor = Predictor(label_as=labels, no_detect=True)
+        assert predictor.model.path == shipped.path_of(shipped.model_for(labels))
+
+    def test_a_model_and_labels_exclude_each_other(self, model):
+        with pytest.raises(UsageError, match=r"leave out .*linear\.onnx.* or the labels 'people'"):
+            Predictor(model, label_as="people", no_detect=True)
+
+    def test_unknown_labels(self):
+        with pytest.raises(UsageError, match="'majority' are unknown; choose from: people, fer"):
+            Predictor(label_as="majority", no_detect=True)

@@ -59,11 +59,17 @@ def models_add(
     default: Annotated[
         bool, typer.Option("--default", help="Use it where no model is named.")
     ] = False,
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Whose labels it gives: people or fer2013; default people if it learnt votes."
+        ),
+    ] = "",
 ) -> None:
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface.models import shipped
 
-    shipped.add(file, name, summary, folder, default=default)
+    shipped.add(file, name, summary, folder, default=default, labels=labels)
     print(shipped.path_of(name, folder))
 
 
@@ -120,13 +126,13 @@ def _print_models(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         scores = row["accuracy"]
         known = (f"{100 * scores[key]:.1f}" if key in scores else "" for key in STATED)
-        scored.append([row["name"], row["precision"], f"{row['bytes'] / 1e6:.1f}", *known])
+        scored.append([row["name"], row["labels"], f"{row['bytes'] / 1e6:.1f}", *known])
         name = f"{row['name']} (default)" if row["default"] else row["name"]
-        said.append([name, row["summary"], row["licence"], row["sha256"][:12]])
+        said.append([name, row["summary"], row["precision"], row["licence"], row["sha256"][:8]])
     numbers = ["MB", *STATED]
-    title = "Models, accuracy in % by what is hidden"
-    show(title, ["name", "precision", *numbers], scored, numbers=numbers)
-    show("What they are", ["name", "summary", "licence", "SHA-256"], said)
+    title = "Models, accuracy in % by the labels they give and by what is hidden"
+    show(title, ["name", "labels", *numbers], scored, numbers=numbers)
+    show("What they are", ["name", "summary", "precision", "licence", "SHA-256"], said)
 
 
 def _print_answered(rows: list[dict[str, Any]]) -> None:

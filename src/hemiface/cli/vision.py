@@ -26,6 +26,13 @@ def predict(
     model: Annotated[
         str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
     ] = "",
+    label_as: Annotated[
+        str,
+        typer.Option(
+            help="In place of --model: whose labels to give, people (what most people see in a "
+            "face) or fer2013 (the labels that came with that data set)."
+        ),
+    ] = "",
     hide: Annotated[
         str, typer.Option(help="What everybody hides: lower for masks, upper for headsets, ...")
     ] = "",
@@ -115,6 +122,7 @@ def predict(
 
     looking = PredictorOptions(
         model=model or None,
+        label_as=label_as or None,
         no_detect=no_detect,
         min_face_px=min_face,
         detect_by=detect_by,

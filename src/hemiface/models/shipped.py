@@ -25,12 +25,14 @@ from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_pa
 
 __all__ = [
     "FOLDER",
+    "LABELLINGS",
     "ShippedModel",
     "accuracy",
     "add",
     "default_model",
     "describe",
     "list_models",
+    "model_for",
     "path_of",
     "verify",
 ]
@@ -39,6 +41,13 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent / "files"
 """Where the package's own models lie."""
+
+LABELLINGS = {
+    "people": "what most of FER+'s ten voters see in a face",
+    "fer2013": "the labels that came with FER2013",
+}
+"""Whose labels a network can have learnt. They differ in more than a third of FER2013's
+images (12,912 of the 35,272 that the votes give one of the seven labels)."""
 
 _INDEX = "index.json"
 _FORMAT = 1
@@ -66,6 +75,8 @@ class ShippedModel:
     """SPDX identifier."""
     summary: str
     """One sentence: what it is for."""
+    labels: str = ""
+    """Whose labels it gives, one of LABELLINGS; "" where that isn't known."""
 
 
 def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
@@ -88,6 +99,24 @@ def default_model(folder: str | Path | None = None) -> str | None:
     index = _read_index(Path(folder or FOLDER))
     named = [model.name for model in index.models if model.kind == _EMOTION]
     return index.default or next(iter(named), None)
+
+
+def model_for(labels: str, folder: str | Path | None = None) -> str:
+    """Return the name of the model that gives these labels, a key of LABELLINGS.
+
+    It is the default if that gives them, else the first in the index that does.
+
+    Raises:
+        UsageError: there are no such labels, or no model gives them.
+        DamagedError: the index is missing or isn't one.
+    """
+    if labels not in LABELLINGS:
+        raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
+    giving = [one.name for one in list_models(folder) if one.labels == labels]
+    if not giving:
+        raise UsageError(f"No model at hand gives the labels {labels!r}; name one with --model.")
+    default = default_model(folder)
+    return default if default in giving else giving[0]
 
 
 @dataclass(frozen=True)
@@ -217,15 +246,20 @@ def add(
     folder: str | Path | None = None,
     *,
     default: bool = False,
+    labels: str = "",
 ) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
+
+    `labels` says whose labels it gives (one of LABELLINGS); a model that learnt shares of votes, as
+    its metadata say, gives those of `people`.
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
     folder without an index gets one. `default` makes it the model that is used where none is named.
 
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, the
-            summary is empty, or a model of another kind is to be the default.
+            summary is empty, the labels are unknown, or a model of another kind is to be the
+            default.
         DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
@@ -236,6 +270,8 @@ def add(
     header, kind = _header_and_kind(file)
     if default and kind != _EMOTION:
         raise UsageError(f"{file} doesn't name emotions, so it can't be the default model.")
+    if labels and labels not in LABELLINGS:
+        raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
     place = target / f"{name}.onnx"
     with atomic_path(place) as partial:
         shutil.copyfile(file, partial)
@@ -255,6 +291,7 @@ def add(
         sha256=sha256_file(place),
         licence=header["licence"],
         summary=summary.strip(),
+        labels=labels or ("people" if _learnt_votes(header) else ""),
     )
     known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", {})
     others = (one for one in known_index.models if one.name != name)
@@ -265,6 +302,11 @@ def add(
         "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
     }
     write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})
+
+
+def _learnt_votes(header: Mapping[str, Any]) -> bool:
+    train = header.get("provenance", {}).get("recipe", {}).get("train", {})
+    return bool(train.get("soft_labels", False))
 
 
 def _find(name: str, folder: str | Path | None) -> ShippedModel:

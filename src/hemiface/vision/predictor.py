@@ -76,6 +76,9 @@ class PredictorOptions:
     model: str | Path | None = None
     """A file that `hemiface export` wrote or the name of a shipped model; None takes the one that
     `hemiface models list` calls default."""
+    label_as: str | None = None
+    """In place of `model`: take the shipped model that gives these labels, `people` (what most of
+    FER+'s voters see) or `fer2013` (the labels that came with FER2013)."""
     no_detect: bool = False
     """Take each picture's central square for one upright face crop."""
     min_face_px: int | None = None
@@ -119,8 +122,9 @@ class Predictor:
     mix is applied after the temperature; label, confidence and abstention are what comes of it.
 
     Raises:
-        UsageError: an option is out of range, there is no such model, condition or mix, or a mix is
-            declared and nobody knows the one that the model was trained on.
+        UsageError: an option is out of range, there is no such model, condition or mix, no model
+            gives the labels, a model and labels are named together, or a mix is declared and nobody
+            knows the one that the model was trained on.
         HemifaceError: no model is shipped and none is named, or the detector was never pulled.
         DamagedError: a network's file is damaged, or its calibration is another file's.
     """
@@ -130,6 +134,7 @@ class Predictor:
         model: str | Path | None = None,
         *,
         detector: Detector | None = None,
+        label_as: str | None = None,
         no_detect: bool = False,
         min_face_px: int | None = None,
         detect_by: str = "auto",
@@ -142,16 +147,16 @@ class Predictor:
     ) -> None:
         # One list for type checkers and editors; everything behind it takes the object.
         options = PredictorOptions(
-            model=model, no_detect=no_detect, min_face_px=min_face_px, detect_by=detect_by,
-            hide=hide, abstain_below=abstain_below, flip=flip, most_pixels=most_pixels,
-            estimate=estimate, mix=mix,
+            model=model, label_as=label_as, no_detect=no_detect, min_face_px=min_face_px,
+            detect_by=detect_by, hide=hide, abstain_below=abstain_below, flip=flip,
+            most_pixels=most_pixels, estimate=estimate, mix=mix,
         )  # fmt: skip
         _check(options, detector)
         self._options = options
         self._hidden = condition(options.hide) if options.hide else None
         self.mix = Mix.of(options.mix)
         """What was declared."""
-        self.model = OnnxModel.load(_model_path(options.model))
+        self.model = OnnxModel.load(_model_path(options.model, options.label_as))
         self.model_sha256 = sha256_file(self.model.path)
         self._detector = self._in_videos = detector
         if detector is None and not options.no_detect:
@@ -448,10 +453,17 @@ def _detectors(options: PredictorOptions) -> tuple[Detector, Detector]:
     return thorough, thorough if options.detect_by == "both" else fast
 
 
-def _model_path(model: str | Path | None) -> Path:
-    """Return the file of a named or the default model."""
+def _model_path(model: str | Path | None, label_as: str | None) -> Path:
+    """Return the file of a named model, of the one that gives named labels, or of the default."""
     from hemiface.models import shipped
 
+    if model is not None and label_as is not None:
+        raise UsageError(
+            f"A model gives the labels that it learnt: leave out {str(model)!r} or the labels "
+            f"{label_as!r}."
+        )
+    if label_as is not None:
+        return shipped.path_of(shipped.model_for(label_as))
     if model is not None and (Path(model).suffix == ".onnx" or Path(model).is_file()):
         return Path(model)
     if model is not None:
