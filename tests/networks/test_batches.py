@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 
 from builders import tiny_images  # noqa: E402
 from hemiface.config import from_dict  # noqa: E402
-from hemiface.networks.batches import Batches, mixing_weight  # noqa: E402
+from hemiface.networks.batches import Batches, class_weights, mixing_weight  # noqa: E402
 from hemiface.networks.train import task  # noqa: E402
 
 TRAIN = tiny_images().split("train")
@@ -43,7 +43,22 @@ def test_processes_share_the_images() -> None:
     assert sorted(two[0] + two[1]) == sorted(alone)
 
 
-def testmixing_weights_follow_the_beta_distribution() -> None:
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_the_class_mix_is_what_a_network_that_sees_nothing_learns(weights: str) -> None:
+    """There the loss of a training has no slope; with weights it isn't the targets' mean."""
+    dealt = batches(class_weights=weights)
+    mix = torch.tensor(list(dealt.class_mix().values()))
+    assert float(mix.sum()) == pytest.approx(1)
+    targets = torch.cat([one.targets for one in dealt.epoch(1)])
+    logits = mix.clamp(min=1e-12).log().requires_grad_()
+    options = from_dict({"train": {"class_weights": weights}}).train
+    weight = class_weights(dealt.labels, options)
+    loss = torch.nn.functional.cross_entropy(logits.expand(len(targets), 7), targets, weight=weight)
+    loss.backward()
+    np.testing.assert_allclose(logits.grad, 0, atol=1e-6)
+
+
+def test_mixing_weights_follow_the_beta_distribution() -> None:
     """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)); every step draws anew."""
     for alpha in (0.2, 1.0, 4.0):
         drawn = np.array([mixing_weight(alpha, 0, step, 0) for step in range(4000)])

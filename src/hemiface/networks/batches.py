@@ -67,9 +67,16 @@ class Batches:
         self.epochs = -(-self.total_steps // self.steps_per_epoch)
 
     def class_mix(self) -> dict[str, float]:
-        """Return each emotion's share of all targets: the prior that a network learns."""
-        shares = self._targets.double().mean(0).tolist()
-        return dict(zip(EMOTIONS, shares, strict=True))
+        """Return each emotion's share of all targets, as weighed: the prior that a network learns.
+
+        Under weights w the cross entropy is least where p(y|x) is proportional to w(y) times the
+        share of y among the targets of x.
+        """
+        shares = self._targets.double().mean(0)
+        weights = class_weights(self.labels, self._options)
+        if weights is not None:
+            shares = shares * weights.double().to(shares.device)
+        return dict(zip(EMOTIONS, (shares / shares.sum()).tolist(), strict=True))
 
     def steps(self, epoch: int) -> int:
         """Return how many steps an epoch (counted from 1) has; the last may be cut short."""
