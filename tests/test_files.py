@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemiface.errors import HemifaceError
-from hemiface.files import atomic_path, hash_json, sha256_file, sweep, write_json, write_text
+from hemiface.errors import DamagedError, HemifaceError
+from hemiface.files import (
+    UNSEALED,
+    atomic_path,
+    hash_json,
+    require_sealed_content,
+    seal,
+    sha256_file,
+    sweep,
+    write_json,
+    write_text,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -192,3 +202,45 @@ class TestSweep:
         os.utime(path, (yesterday, yesterday))
         sweep(tmp_path)
         assert not path.exists()
+
+
+class TestSeals:
+    """A file bears its own hash, and whatever changes in it afterwards is noticed."""
+
+    def sealed(self, folder: Path, before: bytes, after: bytes) -> Path:
+        path = folder / "sealed.bin"
+        path.write_bytes(before + UNSEALED.encode() + after)
+        seal(path)
+        return path
+
+    def test_the_hash_is_of_the_file_with_zeros(self, tmp_path):
+        path = self.sealed(tmp_path, b"before", b"after")
+        require_sealed_content(path)
+        plain = b"before" + UNSEALED.encode() + b"after"
+        assert len(path.read_bytes()) == len(plain)
+        assert hashlib.sha256(plain).hexdigest().encode() in path.read_bytes()
+
+    @given(before=st.binary(max_size=40), after=st.binary(max_size=40), data=st.data())
+    def test_any_changed_byte_is_noticed(self, tmp_path_factory, before, after, data):
+        path = self.sealed(tmp_path_factory.mktemp("seals"), before, after)
+        content = bytearray(path.read_bytes())
+        outside = [*range(len(before)), *range(len(content) - len(after), len(content))]
+        # A digit of the hash itself, too.
+        place = data.draw(st.sampled_from([*outside, len(before) + len(UNSEALED) - 1]))
+        other = b"0123456789abcdef" if place not in outside else bytes(range(256))
+        content[place] = data.draw(st.sampled_from(other).filter(lambda one: one != content[place]))
+        path.write_bytes(content)
+        with pytest.raises(DamagedError, match="doesn't fit the SHA-256 in its metadata"):
+            require_sealed_content(path)
+
+    def test_a_cut_file_is_noticed_and_one_without_a_seal_is_taken(self, tmp_path):
+        path = self.sealed(tmp_path, b"before", b"after")
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(DamagedError):
+            require_sealed_content(path)
+        (tmp_path / "plain.bin").write_bytes(b"of another program")
+        require_sealed_content(tmp_path / "plain.bin")
+
+    def test_a_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(DamagedError, match=r"gone\.bin can't be read"):
+            require_sealed_content(tmp_path / "gone.bin")

@@ -248,6 +248,25 @@ class TestFiles:
             with pytest.raises(DamagedError, match=r"p\.parquet"):
                 read_predictions(path)
 
+    def test_no_flipped_byte_changes_a_number(self, tmp_path):
+        """Pages bear checksums; a flip elsewhere, as in statistics, leaves the table as it was."""
+        path = tmp_path / "p.parquet"
+        write_predictions(tiny_predictions(), path)
+        whole, table = path.read_bytes(), read_predictions(path).table
+        noticed = 0
+        for place in np.random.default_rng(0).integers(len(whole), size=200):
+            spoilt = bytearray(whole)
+            spoilt[place] ^= 1 << (place % 8)
+            path.write_bytes(spoilt)
+            try:
+                found = read_predictions(path).table
+            except DamagedError as error:
+                assert "p.parquet" in str(error)  # noqa: PT017
+                noticed += 1
+            else:
+                pd.testing.assert_frame_equal(found, table)
+        assert noticed > 100
+
     def test_parquet_of_others_has_no_info(self, tmp_path):
         pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
         assert read_table(tmp_path / "other.parquet").attrs["hemiface"] == {}

@@ -6,7 +6,7 @@ HemifaceError          1  the work failed
 └── DamagedError       4  data or weights that can't be used as they are
 """
 
-__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError", "extra_of"]
+__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError", "extra_of", "first_line"]
 
 
 class HemifaceError(Exception):
@@ -44,3 +44,9 @@ def extra_of(module: str) -> str | None:
         return "video"
     known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
     return "study" if top in known else None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library's error says, to be quoted in a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever bears a final name, and hashing them."""
+"""Writing files so that nothing half-written ever bears a final name, hashing and sealing them."""
 
 import hashlib
 import json
@@ -12,9 +12,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import HemifaceError
+from hemiface.errors import DamagedError, HemifaceError
 
-__all__ = ["atomic_path", "hash_json", "sha256_file", "sweep", "write_json", "write_text"]
+__all__ = [
+    "SEAL_KEY",
+    "UNSEALED",
+    "atomic_path",
+    "hash_json",
+    "require_sealed_content",
+    "seal",
+    "sha256_file",
+    "sweep",
+    "write_json",
+    "write_text",
+]
+
+SEAL_KEY = "hemiface_seal"
+"""The key under which a file's metadata hold its seal."""
+
+UNSEALED = "sha256-of-this-file-with-zeros-here:" + 64 * "0"
+"""What is written there first; `seal` puts the hash in place of the zeros."""
+
+_SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
 _LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
 _FOREIGN_S = 24 * 3600.0
@@ -135,3 +154,40 @@ def hash_json(value: Any) -> str:
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def seal(path: str | Path) -> None:
+    """Put the SHA-256 of a file into the file itself, where its metadata hold UNSEALED.
+
+    The hash is of the bytes as they were before, with the zeros, so that whoever puts the zeros
+    back can compare. The file keeps its length.
+    """
+    content = Path(path).read_bytes()
+    found = _SEAL.search(content)
+    assert found is not None, f"{path} has no place for a seal"  # noqa: S101
+    with Path(path).open("rb+") as file:
+        file.seek(found.start(1))
+        file.write(hashlib.sha256(content).hexdigest().encode())
+
+
+def require_sealed_content(path: str | Path) -> None:
+    """Raise if a file that was sealed has changed since; one without a seal is taken as it is.
+
+    Raises:
+        DamagedError: the content doesn't fit the seal, or the file can't be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{path} can't be read ({error.strerror}).") from error
+    found = _SEAL.search(content)
+    if found is None:
+        return
+    known = hashlib.sha256(content[: found.start(1)])
+    known.update(64 * b"0")
+    known.update(memoryview(content)[found.end(1) :])
+    if known.hexdigest().encode() != found[1]:
+        raise DamagedError(
+            f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
+            f"its metadata ({SEAL_KEY}); get it again, or make it anew."
+        )

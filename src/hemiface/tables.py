@@ -6,6 +6,7 @@ DataFrames, checked when they are written and when they are read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemiface.errors import DamagedError
+from hemiface.errors import DamagedError, first_line
 from hemiface.files import atomic_path
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ picture's middle stood in. An image has the same word under every condition and 
 also where nothing is hidden."""
 
 _METADATA_KEY = b"hemiface"
+_HASH_KEY = b"hemiface_sha256"
 
 
 _CONSEQUENCES = {
@@ -260,20 +262,22 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
     import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    merged = {
-        **(arrow.schema.metadata or {}),
-        _METADATA_KEY: json.dumps(info or {}).encode(),
-    }
+    text = json.dumps(info or {}).encode()
+    merged = {**(arrow.schema.metadata or {}), _METADATA_KEY: text, _HASH_KEY: _hash(text)}
     with atomic_path(path) as partial:
-        pq.write_table(arrow.replace_schema_metadata(merged), partial, compression="zstd")
+        pq.write_table(
+            arrow.replace_schema_metadata(merged),
+            partial,
+            compression="zstd",
+            write_page_checksum=True,
+        )
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
 
     Raises:
-        DamagedError: the file is missing or is not Parquet.
-
+        DamagedError: the file is missing, is not Parquet, or a page doesn't fit its checksum.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -281,12 +285,25 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not Path(path).is_file():
         raise DamagedError(f"{path} doesn't exist; check the path.")
     try:
-        arrow = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedError(f"{path} is not a readable Parquet table ({error}).") from error
-    table: pd.DataFrame = arrow.to_pandas()
-    table.attrs["hemiface"] = json.loads((arrow.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        arrow = pq.read_table(path, page_checksum_verification=True)
+        metadata = arrow.schema.metadata or {}
+        text = metadata.get(_METADATA_KEY, b"{}")
+        # Tables of before have no hash there.
+        if metadata.get(_HASH_KEY, _hash(text)) != _hash(text):
+            raise ValueError("what it says of itself doesn't fit its SHA-256")
+        info = json.loads(text)
+        table: pd.DataFrame = arrow.to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, RecursionError, ValueError) as error:
+        raise DamagedError(
+            f"{path} is not a readable Parquet table ({first_line(error)}); get it again, or make "
+            "it anew."
+        ) from error
+    table.attrs["hemiface"] = info
     return table
+
+
+def _hash(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:

@@ -41,6 +41,16 @@ def with_header(source, target, change):
     return target
 
 
+def test_no_flipped_byte_changes_an_answer(whole, tmp_path):
+    path = tmp_path / "spoilt.onnx"
+    for place in np.random.default_rng(0).integers(len(whole), size=20):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1 << (place % 8)
+        path.write_bytes(spoilt)
+        with pytest.raises(DamagedError, match=r"spoilt\.onnx was damaged or changed"):
+            OnnxModel.load(path)
+
+
 class TestPredict:
     @given(n=st.integers(0, 9), batch_size=st.integers(1, 10), seed=st.integers(0, 99))
     @settings(max_examples=15)
@@ -186,6 +196,7 @@ class TestBadFiles:
     def test_another_graph_under_our_header(self, exported, tmp_path):
         graph = onnx.load(exported.fp32)
         del graph.graph.output[1]
+        del graph.metadata_props[1:]  # the seal
         onnx.save(graph, tmp_path / "g.onnx")
         with pytest.raises(DamagedError, match="is not one that hemiface exports"):
             OnnxModel.load(tmp_path / "g.onnx")

@@ -183,6 +183,18 @@ class TestVerify:
                 ask()
 
 
+def test_a_damaged_model_is_not_used(folder):
+    """One flipped byte in the middle: neither its size nor its header tells."""
+    path = shipped.path_of("tiny", folder)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"tiny is damaged: the SHA-256 of .* isn't that of"):
+        shipped.path_of("tiny", folder)
+    with pytest.raises(DamagedError, match="tiny is damaged"):
+        shipped.describe(folder)
+
+
 class TestLabels:
     """Whose labels a model gives, and which model gives them."""
 

@@ -402,4 +402,4 @@ class TestCommand:
         bundle = tmp_path / "b.safetensors"
         bundle.write_bytes(exported.bundle.read_bytes()[:-1])
         assert hemiface(monkeypatch, "export", bundle) == 4
-        assert "is not a whole hemiface Bundle" in capsys.readouterr().err
+        assert "b.safetensors was damaged" in capsys.readouterr().err

@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from builders import grey_faces, tiny_bundle
 from hemiface.config import ModelConfig, as_plain
 from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.files import SEAL_KEY
 from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
@@ -333,10 +335,32 @@ class TestDamage:
         path = tmp_path / "b.safetensors"
         path.write_bytes(spoil(bundle_path.read_bytes()))
         with pytest.raises(
-            DamagedError, match=r"b\.safetensors is not a whole hemiface Bundle \(.+\); get it ag"
+            DamagedError,
+            match=r"b\.safetensors (is not a whole hemiface Bundle|was damaged).+; get it",
         ) as caught:
             Bundle.load(path)
         assert caught.value.exit_code == 4
+
+    def test_no_flipped_byte_changes_an_answer(self, bundle_path, tmp_path):
+        """Bytes all over the file: most lie in weights, where nothing else would tell."""
+        whole = bundle_path.read_bytes()
+        path = tmp_path / "b.safetensors"
+        for place in np.random.default_rng(0).integers(len(whole), size=20):
+            spoilt = bytearray(whole)
+            spoilt[place] ^= 1 << (place % 8)
+            path.write_bytes(spoilt)
+            with pytest.raises(DamagedError, match=r"b\.safetensors "):
+                Bundle.load(path)
+
+    def test_a_bundle_of_before_has_no_seal_and_is_read(self, bundle_path, tmp_path):
+        with safe_open(bundle_path, framework="pt") as file:
+            header = json.loads(file.metadata()["hemiface"])
+            del header[SEAL_KEY]
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(weights, tmp_path / "old.safetensors", {"hemiface": json.dumps(header)})
+        old, new = Bundle.load(tmp_path / "old.safetensors"), Bundle.load(bundle_path)
+        assert old.provenance == new.provenance
+        assert all(torch.equal(old.weights[name], value) for name, value in new.weights.items())
 
     def test_another_class_order(self, tmp_path):
         with pytest.raises(DamagedError, match=r"orders its classes \('neutral', 'surprise'"):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
+from hemiface.files import require_sealed_content
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
@@ -114,11 +115,12 @@ def open_session(source: Path, threads: int) -> Any:
     """Return ONNX Runtime's session on the file `source`.
 
     Raises:
-        DamagedError: it can't be read or is not an ONNX model.
+        DamagedError: it can't be read, has changed since it was written, or is not an ONNX model.
     """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
+    require_sealed_content(source)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -133,8 +135,6 @@ def open_session(source: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(
             source.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
-    except OSError as error:
-        raise DamagedError(f"Model {source} can't be read ({error.strerror}).") from error
     except (
         errors.Fail,
         errors.InvalidArgument,

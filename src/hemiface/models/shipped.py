@@ -156,15 +156,27 @@ def _read_index(folder: Path) -> _Index:
 
 
 def path_of(name: str, folder: str | Path | None = None) -> Path:
-    """Return where the file of model `name` lies.
+    """Return where the file of model `name` lies, which is the one that the index names.
 
     Raises:
         UsageError: there is no such model.
-        DamagedError: the index or the file is missing.
+        DamagedError: the index or the file is missing, or the file has another size or SHA-256.
     """
-    path = Path(folder or FOLDER) / _find(name, folder).file
+    model = _find(name, folder)
+    path = Path(folder or FOLDER) / model.file
     if not path.is_file():
         raise DamagedError(f"Model {name} is listed, but {path} is missing; install again.")
+    size = path.stat().st_size
+    if size != model.bytes:
+        raise DamagedError(
+            f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "
+            f"{model.bytes:,}; install again."
+        )
+    if sha256_file(path) != model.sha256:
+        raise DamagedError(
+            f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
+            "install again."
+        )
     return path
 
 
@@ -322,17 +334,6 @@ def _find(name: str, folder: str | Path | None) -> ShippedModel:
 
 
 def _verify(model: ShippedModel, path: Path) -> None:
-    size = path.stat().st_size
-    if size != model.bytes:
-        raise DamagedError(
-            f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "
-            f"{model.bytes:,}; install again."
-        )
-    if sha256_file(path) != model.sha256:
-        raise DamagedError(
-            f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
-            "install again."
-        )
     ModelCalibration.beside(path, model.sha256)
     opened = _open(path, model.kind)
     if opened.header["precision"] != model.precision:

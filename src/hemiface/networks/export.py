@@ -22,7 +22,7 @@ from hemiface.config import as_plain
 from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file, write_json
 from hemiface.models.class_mix import KEY as CLASS_MIX
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
 from hemiface.networks.classifiers import NetworkClassifier
@@ -324,5 +324,7 @@ def _parity(rows: pd.DataFrame, images: Images, *, rendered: bool) -> dict[str, 
 
 
 def _write(model: onnx.ModelProto, header: Mapping[str, Any], path: Path) -> None:
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(header, ensure_ascii=False)})
+    text = json.dumps(header, ensure_ascii=False)
+    onnx.helper.set_model_props(model, {METADATA_KEY: text, SEAL_KEY: UNSEALED})
     path.write_bytes(model.SerializeToString(deterministic=True))
+    seal(path)

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hemiface.config import ModelConfig, as_plain, model_config
-from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path
+from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, require_sealed_content, seal
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
@@ -204,27 +204,22 @@ def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
         if config.weights:
             raise HemifaceError(
                 f"model.weights {config.weights} can't be loaded into {config.architecture} "
-                f"({_first_line(error)}); name a state dict of this architecture."
+                f"({first_line(error)}); name a state dict of this architecture."
             ) from error
         # huggingface_hub reports a machine without network as one of several of these.
         raise HemifaceError(
             f"The pretrained weights of {config.architecture} can't be loaded "
-            f"({_first_line(error)}); connect to the network once, name a local file with "
+            f"({first_line(error)}); connect to the network once, name a local file with "
             "--set model.weights=PATH, or start from random weights with "
             "--set model.pretrained=false."
         ) from error
     return network
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
-
-
 def _misfit(error: Exception) -> str:
     """Return the first misfit that load_state_dict lists under its title."""
     lines = [line.strip() for line in str(error).splitlines()[1:]]
-    return lines[0].rstrip(".")[:200] if lines else _first_line(error)
+    return lines[0].rstrip(".")[:200] if lines else first_line(error)
 
 
 def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
@@ -292,24 +287,29 @@ class Bundle:
             "emotions": list(self.emotions),
             "size_px": self.size_px,
             "provenance": self.provenance,
+            SEAL_KEY: UNSEALED,
         }
         weights = {
             name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
             for name, value in self.weights.items()
         }
         with atomic_path(path) as partial:
+            # One key: safetensors writes several in an order that changes from run to run.
             save_file(weights, partial, {_METADATA_KEY: json.dumps(header)})
+            seal(partial)
 
     @classmethod
     def load(cls, path: str | Path) -> "Bundle":
         """Read a Bundle.
 
         Raises:
-            DamagedError: the file is missing, truncated, not a Bundle, or of another class order.
+            DamagedError: the file is missing, truncated or changed since it was written, not a
+                Bundle, or of another class order.
         """
         source = Path(path)
         if not source.is_file():
             raise DamagedError(f"Bundle {source} doesn't exist; check the path.")
+        require_sealed_content(source)
         try:
             with safe_open(source, framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_METADATA_KEY])
@@ -327,7 +327,7 @@ class Bundle:
             )
         except (SafetensorError, KeyError, OSError, TypeError, ValueError, UsageError) as error:
             raise DamagedError(
-                f"{source} is not a whole hemiface Bundle ({_first_line(error)}); get it again."
+                f"{source} is not a whole hemiface Bundle ({first_line(error)}); get it again."
             ) from error
         if bundle.emotions != EMOTIONS:
             raise DamagedError(

@@ -24,7 +24,7 @@ from torch.nn import functional
 from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
-from hemiface.files import atomic_path
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
 from hemiface.occlusion.occluders import NOTHING, SEEN
@@ -346,9 +346,11 @@ def _write_onnx(
         # Chosen on validation faces that nothing was laid on.
         "partly_hidden_above": float(np.quantile(hidden, 1 - _FALSE_ALARMS)),
     }
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(header, ensure_ascii=False)})
+    text = json.dumps(header, ensure_ascii=False)
+    onnx.helper.set_model_props(model, {METADATA_KEY: text, SEAL_KEY: UNSEALED})
     with atomic_path(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
+        seal(partial)
     found = VisibleTiles.load(path).predict(run.known.pixels[:256])
     if not np.allclose(found, visible[:256], atol=1e-3):
         raise UsageError("The ONNX file doesn't compute what the network does; report it.")
