@@ -166,6 +166,7 @@ def by_other_code(run: Path, *, old: bool, bundles: bool = True) -> None:
         if name != "data":
             stage["fingerprint"] = "0" * 16
             stage["code"] = "1" * 16
+            stage.pop("products", None)  # Bundles are written anew below.
             if old:
                 del stage["code"], stage["inputs"]
     (run / "stages.json").write_text(json.dumps(stages))
@@ -228,6 +229,85 @@ def test_fresh_starts_over_and_spares_what_is_not_its_own(
     assert bundle.stat().st_mtime_ns > before
     assert len(bundle.read_bytes()) == len(weights)
     assert (run / "notes.txt").read_text() == "mine"
+
+
+def test_a_damaged_product_is_made_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut report, a table and a network with a flipped bit: none of them is "done before"."""
+    whole = {
+        name: (run / name).read_bytes()
+        for name in (
+            "report.html", "matrix.csv", "predictions.parquet",
+            "models/left-seed0/bundle.safetensors",
+        )
+    }  # fmt: skip
+    for name, content in whole.items():
+        spoilt = bytearray(content)
+        spoilt[len(spoilt) // 2] ^= 1
+        (run / name).write_bytes(spoilt)
+    assert study(monkeypatch, run) == 0
+    said = (run / "log.txt").read_text()
+    for names in (
+        "left-seed0: models/left-seed0/bundle.safetensors",
+        "predictions: predictions.parquet",
+        "report: matrix.csv, report.html",
+    ):
+        assert f"{names} changed since it was made" in said
+    for name in ("predictions.parquet", "matrix.csv", "models/left-seed0/bundle.safetensors"):
+        assert len((run / name).read_bytes()) == len(whole[name])
+    assert (run / "matrix.csv").read_bytes() == whole["matrix.csv"]
+    kept = run / "models/left-seed0/bundle.changed.safetensors"
+    assert len(kept.read_bytes()) == len(whole["models/left-seed0/bundle.safetensors"])
+    done = stages_run(run)
+    assert study(monkeypatch, run) == 0
+    assert {key: done[key] for key in done if key != "data"} == {
+        key: value for key, value in stages_run(run).items() if key != "data"
+    }
+
+
+def test_a_damaged_record_is_named(run: Path, monkeypatch, capsys) -> None:
+    for spoilt in ("{", "[1]", "[" * 100_000):
+        (run / "stages.json").write_text(spoilt)
+        assert study(monkeypatch, run) == 4
+        said = capsys.readouterr().err
+        assert "stages.json" in said
+        assert "--trust-code" in said
+
+
+class TestFresh:
+    """What --fresh removes in a folder that holds other things."""
+
+    def tiny(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> int:
+        return study(monkeypatch, folder, "--fresh", "--until", "models", *more)
+
+    def test_a_folder_that_is_no_run_keeps_everything(self, tmp_path, monkeypatch) -> None:
+        mine = [tmp_path / "models" / "mine.safetensors", tmp_path / "figures" / "mine.png"]
+        for path in mine:
+            path.parent.mkdir()
+            path.write_text("mine")
+        assert self.tiny(monkeypatch, tmp_path) == 0
+        assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+    def test_what_lies_among_a_runs_own_files_stays(self, run, monkeypatch) -> None:
+        mine = [run / "models" / "mine.safetensors", run / "models/full-seed0/notes.txt",
+                run / "figures" / "mine.png", run / "mine.csv"]  # fmt: skip
+        for path in mine:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("mine")
+        drawn = sorted(one.name for one in (run / "figures").glob("*") if one not in mine)
+        assert drawn
+        assert self.tiny(monkeypatch, run) == 0
+        assert [path.read_text() for path in mine] == ["mine"] * 4
+        assert [one.name for one in (run / "figures").iterdir()] == ["mine.png"]
+        assert not (run / "report.html").exists()
+
+    def test_no_link_is_followed(self, run, tmp_path, monkeypatch, capsys) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        (run / "models").rename(elsewhere)
+        (run / "models").symlink_to(elsewhere)
+        before = sorted(elsewhere.rglob("*"))
+        assert self.tiny(monkeypatch, run) == 2
+        assert "is a link to another folder" in capsys.readouterr().err
+        assert sorted(elsewhere.rglob("*")) == before
 
 
 def test_a_study_that_ends_early_goes_on_to_the_report(

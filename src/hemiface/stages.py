@@ -9,11 +9,10 @@ was killed goes on where it was and one that is done answers at once.
 import json
 import logging
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, Literal
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import sha256_file, sweep, write_json, write_text
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
@@ -38,15 +37,8 @@ Until = Literal["models", "predictions", "report"]
 OnProgress = Callable[[str, int, int], None]
 """Called with (what runs, steps done, steps in all)."""
 
-_PRODUCTS = (
-    "models",
-    "figures",
-    "images.parquet",
-    "pixels.npy",
-    "predictions.parquet",
-    "report.html",
-    "stages.json",
-)
+_PRODUCTS = ("images.parquet", "pixels.npy", "predictions.parquet", "report.html", "stages.json")
+_OF_A_MODEL = ("bundle.safetensors", "history.csv", "predictions.parquet", "checkpoint/last.pt")
 
 
 def study(
@@ -62,9 +54,9 @@ def study(
     """Run the whole study and return its folder (`runs/<name>` unless `out` says otherwise).
 
     Stages that are done and unchanged are not run again; `fresh` removes what an earlier study
-    left in the folder and starts over. `until` names the last thing that is made, as on a machine
-    whose GPU is lent for minutes: the same call without it goes on from there. With `trust_code`
-    networks and predictions that were made from the same config and data by other code are kept:
+    noted as its own in the folder and starts over. `until` names the last thing that is made, as
+    on a machine whose GPU is lent for minutes: the same call without it goes on from there. With
+    `trust_code` networks and predictions made from the same config and data by other code are kept:
     whoever says so knows that the code's changes don't matter to them. What was kept so is written
     into stages.json.
 
@@ -84,7 +76,7 @@ def study(
     folder = Path(out) if out else Path("runs") / config.name
     with _locked(folder), _log_file(folder / "log.txt"):
         if fresh:
-            _remove_products(folder)
+            _remove_products(folder, config)
         for place in (folder, folder / "figures", *(folder / "models").glob("*")):
             sweep(place)
         book = _Book(folder, config, trust_code)
@@ -223,7 +215,13 @@ def _report(config: Config, folder: Path, book: "_Book") -> None:
         "mirrored": sha256_file(mirrored) if mirrored.is_file() else "",
     }
     made_from = Mark.of(inputs, page.__name__)
-    book.run("report", made_from, lambda: page.build(folder), keeps=target)
+    book.run(
+        "report",
+        made_from,
+        lambda: page.build(folder),
+        keeps=target,
+        beside=lambda: [*folder.glob("*.csv"), *folder.glob("*.txt"), *folder.glob("figures/*")],
+    )
 
 
 class _Book:
@@ -235,7 +233,7 @@ class _Book:
         self.path = folder / "stages.json"
         self.stages: dict[str, dict[str, Any]] = {}
         if self.path.is_file():
-            self.stages = json.loads(self.path.read_text(encoding="utf-8"))
+            self.stages = _read_stages(self.path)
         if any("code" not in one for name, one in self.stages.items() if name != "data"):
             log.warning(
                 "%s was begun by an earlier version of hemiface, whose code counts as another: %s",
@@ -254,29 +252,36 @@ class _Book:
         work: Callable[[], Any],
         keeps: Path | None = None,
         is_of: Callable[[], bool] = lambda: False,
+        beside: Callable[[], Iterable[Path]] = lambda: (),
     ) -> Any:
         """Return `keeps` if the stage is done with the same mark, else do the work and note it.
 
         A stage without a mark looks after its own cache and always runs. Where code is trusted a
-        stage is also kept whose inputs are the same, or of which `is_of` says so.
+        stage is also kept whose inputs are the same, or of which `is_of` says so. `keeps` and those
+        of the files `beside` it that the work writes are its products; if one of them isn't as it
+        was written, the stage runs.
         """
         known = self.stages.get(name, {})
-        if mark is not None and keeps is not None and keeps.exists():
+        if mark is not None and keeps is not None and keeps.exists() and self._whole(name, keeps):
             if known.get("fingerprint") == mark.fingerprint:
                 log.info("%s: done before (%.0f s)", name, known["seconds"])
                 return keeps
             if self._is_other_code(known, mark, is_of):
                 if self.trust_code:
                     log.info("%s: kept, although other code made it", name)
-                    self._note(name, mark, known.get("seconds", 0.0), trusted=known.get("code", ""))
+                    seconds = known.get("seconds", 0.0)
+                    products = [keeps, *(self.folder / one for one in known.get("products", ()))]
+                    self._note(name, mark, seconds, products, trusted=known.get("code", ""))
                     return keeps
                 log.info("%s: made by other code, so it is made again", name)
         log.info("%s: starts", name)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), {one: _state(one) for one in beside()}
         result = work()
         seconds = time.perf_counter() - started
         # A resumed training took longer than its last part; the bundle knows the whole.
-        self._note(name, mark, round(max(seconds, _trained_seconds(keeps)), 1))
+        written = [one for one in beside() if before.get(one) != _state(one)]
+        products = [] if keeps is None else [keeps, *written]
+        self._note(name, mark, round(max(seconds, _trained_seconds(keeps)), 1), products)
         log.info("%s: done in %.0f s", name, seconds)
         return result
 
@@ -284,11 +289,36 @@ class _Book:
         """Return whether a stage differs from what is wanted in nothing but its code."""
         return known["inputs"] == mark.inputs if "inputs" in known else is_of()
 
-    def _note(self, name: str, mark: Mark | None, seconds: float, **more: str) -> None:
+    def _whole(self, name: str, keeps: Path) -> bool:
+        """Return whether a stage's products are as it wrote them; put `keeps` aside if it isn't.
+
+        What it wrote beside that is made again in its place. Stages of before noted no hashes.
+        """
+        products = self.stages.get(name, {}).get("products", {})
+        changed = [one for one in products if _sha256_if_there(self.folder / one) != products[one]]
+        if not changed:
+            return True
+        log.warning(
+            "%s: %s changed since it was made, so it is made again", name, ", ".join(changed)
+        )
+        if keeps.relative_to(self.folder).as_posix() in changed:
+            aside = keeps.with_name(f"{keeps.stem}.changed{keeps.suffix}")
+            keeps.replace(aside)
+            log.warning("%s: what was there is kept as %s", name, aside)
+        return False
+
+    def _note(
+        self, name: str, mark: Mark | None, seconds: float, products: Iterable[Path], **more: str
+    ) -> None:
         made_from = {} if mark is None else {**asdict(mark), "fingerprint": mark.fingerprint}
         self.stages[name] = {
             **made_from,
             "seconds": seconds,
+            "products": {
+                one.relative_to(self.folder).as_posix(): sha256_file(one)
+                for one in sorted(set(products))
+                if one.is_file()
+            },
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **more,
         }
@@ -307,6 +337,29 @@ class _Book:
         )
 
 
+def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        stages: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        raise DamagedError(
+            f"{path} can't be read ({first_line(error)}); remove it and run the study with "
+            "--trust-code, which keeps networks that came from its config and data."
+        ) from error
+    if not isinstance(stages, dict) or not all(isinstance(one, dict) for one in stages.values()):
+        raise DamagedError(f"{path} holds no stages; remove it and run with --trust-code.")
+    return stages
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what changes of a file when it is written anew."""
+    known = path.stat()
+    return known.st_ino, known.st_mtime_ns, known.st_size
+
+
+def _sha256_if_there(path: Path) -> str:
+    return sha256_file(path) if path.is_file() else ""
+
+
 def _trained_seconds(bundle: Path | None) -> float:
     if bundle is None or bundle.suffix != ".safetensors":
         return 0.0
@@ -322,14 +375,39 @@ def _command() -> str:
     return " ".join(["hemiface" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
-def _remove_products(folder: Path) -> None:
-    """Remove what a study makes, and nothing else that may lie in the folder."""
-    for name in _PRODUCTS:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+def _remove_products(folder: Path, config: Config) -> None:
+    """Remove what a study's own record names, and nothing else that may lie in the folder.
+
+    A folder without the record of a study is nobody's run: nothing there is removed. No link is
+    followed to another place.
+
+    Raises:
+        UsageError: the networks or figures are a link to another folder.
+    """
+    if not (folder / "config.toml").is_file():
+        return
+    for name in ("models", "figures"):
+        if (folder / name).is_symlink():
+            raise UsageError(
+                f"{folder / name} is a link to another folder, which --fresh doesn't empty; remove "
+                "the link, or name another run folder."
+            )
+    path = folder / "stages.json"
+    stages = _read_stages(path) if path.is_file() else {}
+    products = [name for stage in stages.values() for name in stage.get("products", {})]
+    # A training that was killed is not in the record yet.
+    started = [f"{name}-seed{seed}" for name in config.models for seed in config.seeds]
+    trained = {*started, *(Path(one).parts[1] for one in products if one.startswith("models/"))}
+    parts = [f"models/{one}/{part}" for one in sorted(trained) for part in _OF_A_MODEL]
+    for name in (*products, *parts, *_PRODUCTS):
+        product = folder / name
+        if ".." in product.parts or product.parent.is_symlink():
+            continue
+        product.unlink(missing_ok=True)
+        for above in (product.parent, product.parent.parent):
+            if above != folder and folder in above.parents and above.is_dir():
+                with suppress(OSError):  # Something of somebody else's lies there.
+                    above.rmdir()
 
 
 @contextmanager
