@@ -38,7 +38,13 @@ OnProgress = Callable[[str, int, int], None]
 """Called with (what runs, steps done, steps in all)."""
 
 _PRODUCTS = ("images.parquet", "pixels.npy", "predictions.parquet", "report.html", "stages.json")
-_OF_A_MODEL = ("bundle.safetensors", "history.csv", "predictions.parquet", "checkpoint/last.pt")
+_OF_A_MODEL = (
+    "bundle.safetensors",
+    "history.csv",
+    "predictions.parquet",
+    "checkpoint/last.pt",
+    "checkpoint/previous.pt",
+)
 
 
 def study(

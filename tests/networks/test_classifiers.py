@@ -1,0 +1,58 @@
+"""Classifiers: a Bundle and an ONNX file answer alike and say who they are."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
+
+from builders import grey_faces, linear_model, tiny_bundle  # noqa: E402
+from hemiface.errors import UsageError  # noqa: E402
+from hemiface.files import sha256_file  # noqa: E402
+from hemiface.networks.classifiers import NetworkClassifier, described, opened  # noqa: E402
+from hemiface.networks.network import Bundle  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def test_a_bundle_is_opened_as_its_network(tmp_path):
+    path = tiny_bundle(tmp_path / "b.safetensors")
+    faces = grey_faces(9)
+    with torch.no_grad():
+        logits = Bundle.load(path).network()(torch.from_numpy(faces))
+    found = opened(path, CPU).predict(faces, batch_size=4)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, logits.softmax(1).numpy(), atol=1e-6)
+    assert opened(path, CPU).predict(faces[:0]).shape == (0, 7)
+
+
+def test_views_of_faces_are_read_as_they_are_shown(tmp_path):
+    classifier = NetworkClassifier(Bundle.load(tiny_bundle(tmp_path / "b.safetensors")).network())
+    faces = grey_faces(6)
+    for view in (faces[:, :, ::-1], faces[::2]):
+        np.testing.assert_array_equal(classifier.predict(view), classifier.predict(view.copy()))
+
+
+def test_an_onnx_file_is_opened_by_onnx_runtime(tmp_path):
+    for name in ("a.onnx", "b.ONNX"):
+        found = opened(linear_model(tmp_path / name), CPU).predict(grey_faces(3))
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_is_said_of_each(tmp_path):
+    known = {"model_id": "any-seed4", "name": "any", "seed": 4, "conditions": ["upper", "lower"],
+             "flips": False, "data_sha256": "d", "epoch": 7}  # fmt: skip
+    bundle = tiny_bundle(tmp_path / "b.safetensors", **known)
+    onnx = linear_model(tmp_path / "c.onnx", provenance=known, precision="int8")
+    first, second = described([bundle, onnx])
+    assert first["model"] == "any-seed4"
+    assert second["model"] == "any-int8-seed4"
+    for row, path in ((first, bundle), (second, onnx)):
+        assert row["trained_on"] == "upper, lower"
+        assert (row["flips"], row["epoch"], row["data_hash"]) == (False, 7, "d")
+        assert row["sha256"] == sha256_file(path)
+
+
+def test_two_of_one_name(tmp_path):
+    paths = [tiny_bundle(tmp_path / f"{name}.safetensors") for name in "ab"]
+    with pytest.raises(UsageError, match="Two Bundles are called full-seed0"):
+        described(paths)

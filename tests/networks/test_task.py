@@ -1,0 +1,90 @@
+"""What a training is: what it hides, starts from and learns from, and what makes it another."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
+
+from builders import tiny_bundle, tiny_images  # noqa: E402
+from hemiface.config import from_dict  # noqa: E402
+from hemiface.errors import DamagedError, UsageError  # noqa: E402
+from hemiface.files import sha256_file  # noqa: E402
+from hemiface.networks.task import task  # noqa: E402
+
+HALVES = ("upper", "lower")
+CONFIG = from_dict(
+    {
+        "generalist_conditions": list(HALVES),
+        "selection_conditions": ["full", "upper"],
+        "finetune": {"train": {"epochs": 3}},
+        "generalist": {"train": {"epochs": 4}, "distill": {"logits": 1.0, "teacher": "self"}},
+        "train": {"epochs": 2},
+    }
+)
+
+
+def keys(conditions) -> tuple[str, ...]:
+    return tuple(one.key for one in conditions)
+
+
+def test_a_specialist_hides_and_is_selected_by_its_own_condition():
+    job = task(CONFIG, "lower", seed=3)
+    assert (job.model_id, keys(job.conditions), keys(job.selection)) == (
+        "lower-seed3", ("lower",), ("lower",),
+    )  # fmt: skip
+    assert job.recipe.train.epochs == 2
+
+
+def test_a_generalist_hides_all_and_is_selected_by_those_named():
+    job = task(CONFIG, "any")
+    assert keys(job.conditions) == HALVES
+    assert keys(job.selection) == ("full", "upper")
+    assert job.recipe.train.epochs == 4
+    same = from_dict({"generalist_conditions": list(HALVES)})
+    assert keys(task(same, "any").selection) == HALVES
+
+
+def test_what_starts_from_a_bundle_has_the_fine_tuning_recipe(tmp_path):
+    bundle = tiny_bundle(tmp_path / "b.safetensors")
+    job = task(CONFIG, "lower", init=bundle)
+    assert job.recipe.train.epochs == 3
+    assert job.init_sha256 == sha256_file(bundle)
+    assert task(CONFIG, "lower").init_sha256 is None
+
+
+def test_whom_it_learns_from(tmp_path):
+    bundle = tiny_bundle(tmp_path / "b.safetensors")
+    assert task(CONFIG, "any", baseline=bundle).teacher is None  # itself
+    assert task(CONFIG, "lower", baseline=bundle).teacher is None  # nothing is taught
+    taught = {"generalist_conditions": ["upper"], "generalist": {"distill": {"logits": 1.0}}}
+    full = from_dict(taught)
+    assert task(full, "any", baseline=bundle).teacher_sha256 == sha256_file(bundle)
+    with pytest.raises(UsageError, match=r"learns from a teacher .* name the baseline's Bundle"):
+        task(full, "any")
+
+
+def test_a_bundle_that_is_not_there(tmp_path):
+    job = task(CONFIG, "lower", init=tmp_path / "gone.safetensors")
+    with pytest.raises(DamagedError, match=r"gone\.safetensors doesn't exist"):
+        job.fingerprint(tiny_images())
+
+
+def test_unknown_conditions():
+    with pytest.raises(UsageError, match="upperr"):
+        task(CONFIG, "upperr")
+
+
+def test_what_decides_the_weights_is_in_the_fingerprint(tmp_path):
+    images, other = tiny_images(), tiny_images(seed=1)
+    first, second = (tiny_bundle(tmp_path / f"{n}.safetensors", seed=n) for n in (0, 1))
+    jobs = [
+        task(CONFIG, "lower"),
+        task(CONFIG, "upper"),
+        task(CONFIG, "lower", seed=1),
+        task(CONFIG, "lower", init=first),
+        task(CONFIG, "lower", init=second),
+        task(CONFIG, "lower", max_steps=1),
+        task(from_dict({"train": {"epochs": 5}}), "lower"),
+    ]
+    prints = [job.fingerprint(images) for job in jobs]
+    assert len({*prints, jobs[0].fingerprint(other)}) == len(jobs) + 1
+    assert task(CONFIG, "lower").fingerprint(tiny_images()) == prints[0]
