@@ -234,6 +234,10 @@ class TestValidation:
     @pytest.mark.parametrize(
         ("tree", "sentence"),
         [
+            *(
+                ({"name": name}, "name must be the name of a folder, without / or ...")
+                for name in ("", ".", "..", "../x", "/etc", "a/b", "a\\b", "c:x", "a\nb", "a\x00")
+            ),
             ({"models": ["upper"]}, "models must contain full, the baseline."),
             ({"models": ["full", "left", "left"]}, "models names a model twice."),
             ({"seeds": []}, "seeds must be distinct."),

@@ -544,6 +544,7 @@ def _validate(config: Config, where: str) -> None:
     model, seeds, crop_px = config.model, config.seeds, config.evaluate.crop_px
     keys, few = config.evaluate.conditions, config.evaluate.specialist_conditions
     checks = [
+        ("name", _is_folder_name(config.name), "must be the name of a folder, without / or .."),
         ("models", "full" in config.models, "must contain full, the baseline"),
         ("models", len(set(config.models)) == len(config.models), "names a model twice"),
         ("seeds", bool(seeds) and len(set(seeds)) == len(seeds), "must be distinct"),
@@ -575,6 +576,11 @@ def _validate(config: Config, where: str) -> None:
     for key, fine, what in checks:
         if not fine:
             raise UsageError(f"{where}: {key} {what}.")
+
+
+def _is_folder_name(name: str) -> bool:
+    """Return whether a name stays in the folder that it is joined to, on every system."""
+    return name not in ("", ".", "..") and name.isprintable() and not set(name) & set("/\\:")
 
 
 def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
