@@ -17,6 +17,9 @@ from hemiface.tables import SPLITS
 CONFIGS = list(c.shipped().values())
 NUMBERS = st.floats(0, 1e9, allow_subnormal=False)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+FOLDER_NAMES = st.text(
+    st.characters(categories=["L", "N", "P"], exclude_characters="/\\:."), min_size=1
+)
 
 
 @pytest.fixture
@@ -325,7 +328,7 @@ class TestRoundTrip:
         assert c.load(written(c.to_toml(config))) == config
 
     @given(
-        name=WORDS,
+        name=FOLDER_NAMES,
         source=WORDS,
         models=st.lists(WORDS, max_size=3, unique=True),
         seeds=st.lists(st.integers(0, 2**62), min_size=1, max_size=3, unique=True),

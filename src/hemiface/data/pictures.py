@@ -4,6 +4,7 @@ Photos have a rule of their own (`vision.photos`), which also divides 16 bits: a
 files is refused here, since every result on it would hang on a rounding that nobody chose.
 """
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,30 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["CONVERSION_RULE", "PICTURE_SUFFIXES", "on_black", "read_picture"]
+__all__ = [
+    "CONVERSION_RULE",
+    "MOST_PIXELS",
+    "PICTURE_SUFFIXES",
+    "on_black",
+    "open_picture",
+    "read_picture",
+]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 )
+
+MOST_PIXELS = 89_478_485
+"""What a picture may unpack to unless more is asked for; from there on Pillow warns."""
+
+_FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM",
+    "QOI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+# Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
+
+# Opening looks only at a file's header, so that waiting for another thread costs nothing.
+_OPENING = threading.Lock()
 
 CONVERSION_RULE = (
     "EXIF rotation applied; transparency laid on black; grey = .299 R + .587 G + .114 B; the "
@@ -34,15 +54,37 @@ def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | s
     predicate ("is not a readable picture (...)") for a sentence that begins with the file's name.
     """
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                return f"has {width} x {height} pixels, over the limit of {MOST_PIXELS:,}"
             picture.load()
             return _convert(picture)
     except UnidentifiedImageError:
         return "is not a readable picture (unknown format)"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         # Pillow raises SyntaxError for broken PNG chunks.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"is not a readable picture ({reason})"
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a file of one of the formats that are read, which its content decides and no suffix.
+
+    Without Pillow's own limit of pixels: who opens compares the size with theirs, and says so.
+
+    Raises:
+        UnidentifiedImageError: it is of another format, or of none.
+    """
+    with _OPENING:
+        Image.init()
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            # Some are built into Pillow on some systems only.
+            return Image.open(path, formats=[one for one in _FORMATS if one in Image.OPEN])
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def on_black(picture: Image.Image) -> Image.Image:

@@ -66,7 +66,7 @@ def read_strips(folder: Path, skip_bad: bool) -> Images:
 def _read_strip(path: Path) -> npt.NDArray[np.uint8]:
     """Return uint8 [n, 48, 48], the images stacked in the PNG at `path`."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=["PNG"]) as picture:
             mode, (width, height) = picture.mode, picture.size
             array = np.asarray(picture)
     except UnidentifiedImageError as error:

@@ -5,7 +5,6 @@ of is read by the same rules.
 """
 
 import struct
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hemiface.data.pictures import PICTURE_SUFFIXES, on_black
+from hemiface.data.pictures import MOST_PIXELS, PICTURE_SUFFIXES, on_black, open_picture
 from hemiface.errors import DamagedError, UsageError
 
 __all__ = ["MOST_PIXELS", "PHOTO_SUFFIXES", "Photo", "read_photo"]
-
-MOST_PIXELS = 89_478_485
-"""What Pillow warns of: a quarter of a gibibyte as RGB."""
 
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
     ".apng", ".avif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".mpo", ".pnm",
 }  # fmt: skip
 """What is looked at in folders. Of HEIC it is only said that it can't be read: silence would pass
 for "no face"."""
-
-_FORMATS = frozenset(
-    {"AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM",
-     "QOI", "TGA", "TIFF", "WEBP"}
-)  # fmt: skip
-# Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -42,9 +32,6 @@ _DECODER_ERRORS = (
 )  # fmt: skip
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-# Opening looks only at a file's header, so that waiting for another thread costs nothing.
-_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +65,7 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
     try:
         if not source.stat().st_size:
             raise DamagedError(f"Picture {source} is empty (0 bytes); get it again.")
-        with _open(source) as opened:
-            if opened.format not in _FORMATS:
-                raise UnidentifiedImageError(f"{opened.format} is no format of photos")
+        with open_picture(source) as opened:
             width, height = opened.size
             if width * height > most_pixels:
                 raise DamagedError(
@@ -97,17 +82,6 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
         raise DamagedError(f"Picture {source} can't be read ({_reason(error)}).") from error
     note = f"only the first of {frames} frames was read" if frames > 1 else ""
     return Photo(pixels, note, is_grey)
-
-
-def _open(source: Path) -> Image.Image:
-    """Open without Pillow's own limit: ours is an option, and told."""
-    with _OPENING:
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            return Image.open(source)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _frames(opened: Image.Image) -> int:
