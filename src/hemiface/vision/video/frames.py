@@ -73,11 +73,24 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
         ) from error
 
 
+_OWN_CONTENT = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,h264,hevc,flv,asf,ogg,gif",
+}
+"""Containers that hold their pictures themselves: a playlist that is called .mp4 must not show what
+lies elsewhere, in another file or on the network."""
+
+
+def _as_file(path: str | Path) -> str:
+    """Return a path as FFmpeg takes it for nothing else: `10:30.mp4` and `http:/` are names."""
+    return f"file:{Path(path).absolute()}"
+
+
 def _open(source: str | Path, number: int | None) -> Any:
     import av
 
     if number is None:
-        return av.open(str(source))
+        return av.open(_as_file(source), options=_OWN_CONTENT)
     if sys.platform == "darwin":
         return av.open(str(number), format="avfoundation")
     if sys.platform == "win32":
@@ -136,7 +149,7 @@ def open_writer(path: Path) -> Iterator[VideoWriter]:
 
     with atomic_path(path) as partial:
         try:
-            with av.open(str(partial), "w", format="mp4") as container:
+            with av.open(_as_file(partial), "w", format="mp4") as container:
                 writer = VideoWriter(container)
                 yield writer
                 writer.finish()

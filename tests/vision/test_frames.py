@@ -1,0 +1,78 @@
+"""Videos: what is read and written is a file, whatever its name or its content says."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="videos need hemiface[video]")
+
+from hemiface.errors import DamagedError
+from hemiface.vision.video.frames import open_writer, read_frames
+
+
+def write(path: Path, n: int = 3) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_writer(path) as writer:
+        for number in range(n):
+            writer.add(np.full((64, 64, 3), 80 * number, dtype=np.uint8), number / 10)
+    return path
+
+
+@pytest.fixture
+def asked():
+    """A local server, and what it was asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, paths
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "name", ["10:30.mp4", "http:/clip.mp4", "concat:a|b.mp4", "a%03d.mp4", "é 顔.mp4"]
+)
+def test_names_are_names(tmp_path, name):
+    frames = list(read_frames(write(tmp_path / name)))
+    assert [one.number for one in frames] == [0, 1, 2]
+    assert frames[2].pixels.mean() > frames[0].pixels.mean() + 100
+
+
+@pytest.mark.parametrize("name", ["10:30.mp4", "http:/clip.mp4"])
+def test_relative_names_too(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write(Path(name))
+    assert len(list(read_frames(name))) == 3
+
+
+def test_a_playlist_called_mp4_asks_nobody(tmp_path, asked):
+    port, paths = asked
+    path = tmp_path / "clip.mp4"
+    address = f"http://127.0.0.1:{port}/part.ts"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{address}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(DamagedError, match=r"clip\.mp4"):
+        list(read_frames(path))
+    assert paths == []
+
+
+def test_a_playlist_shows_no_other_file(tmp_path):
+    """FFmpeg takes ffconcat by its first words and would show the other video under this name."""
+    write(tmp_path / "other.mp4")
+    path = tmp_path / "clip.mp4"
+    path.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(DamagedError, match=r"clip\.mp4 can't be read"):
+        list(read_frames(path))
