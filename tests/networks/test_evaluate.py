@@ -422,7 +422,7 @@ class TestErrors:
         damaged = tmp_path / "b.safetensors"
         damaged.write_bytes(bundles[0].read_bytes()[:-1])
         told = []
-        with pytest.raises(DamagedError, match=r"b\.safetensors is not a whole hemiface Bundle"):
+        with pytest.raises(DamagedError, match=r"b\.safetensors was damaged or changed"):
             evaluate([bundles[0], damaged], IMAGES, on_cell=lambda *cell: told.append(cell))
         assert told == []
 
