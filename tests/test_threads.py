@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hemiface.threads import in_threads
+from hemiface.threads import STOPPING, in_threads, stopped_like_ctrl_c
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +148,31 @@ def test_who_leaves_early_gets_the_handler_back():
         next(results)
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("sign", STOPPING)
+def test_other_signals_end_work_like_ctrl_c(sign):
+    used = []
+
+    def look() -> None:
+        for one in in_threads(abs, range(100), 2):
+            if one == 3:
+                signal.raise_signal(sign)
+            used.append(one)
+
+    before = {one: signal.getsignal(one) for one in STOPPING}
+    with pytest.raises(KeyboardInterrupt), stopped_like_ctrl_c():
+        look()
+    assert used == [0, 1, 2, 3]
+    assert {one: signal.getsignal(one) for one in STOPPING} == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_like_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

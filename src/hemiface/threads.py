@@ -16,7 +16,12 @@ from itertools import islice
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["in_threads"]
+__all__ = ["STOPPING", "in_threads", "stopped_like_ctrl_c"]
+
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, `kill` or a computing centre's end of time, a terminal that closes."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,8 +40,9 @@ def in_threads(
     raised here, and what waits is then not begun.
 
     Ctrl-C raises KeyboardInterrupt when the result that is waited for has been yielded and used; a
-    second one raises it at once. Both hold in the main thread, and where SIGINT has Python's own
-    handler. Whoever leaves before the end closes the generator (`contextlib.closing`).
+    second one raises it at once. Both hold in the main thread, for each of the signals STOPPING
+    that Python's own handler for Ctrl-C answers. Whoever leaves before the end closes the generator
+    (`contextlib.closing`).
     """
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     with _interrupts_kept_back() as raise_if_any, ThreadPoolExecutor(workers) as pool:
@@ -70,15 +76,31 @@ def _interrupts_kept_back() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     # Elsewhere no signal arrives; and who has put a handler of their own knows better.
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield raise_if_any
-        return
-    signal.signal(signal.SIGINT, keep)
+    here = threading.current_thread() is threading.main_thread()
+    ours = [one for one in STOPPING if here and signal.getsignal(one) is signal.default_int_handler]
+    for one in ours:
+        signal.signal(one, keep)
     try:
         yield raise_if_any
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in ours:
+            signal.signal(one, signal.default_int_handler)
     raise_if_any()
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """Let the other signals of STOPPING raise KeyboardInterrupt, too, so that work is cleaned up.
+
+    What is ignored, as SIGHUP under nohup, or has a handler stays as it is; so does everything
+    outside of the main thread.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    ours = [one for one in STOPPING if here and signal.getsignal(one) is signal.SIG_DFL]
+    for one in ours:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)

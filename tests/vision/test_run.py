@@ -180,6 +180,31 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_done(
     assert results(out) == results(uninterrupted)
 
 
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_leaves_no_faces_behind(thousand, model, tmp_path, sign):
+    """Without --out what was seen lies in a temporary folder, which goes with the run."""
+    passing = tmp_path / "passing"
+    passing.mkdir()
+    arguments = [one for one in command(thousand, model, Path("?")) if one not in ("--out", "?")]
+    run = subprocess.Popen(
+        arguments,
+        env={**os.environ, "TMPDIR": str(passing)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while run.poll() is None:
+        journals = list(passing.glob("hemiface-*/.progress.jsonl"))
+        if journals and journals[0].read_bytes().count(b"\n") >= 50:
+            run.send_signal(sign)
+            break
+        time.sleep(0.01)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "name a folder with --out to keep what is done" in said
+    assert list(passing.iterdir()) == []
+
+
 @pytest.fixture
 def crops(tmp_path) -> Path:
     """Three rendered crops as files."""

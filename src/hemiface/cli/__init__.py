@@ -11,6 +11,7 @@ from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
 from hemiface.errors import HemifaceError, extra_of
+from hemiface.threads import stopped_like_ctrl_c
 
 __all__ = [
     "app",
@@ -29,7 +30,8 @@ __all__ = [
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and a documented exit code."""
     try:
-        app(standalone_mode=True)
+        with stopped_like_ctrl_c():
+            app(standalone_mode=True)
     except HemifaceError as error:
         print(f"hemiface: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
