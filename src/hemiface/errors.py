@@ -6,7 +6,17 @@ HemifaceError          1  the work failed
 └── DamagedError       4  data or weights that can't be used as they are
 """
 
-__all__ = ["DamagedError", "HemifaceError", "NoFaceError", "UsageError", "extra_of", "first_line"]
+import unicodedata
+
+__all__ = [
+    "DamagedError",
+    "HemifaceError",
+    "NoFaceError",
+    "UsageError",
+    "escaped",
+    "extra_of",
+    "first_line",
+]
 
 
 class HemifaceError(Exception):
@@ -50,3 +60,19 @@ def first_line(error: Exception) -> str:
     """Return the first line of what another library's error says, to be quoted in a sentence."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def escaped(text: str) -> str:
+    r"""Return `text` with everything that a terminal obeys, or that turns its words round, escaped.
+
+    Names of files and words in files are anybody's. Line breaks stay, and what joins letters.
+
+    >>> print(escaped("a\x1b[31mb\u202ec"))
+    a\x1b[31mb\u202ec
+    """
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one not in "\n\u200c\u200d"
+        else one
+        for one in text
+    )

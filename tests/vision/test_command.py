@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,25 @@ class TestCommand:
         assert hemiface(monkeypatch, *options, "--save-image") == 2
         assert hemiface(monkeypatch, *options, "--hide", "nose") == 2
         assert hemiface(monkeypatch, *options, "--out", tmp_path / "o", "--format", "xls") == 2
+
+    def test_names_do_not_reach_the_terminal_as_orders(
+        self, model, crops, tmp_path, monkeypatch, capsys
+    ):
+        """A name that clears the screen, sets its title, or turns words round."""
+        folder = tmp_path / "strange"
+        folder.mkdir()
+        for index, name in enumerate(("a\x1b[2J", "b\x1b]0;title\x07", "c\u202egnp", "d\x9b31m")):
+            shutil.copy(crops / f"{index:02}.png", folder / f"{name}.png")
+        (folder / "broken\x1b[31m.jpg").write_text("no picture")
+        assert hemiface(monkeypatch, *self.options(model, folder, tmp_path / "out")) == 4
+        said = capsys.readouterr()
+        for text in (said.out, said.err):
+            assert not set(text) & set("\x1b\x07\u202e\x9b")
+        assert r"a\x1b[2J.png" in said.out
+        assert r"c\u202egnp.png" in said.out
+        assert r"broken\x1b[31m.jpg" in said.err
+        assert hemiface(monkeypatch, "predict", "gone\x1b[31m.png") == 4
+        assert r"gone\x1b[31m.png" in capsys.readouterr().err
 
     def test_a_video_becomes_rows_and_a_video(self, model, tmp_path, monkeypatch, capsys):
         av = pytest.importorskip("av", reason="videos need hemiface[video]")

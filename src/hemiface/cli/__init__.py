@@ -10,7 +10,7 @@ from hemiface.cli import networks, configs, report, importing, vision, data, mod
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
-from hemiface.errors import HemifaceError, extra_of
+from hemiface.errors import HemifaceError, escaped, extra_of
 from hemiface.threads import stopped_like_ctrl_c
 
 __all__ = [
@@ -33,7 +33,7 @@ def main() -> None:
         with stopped_like_ctrl_c():
             app(standalone_mode=True)
     except HemifaceError as error:
-        print(f"hemiface: {error}", file=sys.stderr)
+        print(f"hemiface: {escaped(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.cli.printing import show
-from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -80,7 +80,7 @@ def predict(
     if predictor.threshold_note:
         print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
     for sentence in outcome.errors if len(sources) > 1 else []:
-        print(f"hemiface: {sentence}", file=sys.stderr)
+        print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
     _finish(outcome, strict)
 
 
@@ -113,7 +113,7 @@ def _lines(on_progress: OnProgress) -> OnProgress:
     def told(what: str, done: int, total: int) -> None:
         on_progress(what, done, total)
         if not total and done % 1000 == 0:
-            print(f"{what}: {done:,} frames", file=sys.stderr)
+            print(f"{escaped(what)}: {done:,} frames", file=sys.stderr)
         step = -(-total // _LINES_OF_PROGRESS)
         if total >= _WORTH_LINES and done % step == 0:
             print(f"looked at {done:,} of {total:,}", file=sys.stderr, flush=True)
@@ -157,11 +157,11 @@ def _finish(outcome: Outcome, strict: bool) -> None:
 def _print_json(outcome: Outcome) -> None:
     """Print the document piece by piece: the faces of a long video don't fit into memory."""
     # In JSON, what the output's encoding lacks has escapes of its own.
-    escaped = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    sources = json.dumps(outcome.sources, ensure_ascii=escaped)
+    ascii_alone = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    sources = json.dumps(outcome.sources, ensure_ascii=ascii_alone)
     print(f'{{"schema": {SCHEMA},\n"sources": {sources},\n"faces": [', end="")
     for number, row in enumerate(outcome.rows()):
-        print("," if number else "", json.dumps(row, ensure_ascii=escaped), sep="\n", end="")
+        print("," if number else "", json.dumps(row, ensure_ascii=ascii_alone), sep="\n", end="")
     print("\n]}")
 
 
@@ -176,11 +176,11 @@ def _print_table(outcome: Outcome) -> None:
     for one in outcome.sources:
         if one["frames"] is not None:
             seen = f"{_counted(one['faces'], 'face')} in {_counted(one['frames'], 'frame')}"
-            print(f"{one['source']}: {seen}")
+            print(f"{escaped(one['source'])}: {seen}")
         if one["note"]:
-            print(f"{one['source']}: {one['note']}")
+            print(escaped(f"{one['source']}: {one['note']}"))
     for source in outcome.faceless[:_ROWS_SHOWN]:
-        print(f"{source}: no face found")
+        print(f"{escaped(source)}: no face found")
     more = len(outcome.faceless) - _ROWS_SHOWN
     if more > 0:
         print(f"... and no face in {_counted(more, 'more source')}")

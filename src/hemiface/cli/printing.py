@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hemiface.errors import HemifaceError
+from hemiface.errors import HemifaceError, escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +43,19 @@ class _InterruptedError(HemifaceError):
     exit_code = 130
 
 
+class _Escaping(logging.Formatter):
+    """What is logged, as a terminal may show it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
+
+
 @contextmanager
 def show_progress() -> Iterator["OnProgress"]:
     """Show progress on stderr: a bar in a terminal, else only what is logged."""
     from rich.console import Console
     from rich.logging import RichHandler
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         Progress,
@@ -64,6 +72,7 @@ def show_progress() -> Iterator["OnProgress"]:
         if terminal
         else logging.StreamHandler(sys.stderr)
     )
+    handler.setFormatter(_Escaping())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     columns = (
@@ -80,8 +89,9 @@ def show_progress() -> Iterator["OnProgress"]:
             for old in tasks.values():
                 bar.remove_task(old)
             tasks.clear()
-            tasks[kind] = bar.add_task(what, total=total or None)
-        bar.update(tasks[kind], completed=done, total=total or None, description=what)
+            tasks[kind] = bar.add_task("", total=total or None)
+        words = escape(escaped(what))
+        bar.update(tasks[kind], completed=done, total=total or None, description=words)
 
     try:
         with bar:
@@ -282,7 +292,7 @@ def show(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(escaped(title)), title_justify="left")
     for name in columns:
         side: Literal["left", "right"] = "right" if name in numbers else "left"
         table.add_column(escape(name), justify=side, overflow="fold")
@@ -290,7 +300,7 @@ def show(
         if row is None:
             table.add_section()
         else:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(escaped(cell)) for cell in row))
     # Redirected output must not be folded at a guessed 80 columns.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     console.print(table)
