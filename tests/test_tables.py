@@ -271,6 +271,16 @@ class TestFiles:
         pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
         assert read_table(tmp_path / "other.parquet").attrs["hemiface"] == {}
 
+    def test_no_cell_of_a_csv_is_a_formula(self, tmp_path):
+        bad = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx"]
+        fine = ["a=1", "-0.5", "+3", "1e-3", "-inf", "", "'quoted"]
+        table = pd.DataFrame({"name": [*bad, *fine], "value": [-1.5] * 12})
+        write_csv(table, tmp_path / "t.csv")
+        back = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype={"name": str})
+        assert list(back["name"]) == [*(f"'{one}" for one in bad), *fine]
+        assert set(back["value"]) == {-1.5}
+        assert list(table["name"]) == [*bad, *fine]  # what was given stays
+
     def test_csv_has_six_digits_and_plain_line_ends(self, tmp_path):
         table = pd.DataFrame({"name": ["ü, x", "b"], "value": [1 / 3, np.nan], "n": [1, 2]})
         write_csv(table, tmp_path / "t.csv")

@@ -39,6 +39,7 @@ __all__ = [
     "check_predictions",
     "compact",
     "derive",
+    "for_spreadsheets",
     "label_indices",
     "probabilities",
     "read_predictions",
@@ -337,8 +338,30 @@ def compact(predictions: Predictions) -> Predictions:
     return replace(predictions, table=predictions.table.astype(dict.fromkeys(texts, "category")))
 
 
+def for_spreadsheets(cell: Any) -> Any:
+    """Return a cell of a CSV table that no spreadsheet takes for a formula.
+
+    Names are anybody's, and a cell that begins with =, +, -, @, a tab or a line break is run by
+    some programs: such words get an apostrophe before them. Numbers and other cells stay.
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a result table as CSV (UTF-8, six significant digits, no index)."""
+    """Write a result table as CSV (UTF-8, six significant digits, no index).
+
+    Words that a spreadsheet would run are written as `for_spreadsheets` says.
+    """
+    import pandas as pd
+
+    words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    table = table.assign(**{name: table[name].map(for_spreadsheets) for name in words})
     with atomic_path(path) as partial:
         table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 

@@ -4,7 +4,8 @@ Schema version 3 (column `schema`; version 1 knew no estimated visibility, versi
 `covered`). Positions are pixels of the upright photo; x to the right, y down; they may lie beyond
 its border. Sides are the viewer's. What doesn't apply is empty. A row is a face that was detected
 in that very frame: a frame in which detection misses a face has no row for it, also where `--blur`
-hides the place.
+hides the place. In CSV a name that a spreadsheet would run has an apostrophe before it
+(`hemiface.tables.for_spreadsheets`); Parquet and JSON have it as it is.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
@@ -57,7 +58,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import atomic_path
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, for_spreadsheets
 from hemiface.vision.visible_regions import REGIONS, VisibleRegions
 
 if TYPE_CHECKING:
@@ -279,7 +280,9 @@ def _csv_rows(path: Path) -> Iterator[Sink]:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
         writer.writeheader()
-        yield writer.writerows
+        yield lambda rows: writer.writerows(
+            [{name: for_spreadsheets(cell) for name, cell in row.items()} for row in rows]
+        )
 
 
 @contextmanager

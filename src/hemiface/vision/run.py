@@ -21,6 +21,7 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sweep
+from hemiface.tables import for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
@@ -193,7 +194,9 @@ def _write_sources(told: Sequence[dict[str, Any]], path: Path) -> Path:
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["source", *_TOLD], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(told)
+        writer.writerows(
+            {name: for_spreadsheets(cell) for name, cell in row.items()} for row in told
+        )
     return path
 
 
