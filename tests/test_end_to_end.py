@@ -265,7 +265,7 @@ def test_a_damaged_product_is_made_again(run: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_damaged_record_is_named(run: Path, monkeypatch, capsys) -> None:
-    for spoilt in ("{", "[1]", "[" * 100_000):
+    for spoilt in ("{", "[1]", "[" * 100_000, '{"report": 1}', '{"report": {"products": [1]}}'):
         (run / "stages.json").write_text(spoilt)
         assert study(monkeypatch, run) == 4
         said = capsys.readouterr().err
@@ -299,6 +299,21 @@ class TestFresh:
         assert [path.read_text() for path in mine] == ["mine"] * 4
         assert [one.name for one in (run / "figures").iterdir()] == ["mine.png"]
         assert not (run / "report.html").exists()
+
+    def test_a_record_that_names_other_places_removes_nothing_there(
+        self, run, tmp_path, monkeypatch
+    ) -> None:
+        mine = tmp_path / "mine.txt"
+        mine.write_text("mine")
+        stages = json.loads((run / "stages.json").read_text())
+        stages["report"]["products"] = {
+            str(mine): "",
+            "../mine.txt": "",
+            "figures/../../mine.txt": "",
+        }
+        (run / "stages.json").write_text(json.dumps(stages))
+        assert self.tiny(monkeypatch, run) == 0
+        assert mine.read_text() == "mine"
 
     def test_no_link_is_followed(self, run, tmp_path, monkeypatch, capsys) -> None:
         elsewhere = tmp_path / "elsewhere"

@@ -351,7 +351,10 @@ def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
             f"{path} can't be read ({first_line(error)}); remove it and run the study with "
             "--trust-code, which keeps networks that came from its config and data."
         ) from error
-    if not isinstance(stages, dict) or not all(isinstance(one, dict) for one in stages.values()):
+    if not isinstance(stages, dict) or not all(
+        isinstance(one, dict) and isinstance(one.get("products", {}), dict)
+        for one in stages.values()
+    ):
         raise DamagedError(f"{path} holds no stages; remove it and run with --trust-code.")
     return stages
 
@@ -407,7 +410,8 @@ def _remove_products(folder: Path, config: Config) -> None:
     parts = [f"models/{one}/{part}" for one in sorted(trained) for part in _OF_A_MODEL]
     for name in (*products, *parts, *_PRODUCTS):
         product = folder / name
-        if ".." in product.parts or product.parent.is_symlink():
+        inside = folder in product.parents and ".." not in product.parts
+        if not inside or product.parent.is_symlink():
             continue
         product.unlink(missing_ok=True)
         for above in (product.parent, product.parent.parent):
