@@ -12,6 +12,7 @@ from hemiface.errors import DamagedError, HemifaceError
 
 COMMITTED = {
     "following.json": "following",
+    "inference-nano.json": "inference",
     "inference-shipped.json": "inference",
     "predictors.json": "predictors",
     "reporting.json": "reporting",
