@@ -15,10 +15,12 @@ from hemiface.threads import STOPPING, in_threads, stopped_like_ctrl_c
 
 @pytest.fixture(autouse=True)
 def pythons_own_handler():
-    """A shell that starts the tests in the background has told them to ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Who starts the tests may have told them to ignore signals, as a shell's & and nohup do."""
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in STOPPING}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 5))

@@ -77,9 +77,10 @@ def uninterrupted(thousand, model, tmp_path_factory) -> Path:
     return out
 
 
-# A shell that starts the tests in the background has told them to ignore Ctrl-C.
+# Who starts the tests may have told them to ignore signals, as a shell's & and nohup do.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "from hemiface.cli import main; main()"
 )
 
