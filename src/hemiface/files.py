@@ -19,8 +19,8 @@ __all__ = [
     "UNSEALED",
     "atomic_path",
     "hash_json",
-    "require_sealed_content",
     "seal",
+    "sealed_content",
     "sha256_file",
     "sweep",
     "write_json",
@@ -170,8 +170,8 @@ def seal(path: str | Path) -> None:
         file.write(hashlib.sha256(content).hexdigest().encode())
 
 
-def require_sealed_content(path: str | Path) -> None:
-    """Raise if a file that was sealed has changed since; one without a seal is taken as it is.
+def sealed_content(path: str | Path) -> bytes:
+    """Return a file's bytes if they are as they were sealed; one without a seal is taken as it is.
 
     Raises:
         DamagedError: the content doesn't fit the seal, or the file can't be read.
@@ -182,7 +182,7 @@ def require_sealed_content(path: str | Path) -> None:
         raise DamagedError(f"{path} can't be read ({error.strerror}).") from error
     found = _SEAL.search(content)
     if found is None:
-        return
+        return content
     known = hashlib.sha256(content[: found.start(1)])
     known.update(64 * b"0")
     known.update(memoryview(content)[found.end(1) :])
@@ -191,3 +191,4 @@ def require_sealed_content(path: str | Path) -> None:
             f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
             f"its metadata ({SEAL_KEY}); get it again, or make it anew."
         )
+    return content

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import require_sealed_content
+from hemiface.files import sealed_content
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
@@ -120,7 +120,7 @@ def open_session(source: Path, threads: int) -> Any:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-    require_sealed_content(source)
+    content = sealed_content(source)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -132,9 +132,7 @@ def open_session(source: Path, threads: int) -> Any:
     # it changes nothing, so only machines that need it are sent there.
     options.add_session_config_entry("session.x64quantprecision", "0" if _is_exact() else "1")
     try:
-        return onnxruntime.InferenceSession(
-            source.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except (
         errors.Fail,
         errors.InvalidArgument,

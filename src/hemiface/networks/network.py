@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hemiface.config import ModelConfig, as_plain, model_config
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
-from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, require_sealed_content, seal
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
@@ -309,7 +309,7 @@ class Bundle:
         source = Path(path)
         if not source.is_file():
             raise DamagedError(f"Bundle {source} doesn't exist; check the path.")
-        require_sealed_content(source)
+        sealed_content(source)
         try:
             with safe_open(source, framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_METADATA_KEY])

@@ -292,12 +292,10 @@ def _write(
     return written
 
 
-def _photos(
-    sources: Sequence[Source], work: _Work
-) -> Generator[tuple[Source, Faces | None, str], None, None]:
+def _photos(sources: Sequence[Source], work: _Work) -> Generator[_Seen, None, None]:
     """Yield each photo with its faces, or None and the error, in order."""
 
-    def look(source: Source) -> tuple[Source, Faces | None, str]:
+    def look(source: Source) -> _Seen:
         try:
             photo = work.predictor.read(source.path)
         except DamagedError as error:
