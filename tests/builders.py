@@ -1,7 +1,7 @@
 """Small real parts that several tests are made of."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,6 +142,14 @@ def linear_model(path: Path, seed: int = 0, **header: object) -> Path:
     make.set_model_props(built, {METADATA_KEY: json.dumps(whole)})
     onnx.save(built, path)
     return path
+
+
+def flipped(whole: bytes, n: int) -> Iterator[bytes]:
+    """Yield `whole` n times, each with another bit of one of its bytes turned."""
+    for place in np.random.default_rng(0).integers(len(whole), size=n):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1 << (place % 8)
+        yield bytes(spoilt)
 
 
 CLASS_MIX = {**dict.fromkeys(EMOTIONS, 0.1), "happy": 0.4}

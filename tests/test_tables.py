@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import tiny_images, tiny_predictions
+from builders import flipped, tiny_images, tiny_predictions
 from hemiface.errors import DamagedError
 from hemiface.tables import (
     EMOTIONS,
@@ -254,9 +254,7 @@ class TestFiles:
         write_predictions(tiny_predictions(), path)
         whole, table = path.read_bytes(), read_predictions(path).table
         noticed = 0
-        for place in np.random.default_rng(0).integers(len(whole), size=200):
-            spoilt = bytearray(whole)
-            spoilt[place] ^= 1 << (place % 8)
+        for spoilt in flipped(whole, 200):
             path.write_bytes(spoilt)
             try:
                 found = read_predictions(path).table

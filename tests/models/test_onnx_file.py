@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import grey_faces
+from builders import flipped, grey_faces
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models import onnx_file as onnx_model
 from hemiface.models.onnx_file import METADATA_KEY, OnnxModel
@@ -43,9 +43,7 @@ def with_header(source, target, change):
 
 def test_no_flipped_byte_changes_an_answer(whole, tmp_path):
     path = tmp_path / "spoilt.onnx"
-    for place in np.random.default_rng(0).integers(len(whole), size=20):
-        spoilt = bytearray(whole)
-        spoilt[place] ^= 1 << (place % 8)
+    for spoilt in flipped(whole, 20):
         path.write_bytes(spoilt)
         with pytest.raises(DamagedError, match=r"spoilt\.onnx was damaged or changed"):
             OnnxModel.load(path)

@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 
 from test_train import small  # noqa: E402
 
+from builders import flipped  # noqa: E402
 from hemiface.errors import DamagedError  # noqa: E402
 from hemiface.networks.checkpoint import Progress, save_every_s  # noqa: E402
 from hemiface.networks.train import task  # noqa: E402
@@ -92,9 +92,7 @@ def test_no_flipped_byte_is_taken_for_weights(two):
     last = two / "checkpoint" / "last.pt"
     (two / "checkpoint" / "previous.pt").unlink()
     whole, noticed = last.read_bytes(), 0
-    for place in np.random.default_rng(0).integers(len(whole), size=60):
-        spoilt = bytearray(whole)
-        spoilt[place] ^= 1 << (place % 8)
+    for spoilt in flipped(whole, 60):
         last.write_bytes(spoilt)
         try:
             assert number_of(progress(two).resume(CPU)) == 2

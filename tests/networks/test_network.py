@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from builders import grey_faces, tiny_bundle
+from builders import flipped, grey_faces, tiny_bundle
 from hemiface.config import ModelConfig, as_plain
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import SEAL_KEY
@@ -345,9 +345,7 @@ class TestDamage:
         """Bytes all over the file: most lie in weights, where nothing else would tell."""
         whole = bundle_path.read_bytes()
         path = tmp_path / "b.safetensors"
-        for place in np.random.default_rng(0).integers(len(whole), size=20):
-            spoilt = bytearray(whole)
-            spoilt[place] ^= 1 << (place % 8)
+        for spoilt in flipped(whole, 20):
             path.write_bytes(spoilt)
             with pytest.raises(DamagedError, match=r"b\.safetensors "):
                 Bundle.load(path)
