@@ -83,7 +83,10 @@ def train(
     config: ConfigPath,
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Folder of the Bundle, history and checkpoint.")],
-    init: Annotated[Path | None, typer.Option(help="Bundle to start from.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Bundle, exported file or shipped model to start from."),
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Bundle of the baseline to learn from.")
     ] = None,
@@ -98,10 +101,13 @@ def train(
 ) -> None:
     """Train one network; killed and started again, it goes on where it was."""
     from hemiface.networks.network import Bundle
+    from hemiface.networks.reopened import trainable
     from hemiface.networks.train import fit, task
 
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     images = training_images(chosen, out)
+    if init is not None:
+        init = trainable(init, images, out)
     job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
     with show_progress() as on_progress:
         bundle = fit(
