@@ -13,7 +13,7 @@ from builders import uncovered
 from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.tiles import TILES, pack, place, tile_map
-from hemiface.stats.importance import bubbles, people
+from hemiface.stats.importance import bubbles, likeness, people
 from hemiface.stats.importance.tiles import chain_contributions, read_samples, tile_maps, tile_table
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Uncovered, write_table
 
@@ -272,10 +272,10 @@ class TestPeople:
     def test_rank_correlation_is_scipys_with_ties_and_constants(self):
         rng = np.random.default_rng(0)
         one, other = rng.integers(0, 9, (3, 5, TILES)), rng.normal(size=(5, TILES))
-        found = people.rank_correlation(one, other)
+        found = likeness.rank_correlation(one, other)
         for i, j in np.ndindex(3, 5):
             assert found[i, j] == pytest.approx(stats.spearmanr(one[i, j], other[j]).statistic)
-        assert np.isnan(people.rank_correlation(np.ones(TILES), other[0]))
+        assert np.isnan(likeness.rank_correlation(np.ones(TILES), other[0]))
 
     def test_without_agreement_there_is_no_reliability(self):
         rng = np.random.default_rng(1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hemiface.tables import Predictions
 
 __all__ = [
+    "print_bits",
     "print_calibration",
     "print_cells",
     "print_changed_halves",
@@ -214,6 +215,19 @@ def print_halves(halves: "pd.DataFrame") -> None:
         shown.append([str(model), str(fill), *values])
     title = "What each half contributes (Shapley value, percentage points of probability)"
     show(title, ["trained on", "fill", *regions], shown, numbers=regions)
+
+
+def print_bits(halves: "pd.DataFrame") -> None:
+    """Print what the whole face and each half tell over all images, with intervals."""
+    known = set(halves["visible"])
+    parts = [one for one in ("whole", "upper", "lower", "left", "right") if one in known]
+    shown = []
+    for (model, mix), rows in halves.groupby(["model", "mix"], sort=False):
+        cells = rows.set_index("visible")[["bits", "low", "high"]].reindex(parts)
+        values = [f"{bits:.2f}\n[{low:.2f}, {high:.2f}]" for bits, low, high in cells.to_numpy()]
+        shown.append([str(model), str(mix), *values])
+    title = "What the visible part tells about the emotion (bits)"
+    show(title, ["trained on", "mix", *parts], shown, numbers=parts)
 
 
 def print_changed_halves(rows: "pd.DataFrame") -> None:

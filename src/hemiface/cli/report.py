@@ -1,4 +1,4 @@
-"""Commands that read prediction tables: report, compare, calibrate, importance; and tiles."""
+"""Commands that read prediction tables: report, compare, information and the like; and tiles."""
 
 import sys
 from pathlib import Path
@@ -18,6 +18,7 @@ from hemiface.cli.options import (
     SourcePath,
 )
 from hemiface.cli.printing import (
+    print_bits,
     print_calibration,
     print_changed_halves,
     print_differences,
@@ -28,7 +29,7 @@ from hemiface.cli.printing import (
 )
 from hemiface.cli.reading import open_predictions
 
-__all__ = ["calibrate", "compare", "importance", "report", "tiles"]
+__all__ = ["calibrate", "compare", "importance", "information", "report", "tiles"]
 
 
 @app.command()
@@ -139,25 +140,71 @@ def importance(
     people: Annotated[
         Path | None, typer.Option(help="Folder with the files of Wegrzyn 2017, to compare with.")
     ] = None,
+    data: Annotated[
+        str, typer.Option(help="With --people: the faces; their contrast is compared with too.")
+    ] = "",
     protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
     draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=1)] = 1000,
     as_json: JsonOption = False,
 ) -> None:
     """Say which part of the face matters: Shapley values of quadrants, halves and tiles."""
     from hemiface.config import StatisticsOptions
+    from hemiface.data.readers import load
+    from hemiface.errors import UsageError
     from hemiface.report.importance import write_importance
     from hemiface.report.words.regions import half_table
     from hemiface.stats.sample import Sample
 
+    if data and people is None:
+        raise UsageError("--data is what people's tiles are compared with: it needs --people.")
     known, folder = open_predictions(predictions, out, "importance")
     sample = Sample.of(known, protocol, StatisticsOptions(draws=draws))
-    found = write_importance(sample, folder, tiles=tiles, people=people)
+    faces = load(data).split("test").pixels if data else None
+    found = write_importance(sample, folder, tiles=tiles, people=people, faces=faces)
     halves = half_table(found.importance.regions)
     if as_json:
         files = [str(path) for path in found.paths]
         print_json({"files": files, "words": found.words, "halves": records(halves)})
         return
     print_halves(halves)
+    print("\n".join(found.words))
+    for path in found.paths:
+        if path.suffix == ".csv":
+            print(path)
+
+
+@app.command()
+def information(
+    source: SourcePath,
+    out: OutFolder = None,
+    data: Annotated[
+        str, typer.Option(help="The faces, whose people's votes (--labels) are compared with.")
+    ] = "",
+    labels: LabelsOption = "",
+    protocol: Annotated[str, typer.Option(help="standard or leak-free.")] = "standard",
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what each half tells about the emotion, in bits: alone, both, only together."""
+    from hemiface.config import StatisticsOptions
+    from hemiface.data.readers import load
+    from hemiface.errors import UsageError
+    from hemiface.report.information import write_information
+    from hemiface.report.words.information import half_bits
+    from hemiface.stats.sample import Sample
+
+    if labels and not data:
+        raise UsageError("--labels are of the faces that --data names; give both.")
+    predictions, folder = open_predictions(source, out, "information")
+    sample = Sample.of(predictions, protocol, StatisticsOptions(draws=draws))
+    votes = load(data, labels=labels or None).table if data else None
+    found = write_information(sample, folder, votes)
+    halves = half_bits(found.tables["information"])
+    if as_json:
+        files = [str(path) for path in found.paths]
+        print_json({"files": files, "words": found.words, "halves": records(halves)})
+        return
+    print_bits(halves)
     print("\n".join(found.words))
     for path in found.paths:
         if path.suffix == ".csv":

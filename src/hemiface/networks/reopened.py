@@ -186,11 +186,11 @@ def _names(parameter: str) -> tuple[str, str]:
 
 def _dequantised(stored: Any, scale: Any, zero: Any = 0) -> npt.NDArray[np.float32]:
     """Return the numbers behind eight or 32 bits; a scale per output channel is on axis 0."""
-    shape = (-1,) + (1,) * (stored.ndim - 1) if np.ndim(scale) and np.size(scale) > 1 else ()
-    step, origin = np.asarray(scale), np.asarray(zero)
-    if shape:
-        step, origin = step.reshape(shape), origin.reshape(shape) if origin.ndim else origin
-    return ((stored.astype(np.float64) - origin.astype(np.float64)) * step).astype(np.float32)
+    step, origin = np.asarray(scale, np.float64), np.asarray(zero, np.float64)
+    along = (-1,) + (1,) * (stored.ndim - 1)
+    step, origin = (one.reshape(along) if one.size > 1 else one for one in (step, origin))
+    found: npt.NDArray[np.float32] = ((stored - origin) * step).astype(np.float32)
+    return found
 
 
 def _normalisations(network: FaceNetwork) -> dict[str, nn.BatchNorm2d]:

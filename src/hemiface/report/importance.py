@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -42,11 +44,13 @@ def write_importance(
     *,
     tiles: str | Path | None = None,
     people: str | Path | None = None,
+    faces: npt.NDArray[np.uint8] | None = None,
 ) -> Written:
     """Write importance.csv, interactions.csv and figures/ into the folder.
 
     fills.csv is written where several fills are complete, tiles.csv (or bubbles.csv) with a table
-    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files.
+    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files. `faces`,
+    uint8 [n, height, width], are what the network saw; with them it has two more baselines.
 
     Raises:
         DamagedError: a table is missing or damaged.
@@ -61,7 +65,7 @@ def write_importance(
         tables["fills"] = found.fills
     figures = importance_figures(found.regions)
     if tiles is not None:
-        more_tables, more_figures = _tiles(str(tiles), people, sample.options)
+        more_tables, more_figures = _tiles(str(tiles), people, sample.options, faces)
         tables |= more_tables
         figures |= more_figures
     paths = write_tables(tables, folder)
@@ -76,22 +80,44 @@ def write_importance(
 
 
 def _people(table: pd.DataFrame | None) -> list[str]:
-    """Say how alike the first model's and people's tiles are."""
+    """Say how alike the first model's and people's tiles are, and what else explains it."""
     if table is None:
         return []
     rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
-    found = rows[rows["measure"] == "correlation_trials"].iloc[0]
-    ceiling = rows.loc[rows["measure"] == "ceiling", "value"].iloc[0]
-    return [
-        f"The rank correlation of the tiles of the model {model_label(str(found['model']))} with "
-        f"people's, both averaged over the seven emotions, is {found['value']:.2f} "
-        f"[{found['low']:.2f}, {found['high']:.2f}]; people's own scatter would let a map without "
-        f"noise reach about {ceiling:.2f}."
-    ]
+    known = {(str(row["model"]), str(row["measure"])): row for row in rows.to_dict("records")}
+    model = str(table["model"].iloc[0])
+    ceiling = known["people", "ceiling"]["value"]
+
+    def said(measure: str, which: str, who: str = model) -> str:
+        row = known[who, f"{measure}_{which}"]
+        ends = f" [{row['low']:.2f}, {row['high']:.2f}]" if pd.notna(row["low"]) else ""
+        return f"{row['value']:.2f}{ends}".replace("-", "−")
+
+    sentences = []
+    for which, words in {"trials": "made of the trials", "published": "as published"}.items():
+        p = known[model, f"torus_p_{which}"]["value"]
+        exchanged = known[model, f"permutation_p_{which}"]["value"]
+        sentences.append(
+            f"With people's map {words} the tiles of the model {model_label(model)}, averaged over "
+            f"the seven emotions, have a rank correlation of {said('correlation', which)}; a map "
+            "that knows nothing but the distance from the middle has "
+            f"{said('correlation', which, 'centre')}; among tiles equally far from it "
+            f"{said('within_distance', which)} is left (shifted over the face, {p:.0%} of the maps "
+            "agree as well). One emotion's tiles are like people's of the same emotion by "
+            f"{said('own_minus_others', which)} more than like those of the others (exchanged, "
+            f"{exchanged:.0%} do as well)."
+        )
+    sentences.append(
+        f"People's own scatter would let a map without noise reach about {ceiling:.2f}."
+    )
+    return sentences
 
 
 def _tiles(
-    path: str, people: str | Path | None, options: StatisticsOptions
+    path: str,
+    people: str | Path | None,
+    options: StatisticsOptions,
+    faces: npt.NDArray[np.uint8] | None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Figure]]:
     """Return the tables and figures of a table of uncovered faces, by file name."""
     if "bubbles" in read_table(path).columns:
@@ -106,7 +132,7 @@ def _tiles(
     figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
     if people is not None:
         known = read_people(people)
-        tables["people"] = people_table(maps, known, options)
+        tables["people"] = people_table(maps, known, options, faces=faces)
         average = known.published.mean(axis=0)
         figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
     return tables, figures

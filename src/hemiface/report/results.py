@@ -31,10 +31,14 @@ from hemiface.stats.calibration import (
     reliability_table,
 )
 from hemiface.stats.confusion_shifts import confusion_shifts
+from hemiface.stats.decomposition import decomposition
 from hemiface.stats.face_lines import face_lines
 from hemiface.stats.importance import Importance
+from hemiface.stats.information import families, information, informative
 from hemiface.stats.planned import planned
 from hemiface.stats.sample import Progress, Sample
+from hemiface.stats.sensitivity import sensitivity
+from hemiface.stats.shapley import shapley
 from hemiface.stats.sides import has_sides, sides
 from hemiface.tables import Predictions, compact, read_predictions, write_csv
 
@@ -48,6 +52,7 @@ __all__ = [
     "calibrate",
     "compare",
     "compute",
+    "information_tables",
     "read_run",
     "temperatures_json",
     "write_tables",
@@ -94,7 +99,8 @@ class Results:
 
     Always there: matrix, class_scores, confusions, planned, all_pairs, mcnemar, cochran. Where
     there is what they need: comparisons (FER2013 only), confusion_shifts, sides, calibration,
-    reliability, risk_coverage, aurc, temperatures, importance, interactions.
+    reliability, risk_coverage, aurc, temperatures, information, decomposition, shapley,
+    sensitivity, importance, interactions.
 
     `samples` holds the protocols that have images; `primary` is the one that words and figures, and
     all tables but the first three, are about; so is `regions` (None without sixteen coalitions).
@@ -191,10 +197,28 @@ def compute(
     tables |= _compared(primary, None if mirrored is None else _as(mirrored, primary))
     if primary.protocol == "standard" and len(primary.validation.table):
         tables |= _calibration(primary)
+    if informative(primary):
+        tables |= information_tables(primary)
+    elif families(primary):
+        tables["sensitivity"] = sensitivity(primary)
     regions = importance.analyse(primary) if importance.playable(primary) else None
     if regions is not None:
         tables |= {"importance": regions.regions, "interactions": regions.interactions}
     return Results(samples, tables, regions)
+
+
+def information_tables(sample: Sample) -> dict[str, pd.DataFrame]:
+    """Return what visible parts of a face tell: bits, their parts, their shares, sensitivity.
+
+    Raises:
+        UsageError: as `stats.information.information`.
+    """
+    return {
+        "information": information(sample),
+        "decomposition": decomposition(sample),
+        "shapley": shapley(sample),
+        "sensitivity": sensitivity(sample),
+    }
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:

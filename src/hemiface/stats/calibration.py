@@ -57,24 +57,32 @@ _MOST_STEPS = 60
 _PRECISION = 1e-7
 
 
-def fit_temperature(values: Floats, labels: Ints) -> tuple[float, str]:
+def fit_temperature(
+    values: Floats,
+    labels: Ints,
+    weights: Floats | None = None,
+    offset: Floats | None = None,
+) -> tuple[float, str]:
     """Return the temperature in [0.05, 20] with the least log loss, and "" or a reason for doubt.
 
-    values: probabilities [n, 7], n >= 1; labels: int [n]. The loss is convex in 1 / T, so there is
-    one minimum, found by Newton's method inside shrinking bounds; at an end of the range (every
-    image right, or labels at random) there is none inside, and `reason` says so.
+    values: probabilities [n, 7], n >= 1; labels: int [n]. `weights` [n] weigh the images, evenly by
+    default; `offset` [7] is added to the logits after they were divided by the temperature, as the
+    logarithm of another mix of classes is. The loss is convex in 1 / T, so there is one minimum,
+    found by Newton's method inside shrinking bounds; at an end of the range (every image right, or
+    labels at random) there is none inside, and `reason` says so.
     """
     logs = np.log(np.maximum(values, SMALLEST))
     logs -= logs[np.arange(len(labels)), labels][:, None]
+    added = np.zeros(values.shape[1]) if offset is None else offset
     low, high = 1 / _RANGE[1], 1 / _RANGE[0]
     beta = min(max(1.0, low), high)
     for _ in range(_MOST_STEPS):
-        scaled = beta * logs
+        scaled = beta * logs + added
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
         mean = (powers * logs).sum(axis=1)
-        slope = float(mean.mean())
-        curvature = float(((powers * logs**2).sum(axis=1) - mean**2).mean())
+        slope = float(np.average(mean, weights=weights))
+        curvature = float(np.average((powers * logs**2).sum(axis=1) - mean**2, weights=weights))
         # The loss is convex: the slope's sign says on which side of beta the minimum lies.
         low, high = (low, beta) if slope > 0 else (beta, high)
         step = beta - slope / curvature if curvature > 0 else np.nan

@@ -2,6 +2,14 @@
 
 For one model and true emotion, the shares of the seven predicted emotions under a condition minus
 those on whole faces. Under a mask that hides the lower half, is disgust read as anger?
+
+A shift has two parts. If an answer is simply given more often, to faces of whatever emotion, that
+is a response bias; what goes beyond it is about the two emotions: their `specific` confusion. The
+bias towards an answer is the mean shift towards it over the true emotions that are neither the one
+in question nor the answer itself, each emotion counting alike. For the change of an emotion's
+recall, where both are the same, it is the change in false alarms, and what is left is a change in
+sensitivity, as in the theory of signal detection (Green & Swets 1966; Wagner 1993, On measuring
+performance in category judgment studies of nonverbal behavior, J. Nonverbal Behav. 17).
 """
 
 from typing import Any
@@ -38,6 +46,11 @@ SHIFT_COLUMNS = (
     "df",
     "p",
     "p_holm",
+    "bias",
+    "specific",
+    "specific_low",
+    "specific_high",
+    "specific_p_holm",
     "n",
     "groups",
     "method",
@@ -56,7 +69,8 @@ def confusion_shifts(
     `inference.infer`. `p` of one network is the exact sign test over groups, each of which votes
     for whichever condition gives it more such predictions (McNemar's where every group is one
     image): many shifts rest on few images, where a t test calls too much. `p` of the mean over
-    seeds is `infer`'s. Holm's family: the 49 shifts of one model, seed and condition.
+    seeds is `infer`'s. `bias` and `specific` add up to `shift`; the latter has an interval and a p
+    by `infer`. Holm's family: the 49 shifts of one model, seed and condition.
 
     Raises:
         UsageError: no condition `full` or nothing else, or as `all_pairs`.
@@ -83,17 +97,34 @@ def confusion_shifts(
                 full, hidden = (
                     np.stack([shares[one, at] for one in members], axis=-2) for at in ("full", key)
                 )
-                one = infer([hidden - full], aligned.group_count, sample.options)
+                bias = response_bias(hidden - full)
+                one, own = (
+                    infer([change], aligned.group_count, sample.options)
+                    for change in (hidden - full, hidden - full - bias)
+                )
                 p = one.p
                 if len(members) == 1:
                     rows = (aligned.at(members[0], at) for at in ("full", key))
                     p = _sign_tests(aligned, *(predicted[at] for at in rows))
-                tables.append(_table((name, run, key), full, hidden, one, p, aligned))
+                tables.append(_table((name, run, key), full, hidden, one, p, own, aligned))
         if progress:
             progress(done, len(known))
     table = pd.concat(tables, ignore_index=True)
     order = table["shift"].abs().sort_values(ascending=False, kind="stable", na_position="last")
     return table.loc[order.index].reset_index(drop=True)
+
+
+def response_bias(change: Floats) -> Floats:
+    """Return how much more often an answer is given to other emotions: float64 like `change`.
+
+    change: [7 true, 7 predicted, ...]. Emotions without images (NaN) don't count.
+    """
+    there = np.isfinite(change)
+    known = np.where(there, change, 0.0)
+    own = np.eye(CLASSES, dtype=bool).reshape(CLASSES, CLASSES, *[1] * (change.ndim - 2))
+    # Of the answer's own emotion nothing is a false alarm.
+    alarms, count = np.where(own, 0.0, known), (there & ~own).astype(np.float64)
+    return ratio(alarms.sum(axis=0) - alarms, count.sum(axis=0) - count)
 
 
 def _shares(aligned: Aligned, predicted: Ints, weights: Floats) -> Floats:
@@ -124,6 +155,7 @@ def _table(
     hidden: Floats,
     one: Inference,
     p: Floats,
+    own: Inference,
     aligned: Aligned,
 ) -> pd.DataFrame:
     true, predicted = np.divmod(np.arange(CLASSES**2), CLASSES)
@@ -141,6 +173,11 @@ def _table(
         "df": one.df.ravel(),
         "p": p.ravel(),
         "p_holm": holm(p.ravel()),
+        "bias": (one.value - own.value).ravel(),
+        "specific": own.value.ravel(),
+        "specific_low": own.low.ravel(),
+        "specific_high": own.high.ravel(),
+        "specific_p_holm": holm(own.p.ravel()),
         "n": support[true],
         "groups": aligned.group_count,
         "method": one.method,

@@ -1,19 +1,20 @@
 """The planned comparisons, which the report is about: what hiding each half of the face costs.
 
-A few contrasts of accuracy, chosen before any number was seen, each corrected within its own small
+A few contrasts of accuracy that follow from the questions, each corrected within its own small
 family, so that the hundreds of comparisons in `all_pairs` don't drown them:
 
 - robustness: the baseline on whole faces minus the baseline with a half hidden;
-- available information: the baseline on whole faces minus a network trained for the hidden half, on
-  it (the specialists one family, the generalist another);
+- available information: what is lost where a network was trained for the hidden half. The
+  specialists are one family: the baseline, from which they were fine-tuned, on whole faces minus
+  each of them on its half. The generalist is another: itself on whole faces minus itself on the
+  half, for it was trained otherwise than the baseline, and that difference isn't the half's;
 - sides: upper against lower and left against right hidden, for the baseline (robustness), the
   specialists and the generalist (available information), each a family of two;
 - table, models: every other model minus the baseline on the same condition;
 - table, conditions: each model on whole faces minus the same model with a part hidden.
 
 The two last are the marks of the report's first table and are families of the whole table. Where
-there is no baseline `full`, the first model takes its place in them, and the generalist its own
-place in the available information.
+there is no baseline `full`, the first model takes its place in them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,6 @@ def _questions(
 ) -> Iterator[tuple[str, str, Cell, Cell]]:
     """Yield (kind, family, a, b) about the halves that are hidden in the test."""
     hidden = [one for one in HALVES if one in conditions]
-    whole = "full" if "full" in known else "any"
     if "full" in known:
         for one in hidden:
             yield "robustness", "robustness", ("full", "full"), ("full", one)
@@ -86,7 +86,7 @@ def _questions(
     for one in hidden:
         if "any" in known:
             family = "available information, generalist"
-            yield "available information", family, (whole, "full"), ("any", one)
+            yield "available information", family, ("any", "full"), ("any", one)
     for kind, readers in (
         ("robustness", ["full"]),
         ("available information, specialists", [""]),

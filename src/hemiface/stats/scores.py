@@ -26,7 +26,7 @@ from hemiface.stats.metrics import (
     ratio,
 )
 
-__all__ = ["scores_over_draws"]
+__all__ = ["emotion_aucs_over_draws", "scores_over_draws"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -70,6 +70,24 @@ def scores_over_draws(
         for name, found in _block_scores(cell, weights[:, block]).items():
             scores[name][block] = found
     return scores
+
+
+def emotion_aucs_over_draws(
+    values: Floats, labels: Ints, groups: Ints, weights: npt.NDArray[Any]
+) -> Floats:
+    """Return the AUC of each emotion against all others, float64 [7, draws]; NaN where undefined.
+
+    Arguments as `scores_over_draws`.
+    """
+    counting = _counting_type(weights, len(labels))
+    found = np.empty((CLASSES, weights.shape[1]))
+    for index in range(CLASSES):
+        positive = labels == index
+        one = _ranking(values[:, index], positive, groups, len(weights), counting)
+        for start in range(0, weights.shape[1], _BLOCK):
+            block = slice(start, start + _BLOCK)
+            found[index, block] = _areas(one, weights[:, block].astype(counting), False)[0]
+    return found
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
+from hemiface.stats.importance.likeness import (
+    baselines,
+    own_and_others,
+    partial_rank_correlation,
+    permutation_p,
+    rank_correlation,
+    torus_p,
+    within_distance,
+)
 from hemiface.stats.importance.regions import intervals
 from hemiface.stats.importance.tiles import TileMaps, tile_regions
 from hemiface.stats.sample import group_weights
 from hemiface.tables import EMOTIONS
 
-__all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "rank_correlation", "read"]
+__all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "read"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -85,21 +93,6 @@ def read(folder: str | Path) -> People:
     return People(_published(Path(folder) / WEIGHTS_FILE), *_trials(Path(folder) / TRIALS_FILE))
 
 
-def rank_correlation(one: Floats, other: Floats) -> Floats:
-    """Return Spearman's rank correlation along the last axis; leading axes are broadcast.
-
-    NaN where a map is constant or undefined.
-    """
-    first, second = (stats.rankdata(some, axis=-1, nan_policy="propagate") for some in (one, other))
-    first = first - first.mean(axis=-1, keepdims=True)
-    second = second - second.mean(axis=-1, keepdims=True)
-    above = (first * second).sum(axis=-1)
-    below = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        result: Floats = np.where(below > 0, above / below, np.nan)
-    return result
-
-
 def noise_ceiling(people: People, *, splits: int = _SPLITS, seed: int = 0) -> tuple[Floats, Floats]:
     """Return the reliability of people's maps and the ceiling it sets: both [8], as GROUPED.
 
@@ -125,25 +118,40 @@ def people_table(
     people: People,
     options: StatisticsOptions | None = None,
     value_function: str = "probability",
+    faces: npt.NDArray[np.uint8] | None = None,
 ) -> pd.DataFrame:
     """Return how alike the models' tile maps and people's are: columns PEOPLE_COLUMNS.
 
-    Measures: `correlation_published` and `correlation_trials`, Spearman's rank correlation of the
-    model's 48 Shapley values with the published map (mean of both faces) and with the map made of
-    the trials; their interval is over the model's images alone. `reliability` and `ceiling` of
-    people's maps: see `noise_ceiling`. `upper_minus_lower` of the model is the difference of the
-    halves in the value function's unit; `upper_minus_lower_percent` of `people` (from the trials,
-    interval over participants) and of `people-f`, `people-m` (published, per face) is the mean over
-    upper minus that over lower tiles in per cent of the mean tile. Emotion `all` is the mean of the
-    seven maps, each emotion weighing the same. `n` counts tiles, participants or images.
+    Every measure with a `_published` (the published map, mean of both faces) and a `_trials` (the
+    map made of the trials), over the model's 48 Shapley values; intervals are over the model's
+    images alone (see `likeness` for what each means):
+
+    - `correlation`: Spearman's rank correlation. The rows of the models `centre` and, with `faces`
+      (uint8 [n, height, width], what the model saw), `contrast` and `mean face` are those of maps
+      that know nothing of emotions.
+    - `partial`: the same with the distance from the centre held constant, `partial_all` with all
+      three such maps (with `faces` only); `within_distance`: among tiles equally far from it.
+    - `torus_p`: p by all shifts of the map, for each emotion and for the mean map.
+    - `others`: the mean correlation with people's maps of the six other emotions, and
+      `own_minus_others`; `permutation_p`, of `all` only, says how often exchanged emotions do as
+      well. `all` is the mean over emotions here.
+
+    `reliability` and `ceiling` of people's maps: see `noise_ceiling`. `upper_minus_lower` of the
+    model is the difference of the halves in the value function's unit; `upper_minus_lower_percent`
+    of `people` (from the trials, interval over participants) and of `people-f`, `people-m`
+    (published, per face) is the mean over upper minus that over lower tiles in per cent of the mean
+    tile. Elsewhere emotion `all` is the mean of the seven maps, each emotion weighing the same. `n`
+    counts tiles, participants or images.
     """
     options = options or StatisticsOptions()
     targets = {
         "published": _with_all(people.published.mean(axis=0)),
         "trials": _with_all(people.maps()),
     }
+    blind = baselines(faces)
     found = [
-        *_of_models(maps, targets, VALUE_FUNCTIONS.index(value_function)),
+        *_of_models(maps, targets, VALUE_FUNCTIONS.index(value_function), blind),
+        *_of_baselines(blind, targets),
         *_of_people(people, options),
     ]
     rows = [row for one in found for row in one.rows(options.level)]
@@ -182,7 +190,10 @@ class _Measured:
 
 
 def _of_models(
-    maps: Iterable[TileMaps], targets: Mapping[str, Floats], value_function: int
+    maps: Iterable[TileMaps],
+    targets: Mapping[str, Floats],
+    value_function: int,
+    blind: Mapping[str, Floats],
 ) -> Iterator[_Measured]:
     """Yield how alike each model's maps and people's [8, 48] are, and the models' halves."""
     difference, tiles = tile_regions()["upper - lower"], np.full(len(GROUPED), TILES)
@@ -191,9 +202,46 @@ def _of_models(
         values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
         who, groups = (one.model, one.seed), one.scale.groups
         for name, target in targets.items():
-            scores = rank_correlation(values, target)
-            yield _Measured(who, f"correlation_{name}", scores, groups, tiles)
+            for measure, scores in _likeness(values, target, blind).items():
+                # A p is of the map itself; its draws say nothing.
+                own = None if measure.endswith("_p") else groups
+                yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
         yield _Measured(who, "upper_minus_lower", values @ difference, groups, one.scale.images)
+
+
+def _likeness(values: Floats, target: Floats, blind: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return each measure as scores [1 + draws, 8], of p only the first."""
+    found = {
+        "correlation": rank_correlation(values, target),
+        "partial": partial_rank_correlation(values, target, blind["centre"][None]),
+        "within_distance": within_distance(values, target),
+    }
+    if len(blind) > 1:
+        every = np.stack(list(blind.values()))
+        found["partial_all"] = partial_rank_correlation(values, target, every)
+    pairs = zip(values[0], target, strict=True)
+    found["torus_p"] = np.array([[torus_p(ours, theirs) for ours, theirs in pairs]])
+    own, others = (_and_mean(part) for part in own_and_others(values[:, :-1], target[:-1]))
+    found |= {"others": others, "own_minus_others": own - others}
+    only_all = np.full((1, len(GROUPED)), np.nan)
+    only_all[0, -1] = permutation_p(values[0, :-1], target[:-1])
+    return found | {"permutation_p": only_all}
+
+
+def _of_baselines(
+    blind: Mapping[str, Floats], targets: Mapping[str, Floats]
+) -> Iterator[_Measured]:
+    """Yield how alike maps that know nothing of emotions and people's are."""
+    tiles = np.full(len(GROUPED), TILES)
+    for name, map_ in blind.items():
+        for which, target in targets.items():
+            scores = rank_correlation(map_, target)[None]
+            yield _Measured((name, "mean"), f"correlation_{which}", scores, None, tiles)
+
+
+def _and_mean(scores: Floats) -> Floats:
+    """Return [..., 8] from [..., 7]: the emotions, then their mean."""
+    return np.concatenate([scores, scores.mean(axis=-1, keepdims=True)], axis=-1)
 
 
 def _of_people(people: People, options: StatisticsOptions) -> Iterator[_Measured]:

@@ -1,0 +1,196 @@
+"""Bits in words: what each half tells, what of it only that half tells, and which tells more.
+
+As everywhere in the report a direction is stated only where the interval leaves 0 out and the test
+after Holm's correction agrees.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from hemiface.report.figures.information import USED
+from hemiface.report.figures.style import condition_label
+from hemiface.report.words.texts import joined
+from hemiface.report.words.verdicts import Verdict, verdict
+from hemiface.stats.decomposition import PAIRS
+from hemiface.stats.information import WHOLE
+from hemiface.tables import EMOTIONS
+
+__all__ = ["half_bits", "shown_families", "told"]
+
+_Rows = dict[str, dict[str, Any]]
+"""Rows of a table by one of its columns."""
+
+_ALL = "all"
+_RATIO = "lower / upper"
+_HALVES = [half for pair in PAIRS for half in pair]
+_MIXES = {"data": "emotions as frequent as in the data", "balanced": "all emotions alike"}
+
+
+def shown_families(information: pd.DataFrame) -> list[str]:
+    """Return whom words and figures are about: who was trained for what is hidden, else anybody.
+
+    The baseline's bits on hidden faces say what it uses, not what a half tells.
+    """
+    trained = information[information["question"] == "available information"]
+    chosen = trained if len(trained) else information
+    return list(dict.fromkeys(chosen["model"]))
+
+
+def half_bits(information: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of information.csv about the whole face and its halves, over all images.
+
+    Columns model, mix, visible, bits, low, high, n; over all seeds where there are several.
+    """
+    rows = _over_seeds(information)
+    rows = rows[(rows["emotion"] == _ALL) & rows["visible"].isin([WHOLE, *_HALVES])]
+    rows = rows[~rows["condition"].str.contains("@")]
+    columns = ["question", "model", "mix", "visible", "bits", "low", "high", "n"]
+    return rows[columns].reset_index(drop=True)
+
+
+def told(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
+    """Return a paragraph per mix for each of the `shown_families` that read halves, and a note."""
+    said: list[str] = []
+    for model in shown_families(tables["information"]):
+        chosen = {
+            name: _over_seeds(tables[name][tables[name]["model"] == model])
+            for name in ("information", "decomposition", "shapley")
+        }
+        halves = set(chosen["shapley"]["region"])
+        pairs = [pair for pair in PAIRS if set(pair) <= halves]
+        if pairs:
+            said += _paragraphs(chosen, model, pairs)
+    if "voters" in tables:
+        said += _voters(_over_seeds(tables["voters"]))
+    said.append(
+        "Bits are V-information: what this kind of network can make of what it sees, at a "
+        "temperature fitted on validation images, beyond knowing how frequent each emotion is. "
+        f"Redundant is what both halves tell of each emotion at least ({USED}, Williams & Beer "
+        "2010); decomposition.csv has two other definitions that bound all. Sides are those of the "
+        f"image, brackets hold {100 * level:g} % intervals."
+    )
+    return said
+
+
+def _paragraphs(
+    tables: Mapping[str, pd.DataFrame], model: str, pairs: list[tuple[str, str]]
+) -> Iterator[str]:
+    for mix, words in _MIXES.items():
+        rows = {name: table[table["mix"] == mix] for name, table in tables.items()}
+        seen = _every(rows["information"], "visible")
+        halves = [half for pair in pairs for half in pair]
+        alone = joined(f"the {half} half alone {_bits(seen, half)}" for half in halves)
+        said = [f"{model}, {words}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
+        for pair in pairs:
+            parts = rows["decomposition"]
+            parts = parts[(parts["pair"] == ", ".join(pair)) & (parts["definition"] == USED)]
+            said.append(_parts(_every(parts, "part"), pair))
+        said += _differences(rows["shapley"], pairs)
+        yield " ".join(said)
+
+
+def _voters(rows: pd.DataFrame) -> list[str]:
+    """Say how a network agrees with people beside how one person does."""
+    said = []
+    for model, own in rows.groupby("model", sort=False):
+        cells = _by(own, "condition")
+        keys = [key for key in ("full", *_HALVES) if key in cells]
+        first = next(iter(cells.values()))
+        shown = joined(
+            f"{condition_label(key)} {_share(cells[key], 'network')} ({_compared(cells[key])})"
+            for key in keys
+        )
+        said.append(
+            f"Of people who saw the whole face, one agrees with the others in "
+            f"{_share(first, 'voter')}; {model} agrees with the very same in {shown}."
+        )
+    return said
+
+
+def _compared(row: dict[str, Any]) -> str:
+    sign = verdict(row).sign
+    return {1: "more than a person", -1: "less than a person", 0: "no difference found"}[sign]
+
+
+def _share(row: dict[str, Any], who: str) -> str:
+    low, high = 100 * row[f"{who}_low"], 100 * row[f"{who}_high"]
+    return f"{100 * row[who]:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def _parts(parts: _Rows, pair: tuple[str, str]) -> str:
+    one, other = pair
+    return (
+        f"Of that only the {one} half tells {_bits(parts, f'unique {one}')}, only the {other} "
+        f"{_bits(parts, f'unique {other}')}, both {_bits(parts, 'redundant')}, and only both "
+        f"together {_bits(parts, 'synergistic')}."
+    )
+
+
+def _differences(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[str]:
+    """Say which half has the larger share, over all and by emotion, and the ratio."""
+    rows = rows[rows["players"] == "halves"]
+    every, said = _every(rows, "region"), []
+    for one, other in pairs:
+        found = _verdict(every[f"{one} - {other}"])
+        more = {
+            1: f"the {one} half more",
+            -1: f"the {other} half more",
+            0: "no half more that was found",
+        }[found.sign]
+        text = f"Shared out between {one} and {other}: {more} ({_difference(found)})"
+        if (one, other) == ("upper", "lower") and math.isfinite(every[_RATIO]["bits"]):
+            ratio = every[_RATIO]
+            ends = f"[{ratio['low']:.2f}, {ratio['high']:.2f}]"
+            text += f"; lower to upper {ratio['bits']:.2f} {ends} to 1"
+        said.append(f"{text}. {_by_emotion(rows, (one, other))}")
+    return said
+
+
+def _by_emotion(rows: pd.DataFrame, pair: tuple[str, str]) -> str:
+    differences = _by(rows[rows["region"] == " - ".join(pair)], "emotion")
+    known = [one for one in EMOTIONS if math.isfinite(differences[one]["bits"])]
+    signs = {one: _verdict(differences[one]).sign for one in known}
+    parts = [
+        f"the {half} half tells more of {joined(one for one in known if signs[one] == sign)}"
+        for sign, half in ((1, pair[0]), (-1, pair[1]))
+        if sign in signs.values()
+    ]
+    if 0 in signs.values():
+        parts.append(f"undecided for {joined(one for one in known if signs[one] == 0)}")
+    return f"By emotion: {'; '.join(parts)}."
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    return verdict(row, "bits")
+
+
+def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows `mean` of models with several seeds, and the only ones of others."""
+    averaged = set(table.loc[table["seed"] == "mean", "model"])
+    return table[(table["seed"] == "mean") | ~table["model"].isin(averaged)]
+
+
+def _every(rows: pd.DataFrame, key: str) -> _Rows:
+    """Return the rows about all images by `key`, of several fills the first."""
+    return _by(rows[rows["emotion"] == _ALL].drop_duplicates(key), key)
+
+
+def _by(rows: pd.DataFrame, key: str) -> _Rows:
+    found = rows.assign(**{key: rows[key].astype(str)}).set_index(key, drop=False)
+    return {
+        str(name): dict(zip(found.columns, row, strict=True))
+        for name, *row in found.itertuples(name=None)
+    }
+
+
+def _bits(rows: _Rows, key: str) -> str:
+    one = rows[key]
+    return f"{one['bits']:.2f} bits [{one['low']:.2f}, {one['high']:.2f}]".replace("-", "−")
+
+
+def _difference(found: Verdict) -> str:
+    text = f"{found.value:+.2f} bits [{found.low:+.2f}, {found.high:+.2f}]"
+    return text.replace("-", "−")

@@ -1,0 +1,344 @@
+"""What a visible part of the face says about the emotion, in bits: usable (V-)information.
+
+    I_V(X -> Y) = H_V(Y) - H_V(Y | X)
+
+is what a family V of predictors can make of X: the expected log loss of its best member that sees
+nothing, minus that of its best one that sees X. It can never be more than Shannon's information and
+unlike that one grows by processing, which is what training does. Its pointwise form, of one image,
+
+    PVI(x -> y) = log2 p(y | x) - log2 p(y)
+
+averages to I_V over all images, and over the images of one emotion says how much a part tells of
+that emotion. Below 0 it misleads.
+
+Sources: Xu, Zhao, Song, Stewart & Ermon 2020, A theory of usable information under computational
+constraints, ICLR, definitions 1 and 2; Ethayarajh, Choi & Swayamdipta 2022, Understanding dataset
+difficulty with V-usable information, ICML, eq. 4.
+
+What is estimated, and from what:
+
+- p(y | x) is a trained network's at a temperature that has the least log loss on the validation
+  images under the same condition. Label smoothing and too much confidence would count as ignorance
+  otherwise.
+- p(y), of who sees nothing, is the share of each emotion among the validation images: of all
+  answers that don't look, the best. The black picture isn't asked; what a network makes of it
+  depends on chance.
+- Two mixes of emotions. `data`: emotions as frequent as in the data. `balanced`: each a seventh;
+  the networks' probabilities are moved to that mix by Bayes' rule (`models.class_mix`), and the
+  mean over all is that of the seven emotions.
+- The family of a question. `available information`: networks that were trained for what they see,
+  which is what the definition asks for; the whole face is read by the same family (the generalist;
+  for specialists the baseline). `robustness`: the baseline, which never saw a hidden face, for
+  comparison; it says what a network uses and not what there is.
+
+Validation images decide temperatures and p(y); their chance is not in the intervals, which are over
+groups of test images and over seeds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.models.class_mix import reweigh
+from hemiface.models.temperatures import scale
+from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, condition
+from hemiface.stats.calibration import fit_temperature
+from hemiface.stats.importance.game import GROUPED, means_over_draws
+from hemiface.stats.inference import infer
+from hemiface.stats.metrics import log_losses
+from hemiface.stats.sample import Cell, Sample
+from hemiface.tables import EMOTIONS, Predictions
+
+__all__ = [
+    "INFORMATION_COLUMNS",
+    "MIXES",
+    "WHOLE",
+    "Bits",
+    "Family",
+    "families",
+    "information",
+    "informative",
+    "visible_part",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MIXES = ("data", "balanced")
+"""How frequent the emotions are: as in the data, or all alike."""
+
+WHOLE = "whole"
+_OPPOSITE = {"upper": "lower", "lower": "upper", "left": "right", "right": "left"}
+_BALANCED = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+
+INFORMATION_COLUMNS = (
+    "question",
+    "model",
+    "seed",
+    "mix",
+    "condition",
+    "visible",
+    "emotion",
+    "bits",
+    "low",
+    "high",
+    "se",
+    "df",
+    "temperature",
+    "n",
+    "groups",
+    "method",
+    "reason",
+)
+
+
+def visible_part(key: str) -> str:
+    """Return what can be seen under a condition, "" where no word says it.
+
+    >>> visible_part("lower"), visible_part("full"), visible_part("only-upper-left")
+    ('upper', 'whole', 'upper-left')
+    >>> visible_part("upper-left")
+    'all but upper-left'
+    """
+    one = condition(key)
+    if one.random_percent:
+        return ""
+    seen = frozenset(QUADRANTS) - one.hidden
+    if len(seen) == len(QUADRANTS):
+        return WHOLE
+    if not seen:
+        return "none"
+    if len(seen) == 1:
+        return next(iter(seen))
+    name = COALITIONS[seen]
+    if name in _OPPOSITE:
+        return _OPPOSITE[name]
+    other = COALITIONS[one.hidden]
+    return f"all but {name}" if len(one.hidden) == 1 else other
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that answer one question together, by seed.
+
+    `members` maps each seed to the network (model ID) that reads each condition; all seeds have the
+    same conditions, in the table's order, and `full` is one of them.
+    """
+
+    question: str
+    name: str
+    members: dict[str, dict[str, str]]
+
+    @property
+    def conditions(self) -> list[str]:
+        """What is hidden, `full` among them."""
+        return list(next(iter(self.members.values())))
+
+    def runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield (what the column `seed` says, the seeds): each one, then `mean` of several."""
+        for seed in self.members:
+            yield seed, (seed,)
+        if len(self.members) > 1:
+            yield "mean", tuple(self.members)
+
+
+def families(sample: Sample | Predictions) -> list[Family]:
+    """Return the families of a table that read whole faces and something hidden.
+
+    The baseline `full` (robustness), every other single network (available information), and the
+    specialists together, each on what it was trained for.
+    """
+    sample = Sample.of(sample)
+    names, cells = sample.names, set(sample.cells)
+    singles = [str(one) for one in dict.fromkeys(names["name"]) if one not in HALVES]
+    found = [_single(names, cells, sample.conditions, name) for name in singles]
+    found.append(_specialists(names, cells, sample.conditions))
+    return [one for one in found if one is not None]
+
+
+def _single(
+    names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str], name: str
+) -> Family | None:
+    own = names[names["name"] == name].sort_values("seed")
+    by_seed = {str(one.seed): str(one.model) for one in own.itertuples(index=False)}
+    members = {
+        seed: {key: model for key in conditions if (model, key) in cells}
+        for seed, model in by_seed.items()
+    }
+    question = "robustness" if name == "full" else "available information"
+    return _common(question, name, members)
+
+
+def _specialists(names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str]) -> Family | None:
+    members: dict[str, dict[str, str]] = {}
+    for one in names.sort_values("seed").itertuples(index=False):
+        key = str(one.name)
+        if key in conditions and (str(one.model), key) in cells and key in ("full", *HALVES):
+            members.setdefault(str(one.seed), {})[key] = str(one.model)
+    ordered = {
+        seed: {key: known[key] for key in conditions if key in known}
+        for seed, known in members.items()
+    }
+    return _common("available information", "specialists", ordered)
+
+
+def _common(question: str, name: str, members: dict[str, dict[str, str]]) -> Family | None:
+    """Return the family of the conditions that all seeds with the most of them have."""
+    most = max((len(known) for known in members.values()), default=0)
+    kept = {seed: known for seed, known in members.items() if len(known) == most}
+    first = next(iter(kept.values()), {})
+    same = {seed: known for seed, known in kept.items() if list(known) == list(first)}
+    return Family(question, name, same) if "full" in first and most > 1 else None
+
+
+def informative(sample: Sample | Predictions) -> bool:
+    """Return whether there is a family, and validation images to fit it on."""
+    sample = Sample.of(sample)
+    return bool(sample.protocol != "paper" and len(sample.validation.table) and families(sample))
+
+
+@dataclass(frozen=True, eq=False)
+class Bits:
+    """Information of cells under one mix, over the images of a sample and its draws.
+
+    `of` gives float64 [8, 1 + draws]: GROUPED (the emotions, then all), the sample first.
+    """
+
+    sample: Sample
+    mix: str
+    _known: dict[Cell, Floats] = field(default_factory=dict)
+    _temperatures: dict[Cell, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.mix not in MIXES:
+            raise UsageError(f"Mix {self.mix!r} is unknown; choose from {', '.join(MIXES)}.")
+        if self.sample.protocol == "paper" or self.sample.validation.table.empty:
+            raise UsageError(
+                "Information needs temperatures that are fitted on validation images which aren't "
+                "scored; evaluate with --split validation --split test."
+            )
+        absent = [name for name, one in zip(EMOTIONS, self.prior, strict=True) if one == 0]
+        if absent:
+            raise UsageError(
+                f"The validation images show no {', '.join(absent)}; what answering without "
+                "looking is worth isn't known then."
+            )
+
+    @property
+    def prior(self) -> Floats:
+        """The shares of the emotions among the validation images, float64 [7]."""
+        table = self.sample.validation.table
+        first = table.drop_duplicates("image")["label"]
+        counts = first.value_counts().reindex(EMOTIONS, fill_value=0).to_numpy(np.float64)
+        shares: Floats = counts / counts.sum()
+        return shares
+
+    def temperature(self, model: str, key: str) -> float:
+        """Return the temperature at which a cell's probabilities are taken."""
+        cell = model, key
+        if cell not in self._temperatures:
+            validation = self.sample.validation
+            if cell not in validation.places:
+                raise UsageError(
+                    f"{model} under {key} has no validation images; evaluate with "
+                    "--split validation --split test."
+                )
+            rows = validation.places[cell]
+            values, labels = validation.values[rows], validation.labels[rows]
+            weights = None if self.mix == "data" else 1 / self.prior[labels]
+            offset = None if self.mix == "data" else np.log(_BALANCED / self.prior)
+            self._temperatures[cell], _ = fit_temperature(values, labels, weights, offset)
+        return self._temperatures[cell]
+
+    def pointwise(self, model: str, key: str) -> Floats:
+        """Return PVI float64 [n] of the cell's images, in bits, in the order of `aligned`."""
+        rows = self.sample.aligned.at(model, key)
+        labels = self.sample.aligned.labels
+        values = scale(self.sample.values[rows], self.temperature(model, key))
+        prior = self.prior
+        if self.mix == "balanced":
+            values, prior = reweigh(values, prior, _BALANCED), _BALANCED
+        gained: Floats = (-np.log(prior[labels]) - log_losses(values, labels)) / np.log(2)
+        return gained
+
+    def of(self, model: str, key: str) -> Floats:
+        """Return the information of one cell, [8, 1 + draws]."""
+        cell = model, key
+        if cell not in self._known:
+            aligned = self.sample.aligned
+            means, _ = means_over_draws(
+                self.pointwise(model, key)[:, None],
+                aligned.labels,
+                aligned.groups,
+                self.sample.weights,
+            )
+            found = means[:, :, 0].T
+            if self.mix == "balanced":
+                found = np.vstack([found[:-1], found[:-1].mean(axis=0)])
+            self._known[cell] = found
+        return self._known[cell]
+
+    def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:
+        """Return [8, seeds, 1 + draws] of a family under one condition."""
+        return np.stack([self.of(family.members[one][key], key) for one in seeds], axis=-2)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images each of GROUPED has."""
+        known = np.bincount(self.sample.aligned.labels, minlength=len(EMOTIONS))
+        return dict(zip(GROUPED, [*known.tolist(), int(known.sum())], strict=True))
+
+
+def information(sample: Sample | Predictions) -> pd.DataFrame:
+    """Return what each visible part tells of each emotion, in bits.
+
+    Columns INFORMATION_COLUMNS: `condition` is what is hidden and `visible` what can be seen;
+    `emotion` `all` is the mean over images (`data`) or emotions (`balanced`); `temperature` is the
+    mean over seeds. For the intervals see `inference.infer`.
+
+    Raises:
+        UsageError: no network reads whole faces and something hidden, or validation images are
+            missing.
+    """
+    sample = Sample.of(sample)
+    found = families(sample)
+    if not found:
+        raise UsageError(
+            "Information is told of whole faces and a hidden part, read by one network; evaluate "
+            "with --conditions full,upper,lower,left,right."
+        )
+    rows: list[dict[str, Any]] = []
+    for mix in MIXES:
+        bits = Bits(sample, mix)
+        for family in found:
+            for seed, seeds in family.runs():
+                for key in family.conditions:
+                    rows += _rows(bits, family, seed, seeds, key)
+    return pd.DataFrame(rows, columns=list(INFORMATION_COLUMNS))
+
+
+def _rows(
+    bits: Bits, family: Family, seed: str, seeds: Sequence[str], key: str
+) -> Iterator[dict[str, Any]]:
+    sample, counts = bits.sample, bits.counts()
+    one = infer([bits.by_seed(family, seeds, key)], sample.group_count, sample.options)
+    warmth = [bits.temperature(family.members[member][key], key) for member in seeds]
+    for place, emotion in enumerate(GROUPED):
+        row = one.row(place)
+        yield row | {
+            "question": family.question,
+            "model": family.name,
+            "seed": seed,
+            "mix": bits.mix,
+            "condition": key,
+            "visible": visible_part(key),
+            "emotion": emotion,
+            "bits": row["difference"],
+            "temperature": float(np.mean(warmth)),
+            "n": counts[emotion],
+            "groups": sample.group_count,
+        }

@@ -1,0 +1,175 @@
+"""How well each emotion is told from the others, apart from how often it is answered.
+
+A recall rises when an emotion is answered more often, whether it is seen better or not. Beside it
+stand measures that a response bias can't move, or that say what it is:
+
+- `recall`: the share of an emotion's images that are called so, the hit rate H.
+- `unbiased_hit_rate`: H times the share of these answers that are right, hits^2 / (images of the
+  emotion x answers of it): Wagner 1993, On measuring performance in category judgment studies of
+  nonverbal behavior, J. Nonverbal Behav. 17, p. 16, H_u.
+- `d_prime`: z(H) - z(F), with F the false alarm rate, the mean over the other emotions of how often
+  they are called so. 0 is chance.
+- `criterion`: -(z(H) + z(F)) / 2; above 0 the emotion is answered with reserve, below 0 freely.
+  Both: Green & Swets 1966, Signal detection theory and psychophysics; rates are taken as
+  (k + .5) / (n + 1), so that none is 0 or 1: Hautus 1995, Behav. Res. Methods 27.
+- `auc`: the probability that an image of the emotion gets a higher probability for it than another
+  image does; no threshold is in it.
+
+A half whose hiding lowers recall and leaves d' and AUC as they are changed what is answered and not
+what is seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from hemiface.errors import UsageError
+from hemiface.stats.inference import Inference, infer
+from hemiface.stats.information import Family, families, visible_part
+from hemiface.stats.metrics import CLASSES, ratio
+from hemiface.stats.sample import Cell, Sample
+from hemiface.stats.scores import emotion_aucs_over_draws
+from hemiface.stats.significance import holm
+from hemiface.tables import EMOTIONS, Predictions
+
+__all__ = ["MEASURES", "SENSITIVITY_COLUMNS", "sensitivity"]
+
+Floats = npt.NDArray[np.float64]
+
+MEASURES = ("recall", "unbiased_hit_rate", "d_prime", "criterion", "auc")
+
+SENSITIVITY_COLUMNS = (
+    "question",
+    "model",
+    "seed",
+    "condition",
+    "visible",
+    "emotion",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "change",
+    "change_low",
+    "change_high",
+    "p",
+    "p_holm",
+    "n",
+    "groups",
+    "method",
+    "reason",
+)
+
+
+def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
+    """Return MEASURES of each emotion under each condition, columns SENSITIVITY_COLUMNS.
+
+    Families as in `information`; `change` is the value minus that of the same family on whole
+    faces, 0 there. Holm's family: the seven emotions of one measure, condition and run.
+
+    Raises:
+        UsageError: no network reads whole faces and something hidden.
+    """
+    sample = Sample.of(sample)
+    found = families(sample)
+    if not found:
+        raise UsageError(
+            "Sensitivity is told of whole faces and a hidden part, read by one network; evaluate "
+            "with --conditions full,upper,lower,left,right."
+        )
+    known: dict[Cell, Floats] = {}
+    rows: list[dict[str, Any]] = []
+    for family in found:
+        for seed, seeds in family.runs():
+            full = _by_seed(sample, known, family, seeds, "full")
+            for key in family.conditions:
+                values = _by_seed(sample, known, family, seeds, key)
+                level, change = (
+                    infer([one], sample.group_count, sample.options)
+                    for one in (values, values - full)
+                )
+                rows += _rows(sample, family, seed, key, level, change)
+    return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+
+
+def _by_seed(
+    sample: Sample, known: dict[Cell, Floats], family: Family, seeds: Sequence[str], key: str
+) -> Floats:
+    """Return [5 measures, 7, seeds, 1 + draws]."""
+    cells = [(family.members[seed][key], key) for seed in seeds]
+    for cell in cells:
+        if cell not in known:
+            known[cell] = _measures(sample, cell)
+    return np.stack([known[cell] for cell in cells], axis=-2)
+
+
+def _measures(sample: Sample, cell: Cell) -> Floats:
+    """Return [5 measures, 7, 1 + draws] of one cell."""
+    aligned, weights = sample.aligned, sample.weights
+    values, labels = sample.values[aligned.at(*cell)], aligned.labels
+    # Counts of (true, predicted) in the sample and its draws: [7, 7, 1 + draws].
+    counts = np.zeros((CLASSES**2, aligned.group_count))
+    np.add.at(counts, (labels * CLASSES + values.argmax(axis=1), aligned.groups), 1.0)
+    drawn = (counts @ weights.astype(np.float64)).reshape(CLASSES, CLASSES, -1)
+    images, answers = drawn.sum(axis=1), drawn.sum(axis=0)
+    hits = np.diagonal(drawn).T
+    shares = ratio(drawn, images[:, None])
+    alarms = _mean_of_others(shares)
+    others = images.sum(axis=0) - images
+    hit, alarm = (
+        stats.norm.ppf((rate * n + 0.5) / (n + 1))
+        for rate, n in ((ratio(hits, images), images), (alarms, others))
+    )
+    return np.stack(
+        [
+            ratio(hits, images),
+            # Never answered, it is never right: Wagner's rate is 0 then.
+            np.where((answers == 0) & (images > 0), 0.0, ratio(hits**2, images * answers)),
+            hit - alarm,
+            -(hit + alarm) / 2,
+            emotion_aucs_over_draws(values, labels, aligned.groups, weights),
+        ]
+    )
+
+
+def _mean_of_others(shares: Floats) -> Floats:
+    """Return [7, ...]: how often the other emotions are answered so, those without images apart."""
+    own = np.eye(CLASSES, dtype=bool)[:, :, None]
+    there = np.isfinite(shares) & ~own
+    return ratio(np.where(there, shares, 0.0).sum(axis=0), there.sum(axis=0))
+
+
+def _rows(
+    sample: Sample, family: Family, seed: str, key: str, level: Inference, change: Inference
+) -> Iterator[dict[str, Any]]:
+    support = np.bincount(sample.aligned.labels, minlength=CLASSES)
+    for place, measure in enumerate(MEASURES):
+        p = change.p[place] if key != "full" else np.full(CLASSES, np.nan)
+        p_holm = holm(p)
+        for index, emotion in enumerate(EMOTIONS):
+            at = place, index
+            yield {
+                "question": family.question,
+                "model": family.name,
+                "seed": seed,
+                "condition": key,
+                "visible": visible_part(key),
+                "emotion": emotion,
+                "measure": measure,
+                "value": level.value[at],
+                "low": level.low[at],
+                "high": level.high[at],
+                "change": change.value[at],
+                "change_low": change.low[at],
+                "change_high": change.high[at],
+                "p": p[index],
+                "p_holm": p_holm[index],
+                "n": int(support[index]),
+                "groups": sample.group_count,
+                "method": level.method,
+                "reason": "no images" if support[index] == 0 else level.reason[at],
+            }

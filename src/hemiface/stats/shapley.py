@@ -1,0 +1,172 @@
+"""How the information of a whole face is shared out among its halves: Shapley values, in bits.
+
+Players are two halves that make up the face; a coalition is worth the information of what can be
+seen (`stats.information`), and nobody is worth 0 by definition, for who sees nothing answers with
+the shares of the emotions. So four conditions are enough, no black picture is asked, and the two
+values add up to what the whole face tells:
+
+    first = (A + W - B) / 2        second = (B + W - A) / 2
+
+with A, B and W as in `decomposition`; synergy and redundancy go to both in equal parts. With all
+sixteen coalitions `quadrants` are four players, and each half has the sum of its two quadrants.
+
+Source: Shapley 1953, A value for n-person games.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
+from hemiface.stats.contrasts import corrected
+from hemiface.stats.decomposition import PAIRS, decomposable
+from hemiface.stats.importance.game import GROUPED, coalition_index
+from hemiface.stats.importance.indices import shapley_coefficients
+from hemiface.stats.inference import Inference, infer
+from hemiface.stats.information import MIXES, WHOLE, Bits, Family, families
+from hemiface.stats.sample import Sample
+from hemiface.tables import Predictions
+
+__all__ = ["SHAPLEY_COLUMNS", "shapley"]
+
+Floats = npt.NDArray[np.float64]
+
+SHAPLEY_COLUMNS = (
+    "question",
+    "model",
+    "seed",
+    "mix",
+    "players",
+    "region",
+    "emotion",
+    "bits",
+    "low",
+    "high",
+    "se",
+    "df",
+    "p",
+    "p_holm",
+    "n",
+    "groups",
+    "method",
+    "reason",
+)
+_SIZE = 2 ** len(QUADRANTS)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value [8, seeds, 1 + draws] of one region, or of a difference or ratio of two."""
+
+    players: str
+    region: str
+    values: Floats
+    tested: bool = False
+    """Is 0 (1 for a ratio) a question?"""
+
+
+def shapley(sample: Sample | Predictions) -> pd.DataFrame:
+    """Return the Shapley values of halves, and of quadrants where there are sixteen coalitions.
+
+    Columns SHAPLEY_COLUMNS. `players` is `halves` or `quadrants`; `region` a half, a quadrant,
+    `whole`, a difference (`upper - lower`, `left - right`) or the ratio `lower / upper`, which is
+    NaN where a value isn't above 0. `p` is of "the two are alike" and given for differences. Holm's
+    families: the seven emotions of one difference; the differences over `all` of one run, mix and
+    kind of players. A ratio's interval is that of its logarithm.
+
+    Raises:
+        UsageError: as `information`.
+    """
+    sample = Sample.of(sample)
+    rows: list[dict[str, Any]] = []
+    for mix in MIXES:
+        bits = Bits(sample, mix)
+        for family in families(sample):
+            for seed, seeds in family.runs():
+                for one in _values(bits, family, seeds):
+                    rows += _rows(bits, family, seed, one)
+    table = pd.DataFrame(rows, columns=list(SHAPLEY_COLUMNS))
+    run = ["question", "model", "seed", "mix", "players"]
+    every = table["emotion"] == GROUPED[-1]
+    corrected_rows = [
+        corrected(table[~every], [*run, "region"]),
+        corrected(table[every], run),
+    ]
+    return pd.concat(corrected_rows).sort_index().astype({"p_holm": float})
+
+
+def _values(bits: Bits, family: Family, seeds: Sequence[str]) -> Iterator[_Value]:
+    whole = bits.by_seed(family, seeds, "full")
+    pairs = decomposable(family)
+    halves: dict[str, Floats] = {}
+    for one, other in pairs:
+        # What is seen is the half that isn't hidden.
+        first, second = bits.by_seed(family, seeds, other), bits.by_seed(family, seeds, one)
+        halves |= {one: (first + whole - second) / 2, other: (second + whole - first) / 2}
+    if pairs:
+        yield _Value("halves", WHOLE, whole)
+        yield from _regions("halves", halves)
+    named = [key for key in family.conditions if condition(key).fill == "black"]
+    if {name for seen, name in COALITIONS.items() if seen} <= set(named):
+        quadrants = _quadrants(bits, family, seeds)
+        for pair in PAIRS:
+            for half in pair:
+                quadrants[half] = sum(
+                    (quadrants[one] for one in QUADRANTS if half in one.split("-")),
+                    start=np.zeros(()),
+                )
+        yield from _regions("quadrants", quadrants)
+
+
+def _quadrants(bits: Bits, family: Family, seeds: Sequence[str]) -> dict[str, Floats]:
+    worth = np.zeros((_SIZE, len(GROUPED), len(seeds), bits.sample.weights.shape[1]))
+    for seen, name in COALITIONS.items():
+        if seen:
+            worth[coalition_index(seen)] = bits.by_seed(family, seeds, name)
+    shared = np.tensordot(shapley_coefficients(len(QUADRANTS)), worth, axes=1)
+    return dict(zip(QUADRANTS, shared, strict=True))
+
+
+def _regions(players: str, found: dict[str, Floats]) -> Iterator[_Value]:
+    """Yield each region's value, then the differences and the ratio between halves."""
+    for region, values in found.items():
+        yield _Value(players, region, values)
+    for one, other in PAIRS:
+        if {one, other} <= set(found):
+            yield _Value(players, f"{one} - {other}", found[one] - found[other], tested=True)
+    if {"upper", "lower"} <= set(found):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            logs = np.log(found["lower"]) - np.log(found["upper"])
+        yield _Value(players, "lower / upper", np.where(np.isfinite(logs), logs, np.nan))
+
+
+def _rows(bits: Bits, family: Family, seed: str, value: _Value) -> Iterator[dict[str, Any]]:
+    sample, counts = bits.sample, bits.counts()
+    one = infer([value.values], sample.group_count, sample.options)
+    p = one.p if value.tested else np.full(len(GROUPED), np.nan)
+    for place, emotion in enumerate(GROUPED):
+        yield _row(one, place, is_ratio="/" in value.region) | {
+            "question": family.question,
+            "model": family.name,
+            "seed": seed,
+            "mix": bits.mix,
+            "players": value.players,
+            "region": value.region,
+            "emotion": emotion,
+            "p": p[place],
+            "p_holm": np.nan,
+            "n": counts[emotion],
+            "groups": sample.group_count,
+        }
+
+
+def _row(one: Inference, place: int, *, is_ratio: bool) -> dict[str, Any]:
+    row = one.row(place)
+    if is_ratio:
+        row |= {name: np.exp(row[name]) for name in ("difference", "low", "high")}
+        row |= {"method": f"{row['method']} of the logarithm"}
+    return row | {"bits": row["difference"]}

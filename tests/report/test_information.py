@@ -1,0 +1,128 @@
+"""What `hemiface information` writes and says of planted channels."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import described, hemiface, sampled
+from hemiface.errors import UsageError
+from hemiface.report.figures.information import bits_plot, decomposition_plot
+from hemiface.report.information import write_information
+from hemiface.report.results import information_tables
+from hemiface.report.words.information import half_bits, told
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
+
+N = 2800
+LABELS = np.random.default_rng(0).integers(0, 7, N)
+
+
+def channel(strength: float, seed: int) -> np.ndarray:
+    """Posteriors of who sees the label with this probability, and anything else otherwise."""
+    random = np.random.default_rng(seed)
+    seen = np.where(random.random(N) < strength, LABELS, random.integers(0, 7, N))
+    likelihood = np.full((7, 7), (1 - strength) / 7) + strength * np.eye(7)
+    return likelihood[:, seen].T
+
+
+def told_by(strengths: dict[tuple[str, str], float]) -> Predictions:
+    tables = []
+    for seed, ((model, key), strength) in enumerate(strengths.items()):
+        tables.append(
+            pd.DataFrame(channel(strength, seed), columns=list(PROBABILITY_COLUMNS)).assign(
+                image=[f"{k:016x}" for k in range(N)],
+                condition=key, model=model, dataset="made",
+                split=np.where(np.arange(N) < N // 2, "validation", "test"),
+                label=np.asarray(EMOTIONS)[LABELS],
+                group=[f"g{k:05}" for k in range(N)], leaked=False,
+            )
+        )  # fmt: skip
+    return described(pd.concat(tables, ignore_index=True))
+
+
+@pytest.fixture(scope="module")
+def predictions() -> Predictions:
+    """A generalist that reads the lower half (upper hidden) better; left and right alike."""
+    strengths = {"full": 0.9, "upper": 0.7, "lower": 0.4, "left": 0.6, "right": 0.6}
+    return told_by({("any-seed0", key): strength for key, strength in strengths.items()})
+
+
+def votes() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    seen = np.where(random.random((N, 9)) < 0.8, LABELS[:, None], random.integers(0, 7, (N, 9)))
+    counts = np.stack([(seen == k).sum(axis=1) for k in range(7)], axis=1)
+    table = pd.DataFrame(counts, columns=[f"votes_{emotion}" for emotion in EMOTIONS])
+    return table.assign(image=[f"{k:016x}" for k in range(N)])
+
+
+def test_writes_tables_figures_and_words(predictions, tmp_path):
+    found = write_information(sampled(predictions, draws=100), tmp_path, votes())
+    names = ("information", "decomposition", "shapley", "sensitivity", "voters")
+    for name in names:
+        written = pd.read_csv(tmp_path / f"{name}.csv")
+        assert len(written) == len(found.tables[name]) > 0
+    for figure in ("information-any", "decomposition-any"):
+        assert (tmp_path / "figures" / f"{figure}.svg").stat().st_size > 5000
+        assert (tmp_path / "figures" / f"{figure}.png").stat().st_size > 5000
+    assert all(path.is_file() for path in found.paths)
+
+
+def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
+    words = told(information_tables(sampled(predictions, draws=300)))
+    data, balanced, note = words
+    assert data.startswith("any, emotions as frequent as in the data: the whole face tells")
+    assert balanced.startswith("any, all emotions alike")
+    for said in (data, balanced):
+        assert "between upper and lower: the lower half more (−" in said
+        assert "between left and right: no half more that was found" in said
+        assert "the lower half tells more of angry, disgust, fear, happy, sad, surprise and" in said
+    assert "V-information" in note
+
+
+def test_the_baseline_alone_is_shown_and_the_trained_one_before_it():
+    baseline = {("full-seed0", key): 0.5 for key in ("full", "upper", "lower")}
+    only = information_tables(sampled(told_by(baseline), draws=20))
+    assert told(only)[0].startswith("full,")
+    both = {**baseline, **{("any-seed0", key): 0.6 for key in ("full", "upper", "lower")}}
+    words = told(information_tables(sampled(told_by(both), draws=20)))
+    assert [one.split(",")[0] for one in words[:-1]] == ["any", "any"]
+
+
+def test_half_bits_are_over_seeds():
+    seeds = {
+        (f"any-seed{seed}", key): strength
+        for seed in (0, 1)
+        for key, strength in (("full", 0.9), ("upper", 0.5), ("lower", 0.5))
+    }
+    found = half_bits(information_tables(sampled(told_by(seeds), draws=20))["information"])
+    assert list(found["visible"]) == ["whole", "lower", "upper"] * 2
+    assert set(found["mix"]) == {"data", "balanced"}
+
+
+def test_figures_need_their_rows(predictions):
+    tables = information_tables(sampled(predictions, draws=10))
+    for figure, name in ((bits_plot, "information"), (decomposition_plot, "decomposition")):
+        with pytest.raises(UsageError, match="no information of model nobody"):
+            figure(tables[name], "nobody")
+
+
+class TestCommand:
+    def test_prints_and_writes(self, predictions, tmp_path, monkeypatch, capsys):
+        write_predictions(predictions, tmp_path / "predictions.parquet")
+        assert hemiface(monkeypatch, "information", tmp_path, "--draws", "50") == 0
+        out = capsys.readouterr().out
+        assert "the lower half more" in out
+        assert (tmp_path / "information" / "shapley.csv").is_file()
+
+    def test_json(self, predictions, tmp_path, monkeypatch, capsys):
+        write_predictions(predictions, tmp_path / "predictions.parquet")
+        arguments = ("information", tmp_path, "--draws", "20", "--json")
+        assert hemiface(monkeypatch, *arguments) == 0
+        found = json.loads(capsys.readouterr().out)
+        halves = {(one["mix"], one["visible"]): one["bits"] for one in found["halves"]}
+        assert halves["data", "lower"] > halves["data", "upper"] > 0
+
+    def test_labels_without_faces(self, tmp_path, monkeypatch, capsys):
+        assert hemiface(monkeypatch, "information", tmp_path, "--labels", "ferplus=x") == 2
+        assert "give both" in capsys.readouterr().err
