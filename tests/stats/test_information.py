@@ -222,6 +222,19 @@ class TestFamilies:
         (only,) = families(told(cells, labels))
         assert list(only.members) == ["0"]
 
+    def test_each_fill_is_a_family(self):
+        labels = drawn()
+        strengths = {"full": 0.9, "upper": 0.6, "upper@mean": 0.3, "lower@mean": 0.3}
+        cells = {
+            ("any-seed0", key): channel(labels, strength, place)
+            for place, (key, strength) in enumerate(strengths.items())
+        }
+        black, mean = families(told(cells, labels))
+        assert (black.fill, black.conditions) == ("black", ["full", "upper"])
+        assert (mean.fill, mean.conditions) == ("mean", ["full", "upper@mean", "lower@mean"])
+        found = shapley(sampled(told(cells, labels), draws=10))
+        assert set(found["fill"]) == {"mean"}  # only there both halves are read
+
     def test_none(self):
         labels = drawn()
         table = told({("full-seed0", "full"): channel(labels, 0.5, 1)}, labels)

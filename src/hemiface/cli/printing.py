@@ -222,10 +222,11 @@ def print_bits(halves: "pd.DataFrame") -> None:
     known = set(halves["visible"])
     parts = [one for one in ("whole", "upper", "lower", "left", "right") if one in known]
     shown = []
-    for (model, mix), rows in halves.groupby(["model", "mix"], sort=False):
+    for (model, fill, mix), rows in halves.groupby(["model", "fill", "mix"], sort=False):
         cells = rows.set_index("visible")[["bits", "low", "high"]].reindex(parts)
         values = [f"{bits:.2f}\n[{low:.2f}, {high:.2f}]" for bits, low, high in cells.to_numpy()]
-        shown.append([str(model), str(mix), *values])
+        named = str(model) if fill == "black" else f"{model}, {fill}"
+        shown.append([named, str(mix), *values])
     title = "What the visible part tells about the emotion (bits)"
     show(title, ["trained on", "mix", *parts], shown, numbers=parts)
 

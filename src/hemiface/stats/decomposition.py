@@ -55,6 +55,7 @@ DECOMPOSITION_COLUMNS = (
     "question",
     "model",
     "seed",
+    "fill",
     "mix",
     "pair",
     "emotion",
@@ -74,7 +75,8 @@ DECOMPOSITION_COLUMNS = (
 
 def decomposable(family: Family) -> list[tuple[str, str]]:
     """Return those of PAIRS of which a family reads both halves."""
-    return [pair for pair in PAIRS if set(pair) <= set(family.conditions)]
+    known = set(family.conditions)
+    return [pair for pair in PAIRS if {family.key(half) for half in pair} <= known]
 
 
 def decomposition(sample: Sample | Predictions) -> pd.DataFrame:
@@ -117,7 +119,9 @@ def _rows(
     bits: Bits, family: Family, seed: str, seeds: Sequence[str], pair: tuple[str, str]
 ) -> Iterator[dict[str, Any]]:
     # What can be seen is the half that isn't hidden.
-    second, first, whole = (bits.by_seed(family, seeds, key) for key in (*pair, "full"))
+    second, first, whole = (
+        bits.by_seed(family, seeds, family.key(hidden)) for hidden in (*pair, "full")
+    )
     shared = redundancies(first, second, whole, _shares(bits)[:, None])
     sample, counts = bits.sample, bits.counts()
     for definition, redundant in shared.items():
@@ -137,6 +141,7 @@ def _rows(
                     "question": family.question,
                     "model": family.name,
                     "seed": seed,
+                    "fill": family.fill,
                     "mix": bits.mix,
                     "pair": ", ".join(pair),
                     "emotion": emotion,

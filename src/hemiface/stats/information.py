@@ -37,7 +37,7 @@ groups of test images and over seeds.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ import pandas as pd
 from hemiface.errors import UsageError
 from hemiface.models.class_mix import reweigh
 from hemiface.models.temperatures import scale
-from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, condition
+from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
 from hemiface.stats.calibration import fit_temperature
 from hemiface.stats.importance.game import GROUPED, means_over_draws
 from hemiface.stats.inference import infer
@@ -80,6 +80,7 @@ INFORMATION_COLUMNS = (
     "question",
     "model",
     "seed",
+    "fill",
     "mix",
     "condition",
     "visible",
@@ -124,7 +125,7 @@ def visible_part(key: str) -> str:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that answer one question together, by seed.
+    """Networks that answer one question together, by seed, under one fill of what is hidden.
 
     `members` maps each seed to the network (model ID) that reads each condition; all seeds have the
     same conditions, in the table's order, and `full` is one of them.
@@ -132,12 +133,17 @@ class Family:
 
     question: str
     name: str
+    fill: str
     members: dict[str, dict[str, str]]
 
     @property
     def conditions(self) -> list[str]:
         """What is hidden, `full` among them."""
         return list(next(iter(self.members.values())))
+
+    def key(self, hidden: str) -> str:
+        """Return the condition that hides a part under this family's fill."""
+        return condition(hidden, cast(Fill, self.fill)).key
 
     def runs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield (what the column `seed` says, the seeds): each one, then `mean` of several."""
@@ -151,18 +157,29 @@ def families(sample: Sample | Predictions) -> list[Family]:
     """Return the families of a table that read whole faces and something hidden.
 
     The baseline `full` (robustness), every other single network (available information), and the
-    specialists together, each on what it was trained for.
+    specialists together, each on what it was trained for; each fill apart, black first.
     """
     sample = Sample.of(sample)
     names, cells = sample.names, set(sample.cells)
     singles = [str(one) for one in dict.fromkeys(names["name"]) if one not in HALVES]
-    found = [_single(names, cells, sample.conditions, name) for name in singles]
-    found.append(_specialists(names, cells, sample.conditions))
+    found = []
+    for fill, conditions in _by_fill(sample.conditions).items():
+        found += [_single(names, cells, conditions, fill, name) for name in singles]
+        found.append(_specialists(names, cells, conditions, fill))
     return [one for one in found if one is not None]
 
 
+def _by_fill(conditions: Sequence[str]) -> dict[str, list[str]]:
+    """Return the conditions of each fill in their order, black first; `full` is of every fill."""
+    fills = dict.fromkeys(["black", *(condition(key).fill for key in conditions)])
+    return {
+        fill: [key for key in conditions if key == "full" or condition(key).fill == fill]
+        for fill in fills
+    }
+
+
 def _single(
-    names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str], name: str
+    names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str], fill: str, name: str
 ) -> Family | None:
     own = names[names["name"] == name].sort_values("seed")
     by_seed = {str(one.seed): str(one.model) for one in own.itertuples(index=False)}
@@ -171,10 +188,12 @@ def _single(
         for seed, model in by_seed.items()
     }
     question = "robustness" if name == "full" else "available information"
-    return _common(question, name, members)
+    return _common(question, name, fill, members)
 
 
-def _specialists(names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str]) -> Family | None:
+def _specialists(
+    names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str], fill: str
+) -> Family | None:
     members: dict[str, dict[str, str]] = {}
     for one in names.sort_values("seed").itertuples(index=False):
         key = str(one.name)
@@ -184,16 +203,18 @@ def _specialists(names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str
         seed: {key: known[key] for key in conditions if key in known}
         for seed, known in members.items()
     }
-    return _common("available information", "specialists", ordered)
+    return _common("available information", "specialists", fill, ordered)
 
 
-def _common(question: str, name: str, members: dict[str, dict[str, str]]) -> Family | None:
+def _common(
+    question: str, name: str, fill: str, members: dict[str, dict[str, str]]
+) -> Family | None:
     """Return the family of the conditions that all seeds with the most of them have."""
     most = max((len(known) for known in members.values()), default=0)
     kept = {seed: known for seed, known in members.items() if len(known) == most}
     first = next(iter(kept.values()), {})
     same = {seed: known for seed, known in kept.items() if list(known) == list(first)}
-    return Family(question, name, same) if "full" in first and most > 1 else None
+    return Family(question, name, fill, same) if "full" in first and most > 1 else None
 
 
 def informative(sample: Sample | Predictions) -> bool:
@@ -333,6 +354,7 @@ def _rows(
             "question": family.question,
             "model": family.name,
             "seed": seed,
+            "fill": family.fill,
             "mix": bits.mix,
             "condition": key,
             "visible": visible_part(key),

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hemiface.occlusion.conditions import COALITIONS, QUADRANTS, condition
+from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
 from hemiface.stats.contrasts import corrected
 from hemiface.stats.decomposition import PAIRS, decomposable
 from hemiface.stats.importance.game import GROUPED, coalition_index
@@ -39,6 +39,7 @@ SHAPLEY_COLUMNS = (
     "question",
     "model",
     "seed",
+    "fill",
     "mix",
     "players",
     "region",
@@ -90,7 +91,7 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
                 for one in _values(bits, family, seeds):
                     rows += _rows(bits, family, seed, one)
     table = pd.DataFrame(rows, columns=list(SHAPLEY_COLUMNS))
-    run = ["question", "model", "seed", "mix", "players"]
+    run = ["question", "model", "seed", "fill", "mix", "players"]
     every = table["emotion"] == GROUPED[-1]
     corrected_rows = [
         corrected(table[~every], [*run, "region"]),
@@ -105,13 +106,12 @@ def _values(bits: Bits, family: Family, seeds: Sequence[str]) -> Iterator[_Value
     halves: dict[str, Floats] = {}
     for one, other in pairs:
         # What is seen is the half that isn't hidden.
-        first, second = bits.by_seed(family, seeds, other), bits.by_seed(family, seeds, one)
+        first, second = (bits.by_seed(family, seeds, family.key(half)) for half in (other, one))
         halves |= {one: (first + whole - second) / 2, other: (second + whole - first) / 2}
     if pairs:
         yield _Value("halves", WHOLE, whole)
         yield from _regions("halves", halves)
-    named = [key for key in family.conditions if condition(key).fill == "black"]
-    if {name for seen, name in COALITIONS.items() if seen} <= set(named):
+    if {family.key(name) for seen, name in COALITIONS.items() if seen} <= set(family.conditions):
         quadrants = _quadrants(bits, family, seeds)
         for pair in PAIRS:
             for half in pair:
@@ -126,7 +126,7 @@ def _quadrants(bits: Bits, family: Family, seeds: Sequence[str]) -> dict[str, Fl
     worth = np.zeros((_SIZE, len(GROUPED), len(seeds), bits.sample.weights.shape[1]))
     for seen, name in COALITIONS.items():
         if seen:
-            worth[coalition_index(seen)] = bits.by_seed(family, seeds, name)
+            worth[coalition_index(seen)] = bits.by_seed(family, seeds, family.key(name))
     shared = np.tensordot(shapley_coefficients(len(QUADRANTS)), worth, axes=1)
     return dict(zip(QUADRANTS, shared, strict=True))
 
@@ -153,6 +153,7 @@ def _rows(bits: Bits, family: Family, seed: str, value: _Value) -> Iterator[dict
             "question": family.question,
             "model": family.name,
             "seed": seed,
+            "fill": family.fill,
             "mix": bits.mix,
             "players": value.players,
             "region": value.region,

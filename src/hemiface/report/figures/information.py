@@ -74,12 +74,14 @@ def decomposition_plot(decomposition: pd.DataFrame, model: str) -> Figure:
 
 
 def _one_model(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Return a model's rows over all its seeds, or of its only one."""
+    """Return a model's rows of its first fill, over all its seeds or of its only one."""
     rows = table[table["model"] == model]
     if rows.empty:
         raise UsageError(f"The table has no information of model {model}.")
+    rows = rows.loc[rows["fill"] == rows["fill"].iloc[0]]
     seeds = list(dict.fromkeys(rows["seed"]))
-    return rows[rows["seed"] == ("mean" if "mean" in seeds else seeds[0])]
+    chosen: pd.DataFrame = rows[rows["seed"] == ("mean" if "mean" in seeds else seeds[0])]
+    return chosen
 
 
 def _draw_bits(axes: Axes, rows: pd.DataFrame, pair: Sequence[str]) -> None:

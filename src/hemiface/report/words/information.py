@@ -46,8 +46,7 @@ def half_bits(information: pd.DataFrame) -> pd.DataFrame:
     """
     rows = _over_seeds(information)
     rows = rows[(rows["emotion"] == _ALL) & rows["visible"].isin([WHOLE, *_HALVES])]
-    rows = rows[~rows["condition"].str.contains("@")]
-    columns = ["question", "model", "mix", "visible", "bits", "low", "high", "n"]
+    columns = ["question", "model", "fill", "mix", "visible", "bits", "low", "high", "n"]
     return rows[columns].reset_index(drop=True)
 
 
@@ -56,7 +55,7 @@ def told(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
     said: list[str] = []
     for model in shown_families(tables["information"]):
         chosen = {
-            name: _over_seeds(tables[name][tables[name]["model"] == model])
+            name: _first_fill(_over_seeds(tables[name][tables[name]["model"] == model]))
             for name in ("information", "decomposition", "shapley")
         }
         halves = set(chosen["shapley"]["region"])
@@ -171,6 +170,12 @@ def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows `mean` of models with several seeds, and the only ones of others."""
     averaged = set(table.loc[table["seed"] == "mean", "model"])
     return table[(table["seed"] == "mean") | ~table["model"].isin(averaged)]
+
+
+def _first_fill(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first fill, as a rule black; tables and figures have all."""
+    chosen: pd.DataFrame = rows[rows["fill"] == rows["fill"].iloc[0]]
+    return chosen
 
 
 def _every(rows: pd.DataFrame, key: str) -> _Rows:

@@ -1,0 +1,137 @@
+"""One question under every reasonable choice: the specification curve of halves.
+
+How much more one half tells than the other depends on what was chosen before anything was
+computed: the kind of network, whose labels, what covers the hidden part, where a face is cut, how
+frequent the emotions are, and whether images with a near duplicate in training count. Each
+combination is a specification; all of them are shown, sorted, with what was chosen for each, so
+that a reader sees what holds in all and what depends on which choice.
+
+Specifications share images and networks, so they are no independent tests, and a share of them has
+no p. Source: Simonsohn, Simmons & Nelson 2020, Specification curve analysis, Nature Human Behaviour
+4, sections 1 and 2.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.config import StatisticsOptions
+from hemiface.errors import UsageError
+from hemiface.stats.information import informative
+from hemiface.stats.sample import Sample
+from hemiface.stats.shapley import shapley
+from hemiface.tables import Predictions
+
+__all__ = ["DUPLICATES", "NEUTRAL", "Specified", "held", "specification"]
+
+NEUTRAL = {"lower / upper": 1.0, "upper - lower": 0.0, "left - right": 0.0}
+"""The quantities, of all emotions together, and the value at which neither half tells more."""
+
+DUPLICATES = {"with": "standard", "without": "leak-free"}
+"""Are test images scored that have a near duplicate in training? By which protocol."""
+
+_NUMBERS = ("seeds", "quantity", "value", "low", "high", "n", "groups", "reason")
+
+
+@dataclass(frozen=True, eq=False)
+class Specified:
+    """Predictions of one kind of network in several seeds, and what was chosen for it.
+
+    `choices` maps each choice to what it is, such as architecture -> compact.
+    """
+
+    choices: Mapping[str, str]
+    predictions: Predictions
+
+
+def specification(
+    specified: Iterable[Specified], options: StatisticsOptions | None = None
+) -> pd.DataFrame:
+    """Return a row per specification and quantity of NEUTRAL.
+
+    Columns: each choice, `mix` and `duplicates`, then seeds (how many networks), quantity, value,
+    low, high, n, groups, reason. Values are Shapley values in bits and their ratio, of the first
+    family that was trained for what it sees (see `information`), over its seeds.
+
+    Raises:
+        UsageError: choices differ in their names, or there are predictions without such a family.
+    """
+    rows: list[dict[str, Any]] = []
+    names: tuple[str, ...] = ()
+    for one in specified:
+        names = names or tuple(one.choices)
+        if tuple(one.choices) != names:
+            raise UsageError(
+                f"Every specification must choose {', '.join(names)}, got {', '.join(one.choices)}."
+            )
+        rows += _rows(one, options)
+    columns = [*names, "mix", "duplicates", *_NUMBERS]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(one: Specified, options: StatisticsOptions | None) -> Iterator[dict[str, Any]]:
+    for duplicates, protocol in DUPLICATES.items():
+        sample = Sample.of(one.predictions, protocol, options)
+        if protocol == "leak-free" and sample.table.empty:
+            continue
+        if not informative(sample):
+            raise UsageError(
+                f"The predictions of {', '.join(one.choices.values())} don't tell what halves "
+                "tell; evaluate whole faces and halves with --split validation --split test."
+            )
+        table = shapley(sample)
+        table = table[(table["emotion"] == "all") & (table["players"] == "halves")]
+        trained = table[table["question"] == "available information"]
+        table = trained if len(trained) else table
+        table = table[table["model"] == table["model"].iloc[0]]
+        seeds = list(dict.fromkeys(table["seed"]))
+        chosen = table[table["seed"] == ("mean" if "mean" in seeds else seeds[0])]
+        for row in chosen[chosen["region"].isin(list(NEUTRAL))].to_dict("records"):
+            yield {
+                **one.choices,
+                "mix": row["mix"],
+                "duplicates": duplicates,
+                "seeds": len([seed for seed in seeds if seed != "mean"]),
+                "quantity": row["region"],
+                "value": row["bits"],
+                **{name: row[name] for name in ("low", "high", "n", "groups", "reason")},
+            }
+
+
+def held(table: pd.DataFrame, choices: Sequence[str]) -> pd.DataFrame:
+    """Return what holds in all specifications, and how far each choice moves the answer.
+
+    A row per quantity and choice, and one with choice `all`. Columns: quantity, choice, option,
+    specifications, lowest, median, highest (of the values), above and below (how many intervals
+    leave the neutral value out on that side). `choices` names the columns to go through.
+    """
+    rows = []
+    for quantity, neutral in NEUTRAL.items():
+        own = table[table["quantity"] == quantity]
+        rows.append(_summary(own, neutral) | {"choice": "all", "option": ""})
+        for choice in choices:
+            for option, some in own.groupby(choice, sort=False):
+                rows.append(_summary(some, neutral) | {"choice": choice, "option": str(option)})
+    columns = [
+        "quantity", "choice", "option", "specifications", "lowest", "median", "highest", "above",
+        "below",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _summary(rows: pd.DataFrame, neutral: float) -> dict[str, Any]:
+    values = rows["value"].to_numpy(np.float64)
+    known = values[np.isfinite(values)]
+    lowest, median, highest = np.quantile(known, [0, 0.5, 1]) if len(known) else [np.nan] * 3
+    return {
+        "quantity": rows["quantity"].iloc[0] if len(rows) else "",
+        "specifications": len(rows),
+        "lowest": lowest,
+        "median": median,
+        "highest": highest,
+        "above": int((rows["low"] > neutral).sum()),
+        "below": int((rows["high"] < neutral).sum()),
+    }

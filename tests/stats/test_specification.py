@@ -1,0 +1,112 @@
+"""Specifications: planted ratios come back for every choice, and what holds in all is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builders import described
+from hemiface.config import StatisticsOptions
+from hemiface.errors import UsageError
+from hemiface.report.figures.specification import specification_curve
+from hemiface.stats.specification import NEUTRAL, Specified, held, specification
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
+
+N = 1400
+LABELS = np.random.default_rng(0).integers(0, 7, N)
+OPTIONS = StatisticsOptions(draws=60)
+CHOICES = ("architecture", "labels")
+
+
+def channel(strength: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    seen = np.where(random.random(N) < strength, LABELS, random.integers(0, 7, N))
+    likelihood = np.full((7, 7), (1 - strength) / 7) + strength * np.eye(7)
+    return likelihood[:, seen].T
+
+
+def predictions(lower: float, upper: float, seeds: int = 1, **facts) -> Predictions:
+    """Networks to which the lower and the upper half tell so much."""
+    shown = {"full": 0.9, "upper": lower, "lower": upper, "left": 0.5, "right": 0.5}
+    tables = [
+        pd.DataFrame(channel(told, 10 * seed + place), columns=list(PROBABILITY_COLUMNS)).assign(
+            image=[f"{k:016x}" for k in range(N)],
+            condition=key, model=f"any-seed{seed}", dataset="made",
+            split=np.where(np.arange(N) < N // 2, "validation", "test"),
+            label=np.asarray(EMOTIONS)[LABELS],
+            group=[f"g{k:05}" for k in range(N)], leaked=np.arange(N) % 4 == 0,
+        )
+        for seed in range(seeds)
+        for place, (key, told) in enumerate(shown.items())
+    ]  # fmt: skip
+    return described(pd.concat(tables, ignore_index=True), **facts)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """The lower half tells more with one architecture and less with the other."""
+    return specification(
+        [
+            Specified({"architecture": "a", "labels": "x"}, predictions(0.7, 0.4)),
+            Specified({"architecture": "b", "labels": "x"}, predictions(0.4, 0.7, seeds=2)),
+        ],
+        OPTIONS,
+    )
+
+
+def test_a_row_per_choice_mix_duplicates_and_quantity(table):
+    key = ["architecture", "labels", "mix", "duplicates", "quantity"]
+    assert len(table) == 2 * 2 * 2 * len(NEUTRAL)
+    assert not table.duplicated(key).any()
+    ratio = table[table["quantity"] == "lower / upper"].set_index("architecture")
+    assert (ratio.loc["a", "low"] > 1).all()
+    assert (ratio.loc["b", "high"] < 1).all()
+    assert set(ratio.loc["a", "seeds"]) == {1}
+    assert set(ratio.loc["b", "seeds"]) == {2}
+    counts = ratio.loc["a"].groupby("duplicates")["n"].first()
+    assert counts["without"] == pytest.approx(0.75 * counts["with"], abs=1)
+
+
+def test_what_holds_in_all(table):
+    found = held(table, CHOICES).set_index(["quantity", "choice", "option"])
+    every = found.loc[("lower / upper", "all", "")]
+    assert (every["specifications"], every["above"], every["below"]) == (8, 4, 4)
+    only = found.loc[("lower / upper", "architecture", "a")]
+    assert (only["specifications"], only["above"], only["below"]) == (4, 4, 0)
+    rows = table[(table["quantity"] == "lower / upper") & (table["architecture"] == "a")]
+    assert only["median"] == pytest.approx(rows["value"].median())
+    assert found.loc[("left - right", "all", ""), ["above", "below"]].sum() <= 2
+
+
+def test_without_known_duplicates_only_with():
+    given = predictions(0.7, 0.4, unknown=["leaked"])
+    found = specification([Specified({"architecture": "a"}, given)], OPTIONS)
+    assert set(found["duplicates"]) == {"with"}
+
+
+def test_choices_must_agree():
+    with pytest.raises(UsageError, match="must choose architecture, labels, got architecture"):
+        specification(
+            [
+                Specified({"architecture": "a", "labels": "x"}, predictions(0.7, 0.4)),
+                Specified({"architecture": "a"}, predictions(0.7, 0.4)),
+            ],
+            OPTIONS,
+        )
+
+
+def test_predictions_without_halves():
+    given = predictions(0.7, 0.4)
+    only = given.select(given.table["condition"] == "full")
+    with pytest.raises(UsageError, match="predictions of a don't tell"):
+        specification([Specified({"architecture": "a"}, only)], OPTIONS)
+
+
+def test_figure_shows_every_specification(table):
+    figure = specification_curve(table, "lower / upper", CHOICES)
+    top, bottom = figure.axes
+    values = np.asarray(top.collections[1].get_offsets())[:, 1]
+    rows = table[table["quantity"] == "lower / upper"]
+    np.testing.assert_allclose(values, np.sort(rows["value"]))
+    assert [label.get_text() for label in bottom.get_yticklabels()] == ["a", "b", "x"]
+    with pytest.raises(UsageError, match="no specification of nothing"):
+        specification_curve(table, "nothing", CHOICES)
