@@ -23,6 +23,7 @@ from hemiface.occlusion.face_lines import (
     LINE_COLUMNS,
     MIDLINE_POINTS,
     FaceLines,
+    centred,
     hidden_masks,
     hide_by_lines,
     line_table,
@@ -242,6 +243,53 @@ class TestHiding:
             hide_by_lines(self.IMAGES, condition("upper@noise"), lines)
         with pytest.raises(UsageError, match="random-50 hides tiles"):
             hidden_masks(condition("random-50"), lines)
+
+
+class TestCentred:
+    def lines(self, x: float, y: float, angle_deg: float) -> FaceLines:
+        angle = np.radians(angle_deg)
+        down = np.array([[-np.sin(angle), np.cos(angle)]])
+        return FaceLines(np.array([[x, y]]), down, np.array([True]), 48, 48)
+
+    @SMALL
+    @given(st.floats(16, 32), st.floats(16, 32), st.floats(-180, 180))
+    def test_hiding_a_face_and_hiding_the_picture_become_one(self, x, y, angle):
+        # The quadrants along the face's lines, painted, lie in the picture's quadrants afterwards.
+        lines = self.lines(x, y, angle)
+        masks = quadrant_masks(lines)[0]
+        painted = (masks * np.array([40, 100, 160, 220])[:, None, None]).sum(axis=0)
+        found = centred(painted[None].astype(np.uint8), lines)[0]
+        for index, name in enumerate(QUADRANTS):
+            hidden = hidden_mask(condition(name), 48, 48)
+            # Near the lines pixels mix, far out the repeated edge comes in: look between.
+            rows, columns = np.mgrid[:48, :48] + 0.5 - 24
+            near = (np.abs(rows) > 2) & (np.abs(columns) > 2) & (np.hypot(rows, columns) < 15)
+            assert (found[hidden & near] == (40, 100, 160, 220)[index]).all()
+
+    def test_a_straight_face_in_the_middle_stays_as_it_is(self):
+        faces = grey_faces(3)
+        lines = lines_of(np.stack([mesh(24, 24)] * 3), 48, 48)
+        lines = FaceLines(np.full((3, 2), 24.0), lines.down, lines.found, 48, 48)
+        np.testing.assert_array_equal(centred(faces, lines), faces)
+
+    def test_whole_pixels_are_moved_without_a_change(self):
+        faces = grey_faces(1)
+        found = centred(faces, self.lines(27, 21, 0))
+        np.testing.assert_array_equal(found[0, 3:, :-3], faces[0, :-3, 3:])
+        np.testing.assert_array_equal(found[0, 3:, -3:], np.repeat(faces[0, :-3, -1:], 3, axis=1))
+
+    def test_a_quarter_turn_is_one(self):
+        faces = grey_faces(1)
+        # The chin lies where the picture's left is: the face is tilted clockwise by 90 degrees.
+        found = centred(faces, self.lines(24, 24, 90))
+        np.testing.assert_array_equal(found[0], np.rot90(faces[0], 1))
+
+    def test_pictures_without_lines_and_other_pictures(self):
+        faces = grey_faces(2)
+        none = lines_of(np.full((2, 468, 2), np.nan), 48, 48)
+        np.testing.assert_array_equal(centred(faces, none), faces)
+        with pytest.raises(UsageError, match="The lines are of 2 pictures of 48 x 48"):
+            centred(faces[:1], none)
 
 
 class TestTable:

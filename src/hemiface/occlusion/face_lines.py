@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -45,6 +46,7 @@ __all__ = [
     "NOSE_POINTS",
     "FaceLines",
     "FindLandmarks",
+    "centred",
     "hidden_masks",
     "hide_by_lines",
     "line_table",
@@ -231,6 +233,40 @@ def hide_by_lines(
             random = np.random.default_rng([int(np.atleast_1d(seeds)[row]), salt])  # type: ignore[arg-type]
             noise = random.integers(0, 256, images[row][mask].shape, dtype=np.uint8)
             result[row][mask] = noise
+    return result
+
+
+def centred(images: Pictures, lines: FaceLines) -> Pictures:
+    """Return pictures uint8 [n, height, width], turned and moved so that their faces lie straight.
+
+    Midline and nose line come to lie in the picture's middle, so that its halves are the face's own
+    and whatever hides the one, in training too, hides the other. What comes in from outside repeats
+    the edge. Sizes stay; pictures without lines stay as they are.
+
+    Raises:
+        UsageError: the lines are of other pictures.
+    """
+    if images.shape != (len(lines), lines.height_px, lines.width_px):
+        raise UsageError(
+            f"The lines are of {len(lines)} pictures of {lines.height_px} x {lines.width_px}, not "
+            f"of {list(images.shape)}."
+        )
+    across, middle = _across(lines), np.array([lines.width_px / 2, lines.height_px / 2])
+    result = images.copy()
+    for row in np.flatnonzero(lines.found):
+        # From the new picture's pixels to the old one's; whole numbers are pixels' corners here,
+        # and their centres to OpenCV.
+        turn = np.stack([across[row], lines.down[row]], axis=1)
+        shift = lines.crossing[row] - turn @ middle
+        centres = shift + turn @ [0.5, 0.5] - 0.5
+        cv2.warpAffine(
+            images[row],
+            np.column_stack([turn, centres]),
+            (lines.width_px, lines.height_px),
+            dst=result[row],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
     return result
 
 
