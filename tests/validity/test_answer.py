@@ -1,0 +1,76 @@
+"""The answer's jobs, and its whole way on rendered faces after two steps of training."""
+
+import pandas as pd
+import pytest
+
+import answer
+from hemiface.errors import UsageError
+from hemiface.occlusion.conditions import HALVES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class TestJobs:
+    def test_are_five_seeds_of_three_architectures_and_two_labels(self):
+        plain = answer.chosen(["fill=black", "halves=picture", "flips=off"])
+        assert len(plain) == 5 * 3 * 2
+        assert len({job.folder for job in answer.jobs()}) == len(answer.jobs()) == 51
+
+    def test_every_fill_and_the_face_are_retrained(self):
+        both = answer.chosen(["architecture=compact", "flips=off", "seed=0"])
+        assert {job.fill for job in both} == {"black", "mean", "noise", "blur"}
+        assert {job.halves for job in both} == {"picture", "face"}
+
+    def test_see_each_condition_equally_often(self):
+        for job in answer.chosen(["seed=1"]):
+            config = answer.config_of(job)
+            assert sorted(config.generalist_conditions) == sorted(job.conditions)
+            assert len(set(job.conditions)) == 1 + len(HALVES)
+            assert config.augment.flip == config.generalist.augment.flip == (job.flips == "on")
+            assert config.generalist.train.soft_labels == (job.labels == "FER+ votes")
+
+    def test_unknown_choices(self):
+        with pytest.raises(UsageError, match="choose NAME=VALUE with one of architecture"):
+            answer.chosen(["network=compact"])
+        with pytest.raises(UsageError, match="No job fits seed=9"):
+            answer.chosen(["seed=9"])
+
+
+def test_from_training_to_tables(tmp_path, capsys):
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    few = [
+        "train", "--data", "phantom:n=560", "--runs", str(runs), "--max-steps", "2",
+        "--only", "labels=FER2013", "--only", "architecture=compact", "--only", "halves=picture",
+        "--only", "fill=black", "--only", "seed=0", "--only", "seed=1", "--device", "cpu",
+        "--set", "model.architecture=nano", "--set", "train.start_px=0",
+    ]  # fmt: skip
+    assert answer.main([*few, "--list"]) == 0
+    names = capsys.readouterr().out.split()
+    assert len(names) == 4  # two seeds, with flips and without
+    assert answer.main(few) == 0
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.parquet")}
+    assert answer.main(few) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("*.parquet")}
+    assert answer.main(["tables", "--runs", str(runs), "--out", str(out)]) == 0
+    curve = pd.read_csv(out / "specification.csv")
+    assert set(curve["quantity"]) == {"lower / upper", "upper - lower", "left - right"}
+    assert set(curve["seeds"]) == {2}
+    bits = pd.read_csv(out / "information.csv", dtype={"seed": str})
+    assert set(bits["seed"]) == {"0", "1", "mean"}
+    assert set(bits["condition"]) == {"full", *HALVES}
+    sides = pd.read_csv(out / "sides.csv")
+    assert set(sides["flips"]) == {"on", "off"}
+    assert {"face", "network"} <= set(sides["part"])
+    assert (out / "figures" / "ratio.svg").is_file()
+    assert len(pd.read_csv(out / "jobs.csv")) == 4
+
+
+def test_tables_of_nothing(tmp_path, capsys):
+    assert answer.main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "No job is finished" in capsys.readouterr().err
+
+
+def test_votes_must_be_named(tmp_path, capsys):
+    arguments = ["train", "--data", "phantom:n=40", "--runs", str(tmp_path), "--only", "seed=0"]
+    assert answer.main([*arguments, "--only", "labels=FER+ votes"]) == 2
+    assert "--votes" in capsys.readouterr().err

@@ -1,0 +1,306 @@
+"""How much each half of a face tells, under every choice that a study of it makes.
+
+    python validity/answer.py train --data PATH_TO_FER2013 --votes fer2013new.csv --runs runs/answer
+    python validity/answer.py tables --runs runs/answer --out results/answer
+
+`train` makes one network for each seed, architecture, labels, fill and kind of halves, one job
+each, and its predictions of 7,178 test images, plain and mirrored. It resumes, and jobs fan out:
+`--only architecture=compact --only seed=0` takes some of them, on as many machines as there are;
+`--list` names them. `tables` reads whatever is finished.
+
+Every network sees whole faces and its four halves equally often (see answer.toml). `halves=face`
+turns and moves each picture until the face's own lines are in its middle, before training as before
+the test. `flips=on` has the mirrored pictures in training too: the control for left and right, for
+what such a network prefers can't be learnt from one side.
+"""
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+import experiment
+from hemiface.config import Config, load
+from hemiface.data.cache import prepare
+from hemiface.data.images import Images
+from hemiface.errors import UsageError
+from hemiface.files import write_text
+from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
+from hemiface.networks.train import fit, task
+from hemiface.occlusion.conditions import FILLS, HALVES, condition
+from hemiface.occlusion.face_lines import centred, lines_of
+from hemiface.report.figures.specification import specification_curve
+from hemiface.report.figures.style import save
+from hemiface.report.results import information_tables
+from hemiface.stats.sample import Sample
+from hemiface.stats.sides import sides
+from hemiface.stats.specification import NEUTRAL, Specified, held, specification
+from hemiface.stats.voters import voters
+from hemiface.tables import Predictions, read_predictions, write_csv
+
+CONFIG = Path(__file__).with_name("answer.toml")
+ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "compact": (),
+    "resnet18": ("model.architecture=resnet18", "model.stem=3x3-stride2"),
+    "regnetx_002": ("model.architecture=regnetx_002",),
+}
+LABELS: dict[str, tuple[str, ...]] = {
+    "FER2013": (),
+    "FER+ votes": ("train.soft_labels=true",),
+}
+CHOICES = ("architecture", "labels", "fill", "halves")
+"""What a specification chooses before the mix and the duplicates."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training with its predictions."""
+
+    architecture: str
+    labels: str
+    fill: str
+    halves: str
+    flips: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where it lies below the runs' folder."""
+        words = dataclasses.astuple(self)
+        return "-".join(str(word).replace(" ", "_") for word in words)
+
+    @property
+    def specification(self) -> dict[str, str]:
+        """What was chosen, as text."""
+        return {name: str(getattr(self, name)) for name in CHOICES}
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What it sees in training and in the test."""
+        return ("full", *(condition(half, self.fill).key for half in HALVES))  # type: ignore[arg-type]
+
+
+def jobs() -> list[Job]:
+    """Return every job; seeds outermost, so that what is finished is as broad as it can be."""
+    return [job for seed in range(5) for job in _of_seed(seed)]
+
+
+def _of_seed(seed: int) -> Iterator[Job]:
+    for labels in LABELS:
+        for architecture in ARCHITECTURES:
+            yield Job(architecture, labels, "black", "picture", "off", seed)
+    yield Job("compact", "FER2013", "black", "picture", "on", seed)
+    if seed < 2:
+        for labels in LABELS:
+            for fill in FILLS[1:]:
+                yield Job("compact", labels, fill, "picture", "off", seed)
+            yield Job("compact", labels, "black", "face", "off", seed)
+
+
+def chosen(only: Sequence[str]) -> list[Job]:
+    """Return the jobs that fit every `name=value`; several values of one name are alternatives.
+
+    Raises:
+        UsageError: a name is unknown or nothing fits.
+    """
+    wanted: dict[str, set[str]] = {}
+    known = [one.name for one in dataclasses.fields(Job)]
+    for one in only:
+        name, _, value = one.partition("=")
+        if name not in known:
+            raise UsageError(f"--only {one}: choose NAME=VALUE with one of {', '.join(known)}.")
+        wanted.setdefault(name, set()).add(value)
+    found = [
+        job
+        for job in jobs()
+        if all(str(getattr(job, name)) in values for name, values in wanted.items())
+    ]
+    if not found:
+        raise UsageError(f"No job fits {' '.join(only)}; --list names them.")
+    return found
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train and test what isn't finished."""
+    some = chosen(options.only)
+    if options.list:
+        print("\n".join(job.folder for job in some))
+        return
+    known: dict[tuple[str, str], Images] = {}
+    for done, job in enumerate(some, start=1):
+        folder = options.runs / job.folder
+        logging.info("%d of %d: %s", done, len(some), job.folder)
+        key = job.labels, job.halves
+        if key not in known:
+            known[key] = _images(options, *key)
+        _run(job, known[key], folder, options)
+
+
+def config_of(job: Job, settings: Sequence[str] = ()) -> Config:
+    """Return the config of a job, `settings` on top."""
+    keys = ", ".join(f'"{key}"' for key in job.conditions)
+    return load(
+        CONFIG,
+        [
+            f"generalist_conditions=[{keys}]",
+            f"augment.flip={str(job.flips == 'on').lower()}",
+            *ARCHITECTURES[job.architecture],
+            *LABELS[job.labels],
+            *settings,
+        ],
+    )
+
+
+def _run(job: Job, images: Images, folder: Path, options: argparse.Namespace) -> None:
+    training = task(config_of(job, options.settings), "any", job.seed, max_steps=options.max_steps)
+    bundle = fit(training, images, folder, device=options.device)
+    plain = EvaluationOptions(
+        conditions=job.conditions, splits=("validation", "test"), device=options.device
+    )
+    mirrored = dataclasses.replace(plain, mirrored=True)
+    for name, one in (("predictions", plain), ("mirrored", mirrored)):
+        out = folder / f"{name}.parquet"
+        if not out.is_file() or out.stat().st_mtime < bundle.stat().st_mtime:
+            evaluate_by(one, [bundle], images, out=out)
+
+
+def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
+    """Return the images with these labels, with the face's own lines in the middle if asked for."""
+    voted = labels == "FER+ votes"
+    if voted and options.votes is None:
+        raise UsageError("FER+ votes are learnt too: name fer2013new.csv with --votes.")
+    name = "ferplus" if voted else "fer2013"
+    votes = f"ferplus={options.votes}" if voted else None
+    images = prepare(options.data, options.runs / f"data-{name}", labels=votes, protocol="paper")
+    if halves == "picture":
+        return images
+    folder = options.runs / f"data-{name}-face"
+    if (folder / "images.parquet").is_file():
+        straight = Images.read(folder)
+        if straight.info.get("of") == images.info["data_sha256"]:
+            return straight
+    from hemiface.vision.finding.crop_landmarks import CropLandmarks
+
+    landmarks = CropLandmarks()(images.pixels)
+    lines = lines_of(landmarks, *images.pixels.shape[1:])
+    logging.info("faces with lines of their own: %.1f %%", 100 * lines.found.mean())
+    made = dataclasses.replace(
+        images,
+        pixels=centred(images.pixels, lines),
+        info={
+            **images.info,
+            "of": images.info["data_sha256"],
+            "centred": int(lines.found.sum()),
+        },
+    )
+    made.write(folder)
+    return Images.read(folder)
+
+
+def tables(options: argparse.Namespace) -> None:
+    """Write the tables and figures of what is finished."""
+    done = [job for job in jobs() if (options.runs / job.folder / "mirrored.parquet").is_file()]
+    plain = [job for job in done if job.flips == "off"]
+    if not plain:
+        raise UsageError(f"No job is finished in {options.runs}; run train first.")
+    specified, found = [], []
+    for choices, members in _by(plain, CHOICES).items():
+        predictions = together(options.runs, members)
+        specified.append(Specified(dict(zip(CHOICES, choices, strict=True)), predictions))
+    curve = specification(specified)
+    names = [*CHOICES, "mix", "duplicates"]
+    write_csv(curve, options.out / "specification.csv")
+    write_csv(held(curve, names), options.out / "held.csv")
+    for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
+        save(specification_curve(curve, quantity, names), options.out / "figures", file)
+    for one in specified:
+        for name, table in information_tables(Sample.of(one.predictions)).items():
+            found.append((name, table.assign(**one.choices)))
+    for name in dict.fromkeys(name for name, _ in found):
+        parts = pd.concat([table for each, table in found if each == name], ignore_index=True)
+        write_csv(parts[[*CHOICES, *parts.columns.difference(CHOICES, sort=False)]],
+                  options.out / f"{name}.csv")  # fmt: skip
+    write_csv(_sides(options.runs, done), options.out / "sides.csv")
+    if people := _voters(options.runs, plain):
+        write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
+    write_csv(pd.DataFrame(map(dataclasses.asdict, done)), options.out / "jobs.csv")
+    experiment.write_origin(options.out, config_of(done[0]))
+    write_text(options.out / "held.txt", held(curve, names).to_string(index=False) + "\n")
+
+
+def together(runs: Path, members: Sequence[Job], file: str = "predictions") -> Predictions:
+    """Return the predictions of several seeds as one table.
+
+    Raises:
+        DamagedError: a table is missing or damaged.
+    """
+    parts = [read_predictions(runs / job.folder / f"{file}.parquet") for job in members]
+    models = [one for part in parts for one in part.models]
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return dataclasses.replace(parts[0], table=table).with_facts(models=models)
+
+
+def _by(some: Sequence[Job], names: Sequence[str]) -> dict[tuple[str, ...], list[Job]]:
+    found: dict[tuple[str, ...], list[Job]] = {}
+    for job in some:
+        found.setdefault(tuple(str(getattr(job, name)) for name in names), []).append(job)
+    return found
+
+
+def _sides(runs: Path, done: Sequence[Job]) -> pd.DataFrame:
+    """Return sides.csv of each kind of network, with the mirrored pictures as control."""
+    rows = []
+    for choices, members in _by(done, [*CHOICES, "flips"]).items():
+        plain, mirrored = (together(runs, members, one) for one in ("predictions", "mirrored"))
+        named = dict(zip([*CHOICES, "flips"], choices, strict=True))
+        rows.append(sides(Sample.of(plain), mirrored).assign(**named))
+    table = pd.concat(rows, ignore_index=True)
+    first = [*CHOICES, "flips"]
+    return table[[*first, *table.columns.difference(first, sort=False)]]
+
+
+def _voters(runs: Path, plain: Sequence[Job]) -> list[pd.DataFrame]:
+    """Return voters.csv of each kind of network that learnt votes."""
+    found = []
+    for choices, members in _by(plain, CHOICES).items():
+        named = dict(zip(CHOICES, choices, strict=True))
+        if named["labels"] == "FER+ votes":
+            folder = "data-ferplus" + ("-face" if named["halves"] == "face" else "")
+            votes = Images.read(runs / folder).table
+            found.append(voters(Sample.of(together(runs, members)), votes).assign(**named))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _options(arguments)
+    return experiment.exit_code(partial(options.work, options))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = experiment.parser(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="train | tables")
+    training = commands.add_parser("train", help="train and test what isn't finished")
+    training.add_argument("--data", required=True, help="whatever hemiface study takes")
+    training.add_argument("--votes", type=Path, help="fer2013new.csv")
+    training.add_argument("--only", action="append", default=[], metavar="NAME=VALUE")
+    training.add_argument("--list", action="store_true", help="name the jobs and stop")
+    training.add_argument("--set", dest="settings", action="append", default=[])
+    training.add_argument("--max-steps", type=int, help="stop early, to rehearse")
+    training.add_argument("--device", default="auto")
+    training.set_defaults(work=train)
+    reading = commands.add_parser("tables", help="write tables and figures of what is finished")
+    reading.add_argument("--out", type=Path, required=True)
+    reading.set_defaults(work=tables)
+    for one in (training, reading):
+        one.add_argument("--runs", type=Path, required=True, help="folder of the jobs")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
