@@ -784,18 +784,18 @@ def test_what_is_left_out_has_a_limit(tmp_path: Path, monkeypatch: pytest.Monkey
         load(tmp_path / "a.csv", skip_bad=True)
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zipped])
+@pytest.mark.parametrize("pack", [gzip.compress, zipped])
 def test_a_packed_line_without_end_is_not_unpacked(
-    tmp_path: Path, pack: Callable[[bytes], bytes]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:
-    content = b"emotion,pixels,Usage\n0," + b"1 " * 20_000_000
-    (tmp_path / "a.csv").write_bytes(pack(content))
+    (tmp_path / "a.csv").write_bytes(pack(b"emotion,pixels,Usage\n0," + b"1 " * 3_000_000))
+    monkeypatch.setenv("HEMIFACE_MAX_LINE_BYTES", "100000")
     tracemalloc.start()
-    with pytest.raises(DamagedError, match=r"a\.csv, line 2, is over the limit of 1,000,000 bytes"):
+    with pytest.raises(DamagedError, match=r"a\.csv, line 2, is over the limit of 100,000 bytes"):
         load(tmp_path / "a.csv")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 12_000_000
+    assert peak < 3_000_000
 
 
 def test_pixels_that_a_header_promises_are_not_allocated(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ class TestDamage:
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
     def test_a_pipe_is_not_waited_for(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(DamagedError, match="Bundle .*pipe is a named pipe, not a file"):
+        with pytest.raises(DamagedError, match="pipe is a named pipe, not a file"):
             Bundle.load(tmp_path / "pipe")
 
     def test_a_file_of_any_length_is_not_read(self, tmp_path):

