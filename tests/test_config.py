@@ -135,7 +135,7 @@ class TestLoad:
             c.load(tmp_path / "none.toml")
         with pytest.raises(UsageError, match=r"c\.toml is not readable TOML: .*line 2"):
             c.load(written("a = 1\nb = = 2"))
-        with pytest.raises(UsageError, match="is not readable TOML"):
+        with pytest.raises(UsageError, match="is a folder, not a file"):
             c.load(tmp_path)
         path = written("")
         path.write_bytes(b'name = "\xff"')

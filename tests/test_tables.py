@@ -265,6 +265,15 @@ class TestFiles:
                 pd.testing.assert_frame_equal(found, table)
         assert noticed > 100
 
+    def test_rows_are_counted_before_they_are_read(self, tmp_path, monkeypatch):
+        """Twenty million equal cells take some kilobytes of Parquet."""
+        pd.DataFrame({"a": np.zeros(1000)}).to_parquet(tmp_path / "a.parquet")
+        monkeypatch.setenv("HEMIFACE_MAX_TABLE_ROWS", "1000")
+        assert len(read_table(tmp_path / "a.parquet")) == 1000
+        monkeypatch.setenv("HEMIFACE_MAX_TABLE_ROWS", "999")
+        with pytest.raises(DamagedError, match=r"a\.parquet has 1,000 rows, over the limit of 999"):
+            read_table(tmp_path / "a.parquet")
+
     def test_parquet_of_others_has_no_info(self, tmp_path):
         pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
         assert read_table(tmp_path / "other.parquet").attrs["hemiface"] == {}

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
+from hemiface.inputs import read_text, require_file
 
 Section = typing.TypeVar("Section")
 
@@ -339,6 +340,7 @@ def find(name: str | Path) -> Path:
         UsageError: there is neither.
     """
     if Path(name).exists():
+        require_file(name, "Config", error=UsageError)
         return Path(name)
     known = shipped()
     if str(name) not in known:
@@ -389,7 +391,7 @@ def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
     if path is not None:
         source = find(path)
         try:
-            tree = tomllib.loads(source.read_text(encoding="utf-8"))
+            tree = tomllib.loads(read_text(source, "Config", error=UsageError))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
     for setting in settings:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError
+from hemiface.inputs import require_size
 
 __all__ = [
     "SEAL_KEY",
@@ -174,8 +175,10 @@ def sealed_content(path: str | Path) -> bytes:
     """Return a file's bytes if they are as they were sealed; one without a seal is taken as it is.
 
     Raises:
-        DamagedError: the content doesn't fit the seal, or the file can't be read.
+        DamagedError: the content doesn't fit the seal, or the file can't be read or is longer than
+            Limits.model_bytes.
     """
+    require_size(path, "model_bytes")
     try:
         content = Path(path).read_bytes()
     except OSError as error:

@@ -23,6 +23,7 @@ from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import sha256_file, sweep, write_json, write_text
+from hemiface.inputs import read_text
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
 from hemiface.report import page
@@ -345,7 +346,7 @@ class _Book:
 
 def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        stages: Any = json.loads(path.read_text(encoding="utf-8"))
+        stages: Any = json.loads(read_text(path))
     except (OSError, RecursionError, ValueError) as error:
         raise DamagedError(
             f"{path} can't be read ({first_line(error)}); remove it and run the study with "

@@ -17,6 +17,8 @@ import numpy as np
 
 from hemiface.errors import DamagedError, first_line
 from hemiface.files import atomic_path
+from hemiface.inputs import require_file
+from hemiface.limits import limits, over
 
 if TYPE_CHECKING:
     # Imported where they are used: predicting needs the names here and no table, and pandas and
@@ -278,14 +280,19 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
 
     Raises:
-        DamagedError: the file is missing, is not Parquet, or a page doesn't fit its checksum.
+        DamagedError: the file is missing, is not Parquet, has more rows than Limits.table_rows, or
+            a page doesn't fit its checksum.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not Path(path).is_file():
-        raise DamagedError(f"{path} doesn't exist; check the path.")
+    require_file(path)
+    most = limits().table_rows
     try:
+        # A page of a few bytes can stand for any number of equal cells.
+        n_rows = pq.read_metadata(path).num_rows
+        if n_rows > most:
+            raise DamagedError(f"{path} has {n_rows:,} rows, {over('table_rows')}.")
         arrow = pq.read_table(path, page_checksum_verification=True)
         metadata = arrow.schema.metadata or {}
         text = metadata.get(_METADATA_KEY, b"{}")

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import logging
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -439,7 +440,7 @@ def test_damage_to_a_written_folder_is_found(tmp_path: Path) -> None:
         with pytest.raises(DamagedError, match="prepare the data again"):
             Images.read(tmp_path)
     (tmp_path / "pixels.npy").unlink()
-    with pytest.raises(DamagedError, match=r"pixels\.npy can't be read"):
+    with pytest.raises(DamagedError, match=r"pixels\.npy doesn't exist; prepare the data"):
         Images.read(tmp_path)
 
 
@@ -770,3 +771,39 @@ def test_damaged_strips_are_named(tmp_path: Path) -> None:
     (tmp_path / "fer2013_pixels_0.png").rename(tmp_path / "fer2013_pixels_1.png")
     with pytest.raises(DamagedError, match=r"lacks fer2013_pixels_0\.png"):
         load(tmp_path)
+
+
+def test_what_is_left_out_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of nothing but bad rows: a sentence for each would fill memory."""
+    (tmp_path / "a.csv").write_bytes(b"emotion,pixels,Usage\n" + 100 * b"0,1,Training\n")
+    monkeypatch.setenv("HEMIFACE_MAX_LEFT_OUT", "99")
+    with pytest.raises(DamagedError, match=r"row 99 .* left out is over the limit of 99 rows"):
+        load(tmp_path / "a.csv", skip_bad=True)
+    monkeypatch.setenv("HEMIFACE_MAX_LEFT_OUT", "100")
+    with pytest.raises(DamagedError, match="no usable row"):
+        load(tmp_path / "a.csv", skip_bad=True)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zipped])
+def test_a_packed_line_without_end_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "a.csv").write_bytes(pack(b"emotion,pixels,Usage\n0," + b"1 " * 3_000_000))
+    monkeypatch.setenv("HEMIFACE_MAX_LINE_BYTES", "100000")
+    tracemalloc.start()
+    with pytest.raises(DamagedError, match=r"a\.csv, line 2, is over the limit of 100,000 bytes"):
+        load(tmp_path / "a.csv")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+def test_pixels_that_a_header_promises_are_not_allocated(tmp_path: Path) -> None:
+    """A file of 128 bytes that says it holds a terabyte."""
+    (tmp_path / "a.csv").write_bytes(GOOD)
+    load(tmp_path / "a.csv").write(tmp_path)
+    with (tmp_path / "pixels.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 48, 48)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(DamagedError, match=r"pixels\.npy can't be read .*prepare the data again"):
+        Images.read(tmp_path)

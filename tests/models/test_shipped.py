@@ -126,7 +126,7 @@ class TestIndex:
             ("[]", "is not an index of models"),
             ('{"format": 2, "models": []}', "has format 2, this hemiface reads 1"),
             ('{"format": 1, "models": [{"name": "x"}]}', "is not an index of models"),
-            (None, "can't be read"),
+            (None, "doesn't exist"),
         ],
     )
     def test_a_bad_index(self, tmp_path, text, sentence):

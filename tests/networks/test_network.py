@@ -1,6 +1,7 @@
 """Networks and Bundles: what goes in comes out, and whatever is damaged is called so."""
 
 import json
+import os
 import platform
 import re
 import socket
@@ -312,10 +313,43 @@ class TestDamage:
         save_file({"a": torch.zeros(1)} if weights is None else weights, path, metadata)
         return Bundle.load(path)
 
+    @pytest.mark.parametrize("model", [
+        {"architecture": "vit_huge_patch14_224"},
+        {"architecture": "resnet18", "channels": 10**8},
+    ])  # fmt: skip
+    def test_a_header_that_names_gigabytes_gets_none(self, tmp_path, monkeypatch, model):
+        """A file of some hundred bytes, whose network would have gigabytes of weights."""
+        config = ModelConfig(**model, stem="imagenet", pretrained=False)
+        Bundle(model=config, weights={"a": torch.zeros(1)}).save(tmp_path / "a.safetensors")
+        bundle = Bundle.load(tmp_path / "a.safetensors")
+        built_on = []
+
+        def noted(*given: object, **options: object) -> FaceNetwork:
+            built_on.append(torch.empty(0).device.type)
+            return build(*given, **options)
+
+        monkeypatch.setattr("hemiface.networks.network.build", noted)
+        with pytest.raises(DamagedError, match="weights don't fit"):
+            bundle.network()
+        assert built_on == ["meta"]
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(DamagedError, match="pipe is a named pipe, not a file"):
+            Bundle.load(tmp_path / "pipe")
+
+    def test_a_file_of_any_length_is_not_read(self, tmp_path):
+        with (tmp_path / "a.safetensors").open("wb") as file:
+            file.truncate(20_000_000_000)
+        with pytest.raises(DamagedError, match="20,000,000,000 bytes, over the limit of"):
+            Bundle.load(tmp_path / "a.safetensors")
+
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(DamagedError, match=r"Bundle .*none doesn't exist; check the path\."):
             Bundle.load(tmp_path / "none")
-        with pytest.raises(DamagedError, match="doesn't exist"):
+        with pytest.raises(DamagedError, match="is a folder, not a file"):
             Bundle.load(tmp_path)
 
     @pytest.mark.parametrize(

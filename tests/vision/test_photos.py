@@ -1,6 +1,7 @@
 """Pictures of every kind: right, or one sentence that says what is wrong and how to mend it."""
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, TiffImagePlugin, features
 
+from hemiface.data import pictures
 from hemiface.errors import DamagedError
+from hemiface.vision import photos
 from hemiface.vision.photos import PHOTO_SUFFIXES, read_photo
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
@@ -225,3 +228,57 @@ class TestPhotos:
                 read_photo(tmp_path / f"{name}.jpg")
         with pytest.raises(DamagedError, match=r"99 x 99 .*--max-pixels"):
             read_photo(tmp_path / "whole.jpg", most_pixels=9800)
+
+
+def tiff_of(pages: int) -> bytes:
+    """A TIFF of so many pages of one pixel each."""
+    content = bytearray(b"II*\0" + struct.pack("<I", 8))
+    for page in range(pages):
+        pixel = len(content) + 2 + 8 * 12 + 4
+        tags = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, pixel),
+                (278, 3, 1), (279, 4, 1)]  # fmt: skip
+        content += struct.pack("<H", 8)
+        content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        content += struct.pack("<I", pixel + 2 if page < pages - 1 else 0) + b"\x80\0"
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [(1, ""), (2, "2"), (100, "100"), (101, "more than 100"), (5000, "more than 100")],
+)
+def test_pages_are_counted_to_a_hundred(tmp_path, monkeypatch, pages, said):
+    """Pillow looks at all pages before for each one: 40,000 took half a minute."""
+    (tmp_path / "a.tif").write_bytes(tiff_of(pages))
+    looked = []
+    seek = TiffImagePlugin.TiffImageFile._seek
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "_seek",
+                        lambda one, frame: (looked.append(frame), seek(one, frame)))  # fmt: skip
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.note == (f"only the first of {said} frames was read" if said else "")
+    assert photo.pixels.tolist() == [[[128] * 3]]
+    assert len(looked) < 110
+
+
+def test_a_large_picture_is_converted_in_parts(tmp_path, monkeypatch):
+    """Beside the decoded picture lies its result and nothing else of its size."""
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 4), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = read_photo(tmp_path / "a.png").pixels
+    heights = []
+    on_black = photos.on_black
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 83 * 7)
+    monkeypatch.setattr(
+        photos, "on_black", lambda one: (heights.append(one.height), on_black(one))[1]
+    )
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, whole)
+    assert heights == [7] * 8 + [5]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_what_is_no_file_is_told_and_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path, kind in ((tmp_path / "pipe.jpg", "a named pipe"), (Path("/dev/zero"), "a device"),
+                       (tmp_path, "a folder")):  # fmt: skip
+        with pytest.raises(DamagedError, match=f"{path} is {kind}, not a file"):
+            read_photo(path)

@@ -20,7 +20,9 @@ from test_photos import bomb
 
 from builders import hemiface
 from hemiface.data.phantom import make as phantom
+from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
+from hemiface.vision.predictor import Frame
 
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
@@ -369,3 +371,15 @@ def test_full_standard_output_is_one_sentence(crops, model):
     done = subprocess.run([*arguments, "--json"], capture_output=True, env=environment, check=False)
     (face,) = json.loads(done.stdout)["faces"]
     assert face["source"].endswith("1 ÿ.png")
+
+
+def test_of_large_frames_fewer_are_held_at_once(monkeypatch):
+    """Frames of 12 bytes where 24 fit: memory does not grow with the size of the frames."""
+    monkeypatch.setattr(run_module, "_BYTES_AT_ONCE", 24)
+    stream = iter([Frame(np.zeros((2, 2, 3), np.uint8), number=number) for number in range(5)])
+    numbers, ended = [], False
+    while not ended:
+        part, error, ended = run_module._some(stream, "video")
+        numbers.append([one.number for one in part])
+        assert error == ""
+    assert numbers == [[0, 1], [2, 3], [4]]

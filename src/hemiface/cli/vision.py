@@ -115,7 +115,6 @@ def predict(
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
     from hemiface.cli.predicting import predict as look
-    from hemiface.vision.photos import MOST_PIXELS
     from hemiface.vision.predictor import PredictorOptions
     from hemiface.vision.run import RunOptions
     from hemiface.vision.video.watching import SEARCH_EVERY
@@ -129,7 +128,7 @@ def predict(
         hide=hide or None,
         abstain_below=abstain_below,
         flip=flip,
-        most_pixels=max_pixels or MOST_PIXELS,
+        most_pixels=max_pixels,
         estimate=estimate,
         mix=mix,
     )
@@ -164,7 +163,6 @@ def occlude(
     as_json: JsonOption = False,
 ) -> None:
     """Hide a part of pictures, as stimuli; exactly the named pixels change."""
-    from hemiface.vision.photos import MOST_PIXELS
     from hemiface.vision.stimuli import occlude_files
 
     landmarks = None
@@ -179,7 +177,7 @@ def occlude(
         fill,
         out,
         landmarks=landmarks,
-        most_pixels=max_pixels or MOST_PIXELS,
+        most_pixels=max_pixels,
         on_note=lambda _, sentence: print(f"hemiface: {sentence}", file=sys.stderr),
     )
     if as_json:

@@ -12,6 +12,7 @@ from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.readers import find, labels_file, read, source_sha256
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json, sha256_file
+from hemiface.inputs import require_file
 from hemiface.provenance import code_hash
 from hemiface.tables import read_table
 
@@ -48,8 +49,8 @@ def prepare(
     found, target, votes = find(source), Path(folder), labels_file(labels)
     if found.form == "images" and found.path.resolve() == target.resolve():
         raise UsageError(f"{target} is the source itself; prepare it into another folder.")
-    if votes and not votes.is_file():
-        raise DamagedError(f"{votes} doesn't exist; check --labels.")
+    if votes:
+        require_file(votes, hint="check --labels")
     sha256 = source_sha256(found)
     key = hash_json(
         {

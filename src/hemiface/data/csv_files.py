@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from hemiface.data.images import Images
 from hemiface.data.skipping import BadItems
 from hemiface.errors import DamagedError, UsageError
+from hemiface.inputs import BoundedBytes, Readable, require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["USAGES", "Header", "open_csv", "peek_header", "read_csv"]
@@ -33,7 +35,10 @@ _N_PIXELS = FER2013_SIZE_PX**2
 _COLUMNS = ({"emotion", "pixels", "Usage"}, {"emotion", "pixels"})
 # Large enough that numpy's overhead vanishes, small enough that the temporaries stay below 200 MB.
 _CHUNK_BYTES = 1 << 23
+# Of lines without pixels there are far more in as many bytes.
+_CHUNK_LINES = 4096
 _HEADER_BYTES = 4096
+_NOTHING = b' \t\r\n\v\f"'
 _BLANK, _ZERO = ord(" "), ord("0")
 _READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 
@@ -61,28 +66,32 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
 
     The packing is told by the first bytes, not by the name. In a zip file the one CSV with
     emotion, pixels and Usage is taken, else the one with emotion and pixels. DamagedError is
-    raised where the file is missing, empty or can't be unpacked, also while it is read.
+    raised where the file is missing, no regular file or can't be unpacked, and where it unpacks
+    to more than Limits allow or has a longer line, also while it is read.
     """
+    require_file(path)
     try:
         with path.open("rb") as raw:
             magic = raw.peek(4)[:4]
             if magic.startswith(b"\x1f\x8b"):
                 with gzip.open(raw) as unpacked:
-                    yield io.BufferedReader(unpacked)
+                    yield _bounded(unpacked, path, unpacked=True)
             elif magic.startswith(b"BZh"):
                 with bz2.open(raw) as unpacked:
-                    yield io.BufferedReader(unpacked)
+                    yield _bounded(unpacked, path, unpacked=True)
             elif magic.startswith(b"PK"):
                 with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as file:
-                    yield file
+                    yield _bounded(file, path, unpacked=True)
             else:
-                yield raw
-    except FileNotFoundError as error:
-        raise DamagedError(f"{path} doesn't exist; check the path.") from error
+                yield _bounded(raw, path, unpacked=False)
     except _READ_ERRORS as error:
         raise DamagedError(
             f"{path.name} can't be read to its end ({error}); fetch or pack it again."
         ) from error
+
+
+def _bounded(file: Readable, path: Path, *, unpacked: bool) -> IO[bytes]:
+    return io.BufferedReader(BoundedBytes(file, path.name, unpacked=unpacked), 1 << 16)
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> str:
@@ -143,7 +152,7 @@ def read_csv(path: Path, skip_bad: bool) -> Images:
         header = _header(start, path.name)
         _require_usable(header, path.name)
         chunks, n_rows, n_lines = [], 0, 1
-        while lines := file.readlines(_CHUNK_BYTES):
+        while lines := _next_lines(file):
             chunk = _parse_chunk(lines, n_rows, n_lines, header, path.name, bad)
             chunks.append(chunk)
             n_rows, n_lines = chunk.next_row, n_lines + len(lines)
@@ -165,6 +174,17 @@ def read_csv(path: Path, skip_bad: bool) -> Images:
             "notes": _notes(path.name, header, splits, emotions),
         },
     )
+
+
+def _next_lines(file: IO[bytes]) -> list[bytes]:
+    """Return the next lines: of _CHUNK_BYTES together, but no more than _CHUNK_LINES."""
+    lines, size = [], 0
+    for line in islice(file, _CHUNK_LINES):
+        lines.append(line)
+        size += len(line)
+        if size >= _CHUNK_BYTES:
+            break
+    return lines
 
 
 def _require_usable(header: Header, name: str) -> None:
@@ -216,9 +236,8 @@ def _parse_chunk(
     lines: list[bytes], first_row: int, first_line: int, header: Header, name: str, bad: BadItems
 ) -> _Chunk:
     """Parse `lines`, reporting bad rows in their order; blank lines are not rows."""
-    cells = [line.replace(b'"', b"").strip(b"\r\n").split(b",") for line in lines]
-    numbers = [number for number, row in enumerate(cells) if row[0].strip() or len(row) > 1]
-    cells = [cells[number] for number in numbers]
+    numbers = [number for number, line in enumerate(lines) if line.strip(_NOTHING)]
+    cells = [lines[n].replace(b'"', b"").strip(b"\r\n").split(b",") for n in numbers]
     problems = {i: problem for i, row in enumerate(cells) if (problem := _problem(row, header))}
     column = header.columns.index("pixels")
     fields = [b"" if i in problems else row[column].strip() for i, row in enumerate(cells)]

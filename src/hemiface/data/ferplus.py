@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hemiface.data.csv_files import USAGES
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
+from hemiface.inputs import open_lines
 from hemiface.tables import EMOTIONS
 
 __all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "OWN_LABEL", "VOTE_COLUMNS", "relabel"]
@@ -113,7 +114,7 @@ def _read_votes(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]
     """Return the splits (str [n]) and votes (int64 [n, 10]) of fer2013new.csv."""
     splits, votes = [], []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_lines(path, "check --labels") as file:
             reader = csv.DictReader(file)
             missing = [
                 name for name in ("Usage", *_CLASSES) if name not in (reader.fieldnames or ())
@@ -133,9 +134,7 @@ def _read_votes(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]
                     raise DamagedError(f"{where} has votes {cells}, expected ten whole numbers.")
                 splits.append(USAGES[row["Usage"]])
                 votes.append([int(cell) for cell in cells])
-    except FileNotFoundError as error:
-        raise DamagedError(f"{path} doesn't exist; check --labels.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DamagedError(f"{path.name} is not a readable CSV file ({error}).") from error
     if not votes:
         raise DamagedError(f"{path.name} has no rows; fetch it again.")

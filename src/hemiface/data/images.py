@@ -12,6 +12,7 @@ import pandas as pd
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path
+from hemiface.inputs import require_file
 from hemiface.tables import FER2013_SIZE_PX, SPLITS, check_images, read_table, write_table
 
 __all__ = ["PIXELS_FILE", "TABLE_FILE", "Images"]
@@ -132,7 +133,10 @@ class Images:
         # attrs would be copied with every operation on the table.
         info = table.attrs.pop("hemiface")
         try:
-            pixels = np.load(target / PIXELS_FILE, mmap_mode=mmap_mode, allow_pickle=False)
+            require_file(target / PIXELS_FILE, hint="prepare the data again")
+            # Mapped even where it is to be in memory: a header that claims more than the file has
+            # would be allocated before anybody compares.
+            pixels = np.load(target / PIXELS_FILE, mmap_mode=mmap_mode or "r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DamagedError(
                 f"{target / PIXELS_FILE} can't be read ({error}); prepare the data again."
@@ -143,6 +147,8 @@ class Images:
                 f"{target / PIXELS_FILE} holds {pixels.dtype} {list(pixels.shape)}, but "
                 f"{TABLE_FILE} has {len(table)} rows; prepare the data again."
             )
+        if mmap_mode is None:
+            pixels = np.array(pixels)
         images = cls(table, pixels, info)
         if images.info["data_sha256"] != info.get("data_sha256"):
             raise DamagedError(

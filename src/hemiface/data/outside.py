@@ -29,6 +29,7 @@ import pandas as pd
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
+from hemiface.inputs import open_lines
 from hemiface.occlusion.conditions import condition
 from hemiface.tables import (
     EMOTIONS,
@@ -145,14 +146,11 @@ def _read(path: Path, options: ImportOptions) -> pd.DataFrame:
 def _read_csv(path: Path) -> pd.DataFrame:
     """Return all cells as texts; the separator is the one that the header has more of."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_lines(path) as file:
             header = file.readline()
         separator = max(",;\t", key=header.count)
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except FileNotFoundError as error:
-        raise DamagedError(f"{path} doesn't exist; check the path.") from error
+        with open_lines(path) as file:
+            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, csv.Error, pd.errors.ParserError) as error:
         raise DamagedError(f"{path} is not a readable CSV file ({error}).") from error
     except pd.errors.EmptyDataError as error:

@@ -4,36 +4,45 @@ Photos have a rule of their own (`vision.photos`), which also divides 16 bits: a
 files is refused here, since every result on it would hang on a rounding that nobody chose.
 """
 
+import io
+import struct
 import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from hemiface.errors import DamagedError
+from hemiface.inputs import require_file
+from hemiface.limits import limits, over, variable
 from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = [
     "CONVERSION_RULE",
-    "MOST_PIXELS",
     "PICTURE_SUFFIXES",
+    "PictureError",
+    "by_bands",
     "on_black",
     "open_picture",
     "read_picture",
 ]
 
+Pixels = npt.NDArray[np.uint8]
+
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 )
 
-MOST_PIXELS = 89_478_485
-"""What a picture may unpack to unless more is asked for; from there on Pillow warns."""
-
 _FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM",
-    "QOI", "TGA", "TIFF", "WEBP",
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI",
+    "TGA", "TIFF", "WEBP",
 )  # fmt: skip
-# Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
+# Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix,
+# nor icons, which it decodes when it opens them, however many pixels they have.
 
 # Opening looks only at a file's header, so that waiting for another thread costs nothing.
 _OPENING = threading.Lock()
@@ -43,11 +52,37 @@ CONVERSION_RULE = (
     "central square; area mean to 48 x 48 (bilinear where it has to grow)"
 )
 
+# Of a larger picture never more is converted at once.
+_BAND_PIXELS = 1 << 22
+
+# A kilobyte can hold a dozen scans, each of which goes over the whole picture.
+_JPEG_BLOCK_BYTES = 1024
+
+# Files that were changed at random make Pillow's decoders raise all of these.
+_DECODER_ERRORS = (
+    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
+    SystemError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+
 _SIZE_PX = (FER2013_SIZE_PX, FER2013_SIZE_PX)
 _EXIF_ORIENTATION = 0x0112
 
 
-def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | str:
+class PictureError(Exception):
+    """What is wrong with a picture, as a predicate for a sentence that begins with its name.
+
+    `kind` is format (it has none that is read), pixels or time (it goes over that limit), system
+    (the file can't be read at all) or content (it is damaged). `reason` is the predicate without
+    what mends it.
+    """
+
+    def __init__(self, predicate: str, kind: str, reason: str = "") -> None:
+        super().__init__(predicate)
+        self.kind = kind
+        self.reason = reason
+
+
+def read_picture(path: Path) -> tuple[Pixels, frozenset[str]] | str:
     """Return uint8 [48, 48] and what was converted (`grey`, `cropped`, `resized`), or the problem.
 
     A grey 48 x 48 picture comes back untouched; others follow CONVERSION_RULE. The problem is a
@@ -55,36 +90,103 @@ def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | s
     """
     try:
         with open_picture(path) as picture:
-            width, height = picture.size
-            if width * height > MOST_PIXELS:
-                return f"has {width} x {height} pixels, over the limit of {MOST_PIXELS:,}"
-            picture.load()
             return _convert(picture)
-    except UnidentifiedImageError:
-        return "is not a readable picture (unknown format)"
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"is not a readable picture ({reason})"
+    except PictureError as error:
+        return str(error)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Open a file of one of the formats that are read, which its content decides and no suffix.
+@contextmanager
+def open_picture(
+    path: Path, most_pixels: int | None = None, formats: Sequence[str] = _FORMATS
+) -> Iterator[Image.Image]:
+    """Yield a picture of one of the formats that are read, which its content decides and no suffix.
 
-    Without Pillow's own limit of pixels: who opens compares the size with theirs, and says so.
+    It has no more than `most_pixels` pixels (by default Limits.pixels) and isn't decoded yet.
 
     Raises:
-        UnidentifiedImageError: it is of another format, or of none.
+        PictureError: it is no regular file, of another format or of none, it has more pixels, or
+            it can't be decoded, also while the caller does that, or not within
+            Limits.picture_seconds.
     """
+    try:
+        require_file(path)
+    except DamagedError as error:
+        raise PictureError("can't be opened: it is no file", "system", str(error)) from error
+    try:
+        with _TimedFile(path) as file, _opened(file, formats) as picture:
+            _require_pixels(picture.size, most_pixels or limits().pixels)
+            if picture.format in ("JPEG", "MPO"):
+                picture.decodermaxblock = _JPEG_BLOCK_BYTES
+            yield picture
+    except UnidentifiedImageError as error:
+        raise PictureError("is not a readable picture (unknown format)", "format") from error
+    except _DECODER_ERRORS as error:
+        reason, kind = _reason(error)
+        raise PictureError(f"is not a readable picture ({reason})", kind, reason) from error
+
+
+def _require_pixels(size: tuple[int, int], most_pixels: int) -> None:
+    width, height = size
+    if width * height > most_pixels:
+        said = f"has {width} x {height} pixels, over the limit of {most_pixels:,}"
+        raise PictureError(f"{said} ({variable('pixels')} raises it)", "pixels", said)
+
+
+def _opened(file: io.BufferedReader, formats: Sequence[str]) -> ImageFile.ImageFile:
+    """Return Pillow's picture without its own limit of pixels: ours is compared, and named."""
     with _OPENING:
         Image.init()
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
             # Some are built into Pillow on some systems only.
-            return Image.open(path, formats=[one for one in _FORMATS if one in Image.OPEN])
+            return Image.open(file, formats=[one for one in formats if one in Image.OPEN])
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+class _TimedFile(io.BufferedReader):
+    """A picture's file that stops being readable when its time is over.
+
+    Decoders run in one piece and can't be stopped, but all of them come back for more bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._end_s = time.monotonic() + limits().picture_seconds
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read on, while there is time."""
+        if time.monotonic() > self._end_s:
+            raise PictureError(f"isn't read to its end, {over('picture_seconds')}", "time")
+        return super().read(size)
+
+    def fileno(self) -> int:
+        """Refuse: who has the number reads past `read`."""
+        raise io.UnsupportedOperation("fileno")
+
+
+def _reason(error: BaseException) -> tuple[str, str]:
+    """Return why a file can't be read, and whose fault it is: that of system or content."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror, "system"
+    said = (str(error).splitlines() or [""])[0].rstrip(".")
+    return said or type(error).__name__, "content"
+
+
+def by_bands(
+    picture: Image.Image, convert: Callable[[Image.Image], Pixels], into: Pixels
+) -> Pixels:
+    """Fill `into` [height, ...] with what `convert` makes of some rows of a picture at a time.
+
+    The conversions of a whole picture would lie beside each other in memory.
+    """
+    width, height = picture.size
+    rows = max(_BAND_PIXELS // width, 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        into[top:bottom] = convert(picture.crop((0, top, width, bottom)))
+    return into
 
 
 def on_black(picture: Image.Image) -> Image.Image:
@@ -95,25 +197,31 @@ def on_black(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
 
 
-def _convert(picture: Image.Image) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | str:
-    """Apply CONVERSION_RULE to a loaded picture."""
+def _convert(picture: Image.Image) -> tuple[Pixels, frozenset[str]]:
+    """Apply CONVERSION_RULE to a picture; PictureError where it has no 8 bits a channel."""
     done = set()
+    picture.load()
     if picture.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-        picture = ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith(("I", "F")):
-        return f"has mode {picture.mode}, but 8 bits a channel are needed"
-    if picture.mode != "L":
-        done.add("grey")
-        picture = on_black(picture).convert("RGB").convert("L")
+        raise PictureError(f"has mode {picture.mode}, but 8 bits a channel are needed", "format")
     width, height = picture.size
     if width != height:
         done.add("cropped")
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
+    if picture.mode != "L":
+        done.add("grey")
+        grey = np.empty(picture.size[::-1], dtype=np.uint8)
+        picture = Image.fromarray(by_bands(picture, _grey, grey))
     if picture.size != _SIZE_PX:
         done.add("resized")
         shrinks = picture.width > FER2013_SIZE_PX
         how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
         picture = picture.resize(_SIZE_PX, how)
     return np.array(picture, dtype=np.uint8), frozenset(done)
+
+
+def _grey(band: Image.Image) -> Pixels:
+    return np.asarray(on_black(band).convert("RGB").convert("L"))

@@ -14,6 +14,7 @@ from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.strips import read_strips, strip_files
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
+from hemiface.inputs import require_file
 
 __all__ = ["READERS", "Found", "Reader", "find", "labels_file", "load", "read", "source_sha256"]
 
@@ -55,11 +56,15 @@ def _phantom_options(source: str) -> dict[str, int]:
     for part in filter(None, source.removeprefix(_PHANTOM).split(",")):
         name, _, value = part.partition("=")
         smallest = {"n": 1, "seed": 0}.get(name.strip())
-        if smallest is None or not value.strip().isdecimal() or int(value) < smallest:
+        digits = value.strip()
+        # Longer numbers than this Python refuses to read.
+        is_number = digits.isascii() and digits.isdigit() and len(digits) < 19
+        if smallest is None or not is_number or int(digits) < smallest:
             raise UsageError(
-                f"{part!r} in {source} is not an option; write phantom: or phantom:n=3000,seed=1."
+                f"{part[:40]!r} in {source[:80]} is not an option; write phantom: or "
+                "phantom:n=3000,seed=1."
             )
-        options[name.strip()] = int(value)
+        options[name.strip()] = int(digits)
     return options
 
 
@@ -92,12 +97,11 @@ def find(source: str | Path) -> Found:
         _phantom_options(str(source))
         return Found("phantom", Path(source))
     path = Path(source)
-    if path.is_file():
+    if not path.is_dir():
+        require_file(path, hint="check the path given as data")
         with path.open("rb") as file:
             is_parquet = file.read(4) == b"PAR1"
         return Found("images", path.parent) if is_parquet else Found("csv", path)
-    if not path.is_dir():
-        raise DamagedError(f"{path} doesn't exist; check the path given as data.")
     if (path / TABLE_FILE).is_file() and (path / PIXELS_FILE).is_file():
         return Found("images", path)
     if strip_files(path):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json
+from hemiface.inputs import open_lines
 
 __all__ = ["pick_rows", "read_rows"]
 
@@ -26,13 +27,11 @@ def read_rows(path: str | Path) -> npt.NDArray[np.int64]:
     """
     source = Path(path)
     try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
+        with open_lines(source, "check the list of rows") as file:
             reader = csv.DictReader(file)
             if "row" not in (reader.fieldnames or ()):
                 raise DamagedError(f"{source.name} has no column row; it lists no rows.")
             cells = [(one["row"] or "").strip() for one in reader]
-    except FileNotFoundError as error:
-        raise DamagedError(f"{source} doesn't exist; check the list of rows.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DamagedError(f"{source.name} is not a readable CSV file ({error}).") from error
     if not cells:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from hemiface.data.csv_files import USAGES
 from hemiface.data.images import Images
+from hemiface.data.pictures import PictureError, open_picture
 from hemiface.data.skipping import BadItems
 from hemiface.errors import DamagedError
+from hemiface.inputs import open_lines
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["LABELS_FILE", "read_strips", "strip_files"]
@@ -66,13 +67,15 @@ def read_strips(folder: Path, skip_bad: bool) -> Images:
 def _read_strip(path: Path) -> npt.NDArray[np.uint8]:
     """Return uint8 [n, 48, 48], the images stacked in the PNG at `path`."""
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with open_picture(path, formats=("PNG",)) as picture:
             mode, (width, height) = picture.mode, picture.size
             array = np.asarray(picture)
-    except UnidentifiedImageError as error:
-        raise DamagedError(f"{path.name} is not a PNG picture; copy it again.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"{path.name} is damaged ({error}); copy it again.") from error
+    except PictureError as error:
+        said = {
+            "format": "is not a PNG picture; copy it again",
+            "content": f"is damaged ({error.reason}); copy it again",
+        }.get(error.kind, str(error))
+        raise DamagedError(f"{path.name} {said}.") from error
     side = FER2013_SIZE_PX
     if mode != "L" or width != side or height % side:
         raise DamagedError(
@@ -87,7 +90,7 @@ def _read_labels(path: Path, bad: BadItems) -> tuple[list[int], list[str], list[
     known = {str(index): index for index in range(len(EMOTIONS))}
     rows, splits, emotions, number = [], [], [], -1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with open_lines(path) as file:
             reader = csv.DictReader(file)
             missing = {"row", "usage", "emotion"} - set(reader.fieldnames or ())
             if missing:
@@ -106,4 +109,6 @@ def _read_labels(path: Path, bad: BadItems) -> tuple[list[int], list[str], list[
                     emotions.append(known[row["emotion"]])
     except UnicodeDecodeError as error:
         raise DamagedError(f"{path.name} is not UTF-8 text; copy it again.") from error
+    except csv.Error as error:
+        raise DamagedError(f"{path.name} is damaged ({error}); copy it again.") from error
     return rows, splits, emotions, number + 1

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json
+from hemiface.inputs import read_text, require_file
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -207,15 +208,17 @@ def _content(path: Path) -> Any:
         ".toml": tomllib.loads,
         ".csv": _csv_shares,
     }
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise UsageError(
             f"Mix {path} is neither {', '.join(MIXES[:-1])} or {MIXES[-1]} nor a file; "
             "choose one of them or check the path."
         )
+    require_file(path, "Mix", error=UsageError)
     if path.suffix.lower() not in readers:
         raise UsageError(f"Mix {path} must end in {', '.join(readers)}; convert it.")
     try:
-        return readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
+        text = read_text(path, "Mix", encoding="utf-8-sig", error=UsageError)
+        return readers[path.suffix.lower()](text)
     except OSError as error:
         raise UsageError(f"Mix {path} can't be read ({error.strerror}).") from error
     except ValueError as error:

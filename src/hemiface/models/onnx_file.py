@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sealed_content
+from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
@@ -70,8 +71,7 @@ class OnnxModel:
         source = Path(path)
         if threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads}.")
-        if not source.is_file():
-            raise DamagedError(f"Model {source} doesn't exist; check the path.")
+        require_file(source, "Model")
         session = open_session(source, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:

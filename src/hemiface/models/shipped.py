@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.inputs import read_text, require_file
 from hemiface.models import visible_tiles
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
@@ -133,7 +134,7 @@ class _Index:
 def _read_index(folder: Path) -> _Index:
     path = folder / _INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(read_text(path))
         if index["format"] != _FORMAT:
             raise DamagedError(
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
@@ -164,9 +165,9 @@ def path_of(name: str, folder: str | Path | None = None) -> Path:
     """
     model = _find(name, folder)
     path = Path(folder or FOLDER) / model.file
-    if not path.is_file():
+    if not path.exists():
         raise DamagedError(f"Model {name} is listed, but {path} is missing; install again.")
-    size = path.stat().st_size
+    size = require_file(path, f"Model {name}:").st_size
     if size != model.bytes:
         raise DamagedError(
             f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError
+from hemiface.inputs import read_text
 from hemiface.models.class_mix import KEY, checked_shares
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS
 
@@ -136,7 +137,7 @@ class ModelCalibration:
     @classmethod
     def _read(cls, path: Path) -> Self:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
             if content["format"] != FORMAT:
                 raise DamagedError(
                     f"{path} has format {content['format']}, this hemiface reads {FORMAT}."

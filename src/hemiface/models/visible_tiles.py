@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
+from hemiface.inputs import require_file
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, open_session
 from hemiface.tables import FER2013_SIZE_PX
 
@@ -63,8 +64,7 @@ class VisibleTiles:
             DamagedError: the file is missing, truncated, or not such a network.
         """
         source = Path(path)
-        if not source.is_file():
-            raise DamagedError(f"Model {source} doesn't exist; check the path.")
+        require_file(source, "Model")
         session = open_session(source, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         header = _checked_header(text, source)

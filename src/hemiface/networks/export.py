@@ -23,6 +23,7 @@ from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file, write_json
+from hemiface.inputs import open_lines
 from hemiface.models.class_mix import KEY as CLASS_MIX
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
 from hemiface.networks.classifiers import NetworkClassifier
@@ -196,10 +197,9 @@ def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:
     """
     known = Bundle.load(bundle).provenance
     name, seed = str(known.get("name")), str(known.get("seed", 0))
-    if not Path(matrix).is_file():
-        raise DamagedError(f"{matrix} doesn't exist; check the path.")
     try:
-        table = pd.read_csv(matrix, dtype={"seed": "str"})
+        with open_lines(Path(matrix)) as file:
+            table = pd.read_csv(file, dtype={"seed": "str"})
         rows = table[(table["model"] == name) & (table["seed"] == seed)]
         scores: dict[str, Any] = {}
         for row in rows.to_dict("records"):

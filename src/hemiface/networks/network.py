@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hemiface.config import ModelConfig, as_plain, model_config
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
+from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
@@ -158,6 +159,18 @@ def build(config: ModelConfig, *, pretrained: bool | None = None) -> FaceNetwork
     return FaceNetwork(config, backbone)
 
 
+def _without_memory(config: ModelConfig) -> FaceNetwork | None:
+    """Return a network whose weights have shapes and no content, None where that can't be.
+
+    Some architectures of older versions of timm compute with numbers while they are built.
+    """
+    try:
+        with torch.device("meta"):
+            return build(config, pretrained=False)
+    except UsageError:
+        return None  # Whether it can be built at all, building it tells.
+
+
 def _own(config: ModelConfig) -> nn.Module:
     """Return one of our own ResNets of basic blocks."""
     from timm.models.resnet import BasicBlock, ResNet
@@ -262,8 +275,13 @@ class Bundle:
         Raises:
             DamagedError: the weights don't fit the architecture.
         """
-        network = build(self.model, pretrained=False)
         try:
+            # A header may name any architecture: before its gigabytes are allocated, its shapes
+            # are compared with those of the file, whose length is limited.
+            bare = _without_memory(self.model)
+            if bare is not None:
+                bare.load_state_dict(self.weights, assign=True)
+            network = build(self.model, pretrained=False)
             network.load_state_dict(
                 {
                     name: value.float() if value.is_floating_point() else value
@@ -307,8 +325,7 @@ class Bundle:
                 Bundle, or of another class order.
         """
         source = Path(path)
-        if not source.is_file():
-            raise DamagedError(f"Bundle {source} doesn't exist; check the path.")
+        require_file(source, "Bundle")
         sealed_content(source)
         try:
             with safe_open(source, framework="pt") as file:

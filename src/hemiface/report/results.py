@@ -19,6 +19,7 @@ from hemiface.config import StatisticsOptions
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import write_json
+from hemiface.inputs import open_lines, read_text
 from hemiface.report.figures.style import ordered
 from hemiface.stats import comparisons, importance, matrix, metrics
 from hemiface.stats.abstention import risk_coverage_table, threshold_for_risk
@@ -381,7 +382,8 @@ def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame
     for model in names["model"]:
         path = folder / "models" / model / "history.csv"
         if path.is_file():
-            history = pd.read_csv(path)
+            with open_lines(path) as file:
+                history = pd.read_csv(file)
             if len(history):
                 found[model] = history
     return found
@@ -389,7 +391,7 @@ def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise DamagedError(f"{path} is not readable JSON ({error}); delete it.") from error
     if not isinstance(content, dict):

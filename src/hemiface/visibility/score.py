@@ -17,6 +17,7 @@ import pandas as pd
 
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
+from hemiface.inputs import open_lines
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
 from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 from hemiface.stats.metrics import ratio
@@ -39,7 +40,8 @@ def read_occluded(path: str | Path) -> list[int]:
         DamagedError: the file is missing or has no such column of integers.
     """
     try:
-        return [int(one) for one in pd.read_csv(path)["row"]]
+        with open_lines(Path(path)) as file:
+            return [int(one) for one in pd.read_csv(file)["row"]]
     except (OSError, KeyError, ValueError) as error:
         raise DamagedError(f"{path} is not a CSV file with a column `row` of integers.") from error
 

@@ -29,7 +29,7 @@ from hemiface.vision.finding.detector import (
     MediaPipeDetector,
 )
 from hemiface.vision.finding.photo_detector import LEAST_SCORE, PhotoDetector
-from hemiface.vision.photos import MOST_PIXELS, Photo, read_photo
+from hemiface.vision.photos import Photo, read_photo
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
 __all__ = ["LEAST_VISIBLE", "SEARCHES", "Frame", "Predictor", "PredictorOptions", "SeenFace"]
@@ -95,8 +95,8 @@ class PredictorOptions:
     one."""
     flip: bool = False
     """Average with the mirrored view."""
-    most_pixels: int = MOST_PIXELS
-    """What a picture may unpack to."""
+    most_pixels: int | None = None
+    """What a picture may unpack to; None is Limits.pixels."""
     estimate: bool = True
     """Let the shipped network for visibility say what lies over each face, unless `hide` declares
     it; a half that is covered is hidden from a model that learnt to do without it."""
@@ -141,7 +141,7 @@ class Predictor:
         hide: str | None = None,
         abstain_below: float | None = None,
         flip: bool = False,
-        most_pixels: int = MOST_PIXELS,
+        most_pixels: int | None = None,
         estimate: bool = True,
         mix: MixChoice = "trained",
     ) -> None:

@@ -39,6 +39,8 @@ OnProgress = Callable[[str, int, int], None]
 _Seen = tuple[Source, Faces | None, str]
 
 _FRAMES_AT_ONCE = 16
+# Large frames fill memory before they fill the network's batch.
+_BYTES_AT_ONCE = 1 << 28
 _TOLD_EVERY = 100
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
@@ -320,7 +322,7 @@ def _watch(source: Source, work: _Work) -> None:
     with ExitStack() as stack:
         film = None
         while True:
-            part, error = _some(stream, source.kind)
+            part, error, ended = _some(stream, source.kind)
             # No file for a video without a frame.
             if copies is not None and film is None and part:
                 writer = stack.enter_context(open_writer(copies.path(source)))
@@ -335,7 +337,7 @@ def _watch(source: Source, work: _Work) -> None:
                     work.on_progress(f"watching {Path(source.name).name}", frames, 0)
             if rows:
                 journal.add(source.name, rows)
-            if len(part) < _FRAMES_AT_ONCE:
+            if ended:
                 break
         if film is not None:
             film.finish()
@@ -346,15 +348,22 @@ def _watch(source: Source, work: _Work) -> None:
     journal.end(source.name, _known(source, known, note))
 
 
-def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str]:
-    """Return the next frames, and what went wrong after them; Ctrl-C ends a camera."""
+def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str, bool]:
+    """Return the next frames, what went wrong after them, and whether they were the last ones.
+
+    Ctrl-C ends a camera.
+    """
     part: list[Frame] = []
+    size = 0
     try:
-        for frame in islice(stream, _FRAMES_AT_ONCE):
-            part.append(frame)  # noqa: PERF402 - what came before an error must stay
+        for frame in stream:
+            part.append(frame)
+            size += frame.pixels.nbytes
+            if len(part) == _FRAMES_AT_ONCE or size >= _BYTES_AT_ONCE:
+                return part, "", False
     except DamagedError as error:
-        return part, printable(str(error))
+        return part, printable(str(error)), True
     except KeyboardInterrupt:
         if kind != "camera":
             raise
-    return part, ""
+    return part, "", True

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import UsageError
+from hemiface.inputs import require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
@@ -47,7 +48,7 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
     the folder of results `out`. A file named on purpose is tried whatever its suffix.
 
     Raises:
-        DamagedError: a file or folder doesn't exist.
+        DamagedError: a file or folder doesn't exist, or is a named pipe or a device.
         UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
     """
     found: dict[str, Source] = {}
@@ -61,10 +62,9 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
             if not inside:
                 raise UsageError(f"Folder {path} holds neither pictures nor videos.")
             found |= {one.path: one for one in inside}
-        elif path.is_file():
-            found[str(path)] = _source(path, Path(path.name))
         else:
-            raise DamagedError(f"{path} doesn't exist; check the path.")
+            require_file(path)
+            found[str(path)] = _source(path, Path(path.name))
     return list(found.values())
 
 

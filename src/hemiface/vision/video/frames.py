@@ -1,6 +1,8 @@
 """Frames out of a video or camera, and H.264 video out of frames, one after another."""
 
+import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -12,6 +14,8 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
+from hemiface.inputs import require_file
+from hemiface.limits import limits, over
 from hemiface.vision.predictor import Frame
 
 __all__ = ["VIDEO_SUFFIXES", "VideoWriter", "camera_number", "open_writer", "read_frames"]
@@ -41,24 +45,32 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
 
     Raises:
         HemifaceError: there is no such camera.
-        DamagedError: the file is missing, empty, no video, cut off or in an unknown codec; frames
-            before the damage have been yielded.
+        DamagedError: the file is missing, empty, no video, cut off or in an unknown codec, its
+            frames have more pixels than Limits.frame_pixels, or watching it takes longer than
+            Limits.video_seconds; frames before the damage have been yielded.
     """
     import av
 
     name = str(source)
     number = camera_number(name)
-    if number is None and not Path(source).is_file():
-        raise DamagedError(f"Video {source} doesn't exist; check the path.")
-    if number is None and not Path(source).stat().st_size:
+    if number is None and not require_file(source, "Video").st_size:
         raise DamagedError(f"Video {source} is empty (0 bytes); get it again.")
+    known = limits()
+    end_s = time.monotonic() + known.video_seconds if number is None else math.inf
     try:
         with _open(source, number) as container:
             if not container.streams.video:
                 raise DamagedError(f"{name} has no pictures in it, only sound or data.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            _require_pixels(name, stream.codec_context, known.frame_pixels)
+            # For what grows between two frames.
+            stream.codec_context.options = {"max_pixels": str(known.frame_pixels)}
             for index, frame in enumerate(container.decode(stream)):
+                if time.monotonic() > end_s:
+                    raise DamagedError(
+                        f"Video {name} isn't watched to its end, {over('video_seconds')}."
+                    )
                 pixels = frame.to_ndarray(format="rgb24")
                 turned = np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90) % 4)
                 yield Frame(np.ascontiguousarray(turned), name, index, frame.time)
@@ -71,6 +83,13 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
         raise DamagedError(
             f"Video {source} can't be read to its end ({reason}); get it again or convert it."
         ) from error
+
+
+def _require_pixels(name: str, size: Any, most: int) -> None:
+    if size.width * size.height > most:
+        raise DamagedError(
+            f"Video {name} has {size.width} x {size.height} pixels, {over('frame_pixels')}."
+        )
 
 
 _OWN_CONTENT = {

@@ -1,0 +1,158 @@
+"""Opening what others give: regular files alone, and never more of them than the limits allow.
+
+A named pipe would block for ever, a device never end: neither is opened. What is read line by line
+is counted while it comes, so that nothing has to be in memory to be found too long.
+"""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from hemiface.errors import DamagedError, HemifaceError
+from hemiface.limits import limits, over
+
+__all__ = ["BoundedBytes", "Readable", "open_lines", "read_text", "require_file", "require_size"]
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def require_file(
+    path: str | Path,
+    what: str = "",
+    hint: str = "check the path",
+    error: type[HemifaceError] = DamagedError,
+) -> os.stat_result:
+    """Return what the system knows of a regular file; a link counts as what it leads to.
+
+    `what` stands before the path in the sentence, `hint` says how to mend a path without a file.
+
+    Raises:
+        HemifaceError: as `error`: there is nothing, or something else than a file.
+    """
+    named = f"{what} {path}".strip()
+    try:
+        known = os.stat(path)  # noqa: PTH116 - a Path takes no device's or camera's name
+    except (FileNotFoundError, NotADirectoryError, ValueError) as missing:
+        raise error(f"{named} doesn't exist; {hint}.") from missing
+    except OSError as refused:
+        raise error(f"{named} can't be read ({refused.strerror}); {hint}.") from refused
+    if not stat.S_ISREG(known.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(known.st_mode), "something else")
+        raise error(f"{named} is {kind}, not a file; {hint}.")
+    return known
+
+
+def require_size(
+    path: str | Path, limit: str, what: str = "", error: type[HemifaceError] = DamagedError
+) -> None:
+    """Check that `path` is a regular file of no more bytes than field `limit` of Limits.
+
+    Raises:
+        HemifaceError: as `error`: it isn't, or it is longer.
+    """
+    size = require_file(path, what, error=error).st_size
+    if size > getattr(limits(), limit):
+        raise error(f"{f'{what} {path}'.strip()} has {size:,} bytes, {over(limit)}.")
+
+
+def read_text(
+    path: str | Path,
+    what: str = "",
+    *,
+    encoding: str = "utf-8",
+    error: type[HemifaceError] = DamagedError,
+) -> str:
+    """Return the text of a file of settings.
+
+    Raises:
+        HemifaceError: as `error`: it is no regular file, or longer than Limits.text_bytes.
+        OSError, UnicodeDecodeError: as `Path.read_text`.
+    """
+    require_size(path, "text_bytes", what, error)
+    return Path(path).read_text(encoding=encoding)
+
+
+class Readable(Protocol):
+    """What gives bytes, packed or not."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+
+
+class BoundedBytes(io.RawIOBase):
+    """The bytes of another stream, as long as none of its lines is longer than Limits.line_bytes.
+
+    Nor are there more lines than Limits.table_rows, nor, with `unpacked`, is the whole longer than
+    Limits.unpacked_bytes. Whoever reads on gets a DamagedError that names `name`; a line ends with
+    a line feed or carriage return.
+    """
+
+    def __init__(self, source: Readable, name: str, *, unpacked: bool = False) -> None:
+        known = limits()
+        self._source = source
+        self._name = name
+        self._most_line = known.line_bytes
+        self._most_lines = known.table_rows
+        self._left = known.unpacked_bytes if unpacked else None
+        self._line, self._in_line = 1, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        """Read the next bytes into `buffer`; return how many, 0 at the end."""
+        # No more at once than a line may have, so that one can only be too long at its beginning.
+        part = self._source.read(min(len(buffer), self._most_line))
+        buffer[: len(part)] = part
+        self._count(part)
+        return len(part)
+
+    def _count(self, part: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(part)
+            if self._left < 0:
+                raise DamagedError(f"{self._name} is, unpacked, {over('unpacked_bytes')}.")
+        first = _first_end(part)
+        if self._in_line + (len(part) if first < 0 else first) > self._most_line:
+            raise DamagedError(f"{self._name}, line {self._line}, is {over('line_bytes')}.")
+        self._line += part.count(b"\n")
+        if self._line > self._most_lines + 1:
+            raise DamagedError(f"{self._name} is {over('table_rows')}.")
+        if first < 0:
+            self._in_line += len(part)
+        else:
+            self._in_line = len(part) - 1 - max(part.rfind(b"\n"), part.rfind(b"\r"))
+
+
+def _first_end(part: bytes) -> int:
+    """Return where the first line end is, -1 without one."""
+    found = [place for place in (part.find(b"\n"), part.find(b"\r")) if place >= 0]
+    return min(found, default=-1)
+
+
+@contextmanager
+def open_lines(path: Path, hint: str = "check the path") -> Iterator[TextIO]:
+    """Yield a CSV file as UTF-8 text, with or without a mark; csv.reader takes it as it comes.
+
+    Raises:
+        DamagedError: it is no regular file, or a line is too long (also while it is read).
+        OSError, UnicodeDecodeError: it can't be read.
+    """
+    require_file(path, hint=hint)
+    with (
+        path.open("rb", buffering=0) as raw,
+        io.BufferedReader(BoundedBytes(raw, path.name), 1 << 16) as bounded,
+        io.TextIOWrapper(bounded, encoding="utf-8-sig", newline="") as text,
+    ):
+        yield text
