@@ -445,10 +445,17 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that loses lines where the disk is full: what is written next says so, and better."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        """Say nothing; logging would print a traceback for every line."""
+
+
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Add everything that hemiface logs to `path`, with times."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("hemiface")
     logger.addHandler(handler)

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from hemiface.cli.printing import show
 from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
+from hemiface.files import passing_folder
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -90,8 +90,8 @@ def _folder(out: Path | None) -> Iterator[Path]:
     if out is not None:
         yield out
         return
-    with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
-        yield Path(folder)
+    with passing_folder() as folder:
+        yield folder
 
 
 @contextmanager

