@@ -4,18 +4,17 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError
+from hemiface.processes import here, runs
 
 __all__ = [
     "SEAL_KEY",
@@ -177,39 +176,17 @@ def _sync(path: Path, mode: int) -> None:
 
 
 def _is_left_over(path: Path, pid: int, where: str | None) -> bool:
-    if where == _here():
-        return not _runs(pid)
+    if where == here():
+        return not runs(pid)
     try:
         return time.time() - path.stat().st_mtime > _FOREIGN_S
     except OSError:
         return False  # Somebody else was faster.
 
 
-def _runs(pid: int) -> bool:
-    """Return whether a process of this machine runs; a number that came up again counts too."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # It runs, as somebody else.
-    return True
-
-
-@lru_cache(maxsize=1)
-def _here() -> str:
-    """Return six digits for where process numbers mean the same: this boot, this container."""
-    known = [platform.node()]
-    with suppress(OSError):
-        known.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-    with suppress(OSError):
-        known.append(str(Path("/proc/self/ns/pid").readlink()))
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:6]
-
-
 def _mine() -> str:
     """Return what the temporary names of this process hold."""
-    return f"{os.getpid()}-{_here()}"
+    return f"{os.getpid()}-{here()}"
 
 
 def _umask() -> int:

@@ -20,6 +20,7 @@ from test_photos import bomb
 
 from builders import hemiface
 from hemiface.data.phantom import make as phantom
+from hemiface.locks import locked
 from hemiface.vision.journal import Journal
 
 BROKEN = {
@@ -236,11 +237,11 @@ def test_the_same_command_twice_gives_the_same(predict, tmp_path):
 
 
 def test_a_second_process_on_the_same_folder_is_turned_away(predict, tmp_path):
-    with Journal(tmp_path / "o", {"other": 1}) as journal:
+    with locked(tmp_path / "o"), Journal(tmp_path / "o", {"other": 1}) as journal:
         journal.end("x", {"faces": 0})
         code, said = predict(tmp_path / "o")
-        assert code == 1
-        assert f"Another hemiface is writing into {tmp_path / 'o'}; wait for it" in said
+        assert code == 2
+        assert f"{tmp_path / 'o'} is being written into by process {os.getpid()}" in said
     with Journal(tmp_path / "o", {"other": 1}) as journal:
         assert list(journal.ended) == ["x"]
 
@@ -269,7 +270,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(predict, tmp_path, place):
     code, said = predict(tmp_path / place)
     assert code == 1
     assert "can't be written" in said
-    assert "choose another --out" in said
+    assert "choose another place" in said
 
 
 @pytest.mark.parametrize("form", ["xls", "csv,xls", ","])

@@ -21,6 +21,7 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sweep
+from hemiface.locks import locked
 from hemiface.tables import for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
@@ -106,10 +107,10 @@ def run(
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
-            unknown format, or two annotated pictures would have the same name.
-        HemifaceError: the folder can't be written, another process writes into it, a camera can't
-            be opened, there are only videos and PyAV isn't installed, or Parquet is asked for and
-            pyarrow isn't.
+            unknown format, two annotated pictures would have the same name, or another process
+            writes into the folder.
+        HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
+            and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
     options = options or RunOptions()
     _check(options, sources)
@@ -119,7 +120,7 @@ def run(
     settings = {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
                 "blur": options.blur, "most_frames": options.most_frames,
                 "search_every": options.search_every}  # fmt: skip
-    with Journal(folder, settings) as journal:
+    with locked(folder), Journal(folder, settings) as journal:
         _sweep(folder)
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
@@ -151,7 +152,7 @@ def _check_timelines(sources: Sequence[Source]) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed run was writing; the journal sees to it that no other is at work."""
+    """Remove what a killed run was writing; the lock keeps all others away."""
     for name in ("pictures", "timelines"):
         for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
             sweep(below)
