@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ __all__ = [
     "SEAL_KEY",
     "UNSEALED",
     "atomic_path",
+    "files_below",
     "hash_json",
     "passing_folder",
+    "reading",
     "seal",
     "sealed_content",
     "sha256_file",
@@ -205,6 +207,35 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with a final line break, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Name what the system refuses to read while `path` is read, which may lie below it.
+
+    Raises:
+        DamagedError: a file or folder can't be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = path if error.filename is None else os.fsdecode(error.filename)
+        raise DamagedError(
+            f"{name} can't be read ({error.strerror or error}); check the path and who may read it."
+        ) from error
+
+
+def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> list[Path]:
+    """Return everything below a folder that is no folder, sorted by name; links aren't followed.
+
+    `on_closed` is given what the system says of each folder that can't be listed, which is not the
+    same as an empty one; it may raise it.
+    """
+    return sorted(
+        Path(above, name)
+        for above, _, names in os.walk(folder, onerror=on_closed)
+        for name in names
+    )
 
 
 def sha256_file(path: str | Path) -> str:

@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 from test_photos import bomb
 
-from builders import hemiface
+from builders import hemiface, without_privileges
 from hemiface.data.phantom import make as phantom
 from hemiface.locks import locked
 from hemiface.vision.journal import Journal
@@ -302,6 +303,32 @@ def test_a_name_that_is_no_text_is_written_as_escapes(crops, predict, tmp_path):
     names = pd.read_parquet(tmp_path / "o/faces.parquet")["source"]
     assert str(crops / "b\\udce4r.png") in set(names)
     assert "\\udcff.jpg" in pd.read_csv(tmp_path / "o/sources.csv")["error"].dropna().iloc[0]
+
+
+def test_what_may_not_be_looked_at_is_named_and_the_rest_is_done(crops, predict, tmp_path):
+    for name in ("closed", "locked"):
+        (crops / name).mkdir()
+        shutil.copy(crops / "1 ÿ.png", crops / name / "a.png")
+    (crops / "closed").chmod(0)
+    (crops / "locked").chmod(0o400)
+    (crops / "0 ÿ.png").chmod(0)
+    try:
+        with without_privileges():
+            code, said = predict(tmp_path / "o", "--save-image")
+    finally:
+        for path in (crops / "closed", crops / "locked", crops / "0 ÿ.png"):
+            path.chmod(0o700)
+    assert code == 4
+    assert f"Folder {crops / 'closed'} can't be looked into (Permission denied)" in said
+    assert f"Picture {crops / 'locked' / 'a.png'} can't be read (Permission denied)" in said
+    assert f"Picture {crops / '0 ÿ.png'} can't be read (Permission denied)" in said
+    assert "3 of 5 sources can't be read" in said
+    told = pd.read_csv(tmp_path / "o/sources.csv")
+    assert list(told["kind"]) == ["photo", "photo", "photo", "photo", "folder"]
+    assert told["error"].notna().sum() == 3
+    # Opened again, it is looked at.
+    assert predict(tmp_path / "o")[0] == 0
+    assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 5
 
 
 def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_path, monkeypatch):

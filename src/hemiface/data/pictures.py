@@ -64,7 +64,8 @@ def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | s
         return "is not a readable picture (unknown format)"
     except (OSError, SyntaxError, ValueError) as error:
         # Pillow raises SyntaxError for broken PNG chunks.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = said.splitlines()[0]
         return f"is not a readable picture ({reason})"
 
 

@@ -60,9 +60,9 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
     if most_pixels < 1:
         raise UsageError(f"The limit of pixels must be positive, got {most_pixels}.")
     source = Path(path)
-    if not source.is_file():
-        raise DamagedError(f"Picture {source} doesn't exist; check the path.")
     try:
+        if not source.is_file():
+            raise DamagedError(f"Picture {source} doesn't exist; check the path.")
         if not source.stat().st_size:
             raise DamagedError(f"Picture {source} is empty (0 bytes); get it again.")
         with open_picture(source) as opened:

@@ -146,7 +146,7 @@ def _check_timelines(sources: Sequence[Source]) -> None:
     # Missing, it must be told before hours of work.
     import matplotlib  # noqa: F401
 
-    videos = [one.inner for one in sources if one.kind != "photo"]
+    videos = [one.inner for one in sources if one.moves]
     if len(set(videos)) < len(videos):
         raise UsageError("Two of the videos have one name, and so would their timelines.")
 
@@ -268,7 +268,10 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
             journal.end(source.name, _known(source, known, faces.note if faces else ""))
             done += 1
             work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
-    moving = [one for one in todo if one.kind != "photo"]
+    for source in (one for one in todo if one.kind == "folder"):
+        known = {"faces": 0, "frames": None, "error": source.problem}
+        journal.end(source.name, _known(source, known, ""))
+    moving = [one for one in todo if one.moves]
     for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
         _watch(source, work)
 
@@ -286,7 +289,7 @@ def _write(
         written = write_rows(journal.rows([one.name for one in sources]), folder, options.formats)
         written.append(_write_sources(told, folder / "sources.csv"))
     for source in sources if options.timelines else ():
-        if source.kind != "photo":
+        if source.moves:
             target = folder / "timelines" / source.inner.parent
             rows = partial(journal.rows, [source.name])
             written += write_timeline(rows, target, source.inner.name, source.inner.name)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, passing_folder, sha256_file
+from hemiface.files import atomic_path, passing_folder, reading, sha256_file
 
 __all__ = [
     "ASSETS",
@@ -124,15 +124,26 @@ ASSETS: dict[str, Asset] = {
 
 
 def cache_folder() -> Path:
-    """Return where pulled files lie; the folder need not exist."""
+    """Return where pulled files lie; the folder need not exist.
+
+    Raises:
+        HemifaceError: no folder is named, and there is no home.
+    """
     chosen = os.environ.get("HEMIFACE_CACHE")
     if chosen:
         return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "hemiface"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/hemiface"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hemiface"
+    named = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    if named and sys.platform != "darwin":
+        return Path(named) / "hemiface"
+    try:
+        # Where neither HOME is set nor the user known, as in some containers, there is none.
+        home = Path.home()
+    except RuntimeError as error:
+        raise HemifaceError(
+            "There is no home folder to keep networks in; set HEMIFACE_CACHE to a folder."
+        ) from error
+    inside = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return home / inside / "hemiface"
 
 
 def is_offline() -> bool:
@@ -296,7 +307,8 @@ def _take(local: Path, folder: Path, named: str, wheel: Wheel | None = None) -> 
     """
     if not local.is_file():
         raise DamagedError(f"{named} doesn't exist; check the path.")
-    found = sha256_file(local)
+    with reading(named):
+        found = sha256_file(local)
     if wheel is not None and found != wheel.sha256:
         raise DamagedError(
             f"The SHA-256 of {named} is {found}, expected is {wheel.sha256}; nothing of it was "
