@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, HemifaceError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.processes import here, runs
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "atomic_path",
     "files_below",
     "hash_json",
+    "keep_larger",
     "passing_folder",
     "reading",
     "seal",
@@ -89,6 +90,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         # Where nothing can be written nothing can be removed; the first error says more.
         _remove(partial)
+
+
+def keep_larger(path: Path, had: int, gets: int, unit: str, *, replace: bool) -> None:
+    """Raise if a smaller result would take the place of a larger one that nobody asked to replace.
+
+    The one rule of every command whose result takes long to make: `path` holds `had` of a `unit`,
+    and what is to be written has `gets` of them.
+
+    Raises:
+        UsageError: it would; the sentence says how to have it so.
+    """
+    if had > gets and not replace:
+        raise UsageError(
+            f"{path} holds {had:,} {unit}, more than the {gets:,} that would take their place; "
+            "name another --out, or give --replace."
+        )
 
 
 @contextmanager

@@ -21,8 +21,11 @@ from test_photos import bomb
 
 from builders import hemiface, without_privileges
 from hemiface.data.phantom import make as phantom
+from hemiface.errors import UsageError
 from hemiface.locks import locked
 from hemiface.vision.journal import Journal
+from hemiface.vision.run import RunOptions, _keep_larger
+from hemiface.vision.sources import Source
 
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
@@ -329,6 +332,38 @@ def test_what_may_not_be_looked_at_is_named_and_the_rest_is_done(crops, predict,
     # Opened again, it is looked at.
     assert predict(tmp_path / "o")[0] == 0
     assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 5
+
+
+def test_fewer_photos_replace_more_only_if_asked(crops, model, tmp_path, monkeypatch, capsys):
+    def run(source: Path, *more: str) -> tuple[int, str]:
+        arguments = command(source, model, tmp_path / "o", *more)[3:]
+        return hemiface(monkeypatch, *arguments), capsys.readouterr().err
+
+    assert run(crops)[0] == 0
+    whole = results(tmp_path / "o")
+    journal = (tmp_path / "o/.progress.jsonl").read_bytes()
+    code, said = run(crops / "1 ÿ.png", "--flip")
+    assert code == 2
+    assert "sources.csv holds 3 photos and frames, more than the 1 that would take their" in said
+    assert "give --replace" in said
+    # Before the work, and before the journal forgets what was done.
+    assert results(tmp_path / "o") == whole
+    assert (tmp_path / "o/.progress.jsonl").read_bytes() == journal
+    assert run(crops / "1 ÿ.png", "--flip", "--replace")[0] == 0
+    assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 1
+    assert run(crops)[0] == 0
+    assert results(tmp_path / "o") == whole
+
+
+def test_fewer_frames_count_too(tmp_path):
+    before = tmp_path / "sources.csv"
+    before.write_text("source,kind,faces,frames,error,note\nfilm.mp4,video,1,9,,\n")
+    film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
+    for most in (None, 9):
+        _keep_larger(before, film, RunOptions(most_frames=most))
+    _keep_larger(before, film, RunOptions(most_frames=2, replace=True))
+    with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
+        _keep_larger(before, film, RunOptions(most_frames=2))
 
 
 def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sweep
+from hemiface.files import atomic_path, keep_larger, sweep
 from hemiface.locks import locked
 from hemiface.tables import for_spreadsheets
 from hemiface.threads import in_threads
@@ -65,6 +65,8 @@ class RunOptions:
     """Search every so many-th frame of a video in full (see `vision.video.watching`)."""
     timelines: bool = False
     """Draw each video's faces over time."""
+    replace: bool = False
+    """Let the results of fewer photos and frames take the place of those of more."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ def run(
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
-            unknown format, two annotated pictures would have the same name, or another process
-            writes into the folder.
+            unknown format, two annotated pictures would have the same name, another process writes
+            into the folder, or the results of more lie there.
         HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
@@ -120,7 +122,11 @@ def run(
     settings = {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
                 "blur": options.blur, "most_frames": options.most_frames,
                 "search_every": options.search_every}  # fmt: skip
-    with locked(folder), Journal(folder, settings) as journal:
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
+        # Before the journal, which forgets what was done with other options.
+        _keep_larger(folder / "sources.csv", sources, options)
+        journal = stack.enter_context(Journal(folder, settings))
         _sweep(folder)
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
@@ -140,6 +146,26 @@ def _check(options: RunOptions, sources: Sequence[Source]) -> None:
     require_formats(options.formats)
     if options.timelines:
         _check_timelines(sources)
+
+
+def _keep_larger(before: Path, sources: Sequence[Source], options: RunOptions) -> None:
+    """Raise if an earlier run into the folder looked at more photos and frames than this one can.
+
+    Raises:
+        UsageError: it did, and nobody asked to replace its results.
+    """
+    known: dict[str, int] = {}
+    try:
+        with before.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                known[row["source"]] = int(row["frames"] or 1)
+    except (OSError, KeyError, TypeError, ValueError):
+        return  # No earlier run, or none that can be read.
+    had = sum(known.values())
+    # Of a video nobody knows how long it is: as long as it was, or as all that there was.
+    most = (min(options.most_frames or had, known.get(for_spreadsheets(one.name), had))
+            if one.moves else 1 for one in sources)  # fmt: skip
+    keep_larger(before, had, sum(most), "photos and frames", replace=options.replace)
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
