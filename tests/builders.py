@@ -1,7 +1,11 @@
 """Small real parts that several tests are made of."""
 
+import ctypes
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,6 +146,31 @@ def linear_model(path: Path, seed: int = 0, **header: object) -> Path:
     make.set_model_props(built, {METADATA_KEY: json.dumps(whole)})
     onnx.save(built, path)
     return path
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Let root be refused what anybody is refused: files and folders of mode 000.
+
+    Holds for this thread and those that it starts; skips where that can't be done.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("root may read everything here")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    before, fewer = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    if libc.capget(header, before) or libc.capget(header, fewer):
+        pytest.skip("privileges can't be asked for here")
+    fewer[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, of those in effect
+    if libc.capset(header, fewer):
+        pytest.skip("privileges can't be given up here")
+    try:
+        yield
+    finally:
+        libc.capset(header, before)
 
 
 def flipped(whole: bytes, n: int) -> Iterator[bytes]:

@@ -486,11 +486,11 @@ class TestBadUse:
     def test_two_studies_in_one_folder(
         self, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from hemiface.stages import _locked
+        from hemiface.locks import locked
 
-        with _locked(run):
+        with locked(run):
             assert study(monkeypatch, run) == 2
-        assert "study that is running" in capsys.readouterr().err
+        assert "is being written into by process" in capsys.readouterr().err
 
     def test_a_damaged_bundle(
         self, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

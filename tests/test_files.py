@@ -1,30 +1,42 @@
 """Files are whole or absent, whatever happens while they are written."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.files import (
     UNSEALED,
     atomic_path,
     hash_json,
+    passing_folder,
     seal,
     sealed_content,
     sha256_file,
     sweep,
+    unwritable,
     write_json,
     write_text,
 )
+from hemiface.tables import write_csv, write_table
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -40,9 +52,17 @@ def umask():
     os.umask(before)
 
 
-def write_half_and_raise(path: Path, error: type[BaseException]) -> None:
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_half_and_raise(path: Path, error: type[BaseException], *, deep: bool = False) -> None:
     with atomic_path(path) as partial:
-        partial.write_bytes(b"half")
+        if deep:
+            partial.mkdir()
+        (partial / "deep" if deep else partial).write_bytes(b"half")
         raise error("midway")
 
 
@@ -107,6 +127,45 @@ class TestAtomicPath:
         with pytest.raises(HemifaceError, match="is a folder; name a file"):
             write_text(".", "text")
 
+    def test_a_folder_is_whole_or_absent_too(self, tmp_path):
+        with atomic_path(tmp_path / "faces") as partial:
+            (partial / "train").mkdir(parents=True)
+            write_text(partial / "train" / "a.txt", "a")
+            assert not (tmp_path / "faces").exists()
+        assert (tmp_path / "faces/train/a.txt").read_text() == "a"
+        assert (tmp_path / "faces").stat().st_mode & 0o777 == 0o777 & ~current_umask()
+        with pytest.raises(KeyboardInterrupt):
+            write_half_and_raise(tmp_path / "more", KeyboardInterrupt, deep=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+    def test_a_rename_is_on_the_disk_before_it_counts(self, tmp_path, monkeypatch):
+        done = []
+        sync, rename = os.fsync, Path.replace
+
+        def synced(handle: int) -> None:
+            done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+            sync(handle)
+
+        def renamed(path: Path, target: Path) -> Path:
+            done.append("renamed")
+            return rename(path, target)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(Path, "replace", renamed)
+        write_text(tmp_path / "x.txt", "text")
+        assert len(done) == 3
+        assert done[0].startswith(".x.")
+        assert done[1:] == ["renamed", tmp_path.name]
+
+    def test_a_folder_that_cannot_be_synced_costs_no_file(self, tmp_path, monkeypatch):
+        def refuse_folders(handle: int) -> None:
+            if Path(f"/proc/self/fd/{handle}").is_dir():
+                raise OSError(errno.EINVAL, "Invalid argument")
+
+        monkeypatch.setattr(os, "fsync", refuse_folders)
+        write_text(tmp_path / "x.txt", "text")
+        assert (tmp_path / "x.txt").read_text() == "text"
+
     @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
     def test_the_umask_decides_who_may_read(self, tmp_path, umask, mask, mode):
         umask(mask)
@@ -115,6 +174,127 @@ class TestAtomicPath:
             partial.chmod(0o600)
         assert (tmp_path / "x.txt").stat().st_mode & 0o777 == mode
         assert umask(mask) == mask
+
+
+def to_table(path: Path) -> None:
+    write_table(pd.DataFrame({"a": np.random.default_rng(0).random(9000)}), path)
+
+
+def to_picture(path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8)
+    with atomic_path(path) as partial:
+        Image.fromarray(pixels).save(partial)
+
+
+def to_torch(path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints need hemiface[train]")
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        torch.save({"weights": torch.zeros(9000)}, file)
+
+
+def to_bundle(path: Path) -> None:
+    pytest.importorskip("torch", reason="Bundles need hemiface[train]")
+    from builders import tiny_bundle
+
+    tiny_bundle(path)
+
+
+def array_in(path: Path) -> None:
+    with atomic_path(path) as partial:
+        np.save(partial, np.zeros(9000), allow_pickle=False)
+
+
+class TestFullDisk:
+    """The older file survives, and one sentence names file and disk, whichever library writes."""
+
+    @pytest.fixture
+    def full(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        @contextmanager
+        def limited() -> Iterator[None]:
+            plenty = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, plenty[1]))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, plenty)
+
+        return limited
+
+    @pytest.mark.parametrize(
+        ("name", "write"),
+        [
+            ("x.txt", lambda path: write_text(path, 9000 * "text")),
+            ("x.csv", lambda path: write_csv(pd.DataFrame({"a": range(9000)}), path)),
+            ("x.parquet", to_table),
+            ("x.npy", array_in),
+            ("x.png", to_picture),
+            ("x.pt", to_torch),
+            ("x.safetensors", to_bundle),
+        ],
+    )
+    def test_the_older_file_survives(self, tmp_path, full, name, write):
+        path = tmp_path / name
+        path.write_bytes(b"older")
+        with full(), pytest.raises(HemifaceError) as caught:
+            write(path)
+        assert re.fullmatch(rf"{re.escape(str(path))} can't be written \(.+\); choose .+\.",
+                            str(caught.value))  # fmt: skip
+        assert path.read_bytes() == b"older"
+        assert os.listdir(tmp_path) == [name]  # noqa: PTH208 - hidden ones too
+
+    def test_an_error_of_another_kind_stays_what_it_is(self, tmp_path):
+        with pytest.raises(ValueError, match="mine"):
+            self.read_what_is_missing(tmp_path)
+
+    @staticmethod
+    def read_what_is_missing(folder: Path) -> None:
+        with atomic_path(folder / "x"):
+            try:
+                (folder / "missing").read_bytes()
+            except OSError as error:
+                raise ValueError("mine") from error
+
+    def test_the_disk_is_named_with_what_it_has_left(self, tmp_path):
+        said = unwritable(tmp_path / "new" / "x", OSError(errno.ENOSPC, "No space left on device"))
+        found = re.search(r"free some space on (\S+), which has ([\d,.]+) MB left\.$", said)
+        assert found is not None
+        assert Path(found[1]).is_mount()
+        assert tmp_path.is_relative_to(found[1])
+        elsewhere = unwritable(tmp_path / "x", OSError(errno.EACCES, "Permission denied"))
+        assert elsewhere.endswith("x can't be written (Permission denied); choose another place or "
+                                  "free some space.")  # fmt: skip
+
+
+class TestPassingFolder:
+    def test_it_goes_with_its_block(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with passing_folder() as folder:
+            assert folder.parent == tmp_path
+            assert folder.stat().st_mode & 0o077 == 0
+            write_text(folder / "faces.csv", "a face")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_a_killed_process_left_goes_with_the_next(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        program = (
+            "import os, signal; from hemiface.files import passing_folder, write_text\n"
+            "with passing_folder() as folder:\n"
+            "    write_text(folder / 'deep' / 'faces.csv', 'a face')\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+        (tmp_path / "hemiface-of-somebody").mkdir()
+        assert len(list(tmp_path.rglob("faces.csv"))) == 1
+        with passing_folder() as mine, passing_folder():
+            assert list(tmp_path.rglob("faces.csv")) == []
+            assert mine.is_dir()
+        assert [path.name for path in tmp_path.iterdir()] == ["hemiface-of-somebody"]
+
+    def test_no_place_for_one_is_one_sentence(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+        with pytest.raises(HemifaceError, match=r"No temporary folder .*set TMPDIR"):
+            passing_folder().__enter__()
 
 
 def test_text_is_utf_8(tmp_path):

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import flipped, tiny_images, tiny_predictions
-from hemiface.errors import DamagedError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import (
     EMOTIONS,
     PREDICTION_COLUMNS,
@@ -19,6 +19,7 @@ from hemiface.tables import (
     check_predictions,
     compact,
     derive,
+    keep_larger_table,
     label_indices,
     probabilities,
     read_predictions,
@@ -334,3 +335,23 @@ class TestPredictions:
         assert "mirrored" not in known.facts
         known.models[0]["name"] = "other"
         assert known.models[0]["name"] == "full"
+
+
+class TestKeepLarger:
+    @settings(max_examples=30)
+    @given(had=st.integers(0, 30), gets=st.integers(0, 30), replace=st.booleans())
+    def test_only_a_smaller_one_has_to_be_asked_for(self, had, gets, replace, tmp_path_factory):
+        path = tmp_path_factory.getbasetemp() / "kept.parquet"
+        write_table(pd.DataFrame({"a": range(had)}), path)
+        if gets >= had or replace:
+            keep_larger_table(path, gets, replace=replace)
+        else:
+            with pytest.raises(UsageError, match=rf"holds {had} rows, more than the {gets} that"):
+                keep_larger_table(path, gets, replace=replace)
+
+    @pytest.mark.parametrize("content", [None, b"", b"text"])
+    def test_what_is_no_table_holds_no_rows(self, tmp_path, content):
+        path = tmp_path / "p.parquet"
+        if content is not None:
+            path.write_bytes(content)
+        keep_larger_table(path, 0, replace=False)

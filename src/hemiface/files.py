@@ -1,29 +1,36 @@
 """Writing files so that nothing half-written ever bears a final name, hashing and sealing them."""
 
+import errno
 import hashlib
 import json
 import os
-import platform
 import re
+import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, HemifaceError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.inputs import require_size
+from hemiface.processes import here, runs
 
 __all__ = [
     "SEAL_KEY",
     "UNSEALED",
     "atomic_path",
+    "files_below",
     "hash_json",
+    "keep_larger",
+    "passing_folder",
+    "reading",
     "seal",
     "sealed_content",
     "sha256_file",
     "sweep",
+    "unwritable",
     "write_json",
     "write_text",
 ]
@@ -36,17 +43,22 @@ UNSEALED = "sha256-of-this-file-with-zeros-here:" + 64 * "0"
 
 _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
-_LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
+_PASSING = "hemiface-"
+_LEFT_OVER = re.compile(r".+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What the system says where there is no space for more."""
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    The temporary name ends in the suffix of `path`, because several writers choose a format by it.
-    What killed processes left of the same file is removed first (see `sweep`).
+    What is made there may be a file or a folder. The temporary name ends in the suffix of `path`,
+    because several writers choose a format by it. What killed processes left of the same is removed
+    first (see `sweep`). A library that hides why the system refused to write says so if it is given
+    an open file (`partial.open("wb")`) in place of the path.
 
     Raises:
         HemifaceError: the folder can't be made or the file can't be written.
@@ -55,72 +67,146 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if not target.name:
         raise HemifaceError(f"{path} is a folder; name a file to write.")
-    partial = target.with_name(f".{target.stem}.{os.getpid()}-{_here()}.partial{target.suffix}")
+    partial = target.with_name(f".{target.stem}.{_mine()}.partial{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent, target.name)
         yield partial
         # Some writers make files that only their owner may read.
-        partial.chmod(0o666 & ~_umask())
+        partial.chmod((0o777 if partial.is_dir() else 0o666) & ~_umask())
         # Without this a crash of the machine can leave an empty file under the final name.
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
+        if partial.is_file():
+            _sync(partial, os.O_RDWR)
         partial.replace(target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise HemifaceError(
-            f"{target} can't be written ({reason}); choose another place or free some space."
-        ) from error
+        # And without this no file. Some systems can't do it for folders.
+        with suppress(OSError):
+            _sync(target.parent, os.O_RDONLY)
+    except HemifaceError:
+        raise
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        raise HemifaceError(unwritable(target, refusal)) from error
     finally:
         # Where nothing can be written nothing can be removed; the first error says more.
+        _remove(partial)
+
+
+def keep_larger(path: Path, had: int, gets: int, unit: str, *, replace: bool) -> None:
+    """Raise if a smaller result would take the place of a larger one that nobody asked to replace.
+
+    The one rule of every command whose result takes long to make: `path` holds `had` of a `unit`,
+    and what is to be written has `gets` of them.
+
+    Raises:
+        UsageError: it would; the sentence says how to have it so.
+    """
+    if had > gets and not replace:
+        raise UsageError(
+            f"{path} holds {had:,} {unit}, more than the {gets:,} that would take their place; "
+            "name another --out, or give --replace."
+        )
+
+
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Yield a new folder among the system's temporary ones, which nobody else may read.
+
+    It is removed at the end; those of processes that were killed before theirs are removed first.
+
+    Raises:
+        HemifaceError: the system's folder for temporary files can't be written.
+    """
+    try:
+        above = Path(tempfile.gettempdir())
+        _sweep(above.glob(f"{_PASSING}*.partial"))
+        folder = Path(tempfile.mkdtemp(prefix=_PASSING, suffix=f".{_mine()}.partial"))
+    except OSError as error:
+        raise HemifaceError(
+            f"No temporary folder can be made ({error.strerror or error}); set TMPDIR to a folder "
+            "that can be written and has some space."
+        ) from error
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def unwritable(path: Path, error: OSError) -> str:
+    """Return the sentence on what the system refused to write under `path`, and to whom to turn."""
+    place = ""
+    if error.errno in (None, errno.ENOSPC):
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
+            disk = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+            disk = next(one for one in (disk, *disk.parents) if one.is_mount())
+            place = f" on {disk}, which has {shutil.disk_usage(disk).free / 1e6:,.1f} MB left"
+    reason = error.strerror or str(error)
+    return f"{path} can't be written ({reason}); choose another place or free some space{place}."
 
 
 def sweep(folder: Path, name: str = "") -> None:
-    """Remove the temporary files of `atomic_path` whose process is gone: of one file, or of all.
+    """Remove what `atomic_path` made in `folder` for processes that are gone: of one name, or all.
 
     Where a process can't be asked for, as on another machine that shares the folder, its files are
     left over when nobody has touched them for a day. A file that can't be removed stays.
     """
     stem, suffix = Path(name).stem, Path(name).suffix
-    for path in folder.glob(".*.partial*"):
+    _sweep(
+        path
+        for path in folder.glob(".*.partial*")
+        if not name or (path.name.startswith(f".{stem}.") and path.suffix == suffix)
+    )
+
+
+def _sweep(paths: Iterable[Path]) -> None:
+    for path in paths:
         known = _LEFT_OVER.fullmatch(path.name)
-        mine = not name or (path.name.startswith(f".{stem}.") and path.suffix == suffix)
-        if known and mine and _is_left_over(path, int(known["pid"]), known["where"]):
-            with suppress(OSError):
-                path.unlink()
+        if known and _is_left_over(path, int(known["pid"]), known["where"]):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if there is one and if it can be removed."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Return what the system said: the error itself, or a full disk that led to another error."""
+    if isinstance(error, OSError):
+        return error
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _sync(path: Path, mode: int) -> None:
+    """See to it that a file, or the list of what a folder holds, is on the disk."""
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_left_over(path: Path, pid: int, where: str | None) -> bool:
-    if where == _here():
-        return not _runs(pid)
+    if where == here():
+        return not runs(pid)
     try:
         return time.time() - path.stat().st_mtime > _FOREIGN_S
     except OSError:
         return False  # Somebody else was faster.
 
 
-def _runs(pid: int) -> bool:
-    """Return whether a process of this machine runs; a number that came up again counts too."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # It runs, as somebody else.
-    return True
-
-
-@lru_cache(maxsize=1)
-def _here() -> str:
-    """Return six digits for where process numbers mean the same: this boot, this container."""
-    known = [platform.node()]
-    with suppress(OSError):
-        known.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-    with suppress(OSError):
-        known.append(str(Path("/proc/self/ns/pid").readlink()))
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:6]
+def _mine() -> str:
+    """Return what the temporary names of this process hold."""
+    return f"{os.getpid()}-{here()}"
 
 
 def _umask() -> int:
@@ -139,6 +225,35 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with a final line break, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Name what the system refuses to read while `path` is read, which may lie below it.
+
+    Raises:
+        DamagedError: a file or folder can't be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = path if error.filename is None else os.fsdecode(error.filename)
+        raise DamagedError(
+            f"{name} can't be read ({error.strerror or error}); check the path and who may read it."
+        ) from error
+
+
+def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> list[Path]:
+    """Return everything below a folder that is no folder, sorted by name; links aren't followed.
+
+    `on_closed` is given what the system says of each folder that can't be listed, which is not the
+    same as an empty one; it may raise it.
+    """
+    return sorted(
+        Path(above, name)
+        for above, _, names in os.walk(folder, onerror=on_closed)
+        for name in names
+    )
 
 
 def sha256_file(path: str | Path) -> str:

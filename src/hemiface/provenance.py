@@ -64,6 +64,7 @@ def environment() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is not None:
         hardware["threads"] = torch.get_num_threads()
+        hardware["omp_num_threads"] = os.environ.get("OMP_NUM_THREADS")
         hardware["gpus"] = [
             torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
         ]

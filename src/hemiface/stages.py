@@ -8,7 +8,6 @@ was killed goes on where it was and one that is done answers at once.
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +20,10 @@ from typing import Any, Literal
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
-from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import sha256_file, sweep, write_json, write_text
 from hemiface.inputs import read_text
+from hemiface.locks import LOCK_FILE, locked
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
 from hemiface.report import page
@@ -45,6 +45,7 @@ _OF_A_MODEL = (
     "predictions.parquet",
     "checkpoint/last.pt",
     "checkpoint/previous.pt",
+    LOCK_FILE,
 )
 
 
@@ -68,7 +69,7 @@ def study(
     into stages.json.
 
     Raises:
-        UsageError: no data is named, or the folder belongs to a study that is running.
+        UsageError: no data is named, or another process is writing into the folder.
         HemifaceError: a stage failed; those before it stay done.
     """
     if not config.data.source:
@@ -81,7 +82,7 @@ def study(
         if key != "any":
             condition(key)
     folder = Path(out) if out else Path("runs") / config.name
-    with _locked(folder), _log_file(folder / "log.txt"):
+    with locked(folder), _log_file(folder / "log.txt"):
         if fresh:
             _remove_products(folder, config)
         for place in (folder, folder / "figures", *(folder / "models").glob("*")):
@@ -421,35 +422,17 @@ def _remove_products(folder: Path, config: Config) -> None:
                     above.rmdir()
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second study out of the folder; the lock ends with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise HemifaceError(f"{folder} can't be written ({error.strerror}).") from error
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock
-        fcntl = None  # type: ignore[assignment]
-    try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(
-                    f"{folder} belongs to a study that is running; wait for it or use --out."
-                ) from error
-        yield
-    finally:
-        os.close(handle)
+class _LogFile(logging.FileHandler):
+    """A log that loses lines where the disk is full: what is written next says so, and better."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        """Say nothing; logging would print a traceback for every line."""
 
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Add everything that hemiface logs to `path`, with times."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("hemiface")
     logger.addHandler(handler)

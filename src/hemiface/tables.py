@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path
+from hemiface.files import atomic_path, keep_larger
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 
@@ -42,6 +43,7 @@ __all__ = [
     "compact",
     "derive",
     "for_spreadsheets",
+    "keep_larger_table",
     "label_indices",
     "probabilities",
     "read_predictions",
@@ -308,6 +310,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ) from error
     table.attrs["hemiface"] = info
     return table
+
+
+def keep_larger_table(path: str | Path, rows: int, *, replace: bool) -> None:
+    """Raise if a table of fewer `rows` would take the place of a larger one (see `keep_larger`).
+
+    Asked before the work. A file that is no Parquet table, or a damaged one, holds no rows.
+
+    Raises:
+        UsageError: it would, and `replace` doesn't say so.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    had = 0
+    if Path(path).is_file():
+        with suppress(pa.ArrowException, OSError):
+            had = pq.read_metadata(path).num_rows
+    keep_larger(Path(path), had, rows, "rows", replace=replace)
 
 
 def _hash(text: bytes) -> bytes:

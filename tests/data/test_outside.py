@@ -201,5 +201,12 @@ def test_the_command_writes_a_table_and_says_what_is_unknown(tmp_path, monkeypat
     assert hemiface(monkeypatch, *arguments, *models) == 0
     assert json.loads(capsys.readouterr().out)["unknown"] == ["group", "leaked"]
     assert np.isclose(read_predictions(out).table[list(PROBABILITY_COLUMNS)].sum(axis=1), 1).all()
+    whole = out.read_bytes()
+    write(tmp_path, table[table["condition"] == "full"])
+    assert hemiface(monkeypatch, *arguments, "--out", out) == 2
+    assert "holds 56 rows, more than the 28 that would" in capsys.readouterr().err
+    assert out.read_bytes() == whole
+    assert hemiface(monkeypatch, *arguments, "--out", out, "--replace") == 0
+    capsys.readouterr()
     assert hemiface(monkeypatch, *arguments, "--split", "test", "--out", out) == 2
     assert "--split test must have the form A=B" in capsys.readouterr().err

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import logging
+import re
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from builders import without_privileges
 from hemiface.data.cache import prepare
 from hemiface.data.class_folders import CARVED_NOTE
 from hemiface.data.csv_files import _parse_pixels, _parse_row
@@ -361,9 +363,45 @@ def test_files_that_are_no_pictures_are_said(tmp_path: Path) -> None:
     write_folders(tmp_path, splits=("train", "validation", "test"))
     (tmp_path / "train/sad/Thumbs.db").write_bytes(b"x")
     (tmp_path / "train/sad/.DS_Store").write_bytes(b"x")
+    (tmp_path / "train/sad/more").mkdir()
     assert load(tmp_path).info["notes"] == [
-        f"{tmp_path.name}: 1 files that are not pictures were ignored, such as train/sad/Thumbs.db."
+        f"{tmp_path.name}: 2 files or folders that are no pictures were ignored, such as "
+        "train/sad/Thumbs.db."
     ]
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "faces"
+    write_folders(source)
+    (source / "train/sad/gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(
+        DamagedError, match=r"^train/sad/gone\.png is not a readable picture \(No s"
+    ):
+        load(source)
+    (source / "train/sad/gone.png").unlink()
+    table = tmp_path / "fer2013.csv"
+    table.write_text("emotion,pixels,Usage\n")
+    picture, folder = next((source / "train/angry").iterdir()), source / "train/happy"
+    for path, asked, where in (
+        (picture, source, f"train/angry/{picture.name} is not a readable picture (Permission"),
+        (folder, source, f"{folder} can't be read (Permission denied)"),
+        (source / "train", source, f"{source / 'train'} can't be read (Permission denied)"),
+        (source, source, "can't be read (Permission denied)"),
+        (table, table, f"{table} can't be read (Permission denied)"),
+    ):
+        path.chmod(0)
+        try:
+            with without_privileges(), pytest.raises(DamagedError, match=re.escape(where)):
+                load(asked)
+        finally:
+            path.chmod(0o700)
+    picture.chmod(0)
+    whole = prepare(source, tmp_path / "whole", skip_bad=True)
+    with without_privileges():
+        images = prepare(source, tmp_path / "cache", skip_bad=True)
+    assert (len(whole), len(images), len(images.info["skipped"])) == (28, 27, 1)
+    # It may be read again, which is another source.
+    assert len(prepare(source, tmp_path / "cache", skip_bad=True)) == 28
 
 
 def test_conversion_is_an_area_mean_of_the_central_square(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, what is read back, and what a damaged one costs."""
 
 import logging
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 from test_train import small  # noqa: E402
 
 from builders import flipped  # noqa: E402
-from hemiface.errors import DamagedError  # noqa: E402
+from hemiface.errors import DamagedError, HemifaceError  # noqa: E402
 from hemiface.networks.checkpoint import Progress, save_every_s  # noqa: E402
 from hemiface.networks.train import task  # noqa: E402
 
@@ -100,6 +101,19 @@ def test_no_flipped_byte_is_taken_for_weights(two):
             noticed += 1
             assert "to train anew" in str(error)  # noqa: PT017
     assert noticed > 20
+
+
+def test_a_full_disk_leaves_both(two):
+    plenty = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = {path.name: path.read_bytes() for path in (two / "checkpoint").iterdir()}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, plenty[1]))
+    try:
+        with pytest.raises(HemifaceError, match=r"last\.pt can't be written \(File too large\)"):
+            progress(two).save(state(3.0), 0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, plenty)
+    assert {path.name: path.read_bytes() for path in (two / "checkpoint").iterdir()} == before
+    assert number_of(progress(two).resume(CPU)) == 2
 
 
 def test_two_damaged_ones_are_named(two):

@@ -320,6 +320,14 @@ class TestRows:
         assert (info["rows"]["listed"], info["crop_px"], info["flip"]) == (2, 40, True)
         assert hemiface(monkeypatch, *base, "--crop-px", 12) == 2
         assert "Crops of 12 px can't be made" in capsys.readouterr().err
+        assert hemiface(monkeypatch, *base) == 0
+        whole = out.read_bytes()
+        assert hemiface(monkeypatch, *base, "--rows", path) == 2
+        said = capsys.readouterr().err
+        assert f"{out} holds 14 rows, more than the 2 that would take their place" in said
+        assert out.read_bytes() == whole
+        assert hemiface(monkeypatch, *base, "--rows", path, "--replace") == 0
+        assert len(read_predictions(out)) == 2
 
 
 class TestLeaked:

@@ -1,6 +1,7 @@
 """Training: learning, determinism, kill -9 and go on, DDP, failures."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 from hemiface.config import Config, ModelConfig, Recipe, from_dict  # noqa: E402
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import HemifaceError, UsageError  # noqa: E402
+from hemiface.locks import locked  # noqa: E402
 from hemiface.networks.network import Bundle, predict  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.occlusion.conditions import condition, hide  # noqa: E402
@@ -175,6 +177,42 @@ def test_rare_checkpoints_lose_time_and_nothing_else(
     bundle, steps = go_on(images, tmp_path)
     assert steps[0] == 5  # after the first of two finished epochs, at four steps an epoch
     assert_equal_weights(undisturbed, bundle)
+
+
+def test_another_number_of_threads_is_noted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(*_: int) -> None:
+        if (tmp_path / "checkpoint" / "last.pt").is_file():
+            raise StopError
+
+    few, job, before = striped(70), task(small(), "full"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(StopError):
+            fit(job, few, tmp_path, device="cpu", on_step=stop)
+        torch.set_num_threads(2)
+        with caplog.at_level(logging.WARNING):
+            bundle = fit(job, few, tmp_path, device="cpu")
+    finally:
+        torch.set_num_threads(before)
+    (said,) = caplog.messages
+    assert said.startswith("full-seed0: 2 threads from here on, 1 before: sums round")
+    assert said.endswith("OMP_NUM_THREADS=1 keeps them")
+    assert list(pd.read_csv(tmp_path / "history.csv")["threads"]) == [1, 2]
+    provenance = Bundle.load(bundle).provenance
+    assert provenance["threads"] == [1, 2]
+    # The number decides no fingerprint: what is done stays done.
+    assert provenance["fingerprint"] == job.fingerprint(few)
+
+
+def test_two_trainings_in_one_folder_are_kept_apart(images: Images, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UsageError, match=f"process {os.getpid()} on"):
+        fit(task(small(), "full"), images, tmp_path, device="cpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_training_is_not_run_again(images: Images, undisturbed: Path) -> None:

@@ -274,7 +274,10 @@ class TestFiles:
         assert json.loads(capsys.readouterr().out) == {
             "tiles": str(out), "rows": 3 * 49, "images": 3,
         }  # fmt: skip
-        assert hemiface(monkeypatch, *common, "--out", out, "--bubbles", 4, "--samples", 2) == 0
+        few = [*common, "--out", out, "--bubbles", 4, "--samples", 2]
+        assert hemiface(monkeypatch, *few) == 2
+        assert "holds 147 rows, more than the 6 that would" in capsys.readouterr().err
+        assert hemiface(monkeypatch, *few, "--replace") == 0
         assert json.loads(capsys.readouterr().out)["rows"] == 6
         sample = sampled(planted(), draws=5)
         written = write_importance(sample, tmp_path, tiles=out)

@@ -178,3 +178,12 @@ def test_the_command_writes_a_table_and_names_the_members(
     assert members == list(ensembles.select(predictions, size=2))
     assert all(member in printed for member in members)
     assert hemiface(monkeypatch, "ensemble", source, "--members", "full-seed9", "--out", out) == 2
+    capsys.readouterr()
+    whole, large = out.read_bytes(), ["ensemble", tmp_path / "few.parquet", "--out", out]
+    some = predictions.table["image"].isin(predictions.table["image"].unique()[:30])
+    write_predictions(predictions.select(some), tmp_path / "few.parquet")
+    assert hemiface(monkeypatch, *large) == 2
+    assert "more than the" in capsys.readouterr().err
+    assert out.read_bytes() == whole
+    assert hemiface(monkeypatch, *large, "--replace") == 0
+    assert len(read_predictions(out)) < len(written)

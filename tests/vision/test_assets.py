@@ -314,3 +314,17 @@ class TestAddress:
             assets.pull([server.address + path for path in files])
         assert list(assets.status().values()) == ["whole", "missing", "missing"]
         assert len(list(cache.iterdir())) == 1
+
+
+def test_without_a_home_a_folder_has_to_be_named(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE", "HEMIFACE_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(HemifaceError, match=r"no home folder .*set HEMIFACE_CACHE to a folder"):
+        assets.path_of("detection")
+    monkeypatch.setenv("HEMIFACE_CACHE", str(tmp_path))
+    assert assets.cache_folder() == tmp_path

@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +19,15 @@ import pytest
 from PIL import Image
 from test_photos import bomb
 
-from builders import hemiface
+from builders import hemiface, without_privileges
 from hemiface.data.phantom import make as phantom
+from hemiface.errors import UsageError
+from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame
+from hemiface.vision.run import RunOptions, _keep_larger
+from hemiface.vision.sources import Source
 
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
@@ -238,11 +243,11 @@ def test_the_same_command_twice_gives_the_same(predict, tmp_path):
 
 
 def test_a_second_process_on_the_same_folder_is_turned_away(predict, tmp_path):
-    with Journal(tmp_path / "o", {"other": 1}) as journal:
+    with locked(tmp_path / "o"), Journal(tmp_path / "o", {"other": 1}) as journal:
         journal.end("x", {"faces": 0})
         code, said = predict(tmp_path / "o")
-        assert code == 1
-        assert f"Another hemiface is writing into {tmp_path / 'o'}; wait for it" in said
+        assert code == 2
+        assert f"{tmp_path / 'o'} is being written into by process {os.getpid()}" in said
     with Journal(tmp_path / "o", {"other": 1}) as journal:
         assert list(journal.ended) == ["x"]
 
@@ -271,7 +276,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(predict, tmp_path, place):
     code, said = predict(tmp_path / place)
     assert code == 1
     assert "can't be written" in said
-    assert "choose another --out" in said
+    assert "choose another place" in said
 
 
 @pytest.mark.parametrize("form", ["xls", "csv,xls", ","])
@@ -303,6 +308,64 @@ def test_a_name_that_is_no_text_is_written_as_escapes(crops, predict, tmp_path):
     names = pd.read_parquet(tmp_path / "o/faces.parquet")["source"]
     assert str(crops / "b\\udce4r.png") in set(names)
     assert "\\udcff.jpg" in pd.read_csv(tmp_path / "o/sources.csv")["error"].dropna().iloc[0]
+
+
+def test_what_may_not_be_looked_at_is_named_and_the_rest_is_done(crops, predict, tmp_path):
+    for name in ("closed", "locked"):
+        (crops / name).mkdir()
+        shutil.copy(crops / "1 ÿ.png", crops / name / "a.png")
+    (crops / "closed").chmod(0)
+    (crops / "locked").chmod(0o400)
+    (crops / "0 ÿ.png").chmod(0)
+    try:
+        with without_privileges():
+            code, said = predict(tmp_path / "o", "--save-image")
+    finally:
+        for path in (crops / "closed", crops / "locked", crops / "0 ÿ.png"):
+            path.chmod(0o700)
+    assert code == 4
+    assert f"Folder {crops / 'closed'} can't be looked into (Permission denied)" in said
+    assert f"Picture {crops / 'locked' / 'a.png'} can't be read (Permission denied)" in said
+    assert f"Picture {crops / '0 ÿ.png'} can't be read (Permission denied)" in said
+    assert "3 of 5 sources can't be read" in said
+    told = pd.read_csv(tmp_path / "o/sources.csv")
+    assert list(told["kind"]) == ["photo", "photo", "photo", "photo", "folder"]
+    assert told["error"].notna().sum() == 3
+    # Opened again, it is looked at.
+    assert predict(tmp_path / "o")[0] == 0
+    assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 5
+
+
+def test_fewer_photos_replace_more_only_if_asked(crops, model, tmp_path, monkeypatch, capsys):
+    def run(source: Path, *more: str) -> tuple[int, str]:
+        arguments = command(source, model, tmp_path / "o", *more)[3:]
+        return hemiface(monkeypatch, *arguments), capsys.readouterr().err
+
+    assert run(crops)[0] == 0
+    whole = results(tmp_path / "o")
+    journal = (tmp_path / "o/.progress.jsonl").read_bytes()
+    code, said = run(crops / "1 ÿ.png", "--flip")
+    assert code == 2
+    assert "sources.csv holds 3 photos and frames, more than the 1 that would take their" in said
+    assert "give --replace" in said
+    # Before the work, and before the journal forgets what was done.
+    assert results(tmp_path / "o") == whole
+    assert (tmp_path / "o/.progress.jsonl").read_bytes() == journal
+    assert run(crops / "1 ÿ.png", "--flip", "--replace")[0] == 0
+    assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 1
+    assert run(crops)[0] == 0
+    assert results(tmp_path / "o") == whole
+
+
+def test_fewer_frames_count_too(tmp_path):
+    before = tmp_path / "sources.csv"
+    before.write_text("source,kind,faces,frames,error,note\nfilm.mp4,video,1,9,,\n")
+    film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
+    for most in (None, 9):
+        _keep_larger(before, film, RunOptions(most_frames=most))
+    _keep_larger(before, film, RunOptions(most_frames=2, replace=True))
+    with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
+        _keep_larger(before, film, RunOptions(most_frames=2))
 
 
 def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Heavy imports happen inside the commands."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from hemiface.cli import networks, configs, report, importing, vision, data, mod
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
+from hemiface.cli.streams import ReaderGoneError, standard_streams
 from hemiface.errors import HemifaceError, escaped, extra_of
 from hemiface.threads import stopped_like_ctrl_c
 
@@ -29,21 +31,46 @@ __all__ = [
 
 def main() -> None:
     """Run the command line; errors become one sentence on stderr and a documented exit code."""
+    with standard_streams():
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command that is asked for; return the exit code."""
     try:
         with stopped_like_ctrl_c():
-            app(standalone_mode=True)
+            code = _ended()
+            sys.stdout.flush()
+    except ReaderGoneError as gone:
+        return gone.exit_code
     except HemifaceError as error:
-        print(f"hemiface: {escaped(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _said(str(error), error.exit_code)
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
         if extra is None:
             raise
-        print(
-            f"hemiface: this command needs {error.name}; pip install 'hemiface[{extra}]'.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        return _said(f"this command needs {error.name}; pip install 'hemiface[{extra}]'.")
+    except OSError as error:
+        # What the system refuses about a file that it names is no fault of the program.
+        if error.filename is None:
+            raise
+        name = os.fsdecode(error.filename)
+        return _said(f"{name}: {error.strerror}; check the path and who may read and write there.")
+    return code
+
+
+def _ended() -> int:
+    """Run the commands, which end by SystemExit; return its code."""
+    try:
+        app(standalone_mode=True)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _said(sentence: str, code: int = 1) -> int:
+    print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
+    return code
 
 
 def _print_version(asked: bool) -> None:

@@ -12,7 +12,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 no face found under --strict, "
-    "4 damaged data or weights, 130 interrupted.",
+    "4 damaged data or weights, 130 interrupted, 141 nobody reads the output any more.",
 )
 data_app = typer.Typer(help="Look at data: audit, sheets, rendered faces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hemiface.cli.apps import app
-from hemiface.cli.options import JsonOption
+from hemiface.cli.options import JsonOption, ReplaceOption
 from hemiface.cli.printing import print_json
 from hemiface.errors import UsageError
 
@@ -38,12 +38,13 @@ def import_(
         typer.Option(help="THEIRS=OURS: full, upper, lower, left, ... Repeatable."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
+    replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take anybody's probabilities as a prediction table, which report, compare, ... read."""
     from hemiface.cli.reading import words
     from hemiface.data.outside import ImportOptions, import_predictions
-    from hemiface.tables import write_predictions
+    from hemiface.tables import keep_larger_table, write_predictions
 
     options = ImportOptions(
         dataset=dataset,
@@ -54,6 +55,7 @@ def import_(
         conditions=_pairs(condition, "--condition"),
     )
     predictions = import_predictions(tables, options)
+    keep_larger_table(out, len(predictions), replace=replace)
     write_predictions(predictions, out)
     if as_json:
         found = {"predictions": str(out), "rows": len(predictions), "unknown": predictions.unknown}

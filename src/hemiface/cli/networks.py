@@ -13,6 +13,7 @@ from hemiface.cli.options import (
     HalvesOption,
     JsonOption,
     LabelsOption,
+    ReplaceOption,
     SetOption,
     SkipBadOption,
 )
@@ -147,6 +148,7 @@ def evaluate(
         bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
     ] = False,
     halves: HalvesOption = "image",
+    replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -174,6 +176,7 @@ def evaluate(
             bundles,
             images,
             out=out,
+            replace=replace,
             on_cell=lambda done, total, what: on_progress(f"evaluating {what}", done, total),
         )
     print_evaluated(predictions, out, as_json)
@@ -191,15 +194,17 @@ def ensemble(
         str, typer.Option(help="Comma-separated: what members are chosen by.")
     ] = "full",
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "ensemble",
+    replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Average networks; the members are chosen on the validation split."""
     from hemiface.stats import ensembles, metrics
-    from hemiface.tables import read_predictions, write_predictions
+    from hemiface.tables import keep_larger_table, read_predictions, write_predictions
 
     joined = ensembles.join([read_predictions(path) for path in tables])
     chosen = words(members) or ensembles.select(joined, size=size, conditions=words(conditions))
     combined = ensembles.combine(joined, chosen, name)
+    keep_larger_table(out, len(combined), replace=replace)
     write_predictions(combined, out)
     scores = metrics.summarise(combined, by=("model", "split", "condition"))
     if as_json:

@@ -15,6 +15,7 @@ __all__ = [
     "JsonOption",
     "LabelsOption",
     "OutFolder",
+    "ReplaceOption",
     "SetOption",
     "SkipBadOption",
     "SourcePath",
@@ -53,6 +54,9 @@ OutFolder = Annotated[
     typer.Option(
         "--out", help="Folder of the tables; default beside the predictions, named as the command."
     ),
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Let a smaller result take the place of a larger one.")
 ]
 DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.cli.printing import show
+from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
+from hemiface.files import passing_folder
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -51,7 +52,7 @@ def predict(
 
     Raises:
         UsageError: copies are asked for without a folder, or what `Predictor` and `run` raise.
-        HemifaceError: standard output can't be written, or what `run` raises.
+        HemifaceError: what `run` raises.
         DamagedError: some sources couldn't be read; all the others have been.
         NoFaceError: `strict`, and a source shows no face.
     """
@@ -72,11 +73,10 @@ def predict(
             outcome = stack.enter_context(
                 run(sources, predictor, folder, running, on_progress=told)
             )
-        with _printing():
-            if as_json:
-                _print_json(outcome)
-            else:
-                _print_table(outcome)
+        if as_json:
+            _print_json(outcome)
+        else:
+            _print_table(outcome)
     if predictor.threshold_note:
         print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
     for sentence in outcome.errors if len(sources) > 1 else []:
@@ -90,8 +90,8 @@ def _folder(out: Path | None) -> Iterator[Path]:
     if out is not None:
         yield out
         return
-    with tempfile.TemporaryDirectory(prefix="hemiface-") as folder:
-        yield Path(folder)
+    with passing_folder() as folder:
+        yield folder
 
 
 @contextmanager
@@ -121,26 +121,6 @@ def _lines(on_progress: OnProgress) -> OnProgress:
     return told
 
 
-@contextmanager
-def _printing() -> Iterator[None]:
-    """Print what the output's encoding lacks as escapes, and say if it can't be written."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough, such as head; the command line knows how to end.
-        raise
-    except OSError as error:
-        # Python would try to write the rest at its end, and fail once more.
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        raise HemifaceError(
-            f"Standard output can't be written ({error.strerror or error}); free some space."
-        ) from error
-
-
 def _finish(outcome: Outcome, strict: bool) -> None:
     errors, total = outcome.errors, len(outcome.sources)
     if errors and total == 1:
@@ -156,12 +136,11 @@ def _finish(outcome: Outcome, strict: bool) -> None:
 
 def _print_json(outcome: Outcome) -> None:
     """Print the document piece by piece: the faces of a long video don't fit into memory."""
-    # In JSON, what the output's encoding lacks has escapes of its own.
-    ascii_alone = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    sources = json.dumps(outcome.sources, ensure_ascii=ascii_alone)
+    escape = ascii_alone()
+    sources = json.dumps(outcome.sources, ensure_ascii=escape)
     print(f'{{"schema": {SCHEMA},\n"sources": {sources},\n"faces": [', end="")
     for number, row in enumerate(outcome.rows()):
-        print("," if number else "", json.dumps(row, ensure_ascii=ascii_alone), sep="\n", end="")
+        print("," if number else "", json.dumps(row, ensure_ascii=escape), sep="\n", end="")
     print("\n]}")
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hemiface.cli.streams import ascii_alone, in_its_letters
 from hemiface.errors import HemifaceError, escaped
 
 if TYPE_CHECKING:
@@ -307,15 +308,15 @@ def show(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(escaped(title)), title_justify="left")
+    table = Table(title=escape(in_its_letters(escaped(title))), title_justify="left")
     for name in columns:
         side: Literal["left", "right"] = "right" if name in numbers else "left"
-        table.add_column(escape(name), justify=side, overflow="fold")
+        table.add_column(escape(in_its_letters(name)), justify=side, overflow="fold")
     for row in rows:
         if row is None:
             table.add_section()
         else:
-            table.add_row(*(escape(escaped(cell)) for cell in row))
+            table.add_row(*(escape(in_its_letters(escaped(cell))) for cell in row))
     # Redirected output must not be folded at a guessed 80 columns.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     console.print(table)
@@ -323,7 +324,7 @@ def show(
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=ascii_alone()))
 
 
 def records(table: "pd.DataFrame") -> list[dict[str, Any]]:

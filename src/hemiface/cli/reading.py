@@ -47,15 +47,17 @@ def words(text: str) -> list[str]:
 def training_images(config: "Config", folder: Path) -> "Images":
     """Read the data once and keep it beside the training, so that starting again is quick."""
     from hemiface.data.cache import prepare
+    from hemiface.locks import locked
 
-    return prepare(
-        config.data.source,
-        folder / "data",
-        labels=config.data.labels or None,
-        skip_bad=config.data.skip_bad,
-        near_duplicates=False,
-        protocol=config.data.protocol,
-    )
+    with locked(folder / "data"):
+        return prepare(
+            config.data.source,
+            folder / "data",
+            labels=config.data.labels or None,
+            skip_bad=config.data.skip_bad,
+            near_duplicates=False,
+            protocol=config.data.protocol,
+        )
 
 
 def open_predictions(source: Path, out: Path | None, command: str) -> "tuple[Predictions, Path]":

@@ -14,6 +14,7 @@ from hemiface.cli.options import (
     JsonOption,
     LabelsOption,
     OutFolder,
+    ReplaceOption,
     SkipBadOption,
     SourcePath,
 )
@@ -227,6 +228,7 @@ def tiles(
     fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
     skip_bad: SkipBadOption = False,
@@ -235,8 +237,13 @@ def tiles(
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
     from hemiface.data.readers import load
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
+    from hemiface.occlusion.tiles import TILES
+    from hemiface.tables import keep_larger_table
 
     images = load(data, labels=labels or None, skip_bad=skip_bad)
+    of_split = int((images.table["split"] == split).sum())
+    rows = min(limit or of_split, of_split) * samples * (1 if bubbles else TILES + 1)
+    keep_larger_table(out, rows, replace=replace)
     with show_progress() as on_progress:
         chosen = UncoverOptions(
             samples=samples,

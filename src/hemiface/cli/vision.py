@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hemiface.cli.apps import app
-from hemiface.cli.options import HalvesOption, JsonOption
+from hemiface.cli.options import HalvesOption, JsonOption, ReplaceOption
 from hemiface.cli.printing import print_json, show_progress
 from hemiface.cli.reading import is_by_face, words
 
@@ -111,6 +111,7 @@ def predict(
             ".toml or .csv with seven shares)."
         ),
     ] = "trained",
+    replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in photos, folders, videos or a camera and say what emotion each looks like."""
@@ -140,6 +141,7 @@ def predict(
         most_frames=frames,
         search_every=search_every or SEARCH_EVERY,
         timelines=timeline,
+        replace=replace,
     )
     look(
         sources,

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hemiface.data.images import Images
 from hemiface.data.pictures import CONVERSION_RULE, PICTURE_SUFFIXES, read_picture
 from hemiface.data.skipping import BadItems
 from hemiface.errors import DamagedError
+from hemiface.files import files_below
 from hemiface.tables import EMOTIONS
 
 __all__ = ["carve_validation", "class_files", "is_class_folder", "read_class_folders"]
@@ -52,9 +54,13 @@ def class_files(folder: Path) -> list[Path]:
     return [
         path
         for split_folder in _split_folders(folder)
-        for path in sorted(split_folder.rglob("*"))
+        for path in files_below(split_folder, _refuse)
         if path.is_file() and not _hidden(path.relative_to(folder))
     ]
+
+
+def _refuse(closed: OSError) -> NoReturn:
+    raise closed
 
 
 def _split_folders(folder: Path) -> list[Path]:
@@ -132,9 +138,11 @@ def _find(folder: Path, bad: BadItems) -> tuple[list[_Picture], list[str]]:
                     f"{where} is not a known class; the folders are {', '.join(EMOTIONS)}."
                 )
             for path in sorted(class_folder.iterdir()):
-                if not path.is_file() or _hidden(Path(path.name)):
+                if _hidden(Path(path.name)):
                     continue
-                if path.suffix.lower() not in PICTURE_SUFFIXES:
+                # A link that leads nowhere is a picture that can't be read.
+                is_other = path.exists() and not path.is_file()
+                if is_other or path.suffix.lower() not in PICTURE_SUFFIXES:
                     ignored.append(f"{where}/{path.name}")
                     continue
                 counts[label] += 1
@@ -151,8 +159,8 @@ def _find(folder: Path, bad: BadItems) -> tuple[list[_Picture], list[str]]:
     pictures.sort(key=lambda picture: picture.name)
     if not ignored:
         return pictures, []
-    note = f"{folder.name}: {len(ignored):,} files that are not pictures were ignored, such as "
-    return pictures, [f"{note}{ignored[0]}."]
+    what = f"{len(ignored):,} files or folders that are no pictures were ignored"
+    return pictures, [f"{folder.name}: {what}, such as {ignored[0]}."]
 
 
 def _split(file_name: str, folder_name: str, where: str, bad: BadItems) -> str | None:

@@ -13,7 +13,7 @@ from hemiface.data.ferplus import relabel
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.strips import read_strips, strip_files
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file
+from hemiface.files import reading, sha256_file
 from hemiface.inputs import require_file
 
 __all__ = ["READERS", "Found", "Reader", "find", "labels_file", "load", "read", "source_sha256"]
@@ -91,8 +91,13 @@ def find(source: str | Path) -> Found:
     """Tell which form `source` has by looking at what it holds.
 
     A folder that holds no form itself but one CSV file of faces stands for that file. DamagedError
-    is raised where the source doesn't exist or has none of the forms.
+    is raised where the source doesn't exist, can't be read or has none of the forms.
     """
+    with reading(source):
+        return _form_of(source)
+
+
+def _form_of(source: str | Path) -> Found:
     if str(source).startswith(_PHANTOM):
         _phantom_options(str(source))
         return Found("phantom", Path(source))
@@ -147,19 +152,27 @@ def source_sha256(found: Found) -> str:
     """Return the SHA-256 of a source: of its bytes if it is one file.
 
     Else of the name relative to the folder, the size and the bytes of each file that the reader
-    reads, sorted by name. For rendered faces: of the options and of the code that draws them.
+    reads, sorted by name; of one that can't be read, that it can't. For rendered faces: of the
+    options and of the code that draws them.
     """
-    files = READERS[found.form].files(found.path)
-    if list(files) == [found.path]:
-        return sha256_file(found.path)
+    with reading(found.path):
+        files = READERS[found.form].files(found.path)
+        if list(files) == [found.path]:
+            return sha256_file(found.path)
     digest = hashlib.sha256()
     root = found.path
     if found.form == "phantom":
         digest.update(repr(sorted(_phantom_options(str(found.path)).items())).encode())
         root = Path(__file__).parent
     for path in sorted(files):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        name = path.relative_to(root).as_posix()
+        try:
+            content = path.read_bytes()
+        except OSError:
+            # The reader names it, or leaves it out where that is asked for.
+            digest.update(f"{name}\0unreadable\0".encode())
+            continue
+        digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
@@ -203,7 +216,8 @@ def read(
 ) -> Images:
     """Do the work of `load` for a source that was found; `sha256` if its hash is known already."""
     votes = labels_file(labels)
-    images = READERS[found.form].read(found.path, skip_bad)
+    with reading(found.path):
+        images = READERS[found.form].read(found.path, skip_bad)
     info = dict(images.info)
     if found.form != "images":  # those remember where they came from, and it has been said
         info["source"] = found.path.name or found.path.resolve().name

@@ -88,6 +88,22 @@ class Progress:
             )
         return None
 
+    def compare_threads(self, now: int) -> None:
+        """Say so if this training goes on with another number of threads than before.
+
+        The number is no part of the fingerprint: what was trained under another one stays done.
+        """
+        before = self.history[-1].get("threads", now)
+        if before != now:
+            log.warning(
+                "%s: %d threads from here on, %d before: sums round in another order, so that the "
+                "weights won't be those of an undisturbed training; OMP_NUM_THREADS=%d keeps them",
+                self._job.model_id,
+                now,
+                before,
+                before,
+            )
+
     def note(self, row: dict[str, Any], weights: dict[str, Tensor]) -> None:
         """Add an epoch's row, and keep its weights if the recipe selects them."""
         self.history.append(row)
@@ -104,10 +120,12 @@ class Progress:
                 "history": self.history,
                 "best": self.best,
             }
-            if self._checkpoint.is_file():
-                self._checkpoint.replace(self._older)
             with atomic_path(self._checkpoint) as unfinished:
-                torch.save(content, unfinished)
+                with unfinished.open("wb") as file:
+                    torch.save(content, file)
+                # Not before: a disk that is full leaves both.
+                if self._checkpoint.is_file():
+                    self._checkpoint.replace(self._older)
             self._saved_at = time.monotonic()
         write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
 
@@ -158,6 +176,8 @@ class Progress:
             ),
             "fingerprint": self._fingerprint,
             "training_s": sum(row["seconds"] for row in self.history),
+            # Epochs of before these were noted have none.
+            "threads": sorted({row["threads"] for row in self.history if "threads" in row}),
         }
         Bundle(model=job.model, weights=self.best["weights"], provenance=provenance).save(
             self._folder / BUNDLE_FILE,

@@ -27,6 +27,7 @@ from hemiface.tables import (
     SPLITS,
     Predictions,
     check_predictions,
+    keep_larger_table,
     write_predictions,
 )
 
@@ -127,6 +128,7 @@ def evaluate_by(
     images: Images,
     *,
     out: str | Path | None = None,
+    replace: bool = True,
     on_cell: OnCell | None = None,
 ) -> Predictions:
     """Return the Predictions of every Bundle under every condition; write them to `out`.
@@ -137,15 +139,20 @@ def evaluate_by(
     A row per image, condition and model. The facts describe the models and hold the hash of all
     that decides the table. With landmarks the table has a column `halves`: `face`, or `fallback`
     where no landmarks came and the picture's middle stood in; its facts say `halves` and the number
-    of `fallbacks`. `on_cell(done, total, text)` is called after each model x condition.
+    of `fallbacks`. `on_cell(done, total, text)` is called after each model x condition. Without
+    `replace` a larger table stays where it is (see `tables.keep_larger_table`).
 
     Raises:
-        UsageError: a split is empty, two Bundles have the same model ID, or as `rows.pick_rows`.
+        UsageError: a split is empty, two Bundles have the same model ID, as `rows.pick_rows`, or a
+            larger table lies at `out`.
         DamagedError: a Bundle or the list of rows can't be read.
     """
     _require_some("Bundle", bundles)
     scored = _Scored.of(images, options)
     models = described(map(Path, bundles))
+    if out is not None:
+        rows = len(models) * len(options.hidden) * len(scored.base)
+        keep_larger_table(out, rows, replace=replace)
     device = torch.device(resolve_device(options.device))
     # Before the work: afterwards the files may be others, or gone.
     made_from = mark(bundles, images, options, rows_hash=scored.rows_hash, lines=scored.lines)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from hemiface.config import ModelConfig, as_plain, model_config
@@ -313,7 +313,7 @@ class Bundle:
         }
         with atomic_path(path) as partial:
             # One key: safetensors writes several in an order that changes from run to run.
-            save_file(weights, partial, {_METADATA_KEY: json.dumps(header)})
+            partial.write_bytes(save(weights, {_METADATA_KEY: json.dumps(header)}))
             seal(partial)
 
     @classmethod

@@ -1,11 +1,9 @@
 """Eight-bit integers in place of single precision: static quantisation by ONNX Runtime."""
 
 import logging
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
+from hemiface.files import passing_folder
 from hemiface.occlusion.conditions import HALVES, condition, hide, image_seeds
 
 __all__ = ["RANGE_RULES", "quantise", "range_faces"]
@@ -101,10 +100,10 @@ def quantise(
     cuts where least information is lost (Migacz 2017).
     """
     with (
-        tempfile.TemporaryDirectory(prefix="hemiface-int8-") as folder,
+        passing_folder() as folder,
         redirect_stdout(StringIO()),
     ):
-        prepared, written = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        prepared, written = folder / "prepared.onnx", folder / "int8.onnx"
         # Batch normalisation is folded already; what the quantiser still needs are shapes.
         quant_pre_process(model, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantization.quantize_static(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
+from hemiface.locks import locked
 from hemiface.networks.augment import Wardrobe, augment, hide_drawn
 from hemiface.networks.batches import Batch, Batches, class_weights, mixed_seed
 from hemiface.networks.checkpoint import BUNDLE_FILE, Progress, save_every_s
@@ -58,7 +59,8 @@ def fit(
     `on_step(done, total)` is called after each step when there is one process.
 
     Raises:
-        UsageError: a split that is needed is empty, or the device doesn't exist.
+        UsageError: a split that is needed is empty, the device doesn't exist, or another training
+            is writing into the folder.
         HemifaceError: the loss stopped being finite; the last good checkpoint stays.
     """
     bundle = folder / BUNDLE_FILE
@@ -69,16 +71,16 @@ def fit(
     for split in ("train", "validation"):
         if not (images.table["split"] == split).any():
             raise UsageError(f"The data has no {split} images; training needs some.")
-    folder.mkdir(parents=True, exist_ok=True)
     accelerator = resolve_device(device)
     precision = _precision(job, accelerator)
     fabric = _fabric(accelerator, job.recipe.train.processes, precision)
     progress = Progress(job, folder, fingerprint)
     on_step = on_step if job.recipe.train.processes == 1 else None
-    try:
-        fabric.launch(partial(_train, job, images, progress, precision, on_step))
-    finally:
-        torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic again
+    with locked(folder):
+        try:
+            fabric.launch(partial(_train, job, images, progress, precision, on_step))
+        finally:
+            torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic
     return bundle
 
 
@@ -99,6 +101,8 @@ def _train(
         learner.load_state(state)
         if fabric.is_global_zero:
             log.info("%s: goes on after epoch %d", job.model_id, len(progress.history))
+            if device.type == "cpu":
+                progress.compare_threads(torch.get_num_threads())
     # Reading the loss back makes a GPU wait for the CPU, so there it is looked at less often.
     look_every = 1 if device.type == "cpu" else 50
     for epoch in range(len(progress.history) + 1, batches.epochs + 1):
@@ -126,6 +130,7 @@ def _train(
             "validation_accuracy": accuracy,
             "seconds": time.perf_counter() - started,
             "images_per_s": steps * batches.size / trained_s,
+            "threads": torch.get_num_threads(),
         }
         progress.note(row, learner.average.kept())
         if fabric.is_global_zero:

@@ -25,6 +25,7 @@ from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
+from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
 from hemiface.occlusion.occluders import NOTHING, SEEN
@@ -121,12 +122,16 @@ def train(
     same. `max_epochs` ends it early, with the best of the epochs so far and the schedule unchanged.
 
     Raises:
-        UsageError: there are no training or no validation images, or max_epochs isn't positive.
+        UsageError: there are no training or no validation images, max_epochs isn't positive, or
+            another training is writing into the folder.
     """
     if max_epochs is not None and max_epochs < 1:
         raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    with locked(Path(out)):
+        return _train(images, config, Path(out), max_epochs)
+
+
+def _train(images: Images, config: VisibilityConfig, folder: Path, max_epochs: int | None) -> Path:
     inputs = [config_hash(config), images.info["data_sha256"]]
     fingerprint = Mark.of(inputs, __name__).fingerprint
     run = _Run(images, config)
@@ -138,11 +143,12 @@ def train(
         with _flushing_denormals():
             loss, known = run.epoch(epoch), run.validate()
         row = {"epoch": epoch, "train_loss": loss, "validation_loss": known}
-        history.append({**row, "seconds": time.perf_counter() - started})
+        seconds, threads = time.perf_counter() - started, torch.get_num_threads()
+        history.append({**row, "seconds": seconds, "threads": threads})
         run.keep_best(row["validation_loss"], epoch)
         content = {"fingerprint": fingerprint, "history": history, "state": run.state()}
-        with atomic_path(checkpoint) as partial:
-            torch.save(content, partial)
+        with atomic_path(checkpoint) as partial, partial.open("wb") as file:
+            torch.save(content, file)
         write_csv(pd.DataFrame(history), folder / "history.csv")
         log.info("epoch %d/%d  loss %.4f  validation loss %.4f  %.0f s", epoch, config.epochs,
                  row["train_loss"], row["validation_loss"], history[-1]["seconds"])  # fmt: skip
@@ -157,6 +163,7 @@ def train(
         "occluders": list(SEEN),
         "fingerprint": fingerprint,
         "training_s": sum(row["seconds"] for row in history),
+        "threads": sorted({row["threads"] for row in history if "threads" in row}),
     }
     return _write_onnx(network, config, provenance, run, folder / MODEL_FILE)
 
@@ -300,6 +307,15 @@ class _Run:
             part.load_state_dict(state)
         self.best = content["state"]["best"]
         history: list[dict[str, Any]] = content["history"]
+        now = torch.get_num_threads()
+        before = history[-1].get("threads", now)
+        if before != now:
+            log.warning(
+                "%d threads from here on, %d before: sums round in another order, so that the "
+                "weights won't be those of an undisturbed training.",
+                now,
+                before,
+            )
         return history
 
 

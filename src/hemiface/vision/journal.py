@@ -7,13 +7,12 @@ on disk; only where they lie is in memory.
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from hemiface.errors import HemifaceError
 from hemiface.files import hash_json
@@ -27,11 +26,11 @@ _SYNC_EVERY_S = 1.0
 class Journal:
     """The record of a run in `folder` under `settings` (what the results depend on).
 
-    A journal of other settings is replaced. One thread at a time may write; a second process on
-    the same folder is turned away (but on Windows).
+    A journal of other settings is replaced. One thread at a time may write, of one process: whoever
+    opens it holds the folder's lock (`hemiface.locks`).
 
     Raises:
-        HemifaceError: the folder can't be written, or another process writes into it.
+        HemifaceError: the folder can't be written.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -44,10 +43,8 @@ class Journal:
         self._synced_s = 0.0
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
-            # Opened for appending: whoever else holds the lock must not lose what it has written.
             self._file = self.path.open("a+b")
         try:
-            _lock(self._file, folder)
             with self._writing():
                 self._file.truncate(self._read())
                 self._file.seek(0, os.SEEK_END)
@@ -153,20 +150,3 @@ def _decoded(raw: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return line if isinstance(line, dict) else None
-
-
-def _lock(file: IO[bytes], folder: Path) -> None:
-    """Take the journal for this process; the system lets go of it when the process ends."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HemifaceError(
-            f"Another hemiface is writing into {folder}; wait for it or choose another --out."
-        ) from error
-    except OSError:
-        # Some network file systems know no locks: there the user has to take care.
-        return

@@ -20,7 +20,8 @@ from typing import Any
 from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sweep
+from hemiface.files import atomic_path, keep_larger, sweep
+from hemiface.locks import locked
 from hemiface.tables import for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
@@ -66,6 +67,8 @@ class RunOptions:
     """Search every so many-th frame of a video in full (see `vision.video.watching`)."""
     timelines: bool = False
     """Draw each video's faces over time."""
+    replace: bool = False
+    """Let the results of fewer photos and frames take the place of those of more."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,10 @@ def run(
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
-            unknown format, or two annotated pictures would have the same name.
-        HemifaceError: the folder can't be written, another process writes into it, a camera can't
-            be opened, there are only videos and PyAV isn't installed, or Parquet is asked for and
-            pyarrow isn't.
+            unknown format, two annotated pictures would have the same name, another process writes
+            into the folder, or the results of more lie there.
+        HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
+            and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
     options = options or RunOptions()
     _check(options, sources)
@@ -121,7 +124,11 @@ def run(
     settings = {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
                 "blur": options.blur, "most_frames": options.most_frames,
                 "search_every": options.search_every}  # fmt: skip
-    with Journal(folder, settings) as journal:
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
+        # Before the journal, which forgets what was done with other options.
+        _keep_larger(folder / "sources.csv", sources, options)
+        journal = stack.enter_context(Journal(folder, settings))
         _sweep(folder)
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
@@ -143,17 +150,37 @@ def _check(options: RunOptions, sources: Sequence[Source]) -> None:
         _check_timelines(sources)
 
 
+def _keep_larger(before: Path, sources: Sequence[Source], options: RunOptions) -> None:
+    """Raise if an earlier run into the folder looked at more photos and frames than this one can.
+
+    Raises:
+        UsageError: it did, and nobody asked to replace its results.
+    """
+    known: dict[str, int] = {}
+    try:
+        with before.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                known[row["source"]] = int(row["frames"] or 1)
+    except (OSError, KeyError, TypeError, ValueError):
+        return  # No earlier run, or none that can be read.
+    had = sum(known.values())
+    # Of a video nobody knows how long it is: as long as it was, or as all that there was.
+    most = (min(options.most_frames or had, known.get(for_spreadsheets(one.name), had))
+            if one.moves else 1 for one in sources)  # fmt: skip
+    keep_larger(before, had, sum(most), "photos and frames", replace=options.replace)
+
+
 def _check_timelines(sources: Sequence[Source]) -> None:
     # Missing, it must be told before hours of work.
     import matplotlib  # noqa: F401
 
-    videos = [one.inner for one in sources if one.kind != "photo"]
+    videos = [one.inner for one in sources if one.moves]
     if len(set(videos)) < len(videos):
         raise UsageError("Two of the videos have one name, and so would their timelines.")
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed run was writing; the journal sees to it that no other is at work."""
+    """Remove what a killed run was writing; the lock keeps all others away."""
     for name in ("pictures", "timelines"):
         for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
             sweep(below)
@@ -269,7 +296,10 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
             journal.end(source.name, _known(source, known, faces.note if faces else ""))
             done += 1
             work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
-    moving = [one for one in todo if one.kind != "photo"]
+    for source in (one for one in todo if one.kind == "folder"):
+        known = {"faces": 0, "frames": None, "error": source.problem}
+        journal.end(source.name, _known(source, known, ""))
+    moving = [one for one in todo if one.moves]
     for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
         _watch(source, work)
 
@@ -287,7 +317,7 @@ def _write(
         written = write_rows(journal.rows([one.name for one in sources]), folder, options.formats)
         written.append(_write_sources(told, folder / "sources.csv"))
     for source in sources if options.timelines else ():
-        if source.kind != "photo":
+        if source.moves:
             target = folder / "timelines" / source.inner.parent
             rows = partial(journal.rows, [source.name])
             written += write_timeline(rows, target, source.inner.name, source.inner.name)

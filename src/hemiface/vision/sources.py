@@ -1,12 +1,14 @@
 """What to look at: photos, videos and cameras, named or found in folders; names of copies."""
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.errors import UsageError
+from hemiface.files import files_below, reading
 from hemiface.inputs import require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
@@ -24,11 +26,18 @@ class Source:
     """As it stands in the results: the path as it was given, or camera:N. Bytes of a file's name
     that are no text are written as escapes."""
     kind: str
-    """photo, video or camera."""
+    """photo, video, camera, or folder: one that can't be looked into."""
     inner: Path
     """Where its annotated copy goes below `pictures`, but for its suffix."""
     path: str
     """What to open."""
+    problem: str = ""
+    """One sentence on a folder that can't be looked into."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it has frames one after the other."""
+        return self.kind in ("video", "camera")
 
     @property
     def fingerprint(self) -> list[int]:
@@ -45,39 +54,64 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
 
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
     name begins with a dot are passed over, and so are the copies that an earlier run has put below
-    the folder of results `out`. A file named on purpose is tried whatever its suffix.
+    the folder of results `out`. A file named on purpose is tried whatever its suffix. A folder that
+    can't be looked into is a source too, so that nobody takes what lies there for looked at.
 
     Raises:
-        DamagedError: a file or folder doesn't exist, or is a named pipe or a device.
+        DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
+            or a device.
         UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
     """
     found: dict[str, Source] = {}
     copies = None if out is None else (out / "pictures").resolve()
     for name in names:
-        path = Path(name)
         if camera_number(name) is not None:
             found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
-        elif path.is_dir():
-            inside = [_source(one, one.relative_to(path)) for one in _files(path, copies)]
-            if not inside:
-                raise UsageError(f"Folder {path} holds neither pictures nor videos.")
-            found |= {one.path: one for one in inside}
-        else:
-            require_file(path)
-            found[str(path)] = _source(path, Path(path.name))
+            continue
+        with reading(name):
+            found |= {one.path: one for one in _named(Path(name), copies)}
     return list(found.values())
 
 
-def _files(folder: Path, copies: Path | None) -> Iterator[Path]:
+def _named(path: Path, copies: Path | None) -> list[Source]:
+    """Return what a path that isn't a camera stands for."""
+    if not path.is_dir():
+        require_file(path)
+        return [_source(path, Path(path.name))]
+    closed: list[OSError] = []
+    inside = [_source(one, one.relative_to(path)) for one in _files(path, copies, closed.append)]
+    if not inside and not closed:
+        raise UsageError(f"Folder {path} holds neither pictures nor videos.")
+    return [*inside, *(_closed(error, path) for error in closed)]
+
+
+def _closed(error: OSError, below: Path) -> Source:
+    path = Path(error.filename)
+    name = printable(str(path))
+    problem = f"Folder {name} can't be looked into ({error.strerror}); see who may read it."
+    return Source(name, "folder", path.relative_to(below), str(path), problem)
+
+
+def _files(
+    folder: Path, copies: Path | None, on_closed: Callable[[OSError], None]
+) -> Iterator[Path]:
     """Yield the pictures and videos in `folder`, but not those in `copies`."""
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder, on_closed):
         if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
             continue
         if copies is not None and copies in path.resolve().parents:
             continue
-        # A link that leads nowhere is one of the files that can't be read.
-        if path.is_file() or path.is_symlink():
+        if _is_file(path):
             yield path
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether something is a file, also one of those that can't be read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True  # A link that leads nowhere, or a folder in which nothing may be opened.
+    return stat.S_ISREG(mode)
 
 
 def _source(path: Path, inner: Path) -> Source:
@@ -87,6 +121,7 @@ def _source(path: Path, inner: Path) -> Source:
 
 def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
     """Return source name -> its copy below `pictures`: a.png, or a.jpg.png where a.gif is too."""
+    sources = [one for one in sources if one.kind != "folder"]
     short = {one.name: one.inner.with_suffix(_COPY_SUFFIX[one.kind]) for one in sources}
     # Some file systems take A.png and a.png for one file.
     taken = Counter(str(path).casefold() for path in short.values())

@@ -13,8 +13,6 @@ columns 24 to 47. A pose moves the boundary with the face, as in a photograph.
 """
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +33,8 @@ from hemiface.data.phantom.parameters import (
     draw_faces,
     mirrored,
 )
-from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import hash_json
+from hemiface.errors import UsageError
+from hemiface.files import atomic_path, hash_json
 from hemiface.limits import limits, over
 from hemiface.tables import EMOTIONS, SPLITS, write_csv
 
@@ -255,25 +253,12 @@ def write_folder(images: Images, out: str | Path) -> None:
     table = _label_table(images)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not an empty folder; choose a new one.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            for name, picture in zip(table["file"], images.pixels, strict=True):
-                path = partial / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(path)
-            write_csv(table, partial / LABELS_FILE)
-            # mkdtemp makes a folder that only its owner may read.
-            partial.chmod(0o755)
-            partial.replace(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise HemifaceError(
-            f"{target} can't be written ({reason}); choose another place or free some space."
-        ) from error
+    with atomic_path(target) as partial:
+        for name, picture in zip(table["file"], images.pixels, strict=True):
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+        write_csv(table, partial / LABELS_FILE)
 
 
 def _label_table(images: Images) -> pd.DataFrame:

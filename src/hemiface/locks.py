@@ -1,0 +1,147 @@
+"""One process at a time writes into a folder; who is turned away is told who is at work."""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.files import unwritable
+from hemiface.processes import here, runs, started
+
+__all__ = ["LOCK_FILE", "locked"]
+
+LOCK_FILE = ".lock"
+"""Lies in a folder while it is written into; one that a killed process left bars nobody."""
+
+_MOST_BYTES = 4096
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process, and every second call in this one, out of a folder until the end.
+
+    The system's lock goes with its process, however that ends. Where there is none, as on Windows
+    and on some network file systems, the process that the lock file names has to be running here;
+    two that begin in the same moment are then not kept apart, nor are two machines.
+
+    Raises:
+        UsageError: somebody else holds the folder; the sentence says who.
+        HemifaceError: the folder can't be written.
+    """
+    path = folder / LOCK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _taken(path)
+    except OSError as error:
+        raise HemifaceError(unwritable(path, error)) from error
+    try:
+        yield
+    finally:
+        # While it is held: afterwards it may be somebody else's.
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def _taken(path: Path) -> int:
+    """Return the open lock file, which is this call's alone."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _require_free(path, handle)
+            if _is_at(path, handle):
+                _note(handle)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        # Who held it has just removed it.
+        os.close(handle)
+
+
+def _require_free(path: Path, handle: int) -> None:
+    """Take the system's lock, or look who is named where there are no locks.
+
+    Raises:
+        UsageError: it is held.
+    """
+    holder = _holder(handle)
+    is_free = _flocked(handle)
+    if is_free is None:
+        is_free = not _works(holder)
+    if not is_free:
+        raise UsageError(
+            f"{path.parent} is being written into by {_words(holder)}; wait for it, or name "
+            "another folder."
+        )
+
+
+def _flocked(handle: int) -> bool | None:
+    """Return whether the system's lock could be taken, None where there is none."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _note(handle: int) -> None:
+    """Write down who holds the lock; a full disk keeps nobody from holding it."""
+    known = {
+        "pid": os.getpid(),
+        "started": started(os.getpid()),
+        "where": here(),
+        "machine": platform.node(),
+        "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(known).encode()[:_MOST_BYTES])
+
+
+def _holder(handle: int) -> dict[str, Any]:
+    """Return what the lock file says of who holds or held it; {} if nothing."""
+    try:
+        known = json.loads(os.read(handle, _MOST_BYTES))
+    except (OSError, RecursionError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _works(holder: dict[str, Any]) -> bool:
+    """Return whether the process that a lock file names runs, on this machine."""
+    pid = holder.get("pid")
+    if not isinstance(pid, int) or pid <= 0 or holder.get("where") != here() or not runs(pid):
+        return False
+    return started(pid) == holder.get("started")
+
+
+def _words(holder: dict[str, Any]) -> str:
+    if "pid" not in holder:
+        return "another process"
+    return (
+        f"process {holder['pid']} on {holder.get('machine')} ({holder.get('command')}, since "
+        f"{holder.get('since')})"
+    )

@@ -1,0 +1,123 @@
+"""One process at a time writes into a folder, and nothing that was killed bars the next."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.locks import LOCK_FILE, locked
+from hemiface.processes import runs, started
+
+HOLDING = (
+    "import sys, time; from pathlib import Path; from hemiface.locks import locked\n"
+    "if 'no-fcntl' in sys.argv: sys.modules['fcntl'] = None\n"
+    "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)\n"
+)
+
+
+@pytest.fixture(params=["flock", "no-fcntl"])
+def kind(request, monkeypatch) -> str:
+    """By the system's lock, and where there is none."""
+    if request.param == "no-fcntl":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    return request.param
+
+
+def held(folder: Path, kind: str) -> subprocess.Popen[str]:
+    """Return another process that holds `folder`."""
+    arguments = [sys.executable, "-c", HOLDING, str(folder), kind]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.stdout.close()
+    return process
+
+
+def test_who_holds_it_is_named_and_a_kill_bars_nobody(tmp_path, kind):
+    process = held(tmp_path / "run", kind)
+    try:
+        with pytest.raises(UsageError) as caught, locked(tmp_path / "run"):
+            pass
+        said = str(caught.value)
+        assert said.startswith(f"{tmp_path / 'run'} is being written into by process {process.pid}")
+        assert f"{tmp_path / 'run'} {kind}, since 2" in said
+        assert said.endswith("); wait for it, or name another folder.")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (tmp_path / "run" / LOCK_FILE).is_file()
+        with locked(tmp_path / "run"):
+            pass
+        assert list((tmp_path / "run").iterdir()) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.usefixtures("kind")
+def test_twice_in_one_process_is_once_too_often(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UsageError, match=f"process {os.getpid()} "), locked(tmp_path):
+            pass
+        assert (tmp_path / LOCK_FILE).is_file()
+    with locked(tmp_path), locked(tmp_path / "other"):
+        pass
+
+
+@pytest.mark.usefixtures("kind")
+@pytest.mark.parametrize(
+    "left", ["", "{", "[1]", '{"pid": "x"}', '{"pid": -1}', '{"pid": 1, "where": "elsewhere"}']
+)
+def test_a_stale_lock_never_bars(tmp_path, left):
+    (tmp_path / LOCK_FILE).write_text(left)
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_number_that_came_up_again_does_not_bar(tmp_path):
+    with locked(tmp_path):
+        text = (tmp_path / LOCK_FILE).read_text()
+    mine = started(os.getpid())
+    if not mine:
+        pytest.skip("when a process began isn't known here")
+    (tmp_path / LOCK_FILE).write_text(text.replace(f'"{mine}"', '"1"'))
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_that_is_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    from hemiface import locks
+
+    opened = os.open
+
+    def removed_once(path, *rest):
+        handle = opened(path, *rest)
+        if str(path).endswith(LOCK_FILE):
+            monkeypatch.setattr(os, "open", opened)
+            Path(path).unlink()
+        return handle
+
+    monkeypatch.setattr(os, "open", removed_once)
+    with ExitStack() as stack:
+        stack.enter_context(locks.locked(tmp_path))
+        with pytest.raises(UsageError), locks.locked(tmp_path):
+            pass
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HemifaceError, match=r"can't be written \(.+\); choose another place"):
+        locked(tmp_path / "file" / "run").__enter__()
+
+
+def test_a_process_runs_until_it_has_ended():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert runs(process.pid)
+    process.communicate(b"\n")
+    assert not runs(process.pid)
+    assert started(process.pid) == ""
