@@ -11,7 +11,7 @@ from hemiface.errors import UsageError
 from hemiface.report.figures.information import bits_plot, decomposition_plot
 from hemiface.report.information import write_information
 from hemiface.report.results import information_tables
-from hemiface.report.words.information import half_bits, told
+from hemiface.report.words.information import half_bits, information_words
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 N = 2800
@@ -69,7 +69,7 @@ def test_writes_tables_figures_and_words(predictions, tmp_path):
 
 
 def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
-    words = told(information_tables(sampled(predictions, draws=300)))
+    words = information_words(information_tables(sampled(predictions, draws=300)))
     data, balanced, note = words
     assert data.startswith("any, emotions as frequent as in the data: the whole face tells")
     assert balanced.startswith("any, all emotions alike")
@@ -83,9 +83,9 @@ def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
 def test_the_baseline_alone_is_shown_and_the_trained_one_before_it():
     baseline = {("full-seed0", key): 0.5 for key in ("full", "upper", "lower")}
     only = information_tables(sampled(told_by(baseline), draws=20))
-    assert told(only)[0].startswith("full,")
+    assert information_words(only)[0].startswith("full,")
     both = {**baseline, **{("any-seed0", key): 0.6 for key in ("full", "upper", "lower")}}
-    words = told(information_tables(sampled(told_by(both), draws=20)))
+    words = information_words(information_tables(sampled(told_by(both), draws=20)))
     assert [one.split(",")[0] for one in words[:-1]] == ["any", "any"]
 
 

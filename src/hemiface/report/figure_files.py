@@ -21,6 +21,7 @@ from hemiface.report.figures.costs import forest_plot, shift_maps
 from hemiface.report.figures.style import METRIC_NAMES, condition_label, model_label, ordered, save
 from hemiface.report.results import PAPER_METRICS, Results, Run
 from hemiface.report.words import costs, shifts
+from hemiface.report.words.information import information_figures
 from hemiface.report.words.regions import importance_figures
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
@@ -58,6 +59,7 @@ class Figures:
 
     scores: list[Picture] = field(default_factory=list)
     halves: list[Picture] = field(default_factory=list)
+    information: list[Picture] = field(default_factory=list)
     drop: list[Picture] = field(default_factory=list)
     original: list[Picture] = field(default_factory=list)
     classes: list[Picture] = field(default_factory=list)
@@ -87,6 +89,7 @@ def draw(
     _draw_scores(drawn, results, folder)
     _draw_halves(drawn, results, folder)
     _draw_original(drawn, results, folder)
+    _draw_information(drawn, results, folder)
     _draw_regions(drawn, results, folder)
     _draw_confidence(drawn, results, groups, folder)
     _draw_cells(drawn, results, groups, folder)
@@ -201,6 +204,16 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
         _picture(scores.comparison_map(compared, metric), folder, f"difference-{metric}", "")
         if metric == "accuracy":
             drawn.original.append(picture)
+
+
+def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
+    if "information" not in results.tables:
+        return
+    bits = "Marks and lines: one half alone, with its interval; grey bars: the whole face."
+    parts = "The parts of a bar add up to what the whole face tells."
+    for name, figure in information_figures(results.tables).items():
+        caption = bits if name.startswith("information") else parts
+        drawn.information.append(_picture(figure, folder, name, caption))
 
 
 def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:

@@ -5,17 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from hemiface.report.figures.information import bits_plot, decomposition_plot
 from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables, write_tables
-from hemiface.report.words.information import shown_families, told
-from hemiface.stats.decomposition import PAIRS
+from hemiface.report.words.information import information_figures, information_words
 from hemiface.stats.sample import Sample
 from hemiface.stats.voters import voters
 
-__all__ = ["Informed", "information_figures", "write_information"]
+__all__ = ["Informed", "write_information"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +38,4 @@ def write_information(sample: Sample, folder: Path, votes: pd.DataFrame | None =
     paths = write_tables(tables, folder)
     for name, figure in information_figures(tables).items():
         paths += save(figure, folder / "figures", name)
-    return Informed(tables, told(tables, sample.options.level), paths)
-
-
-def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Return the figures by file name, for each of the `shown_families` that read both halves."""
-    found = {}
-    for model in shown_families(tables["information"]):
-        seen = set(tables["information"].query("model == @model")["visible"])
-        if any(set(pair) <= seen for pair in PAIRS):
-            found[f"information-{model}"] = bits_plot(tables["information"], model)
-            found[f"decomposition-{model}"] = decomposition_plot(tables["decomposition"], model)
-    return found
+    return Informed(tables, information_words(tables, sample.options.level), paths)

@@ -28,6 +28,7 @@ from hemiface.report.results import Results, Run, compute, read_run, write_table
 from hemiface.report.words import texts
 from hemiface.report.words.confidence import calibration_table, calibration_words
 from hemiface.report.words.costs import half_words, mark_table, summary_table
+from hemiface.report.words.information import information_words
 from hemiface.report.words.methods import methods_text, references
 from hemiface.report.words.regions import sentences
 from hemiface.report.words.scores import answer, further, warnings
@@ -47,6 +48,7 @@ HEADINGS = {
     "done": "What was done",
     "scores": "Accuracy of every model on every condition",
     "halves": "What hiding each half costs",
+    "information": "What each half tells",
     "sides": "Left and right",
     "regions": "Which part of the face matters",
     "shifts": "What emotions are mistaken for",
@@ -157,6 +159,7 @@ def _render(
         done=_done(run),
         configuration=run.recipe,
         told=told,
+        information=_information_words(results, level),
         regions=_region_words(results, level),
         tables=_tables(results, groups, verdicts, compared, level),
         figures=figures,
@@ -202,6 +205,7 @@ def _headings(
     absent |= {"original"} if compared is None else set()
     absent |= set() if run.recipe else {"configuration"}
     absent |= {"regions"} if results.regions is None else set()
+    absent |= set() if _information_words(results, level=0.95) else {"information"}
     return {anchor: text for anchor, text in HEADINGS.items() if anchor not in absent}
 
 
@@ -283,6 +287,7 @@ def _methods(run: Run, results: Results) -> _Methods:
     known = {"calibration": "calibration", "confusion_shifts": "shifts", "sides": "sides"}
     parts = [part for name, part in known.items() if name in results.tables]
     parts += ["regions"] if results.regions else []
+    parts += ["information"] if _information_words(results, run.options.level) else []
     text = methods_text(
         run.predictions,
         protocol=results.primary,
@@ -327,6 +332,14 @@ def _told(results: Results, verdicts: Verdicts, level: float) -> dict[str, list[
             for model in models or [str(sure["model"].iloc[0])]
         ]
     return told
+
+
+def _information_words(results: Results, level: float) -> list[str]:
+    """Return the paragraphs on bits; [] where no network reads both halves of a pair."""
+    if "information" not in results.tables:
+        return []
+    said = information_words(results.tables, level)
+    return said if len(said) > 1 else []
 
 
 def _region_words(results: Results, level: float) -> list[str]:

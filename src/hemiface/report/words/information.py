@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from hemiface.report.figures.information import USED
+from hemiface.report.figures.information import USED, bits_plot, decomposition_plot
 from hemiface.report.figures.style import condition_label
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, verdict
@@ -18,7 +19,7 @@ from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.information import WHOLE
 from hemiface.tables import EMOTIONS
 
-__all__ = ["half_bits", "shown_families", "told"]
+__all__ = ["half_bits", "information_figures", "information_words", "shown_families"]
 
 _Rows = dict[str, dict[str, Any]]
 """Rows of a table by one of its columns."""
@@ -50,7 +51,18 @@ def half_bits(information: pd.DataFrame) -> pd.DataFrame:
     return rows[columns].reset_index(drop=True)
 
 
-def told(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
+def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Return the figures by file name, for each of the `shown_families` that read both halves."""
+    found = {}
+    for model in shown_families(tables["information"]):
+        seen = set(tables["information"].query("model == @model")["visible"])
+        if any(set(pair) <= seen for pair in PAIRS):
+            found[f"information-{model}"] = bits_plot(tables["information"], model)
+            found[f"decomposition-{model}"] = decomposition_plot(tables["decomposition"], model)
+    return found
+
+
+def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
     """Return a paragraph per mix for each of the `shown_families` that read halves, and a note."""
     said: list[str] = []
     for model in shown_families(tables["information"]):
