@@ -1,19 +1,31 @@
-# `make study` and `make test` need nothing but Python 3.11 to 3.13 and make their environment.
+# `make study` and `make test` need nothing but Python 3.11 to 3.13 and make their environment. What they
+# install is pinned by version and hash (constraints/), but for torch, of which each machine takes its own build.
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
+# What `make lowest` runs.
+TESTS ?=
+BUILD := build
+COMPILE = $(BUILD)/tools/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --annotation-style line --custom-compile-command 'make constraints'
+UNIVERSAL = $(COMPILE) --universal --python-version 3.11
+# torch and what only it brings: gigabytes of one machine's kind of accelerator.
+TORCH := torch torchvision triton $(addprefix nvidia-,cublas cuda-cccl cuda-cupti cuda-nvrtc cuda-runtime \
+	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) \
+	cuda-bindings cuda-pathfinder cuda-toolkit
 
-.PHONY: help install study test check format lint types imports clean
+.PHONY: help install study test check format lint types imports constraints lowest sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/installed ## make the environment
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet --editable '.[dev]'
+	$(RUN)/python -m pip install --quiet --require-hashes --no-deps --requirement constraints/dev.txt
+	$(RUN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 study: $(VENV)/installed ## the whole study on rendered faces, in minutes
@@ -36,5 +48,32 @@ types: $(VENV)/installed
 imports: $(VENV)/installed
 	$(RUN)/lint-imports
 
-clean: ## remove the environment and caches, not runs/
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+constraints: $(BUILD)/tools/installed ## pin everything anew, by version and hash (needs the package index)
+	$(UNIVERSAL) pyproject.toml --extra dev --extra pdf $(addprefix --no-emit-package ,$(TORCH)) --output-file constraints/dev.txt
+	$(UNIVERSAL) pyproject.toml --constraint constraints/dev.txt --output-file constraints/light.txt
+	$(UNIVERSAL) --group pyproject.toml:supply --constraint constraints/dev.txt --output-file constraints/tools.txt
+	$(COMPILE) pyproject.toml --python-version 3.11 --resolution lowest-direct --only-binary :all: --extra dev --extra pdf \
+		--output-file constraints/lowest.txt
+
+lowest: ## run the tests, or TESTS=FILES, with the lowest versions allowed (Python 3.11; 5 GB from the package index)
+	$(PYTHON) -m venv --clear $(BUILD)/lowest
+	$(BUILD)/lowest/bin/python -m pip install --quiet --require-hashes --no-deps --requirement constraints/lowest.txt
+	$(BUILD)/lowest/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	$(BUILD)/lowest/bin/python -m pip check
+	$(BUILD)/lowest/bin/python -m pytest --override-ini filterwarnings=default $(TESTS)
+
+sbom: $(BUILD)/tools/installed ## what a light install holds, with licences: dist/hemiface.cdx.json
+	$(PYTHON) -m venv --clear $(BUILD)/light
+	$(BUILD)/light/bin/python -m pip install --quiet --require-hashes --requirement constraints/light.txt
+	$(BUILD)/light/bin/python -m pip install --quiet --no-deps .
+	mkdir -p dist
+	$(BUILD)/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		--output-file dist/hemiface.cdx.json $(BUILD)/light/bin/python
+
+$(BUILD)/tools/installed: constraints/tools.txt
+	$(PYTHON) -m venv --clear $(BUILD)/tools
+	$(BUILD)/tools/bin/python -m pip install --quiet --require-hashes --requirement constraints/tools.txt
+	@touch $@
+
+clean: ## remove environments and caches, not runs/
+	rm -rf $(VENV) $(BUILD) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -4,6 +4,7 @@ Commands run without CI, which some libraries take for a reason to be silent, an
 it may run, which sees the sockets of native code too.
 """
 
+import json
 import os
 import re
 import shutil
@@ -16,10 +17,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders import linear_model, tiny_bundle
+from builders import answers, linear_model, scored_predictions, tiny_bundle
 from hemiface.data.phantom import make as phantom
+from hemiface.occlusion.conditions import COALITIONS
+from hemiface.tables import write_predictions
 
 MAIN = "from hemiface.cli import main; main()"
+MANY = """
+import json, sys
+from hemiface.cli import main
+for line in json.loads(sys.argv[1]):
+    sys.argv = ["hemiface", *line]
+    try: main()
+    except SystemExit as end:
+        if end.code: sys.exit(f"{line}: {end.code}")
+"""
+"""Commands in one process: what they import takes longer than what they do."""
 TRACED = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=socket,connect,sendto")
 
 
@@ -85,19 +98,63 @@ def silent(ran: Ran) -> None:
     assert calls == []
 
 
-def test_predict(run, photos, tmp_path):
-    silent(run(MAIN, "predict", photos, "--no-detect", "--out", tmp_path / "out"))
+def many(*commands: list[object]) -> tuple[str, str]:
+    return MANY, json.dumps([[str(word) for word in one] for one in commands])
 
 
-def test_models(run):
-    silent(run(MAIN, "models", "verify"))
+def test_what_a_light_install_runs(run, photos, tmp_path):
+    photo = photos / "0.png"
+    silent(
+        run(
+            *many(
+                ["predict", photos, "--no-detect", "--out", tmp_path / "out"],
+                ["predict", photo, "--no-detect", "--json"],
+                ["occlude", photo, "--hide", "lower", "--out", tmp_path / "hidden"],
+                ["models", "list"],
+                ["models", "verify"],
+                ["configs", "quick"],
+                ["info"],
+            )
+        )
+    )
 
 
-def test_evaluate_and_export(run, tmp_path):
+def test_a_training_and_what_is_made_of_a_network(run, tmp_path):
     bundle = tiny_bundle(tmp_path / "tiny.safetensors")
-    data = ("--data", "phantom:n=70,seed=0")
-    silent(run(MAIN, "evaluate", bundle, *data, "--out", tmp_path / "table.parquet"))
-    silent(run(MAIN, "export", bundle, "--out", tmp_path / "tiny.onnx"))
+    data = ["--data", "phantom:n=70,seed=0"]
+    silent(
+        run(
+            *many(
+                ["data", "check", data[1]],
+                ["train", "quick", *data, "--max-steps", "1", "--out", tmp_path / "trained"],
+                ["evaluate", bundle, *data, "--out", tmp_path / "table.parquet"],
+                ["tiles", bundle, *data, "--limit", "2", "--out", tmp_path / "tiles.parquet"],
+                ["export", bundle, "--out", tmp_path / "tiny.onnx"],
+            )
+        )
+    )
+
+
+def test_what_is_made_of_predictions(run, tmp_path):
+    labels = np.arange(42) % 7
+    right = answers(labels, np.random.default_rng(0).random(42) < 0.8)
+    splits = np.where(np.arange(42) < 21, "validation", "test")
+    table, few_cells = tmp_path / "predictions.parquet", tmp_path / "few" / "predictions.parquet"
+    few_cells.parent.mkdir()
+    for path, conditions in ((table, COALITIONS.values()), (few_cells, ("full", "upper"))):
+        outcomes = {("full-seed0", name): right for name in conditions}
+        write_predictions(scored_predictions(outcomes, labels, split=splits), path)
+    few = ["--draws", "20"]
+    silent(
+        run(
+            *many(
+                ["compare", table, *few],
+                ["calibrate", table, *few],
+                ["importance", table, *few],
+                ["report", few_cells, "--out", tmp_path / "report.html"],
+            )
+        )
+    )
 
 
 def test_a_program_that_quantises(run):
