@@ -288,7 +288,7 @@ def _difference(one: dict[Hashable, Any]) -> tuple[str, str, str]:
     return (
         f"{100 * one['difference']:+.1f}",
         f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-        f"{one['p_holm']:.2g}",
+        "< .001" if one["p_holm"] < 0.001 else f"{one['p_holm']:.3f}",
     )
 
 
