@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.files import (
+    SEAL_KEY,
     UNSEALED,
     atomic_path,
     hash_json,
@@ -222,13 +223,14 @@ class TestSeals:
 
     @given(before=st.binary(max_size=40), after=st.binary(max_size=40), data=st.data())
     def test_any_changed_byte_is_noticed(self, tmp_path_factory, before, after, data):
+        before = SEAL_KEY.encode() + before
         path = self.sealed(tmp_path_factory.mktemp("seals"), before, after)
         content = bytearray(path.read_bytes())
         outside = [*range(len(before)), *range(len(content) - len(after), len(content))]
-        # A digit of the hash itself, too.
-        place = data.draw(st.sampled_from([*outside, len(before) + len(UNSEALED) - 1]))
-        other = b"0123456789abcdef" if place not in outside else bytes(range(256))
-        content[place] = data.draw(st.sampled_from(other).filter(lambda one: one != content[place]))
+        # The seal itself, too: its words and its digits.
+        inside = [len(before), len(before) + 20, len(before) + len(UNSEALED) - 1]
+        place = data.draw(st.sampled_from([*outside, *inside]))
+        content[place] = data.draw(st.integers(0, 255).filter(lambda one: one != content[place]))
         path.write_bytes(content)
         with pytest.raises(DamagedError, match="doesn't fit the SHA-256 in its metadata"):
             sealed_content(path)

@@ -12,7 +12,6 @@ import dataclasses
 import difflib
 import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hemiface.documents import toml_value
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
 
@@ -389,8 +389,8 @@ def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
     if path is not None:
         source = find(path)
         try:
-            tree = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            tree = toml_value(source.read_bytes())
+        except (OSError, ValueError) as error:
             raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
     for setting in settings:
         _apply_setting(tree, setting)
@@ -485,8 +485,8 @@ def _apply_setting(tree: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise UsageError(f"--set {setting!r} must look like train.epochs=10.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = toml_value(f"value = {text}")["value"]
+    except ValueError:
         value = text  # a bare word is a string: --set model.architecture=resnet18
     *parents, last = key.strip().split(".")
     for parent in parents:

@@ -35,6 +35,9 @@ UNSEALED = "sha256-of-this-file-with-zeros-here:" + 64 * "0"
 
 _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
+_REMNANT = re.compile(rb"%s|%s" % (SEAL_KEY.encode(), UNSEALED[:-64].encode()[:19]))
+"""What a file has of a seal that was damaged itself: `_SEAL` doesn't find it any more."""
+
 _LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
@@ -181,14 +184,23 @@ def sealed_content(path: str | Path) -> bytes:
     except OSError as error:
         raise DamagedError(f"{path} can't be read ({error.strerror}).") from error
     found = _SEAL.search(content)
-    if found is None:
+    if found is None and _REMNANT.search(content) is None:
         return content
-    known = hashlib.sha256(content[: found.start(1)])
-    known.update(64 * b"0")
-    known.update(memoryview(content)[found.end(1) :])
-    if known.hexdigest().encode() != found[1]:
+    if found is None or not _fits(content, found):
         raise DamagedError(
             f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
             f"its metadata ({SEAL_KEY}); get it again, or make it anew."
         )
     return content
+
+
+def _fits(content: bytes, found: re.Match[bytes]) -> bool:
+    """Return whether the hash that was found in a content is its own, with zeros in its place.
+
+    Three pieces are hashed, so that nothing is copied.
+    """
+    whole = memoryview(content)
+    known = hashlib.sha256(whole[: found.start(1)])
+    known.update(64 * b"0")
+    known.update(whole[found.end(1) :])
+    return known.hexdigest().encode() == found[1]

@@ -6,7 +6,6 @@ Every stage knows the hash of all that decides its result (inputs, config, code)
 was killed goes on where it was and one that is done answers at once.
 """
 
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,8 @@ from typing import Any, Literal
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
-from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
+from hemiface.documents import entry, read_json, undamaged
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sha256_file, sweep, write_json, write_text
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
@@ -344,18 +344,22 @@ class _Book:
 
 
 def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        stages: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
-        raise DamagedError(
-            f"{path} can't be read ({first_line(error)}); remove it and run the study with "
-            "--trust-code, which keeps networks that came from its config and data."
-        ) from error
-    if not isinstance(stages, dict) or not all(
-        isinstance(one, dict) and isinstance(one.get("products", {}), dict)
-        for one in stages.values()
-    ):
-        raise DamagedError(f"{path} holds no stages; remove it and run with --trust-code.")
+    mend = (
+        "remove it and run the study with --trust-code, which keeps networks that came from its "
+        "config and data"
+    )
+    with undamaged(path, mend):
+        stages: dict[str, dict[str, Any]] = read_json(path)
+        for name in stages:
+            stage = entry(stages, name, dict)
+            entry(stage, "seconds", float)
+            entry(stage, "finished", str)
+            for key in {"fingerprint", "inputs", "code"} & stage.keys():
+                entry(stage, key, str)
+            # Stages of before noted no products.
+            for product in entry({"products": {}, **stage}, "products", dict):
+                entry(stage["products"], product, str)
+        stages.items()
     return stages
 
 

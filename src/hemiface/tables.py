@@ -6,6 +6,7 @@ DataFrames, checked when they are written and when they are read.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hemiface.documents import entry, json_value
 from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 
 if TYPE_CHECKING:
     # Imported where they are used: predicting needs the names here and no table, and pandas and
@@ -35,6 +37,7 @@ __all__ = [
     "SPLITS",
     "Predictions",
     "Uncovered",
+    "check_facts",
     "check_images",
     "check_predictions",
     "compact",
@@ -42,6 +45,7 @@ __all__ = [
     "for_spreadsheets",
     "label_indices",
     "probabilities",
+    "read_csv",
     "read_predictions",
     "read_table",
     "write_csv",
@@ -230,6 +234,27 @@ def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table
     _require_whole_cells(predictions, where)
 
 
+def check_facts(facts: Mapping[str, Any], where: str) -> None:
+    """Raise unless what a table of predictions says of its models can be used.
+
+    Each of `models` has `model`, `name` and `seed`, and maybe `conditions`.
+
+    Raises:
+        DamagedError: something is missing or of another kind.
+    """
+    try:
+        for name in {"models", "unknown"} & facts.keys():
+            entry(facts, name, list)
+        for one in facts.get("models", ()):
+            for key, kind in (("model", str), ("name", str), ("seed", int)):
+                entry(one, key, kind)
+            entry({"conditions": [], **one}, "conditions", list)
+    except ValueError as error:
+        raise DamagedError(
+            f"{where}: what it says of its models is damaged ({error}); make it anew."
+        ) from error
+
+
 def probabilities(predictions: pd.DataFrame) -> np.ndarray:
     """Return the probabilities as float64 [rows, 7] in the order of EMOTIONS."""
     return predictions[list(PROBABILITY_COLUMNS)].to_numpy(np.float64)
@@ -264,7 +289,7 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     text = json.dumps(info or {}).encode()
-    merged = {**(arrow.schema.metadata or {}), _METADATA_KEY: text, _HASH_KEY: _hash(text)}
+    merged = {**(arrow.schema.metadata or {}), _METADATA_KEY: text, SEAL_KEY: UNSEALED}
     with atomic_path(path) as partial:
         pq.write_table(
             arrow.replace_schema_metadata(merged),
@@ -272,29 +297,36 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
             compression="zstd",
             write_page_checksum=True,
         )
+        seal(partial)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
 
     Raises:
-        DamagedError: the file is missing, is not Parquet, or a page doesn't fit its checksum.
+        DamagedError: the file is missing, is not Parquet, or isn't what was written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not Path(path).is_file():
         raise DamagedError(f"{path} doesn't exist; check the path.")
+    content = sealed_content(path)
     try:
-        arrow = pq.read_table(path, page_checksum_verification=True)
+        # Tables of before have no seal, but checksums of their pages.
+        arrow = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         metadata = arrow.schema.metadata or {}
         text = metadata.get(_METADATA_KEY, b"{}")
-        # Tables of before have no hash there.
+        # Tables of before may have a hash of their facts.
         if metadata.get(_HASH_KEY, _hash(text)) != _hash(text):
             raise ValueError("what it says of itself doesn't fit its SHA-256")
-        info = json.loads(text)
+        info = json_value(text)
+        if not isinstance(info, dict):
+            raise ValueError("what it says of itself is no object")
+        if len(set(arrow.column_names)) < arrow.num_columns:
+            raise ValueError("two of its columns have one name")
         table: pd.DataFrame = arrow.to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, RecursionError, ValueError) as error:
+    except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
         raise DamagedError(
             f"{path} is not a readable Parquet table ({first_line(error)}); get it again, or make "
             "it anew."
@@ -329,6 +361,7 @@ def read_predictions(path: str | Path) -> Predictions:
     table = read_table(path)
     facts = table.attrs.pop("hemiface")
     check_predictions(table, str(path))
+    check_facts(facts, str(path))
     return Predictions(table, facts)
 
 
@@ -364,6 +397,26 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     table = table.assign(**{name: table[name].map(for_spreadsheets) for name in words})
     with atomic_path(path) as partial:
         table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV table; `options` are those of `pandas.read_csv`.
+
+    Raises:
+        DamagedError: the file is missing, empty or no CSV in UTF-8.
+    """
+    import pandas as pd
+
+    if not Path(path).is_file():
+        raise DamagedError(f"{path} doesn't exist; check the path.")
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)
+    except (csv.Error, LookupError, OSError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{path} is not a readable CSV table ({first_line(error)}); get it again, or make it "
+            "anew."
+        ) from error
+    return table
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:

@@ -105,9 +105,9 @@ def show_progress() -> Iterator["OnProgress"]:
 
 def print_study(folder: Path, as_json: bool) -> None:
     """Print what a finished study found on its test split, and where the report is."""
-    import pandas as pd
+    from hemiface.tables import read_csv
 
-    matrix = pd.read_csv(folder / "matrix.csv", dtype={"seed": "str"})
+    matrix = read_csv(folder / "matrix.csv", dtype={"seed": "str"})
     chosen = matrix[(matrix["protocol"] == "standard") & (matrix["metric"] == "accuracy")]
     seeds = chosen[chosen["seed"] == "mean"]
     if as_json:

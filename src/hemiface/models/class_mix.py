@@ -14,9 +14,7 @@ order of EMOTIONS.
 """
 
 import csv
-import json
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, read_text, toml_value
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json
 from hemiface.tables import EMOTIONS
@@ -203,8 +202,8 @@ def reweigh(values: Floats, trained: Floats, declared: Floats) -> Floats:
 def _content(path: Path) -> Any:
     """Return what a file of shares holds, unchecked."""
     readers: dict[str, Callable[[str], Any]] = {
-        ".json": json.loads,
-        ".toml": tomllib.loads,
+        ".json": json_value,
+        ".toml": toml_value,
         ".csv": _csv_shares,
     }
     if not path.is_file():
@@ -215,10 +214,10 @@ def _content(path: Path) -> Any:
     if path.suffix.lower() not in readers:
         raise UsageError(f"Mix {path} must end in {', '.join(readers)}; convert it.")
     try:
-        return readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
+        return readers[path.suffix.lower()](read_text(path))
     except OSError as error:
         raise UsageError(f"Mix {path} can't be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (csv.Error, ValueError) as error:
         raise UsageError(f"Mix {path} can't be read ({error}); mend it.") from error
 
 

@@ -5,7 +5,6 @@ its metadata, so that nothing but the file is needed to use it and to say where 
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sealed_content
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
@@ -162,10 +162,8 @@ def _is_exact() -> bool:
 
 
 def _checked_header(text: str, source: Path) -> dict[str, Any]:
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise DamagedError(f"The metadata of {source} is not JSON; get it again.") from error
+    with undamaged(f"The metadata of {source}", "get it again"):
+        header = json_value(text)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise DamagedError(f"Model {source} has format {found}, this hemiface reads {FORMAT}.")

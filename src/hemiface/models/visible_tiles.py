@@ -6,7 +6,6 @@ the network says which share of it can be seen. How far that can be trusted was 
 small or unknown things poorly; of what it notices, its shares are rather too low than too high.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, open_session
 from hemiface.tables import FER2013_SIZE_PX
@@ -141,12 +141,12 @@ crops, for faces without landmarks of their own."""
 
 
 def _checked_header(text: str | None, source: Path) -> dict[str, Any]:
-    try:
-        header = json.loads(text or "")
-    except ValueError as error:
+    if text is None:
         raise DamagedError(
             f"{source} has no metadata of hemiface; it isn't a network for visibility."
-        ) from error
+        )
+    with undamaged(f"The metadata of {source}", "get it again"):
+        header = json_value(text)
     if not isinstance(header, dict) or header.get("kind") != KIND:
         raise DamagedError(f"{source} isn't a network for visibility.")
     if header.get("format") != FORMAT or header.get("precision") != "fp32":

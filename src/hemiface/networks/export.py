@@ -30,7 +30,7 @@ from hemiface.networks.network import Bundle, FaceNetwork
 from hemiface.networks.parity import compare, require
 from hemiface.networks.quantise import RANGE_RULES, quantise, range_faces
 from hemiface.occlusion.conditions import HALVES, condition
-from hemiface.tables import FER2013_SIZE_PX
+from hemiface.tables import FER2013_SIZE_PX, read_csv
 
 __all__ = [
     "OPSETS",
@@ -196,17 +196,15 @@ def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:
     """
     known = Bundle.load(bundle).provenance
     name, seed = str(known.get("name")), str(known.get("seed", 0))
-    if not Path(matrix).is_file():
-        raise DamagedError(f"{matrix} doesn't exist; check the path.")
+    table = read_csv(matrix, dtype={"seed": "str"})
     try:
-        table = pd.read_csv(matrix, dtype={"seed": "str"})
         rows = table[(table["model"] == name) & (table["seed"] == seed)]
         scores: dict[str, Any] = {}
         for row in rows.to_dict("records"):
             cell = {key: None if pd.isna(row[key]) else row[key] for key in _SCORE_COLUMNS}
             conditions = scores.setdefault(row["protocol"], {})
             conditions.setdefault(row["condition"], {})[row["metric"]] = cell
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{matrix} is not the matrix.csv of a run ({error}).") from error
     if not scores:
         raise UsageError(
