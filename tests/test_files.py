@@ -100,6 +100,20 @@ class TestAtomicPath:
         with pytest.raises(HemifaceError, match="File name too long"):
             write_text(tmp_path / ("n" * 300), "text")
 
+    @pytest.mark.parametrize("name", ["n" * 251 + ".txt", "é" * 125 + ".txt", "n" * 255])
+    def test_a_name_as_long_as_names_may_be_is_written(self, tmp_path, name):
+        """The temporary name, which is longer, is cut; two names that differ late stay apart."""
+        other = f"{Path(name).stem[:-1]}o{Path(name).suffix}"
+        with atomic_path(tmp_path / name) as one, atomic_path(tmp_path / other) as two:
+            one.write_text("text")
+            two.write_text("text")
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted({name, other})
+
+    def test_a_name_that_is_no_utf_8_in_a_text_is_named(self, tmp_path):
+        with pytest.raises(HemifaceError, match=r"x\.txt would hold a name .*face\\udcff\.png"):
+            write_text(tmp_path / "x.txt", "at face\udcff.png")
+        assert not list(tmp_path.iterdir())
+
     def test_a_folder_in_the_place_of_the_file_stays(self, tmp_path):
         (tmp_path / "x.txt").mkdir()
         with pytest.raises(HemifaceError, match="directory"):

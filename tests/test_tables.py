@@ -1,5 +1,6 @@
 """The two tables: what is refused and with which sentence, and that nothing is lost on the way."""
 
+import csv
 import re
 
 import numpy as np
@@ -19,7 +20,9 @@ from hemiface.tables import (
     check_images,
     check_predictions,
     compact,
+    csv_sink,
     derive,
+    for_spreadsheets,
     label_indices,
     probabilities,
     read_csv,
@@ -303,6 +306,33 @@ class TestFiles:
         assert list(back["name"]) == [*(f"'{one}" for one in bad), *fine]
         assert set(back["value"]) == {-1.5}
         assert list(table["name"]) == [*bad, *fine]  # what was given stays
+
+    @given(
+        words=st.lists(
+            st.text(st.sampled_from("\r\n\t\"',;= a1é\x85\u2028\x0b\x1b"), max_size=6),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def test_a_csv_reads_back_as_the_same_cells(self, tmp_path_factory, words):
+        """Whatever a name holds, and whoever reads: csv, pandas, and of both ways to write."""
+        path = tmp_path_factory.getbasetemp() / "words.csv"
+        cells = [for_spreadsheets(word) for word in words]
+        rows = [{"word": word, "n": place} for place, word in enumerate(words)]
+
+        def check():
+            with path.open(encoding="utf-8", newline="") as file:
+                read = list(csv.reader(file))
+            assert read == [["word", "n"], *([cell, str(n)] for n, cell in enumerate(cells))]
+            table = pd.read_csv(path, keep_default_na=False, dtype=str)
+            assert table["word"].tolist() == cells
+            assert path.read_bytes().endswith(b"%d\n" % (len(words) - 1))
+
+        write_csv(pd.DataFrame(rows), path)
+        check()
+        with csv_sink(path, ["word", "n"]) as sink:
+            sink(rows)
+        check()
 
     def test_csv_has_six_digits_and_plain_line_ends(self, tmp_path):
         table = pd.DataFrame({"name": ["ü, x", "b"], "value": [1 / 3, np.nan], "n": [1, 2]})

@@ -12,13 +12,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, HemifaceError
+from hemiface.errors import DamagedError, HemifaceError, escaped
 
 __all__ = [
+    "MOST_BYTES",
     "SEAL_KEY",
     "UNSEALED",
     "atomic_path",
+    "fitting",
     "hash_json",
+    "printable",
     "seal",
     "sealed_content",
     "sha256_file",
@@ -39,6 +42,9 @@ _REMNANT = re.compile(rb"%s|%s" % (SEAL_KEY.encode(), UNSEALED[:-64].encode()[:1
 """What a file has of a seal that was damaged itself: `_SEAL` doesn't find it any more."""
 
 _LEFT_OVER = re.compile(r"\..+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
+MOST_BYTES = 255
+"""Of a name in a folder, on nearly every file system."""
+
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
 
@@ -57,7 +63,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if not target.name:
         raise HemifaceError(f"{path} is a folder; name a file to write.")
-    partial = target.with_name(f".{target.stem}.{os.getpid()}-{_here()}.partial{target.suffix}")
+    stem = _partial_stem(target)
+    partial = target.with_name(f".{stem}.{os.getpid()}-{_here()}.partial{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent, target.name)
@@ -85,13 +92,38 @@ def sweep(folder: Path, name: str = "") -> None:
     Where a process can't be asked for, as on another machine that shares the folder, its files are
     left over when nobody has touched them for a day. A file that can't be removed stays.
     """
-    stem, suffix = Path(name).stem, Path(name).suffix
+    stem, suffix = _partial_stem(Path(name)), Path(name).suffix
     for path in folder.glob(".*.partial*"):
         known = _LEFT_OVER.fullmatch(path.name)
         mine = not name or (path.name.startswith(f".{stem}.") and path.suffix == suffix)
         if known and mine and _is_left_over(path, int(known["pid"]), known["where"]):
             with suppress(OSError):
                 path.unlink()
+
+
+def _partial_stem(target: Path) -> str:
+    """Return what of a file's stem stands in its temporary name, which is longer than its own."""
+    around = len(f"..{2**32}-123456.partial")
+    return fitting(target.stem, MOST_BYTES - around - len(os.fsencode(target.suffix)))
+
+
+def fitting(stem: str, most_bytes: int) -> str:
+    """Return `stem` if it has no more than `most_bytes`, else its start and a hash of the whole.
+
+    >>> fitting("short", 40), fitting(50 * "é", 40)
+    ('short', 'ééééééééééééé-2d18fe4b61f0')
+    """
+    content = os.fsencode(stem)
+    if len(content) <= most_bytes:
+        return stem
+    digits = hashlib.sha256(content).hexdigest()[:12]
+    start = content[: max(most_bytes - len(digits) - 1, 0)].decode("utf-8", "ignore")
+    return f"{start}-{digits}"
+
+
+def printable(text: str) -> str:
+    """Return `text` as it can be written: names of files may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_left_over(path: Path, pid: int, where: str | None) -> bool:
@@ -134,8 +166,19 @@ def _umask() -> int:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 under `path`, whole or not at all."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise HemifaceError(
+            f"{path} would hold a name that isn't UTF-8 ({escaped(_around(text, error))}), which "
+            "can't be written; rename what bears it."
+        ) from error
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
+
+
+def _around(text: str, error: UnicodeEncodeError) -> str:
+    return text[max(error.start - 20, 0) : error.end + 20].strip()
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -156,7 +199,7 @@ def hash_json(value: Any) -> str:
     True
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def seal(path: str | Path) -> None:

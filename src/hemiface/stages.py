@@ -22,7 +22,7 @@ from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import sha256_file, sweep, write_json, write_text
+from hemiface.files import printable, sha256_file, sweep, write_json, write_text
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
 from hemiface.report import page
@@ -385,7 +385,8 @@ def _command() -> str:
     """Return the command line without the folder that the program lies in."""
     program = Path(sys.argv[0]).name
     # What `python -m hemiface` is called.
-    return " ".join(["hemiface" if program == "__main__.py" else program, *sys.argv[1:]])
+    words = ["hemiface" if program == "__main__.py" else program, *sys.argv[1:]]
+    return printable(" ".join(words))
 
 
 def _remove_products(folder: Path, config: Config) -> None:
@@ -452,7 +453,7 @@ def _locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Add everything that hemiface logs to `path`, with times."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("hemiface")
     logger.addHandler(handler)

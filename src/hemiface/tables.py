@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +42,7 @@ __all__ = [
     "check_images",
     "check_predictions",
     "compact",
+    "csv_sink",
     "derive",
     "for_spreadsheets",
     "label_indices",
@@ -93,6 +95,7 @@ HALVES_WORDS = ("image", "face", "fallback")
 picture's middle stood in. An image has the same word under every condition and model of a table,
 also where nothing is hidden."""
 
+_LINE_END = "\r\n"
 _METADATA_KEY = b"hemiface"
 _HASH_KEY = b"hemiface_sha256"
 
@@ -386,6 +389,39 @@ def for_spreadsheets(cell: Any) -> Any:
     return cell
 
 
+class _CsvFile:
+    r"""Takes the rows of a CSV writer for a file whose lines end in \n alone.
+
+    A writer quotes no line breaks but those that its own lines end with. One that ends them with
+    \r\n quotes \r as well, which would end the row for whoever reads it.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix(_LINE_END) + "\n")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield _CsvFile(file)
+
+
+@contextmanager
+def csv_sink(
+    path: Path, columns: Sequence[str]
+) -> Iterator[Callable[[Iterable[Mapping[str, Any]]], None]]:
+    """Yield what writes rows under a header as CSV (UTF-8); cells as `for_spreadsheets` says."""
+    with _opened(path) as file:
+        writer = csv.DictWriter(file, columns, lineterminator=_LINE_END)
+        writer.writeheader()
+        yield lambda rows: writer.writerows(
+            {name: for_spreadsheets(cell) for name, cell in row.items()} for row in rows
+        )
+
+
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a result table as CSV (UTF-8, six significant digits, no index).
 
@@ -395,8 +431,8 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
     words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     table = table.assign(**{name: table[name].map(for_spreadsheets) for name in words})
-    with atomic_path(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic_path(path) as partial, _opened(partial) as file:
+        table.to_csv(file, index=False, float_format="%.6g", lineterminator=_LINE_END)
 
 
 def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:

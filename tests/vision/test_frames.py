@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="videos need hemiface[video]")
+av = pytest.importorskip("av", reason="videos need hemiface[video]")
 
-from hemiface.errors import DamagedError
-from hemiface.vision.video.frames import open_writer, read_frames
+from hemiface.errors import DamagedError  # noqa: E402
+from hemiface.vision.video.frames import open_writer, read_frames  # noqa: E402
 
 
 def write(path: Path, n: int = 3) -> Path:
@@ -76,3 +76,20 @@ def test_a_playlist_shows_no_other_file(tmp_path):
     path.write_text("ffconcat version 1.0\nfile other.mp4\n")
     with pytest.raises(DamagedError, match=r"clip\.mp4 can't be read"):
         list(read_frames(path))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_a_video_says_of_itself_may_be_in_any_encoding(tmp_path, name):
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "AAAABBBB"
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"AAAABBBB" in content
+    path.write_bytes(content.replace(b"AAAABBBB", b"caf\xe9\xff\xfe\xc3("))
+    assert len(list(read_frames(path))) == 1

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hemiface.cli.printing import show
+from hemiface.cli.printing import say, show
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.finding.litert import quiet_start
@@ -190,7 +190,7 @@ def _print_table(outcome: Outcome) -> None:
     if not outcome.written and any(one["frames"] for one in outcome.sources):
         print("To keep what was seen in each frame, name a folder with --out, or give --json.")
     for path in outcome.written:
-        print(path)
+        say(path)
 
 
 def _counted(number: int, word: str) -> str:

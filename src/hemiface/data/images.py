@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import atomic_path
+from hemiface.files import atomic_path, printable
 from hemiface.tables import FER2013_SIZE_PX, SPLITS, check_images, read_table, write_table
 
 __all__ = ["PIXELS_FILE", "TABLE_FILE", "Images"]
@@ -76,12 +76,12 @@ class Images:
         table = pd.DataFrame(
             {
                 "image": first.where(copy == 0, first + "-" + (copy + 1).astype("str")),
-                "dataset": dataset,
+                "dataset": printable(dataset),
                 "split": pd.Series(splits, dtype="str"),
                 "label": pd.Series(labels, dtype="str"),
                 "group": first,
                 "sha256": pd.Series(hashes, dtype="str"),
-                "source": pd.Series(sources, dtype="str"),
+                "source": pd.Series([printable(one) for one in sources], dtype="str"),
                 "source_row": np.int64(-1) if source_rows is None else np.asarray(source_rows),
                 **(extra or {}),
             }

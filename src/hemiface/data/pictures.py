@@ -4,6 +4,7 @@ Photos have a rule of their own (`vision.photos`), which also divides 16 bits: a
 files is refused here, since every result on it would hang on a rounding that nobody chose.
 """
 
+import struct
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = [
     "CONVERSION_RULE",
+    "DECODER_ERRORS",
     "MOST_PIXELS",
     "PICTURE_SUFFIXES",
     "on_black",
@@ -34,6 +36,12 @@ _FORMATS = (
     "QOI", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 # Not among them are formats that Pillow hands to other programs, such as EPS, whatever the suffix.
+
+DECODER_ERRORS = (
+    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""Files that were changed at random make Pillow's decoders raise all of these."""
 
 # Opening looks only at a file's header, so that waiting for another thread costs nothing.
 _OPENING = threading.Lock()
@@ -62,8 +70,7 @@ def read_picture(path: Path) -> tuple[npt.NDArray[np.uint8], frozenset[str]] | s
             return _convert(picture)
     except UnidentifiedImageError:
         return "is not a readable picture (unknown format)"
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow raises SyntaxError for broken PNG chunks.
+    except DECODER_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"is not a readable picture ({reason})"
 

@@ -1,6 +1,7 @@
 """What happens to a bad row or picture: it ends the reading, or it is left out and listed."""
 
 from hemiface.errors import DamagedError
+from hemiface.files import printable
 
 __all__ = ["BadItems"]
 
@@ -26,4 +27,4 @@ leave it out with --skip-bad.
         """
         if not self.skip_bad:
             raise DamagedError(f"{where} {problem}; mend it, or leave it out with --skip-bad.")
-        self.sentences.append(f"{where} {problem}.")
+        self.sentences.append(printable(f"{where} {problem}."))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from hemiface.documents import json_value, read_text, toml_value
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import hash_json
+from hemiface.files import hash_json, printable
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -123,8 +123,7 @@ class Mix:
             raise UsageError(f"{title} {error}.") from None
         digits = hash_json([round(one, 6) for one in shares.tolist()])[:8]
         # A name that is no text can't be written into tables.
-        printable = name.encode("utf-8", "backslashreplace").decode()
-        return cls(f"{printable}#{digits}", shares)
+        return cls(f"{printable(name)}#{digits}", shares)
 
 
 def checked_shares(content: Any) -> Floats:

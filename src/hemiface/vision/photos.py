@@ -4,7 +4,6 @@ The one reader of photos: what `hemiface predict` looks at and what `hemiface oc
 of is read by the same rules.
 """
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hemiface.data.pictures import MOST_PIXELS, PICTURE_SUFFIXES, on_black, open_picture
+from hemiface.data.pictures import (
+    DECODER_ERRORS,
+    MOST_PIXELS,
+    PICTURE_SUFFIXES,
+    on_black,
+    open_picture,
+)
 from hemiface.errors import DamagedError, UsageError
 
 __all__ = ["MOST_PIXELS", "PHOTO_SUFFIXES", "Photo", "read_photo"]
@@ -24,12 +29,6 @@ PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
 for "no face"."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
-
-# Files that were changed at random make Pillow's decoders raise all of these.
-_DECODER_ERRORS = (
-    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError,
-    TypeError, ValueError, struct.error,
-)  # fmt: skip
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -78,7 +77,7 @@ def read_photo(path: str | Path, most_pixels: int = MOST_PIXELS) -> Photo:
             is_grey = opened.mode in _GREY_MODES
     except UnidentifiedImageError as error:
         raise DamagedError(_unknown(source)) from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise DamagedError(f"Picture {source} can't be read ({_reason(error)}).") from error
     note = f"only the first of {frames} frames was read" if frames > 1 else ""
     return Photo(pixels, note, is_grey)

@@ -6,7 +6,6 @@ asked for, `timelines/` where figures of videos were, and a hidden journal, by w
 command goes on where it was killed.
 """
 
-import csv
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -20,14 +19,14 @@ from typing import Any
 from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, sweep
-from hemiface.tables import for_spreadsheets
+from hemiface.files import MOST_BYTES, atomic_path, fitting, printable, sweep
+from hemiface.tables import csv_sink
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.sources import Source, copy_names, printable
+from hemiface.vision.sources import Source, copy_names
 from hemiface.vision.video.blurring import Box, Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
@@ -191,12 +190,8 @@ def _told(known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_sources(told: Sequence[dict[str, Any]], path: Path) -> Path:
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["source", *_TOLD], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: for_spreadsheets(cell) for name, cell in row.items()} for row in told
-        )
+    with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
+        sink(told)
     return path
 
 
@@ -288,7 +283,9 @@ def _write(
         if source.kind != "photo":
             target = folder / "timelines" / source.inner.parent
             rows = partial(journal.rows, [source.name])
-            written += write_timeline(rows, target, source.inner.name, source.inner.name)
+            name = source.inner.name
+            short = fitting(name, MOST_BYTES - len(".svg"))
+            written += write_timeline(rows, target, short, name)
     return written
 
 
