@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 
-.PHONY: help install study test check format lint types imports clean
+.PHONY: help install study test check format lint types imports fuzz chaos clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ types: $(VENV)/installed
 
 imports: $(VENV)/installed
 	$(RUN)/lint-imports
+
+fuzz: $(VENV)/installed ## changed files of every kind to every reader, for minutes
+	$(RUN)/python validity/fuzz.py --inputs 1000
+
+chaos: $(VENV)/installed ## commands killed at random moments, what they leave compared
+	$(RUN)/python validity/chaos.py --kills 20
 
 clean: ## remove the environment and caches, not runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

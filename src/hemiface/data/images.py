@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import atomic_path, printable
 from hemiface.tables import FER2013_SIZE_PX, SPLITS, check_images, read_table, write_table
 
@@ -132,10 +133,13 @@ class Images:
         # attrs would be copied with every operation on the table.
         info = table.attrs.pop("hemiface")
         try:
-            pixels = np.load(target / PIXELS_FILE, mmap_mode=mmap_mode, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            # Mapped first: a header that promises more than is there takes no memory.
+            pixels = np.load(target / PIXELS_FILE, mmap_mode=mmap_mode or "r", allow_pickle=False)
+        except (EOFError, LookupError, OSError, OverflowError, SyntaxError, TokenError, TypeError,
+                ValueError) as error:  # fmt: skip
             raise DamagedError(
-                f"{target / PIXELS_FILE} can't be read ({error}); prepare the data again."
+                f"{target / PIXELS_FILE} can't be read ({first_line(error)}); prepare the data "
+                "again."
             ) from error
         side = FER2013_SIZE_PX
         if pixels.dtype != np.uint8 or pixels.shape != (len(table), side, side):
@@ -143,7 +147,7 @@ class Images:
                 f"{target / PIXELS_FILE} holds {pixels.dtype} {list(pixels.shape)}, but "
                 f"{TABLE_FILE} has {len(table)} rows; prepare the data again."
             )
-        images = cls(table, pixels, info)
+        images = cls(table, pixels if mmap_mode else np.array(pixels), info)
         if images.info["data_sha256"] != info.get("data_sha256"):
             raise DamagedError(
                 f"{target}: pixels, splits or labels changed since they were written (SHA-256 "

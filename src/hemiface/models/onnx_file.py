@@ -19,7 +19,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sealed_content
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
+__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "described", "open_session"]
 
 METADATA_KEY = "hemiface"
 """The key of the file's metadata that holds the header as JSON."""
@@ -73,14 +73,12 @@ class OnnxModel:
         if not source.is_file():
             raise DamagedError(f"Model {source} doesn't exist; check the path.")
         session = open_session(source, threads)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text, inputs, outputs = described(session, source)
         if text is None:
             raise DamagedError(
                 f"{source} is an ONNX file, but not one of hemiface; make one with hemiface export."
             )
         header = _checked_header(text, source)
-        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
-        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
         if inputs != [_INPUT] or outputs != _OUTPUTS:
             raise DamagedError(
                 f"The graph of {source} is not one that hemiface exports (inputs {inputs}, "
@@ -147,6 +145,22 @@ def open_session(source: Path, threads: int) -> Any:
             f"{source} is not a whole ONNX model that this ONNX Runtime can run ({reason}); "
             "get it again."
         ) from error
+
+
+def described(session: Any, source: Path) -> tuple[str | None, list[Any], list[Any]]:
+    """Return what a session's file says of itself: the text of its header, inputs and outputs.
+
+    The text is None where there is none; inputs and outputs are (name, type, shape but for the
+    first axis) each.
+
+    Raises:
+        DamagedError: a name or the text isn't UTF-8.
+    """
+    with undamaged(f"The metadata of {source}", "get it again"):
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
+        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
+    return text, inputs, outputs
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
-from hemiface.models.onnx_file import FORMAT, METADATA_KEY, open_session
+from hemiface.models.onnx_file import FORMAT, described, open_session
 from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = ["GRID", "KIND", "USUAL_REGIONS", "VisibleTiles", "enlarge", "tile_shares"]
@@ -66,10 +66,8 @@ class VisibleTiles:
         if not source.is_file():
             raise DamagedError(f"Model {source} doesn't exist; check the path.")
         session = open_session(source, threads)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text, inputs, outputs = described(session, source)
         header = _checked_header(text, source)
-        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
-        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
         if inputs != [_INPUT] or outputs != [_OUTPUT]:
             raise DamagedError(
                 f"The graph of {source} doesn't take faces and give tiles; get it again."
