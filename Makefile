@@ -49,7 +49,7 @@ imports: $(VENV)/installed
 	$(RUN)/lint-imports
 
 fuzz: $(VENV)/installed ## changed files of every kind to every reader, for minutes
-	$(RUN)/python validity/fuzz.py --inputs 1000
+	$(RUN)/python validity/fuzz.py --engine all --inputs 1000 --seconds 20
 
 chaos: $(VENV)/installed ## commands killed at random moments, what they leave compared
 	$(RUN)/python validity/chaos.py --kills 20

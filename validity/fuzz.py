@@ -11,7 +11,8 @@ file each.
 
     python validity/fuzz.py --engine atheris --seconds 60
 
-lets atheris, where it is installed, look for inputs that run other lines. In atheris' one process
+lets atheris, where it is installed, look for inputs that run other lines (`all`: both, one after
+the other). In atheris' one process
 there are no limits but its own (20 s, 2 GB).
 """
 
@@ -33,6 +34,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import product
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -316,7 +318,7 @@ def _inside(kind: str, folder: str, options: list[str]) -> None:
                 raise AcceptedError("a changed file with a seal")
         except HemifaceError:
             counts["refused"] += 1
-        if sum(counts.values()) % 100 == 0:
+        if sum(counts.values()) % 10 == 0:
             beside.write_text(json.dumps(counts), encoding="utf-8")
 
     atheris.Setup([sys.argv[0], *options], look)
@@ -333,7 +335,7 @@ def main() -> None:
     options.add_argument("--inputs", type=int, default=10_000, help="of each kind")
     options.add_argument("--seconds", type=int, default=60, help="for each kind, with atheris")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--engine", choices=("mutations", "atheris"), default="mutations")
+    options.add_argument("--engine", choices=("mutations", "atheris", "all"), default="mutations")
     options.add_argument(
         "--found", type=Path, default=Path(tempfile.gettempdir()) / "hemiface-found"
     )
@@ -343,9 +345,13 @@ def main() -> None:
     unknown = sorted(set(kinds) - KINDS.keys())
     if unknown:
         raise UsageError(f"There is no kind {unknown[0]}; choose from {', '.join(KINDS)}.")
+    engines = ["mutations", "atheris"] if given.engine == "all" else [given.engine]
+    if given.engine == "all" and importlib.util.find_spec("atheris") is None:
+        engines.remove("atheris")
+        print("atheris isn't installed here; the mutations alone look.", flush=True)
     tallies = []
-    for kind in kinds:
-        if given.engine == "atheris":
+    for engine, kind in product(engines, kinds):
+        if engine == "atheris":
             tally = with_atheris(kind, given.seconds, given.seed, given.found)
         else:
             tally = fuzz(kind, range(given.inputs), given.seed, given.found)
