@@ -14,7 +14,7 @@ TORCH := torch torchvision triton $(addprefix nvidia-,cublas cuda-cccl cuda-cupt
 	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) \
 	cuda-bindings cuda-pathfinder cuda-toolkit
 
-.PHONY: help install study test check format lint types imports constraints lowest sbom clean
+.PHONY: help install study test check format lint types imports fuzz chaos constraints lowest sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,12 @@ types: $(VENV)/installed
 
 imports: $(VENV)/installed
 	$(RUN)/lint-imports
+
+fuzz: $(VENV)/installed ## changed files of every kind to every reader, for minutes
+	$(RUN)/python validity/fuzz.py --engine all --inputs 1000 --seconds 20
+
+chaos: $(VENV)/installed ## commands killed at random moments, what they leave compared
+	$(RUN)/python validity/chaos.py --kills 20
 
 constraints: $(BUILD)/tools/installed ## pin everything anew, by version and hash (needs the package index)
 	$(UNIVERSAL) pyproject.toml --extra dev --extra pdf $(addprefix --no-emit-package ,$(TORCH)) --output-file constraints/dev.txt

@@ -265,7 +265,15 @@ def test_a_damaged_product_is_made_again(run: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_damaged_record_is_named(run: Path, monkeypatch, capsys) -> None:
-    for spoilt in ("{", "[1]", "[" * 100_000, '{"report": 1}', '{"report": {"products": [1]}}'):
+    late = '{"report": {"products": {}, "seconds": "late", "finished": "2026"}}'
+    for spoilt in (
+        "{",
+        "[1]",
+        "[" * 100_000,
+        '{"report": 1}',
+        '{"report": {"products": [1]}}',
+        late,
+    ):
         (run / "stages.json").write_text(spoilt)
         assert study(monkeypatch, run) == 4
         said = capsys.readouterr().err
@@ -498,7 +506,7 @@ class TestBadUse:
         bundle = run / "models/full-seed0/bundle.safetensors"
         bundle.write_bytes(bundle.read_bytes()[:1000])
         assert hemiface(monkeypatch, "evaluate", bundle, "--data", run) == 4
-        assert "not a whole hemiface Bundle" in capsys.readouterr().err
+        assert "damaged" in capsys.readouterr().err
 
 
 def test_nothing_is_left_on_the_logger(finished: Path) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.files import (
+    SEAL_KEY,
     UNSEALED,
     atomic_path,
     hash_json,
@@ -118,6 +119,20 @@ class TestAtomicPath:
     def test_a_name_that_is_too_long_is_an_error_of_ours(self, tmp_path):
         with pytest.raises(HemifaceError, match="File name too long"):
             write_text(tmp_path / ("n" * 300), "text")
+
+    @pytest.mark.parametrize("name", ["n" * 251 + ".txt", "é" * 125 + ".txt", "n" * 255])
+    def test_a_name_as_long_as_names_may_be_is_written(self, tmp_path, name):
+        """The temporary name, which is longer, is cut; two names that differ late stay apart."""
+        other = f"{Path(name).stem[:-1]}o{Path(name).suffix}"
+        with atomic_path(tmp_path / name) as one, atomic_path(tmp_path / other) as two:
+            one.write_text("text")
+            two.write_text("text")
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted({name, other})
+
+    def test_a_name_that_is_no_utf_8_in_a_text_is_named(self, tmp_path):
+        with pytest.raises(HemifaceError, match=r"x\.txt would hold a name .*face\\udcff\.png"):
+            write_text(tmp_path / "x.txt", "at face\udcff.png")
+        assert not list(tmp_path.iterdir())
 
     def test_a_folder_in_the_place_of_the_file_stays(self, tmp_path):
         (tmp_path / "x.txt").mkdir()
@@ -402,13 +417,14 @@ class TestSeals:
 
     @given(before=st.binary(max_size=40), after=st.binary(max_size=40), data=st.data())
     def test_any_changed_byte_is_noticed(self, tmp_path_factory, before, after, data):
+        before = SEAL_KEY.encode() + before
         path = self.sealed(tmp_path_factory.mktemp("seals"), before, after)
         content = bytearray(path.read_bytes())
         outside = [*range(len(before)), *range(len(content) - len(after), len(content))]
-        # A digit of the hash itself, too.
-        place = data.draw(st.sampled_from([*outside, len(before) + len(UNSEALED) - 1]))
-        other = b"0123456789abcdef" if place not in outside else bytes(range(256))
-        content[place] = data.draw(st.sampled_from(other).filter(lambda one: one != content[place]))
+        # The seal itself, too: its words and its digits.
+        inside = [len(before), len(before) + 20, len(before) + len(UNSEALED) - 1]
+        place = data.draw(st.sampled_from([*outside, *inside]))
+        content[place] = data.draw(st.integers(0, 255).filter(lambda one: one != content[place]))
         path.write_bytes(content)
         with pytest.raises(DamagedError, match="doesn't fit the SHA-256 in its metadata"):
             sealed_content(path)
@@ -422,5 +438,5 @@ class TestSeals:
         sealed_content(tmp_path / "plain.bin")
 
     def test_a_file_that_is_not_there(self, tmp_path):
-        with pytest.raises(DamagedError, match=r"gone\.bin can't be read"):
+        with pytest.raises(DamagedError, match=r"gone\.bin doesn't exist"):
             sealed_content(tmp_path / "gone.bin")

@@ -18,12 +18,13 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.data.phantom.make import make
 from hemiface.data.readers import load
 from hemiface.data.rows import read_rows
+from hemiface.documents import read_json, read_text
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.inputs import BoundedBytes, open_lines, read_text, require_file
+from hemiface.inputs import BoundedBytes, open_lines, require_file
 from hemiface.models.class_mix import Mix
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import VisibleTiles
-from hemiface.tables import read_table
+from hemiface.tables import read_csv, read_table
 from hemiface.vision.finding import assets
 from hemiface.vision.sources import find_sources
 
@@ -39,6 +40,8 @@ OPENERS = {
     "network": OnnxModel.load,
     "network of tiles": VisibleTiles.load,
     "table": read_table,
+    "table of results": read_csv,
+    "notes": read_json,
     "networks that find faces": lambda path: assets.pull([str(path)], offline=True),
 }
 
@@ -116,7 +119,7 @@ def test_lines_are_counted(tmp_path, monkeypatch):
         file.readlines()
 
 
-@pytest.mark.parametrize("what", ["rows", "import", "votes", "data"])
+@pytest.mark.parametrize("what", ["rows", "import", "votes", "data", "table of results"])
 def test_a_line_without_end_is_not_waited_for(tmp_path, what):
     """A file with a hole of a hundred gigabytes, none of which lie on the disk."""
     path = tmp_path / "a.csv"

@@ -12,7 +12,6 @@ import dataclasses
 import difflib
 import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -20,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hemiface.documents import read_text, toml_value
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
-from hemiface.inputs import read_text, require_file
+from hemiface.inputs import require_file
 
 Section = typing.TypeVar("Section")
 
@@ -391,8 +391,8 @@ def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
     if path is not None:
         source = find(path)
         try:
-            tree = tomllib.loads(read_text(source, "Config", error=UsageError))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            tree = toml_value(read_text(source, "Config", UsageError))
+        except (OSError, ValueError) as error:
             raise UsageError(f"Config {source} is not readable TOML: {error}.") from error
     for setting in settings:
         _apply_setting(tree, setting)
@@ -487,8 +487,8 @@ def _apply_setting(tree: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise UsageError(f"--set {setting!r} must look like train.epochs=10.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = toml_value(f"value = {text}")["value"]
+    except ValueError:
         value = text  # a bare word is a string: --set model.architecture=resnet18
     *parents, last = key.strip().split(".")
     for parent in parents:

@@ -13,18 +13,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.inputs import require_size
+from hemiface.errors import DamagedError, HemifaceError, UsageError, escaped
+from hemiface.inputs import read_bytes
 from hemiface.processes import here, runs
 
 __all__ = [
+    "MOST_BYTES",
     "SEAL_KEY",
     "UNSEALED",
     "atomic_path",
     "files_below",
+    "fitting",
     "hash_json",
     "keep_larger",
     "passing_folder",
+    "printable",
     "reading",
     "seal",
     "sealed_content",
@@ -43,8 +46,15 @@ UNSEALED = "sha256-of-this-file-with-zeros-here:" + 64 * "0"
 
 _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
+_REMNANT = re.compile(rb"%s|%s" % (SEAL_KEY.encode(), UNSEALED[:-64].encode()[:19]))
+"""What a file has of a seal that was damaged itself: `_SEAL` doesn't find it any more."""
+
 _PASSING = "hemiface-"
 _LEFT_OVER = re.compile(r".+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
+
+MOST_BYTES = 255
+"""Of a name in a folder, on nearly every file system."""
+
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -67,7 +77,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if not target.name:
         raise HemifaceError(f"{path} is a folder; name a file to write.")
-    partial = target.with_name(f".{target.stem}.{_mine()}.partial{target.suffix}")
+    partial = target.with_name(f".{_partial_stem(target)}.{_mine()}.partial{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent, target.name)
@@ -151,7 +161,7 @@ def sweep(folder: Path, name: str = "") -> None:
     Where a process can't be asked for, as on another machine that shares the folder, its files are
     left over when nobody has touched them for a day. A file that can't be removed stays.
     """
-    stem, suffix = Path(name).stem, Path(name).suffix
+    stem, suffix = _partial_stem(Path(name)), Path(name).suffix
     _sweep(
         path
         for path in folder.glob(".*.partial*")
@@ -195,6 +205,31 @@ def _sync(path: Path, mode: int) -> None:
         os.close(handle)
 
 
+def _partial_stem(target: Path) -> str:
+    """Return what of a file's stem stands in its temporary name, which is longer than its own."""
+    around = len(f"..{2**32}-123456.partial")
+    return fitting(target.stem, MOST_BYTES - around - len(os.fsencode(target.suffix)))
+
+
+def fitting(stem: str, most_bytes: int) -> str:
+    """Return `stem` if it has no more than `most_bytes`, else its start and a hash of the whole.
+
+    >>> fitting("short", 40), fitting(50 * "é", 40)
+    ('short', 'ééééééééééééé-2d18fe4b61f0')
+    """
+    content = os.fsencode(stem)
+    if len(content) <= most_bytes:
+        return stem
+    digits = hashlib.sha256(content).hexdigest()[:12]
+    start = content[: max(most_bytes - len(digits) - 1, 0)].decode("utf-8", "ignore")
+    return f"{start}-{digits}"
+
+
+def printable(text: str) -> str:
+    """Return `text` as it can be written: names of files may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _is_left_over(path: Path, pid: int, where: str | None) -> bool:
     if where == here():
         return not runs(pid)
@@ -218,8 +253,19 @@ def _umask() -> int:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 under `path`, whole or not at all."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise HemifaceError(
+            f"{path} would hold a name that isn't UTF-8 ({escaped(_around(text, error))}), which "
+            "can't be written; rename what bears it."
+        ) from error
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
+
+
+def _around(text: str, error: UnicodeEncodeError) -> str:
+    return text[max(error.start - 20, 0) : error.end + 20].strip()
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -269,7 +315,7 @@ def hash_json(value: Any) -> str:
     True
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def seal(path: str | Path) -> None:
@@ -286,27 +332,35 @@ def seal(path: str | Path) -> None:
         file.write(hashlib.sha256(content).hexdigest().encode())
 
 
-def sealed_content(path: str | Path) -> bytes:
+def sealed_content(path: str | Path, limit: str = "model_bytes") -> bytes:
     """Return a file's bytes if they are as they were sealed; one without a seal is taken as it is.
 
     Raises:
         DamagedError: the content doesn't fit the seal, or the file can't be read or is longer than
-            Limits.model_bytes.
+            field `limit` of Limits.
     """
-    require_size(path, "model_bytes")
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path, limit)
     except OSError as error:
         raise DamagedError(f"{path} can't be read ({error.strerror}).") from error
     found = _SEAL.search(content)
-    if found is None:
+    if found is None and _REMNANT.search(content) is None:
         return content
-    known = hashlib.sha256(content[: found.start(1)])
-    known.update(64 * b"0")
-    known.update(memoryview(content)[found.end(1) :])
-    if known.hexdigest().encode() != found[1]:
+    if found is None or not _fits(content, found):
         raise DamagedError(
             f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
             f"its metadata ({SEAL_KEY}); get it again, or make it anew."
         )
     return content
+
+
+def _fits(content: bytes, found: re.Match[bytes]) -> bool:
+    """Return whether the hash that was found in a content is its own, with zeros in its place.
+
+    Three pieces are hashed, so that nothing is copied.
+    """
+    whole = memoryview(content)
+    known = hashlib.sha256(whole[: found.start(1)])
+    known.update(64 * b"0")
+    known.update(whole[found.end(1) :])
+    return known.hexdigest().encode() == found[1]

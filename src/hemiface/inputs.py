@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.limits import limits, over
 
-__all__ = ["BoundedBytes", "Readable", "open_lines", "read_text", "require_file", "require_size"]
+__all__ = ["BoundedBytes", "Readable", "open_lines", "read_bytes", "require_file", "require_size"]
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -65,21 +65,17 @@ def require_size(
         raise error(f"{f'{what} {path}'.strip()} has {size:,} bytes, {over(limit)}.")
 
 
-def read_text(
-    path: str | Path,
-    what: str = "",
-    *,
-    encoding: str = "utf-8",
-    error: type[HemifaceError] = DamagedError,
-) -> str:
-    """Return the text of a file of settings.
+def read_bytes(
+    path: str | Path, limit: str, what: str = "", error: type[HemifaceError] = DamagedError
+) -> bytes:
+    """Return the content of a file that is read in one piece.
 
     Raises:
-        HemifaceError: as `error`: it is no regular file, or longer than Limits.text_bytes.
-        OSError, UnicodeDecodeError: as `Path.read_text`.
+        HemifaceError: as `require_size`.
+        OSError: it can't be read.
     """
-    require_size(path, "text_bytes", what, error)
-    return Path(path).read_text(encoding=encoding)
+    require_size(path, limit, what, error)
+    return Path(path).read_bytes()
 
 
 class Readable(Protocol):

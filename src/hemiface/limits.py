@@ -41,6 +41,8 @@ class Limits:
     left_out: int = _limit(100_000, "rows or pictures that --skip-bad leaves out")
     table_rows: int = _limit(20_000_000, "rows of a table")
     """Parquet or CSV; empty lines count too."""
+    table_bytes: int = _limit(4_000_000_000, "bytes of a Parquet table")
+    """It is in memory before it is unpacked."""
     text_bytes: int = _limit(16_000_000, "bytes of a config, an index or another file of settings")
     model_bytes: int = _limit(2_147_483_648, "bytes of a network's file")
     """Longer ones ONNX can't hold either."""

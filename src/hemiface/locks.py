@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hemiface.documents import json_value
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import unwritable
+from hemiface.files import printable, unwritable
 from hemiface.processes import here, runs, started
 
 __all__ = ["LOCK_FILE", "locked"]
@@ -113,7 +114,7 @@ def _note(handle: int) -> None:
         "where": here(),
         "machine": platform.node(),
         "since": datetime.now().astimezone().isoformat(" ", "seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
     }
     with suppress(OSError):
         os.ftruncate(handle, 0)
@@ -124,8 +125,8 @@ def _note(handle: int) -> None:
 def _holder(handle: int) -> dict[str, Any]:
     """Return what the lock file says of who holds or held it; {} if nothing."""
     try:
-        known = json.loads(os.read(handle, _MOST_BYTES))
-    except (OSError, RecursionError, ValueError):
+        known = json_value(os.read(handle, _MOST_BYTES))
+    except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 

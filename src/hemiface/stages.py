@@ -6,7 +6,6 @@ Every stage knows the hash of all that decides its result (inputs, config, code)
 was killed goes on where it was and one that is done answers at once.
 """
 
-import json
 import logging
 import sys
 import time
@@ -20,9 +19,9 @@ from typing import Any, Literal
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
-from hemiface.errors import DamagedError, UsageError, first_line
-from hemiface.files import sha256_file, sweep, write_json, write_text
-from hemiface.inputs import read_text
+from hemiface.documents import entry, read_json, undamaged
+from hemiface.errors import UsageError
+from hemiface.files import printable, sha256_file, sweep, write_json, write_text
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.occlusion.conditions import condition
 from hemiface.provenance import Mark, environment
@@ -346,18 +345,22 @@ class _Book:
 
 
 def _read_stages(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        stages: Any = json.loads(read_text(path))
-    except (OSError, RecursionError, ValueError) as error:
-        raise DamagedError(
-            f"{path} can't be read ({first_line(error)}); remove it and run the study with "
-            "--trust-code, which keeps networks that came from its config and data."
-        ) from error
-    if not isinstance(stages, dict) or not all(
-        isinstance(one, dict) and isinstance(one.get("products", {}), dict)
-        for one in stages.values()
-    ):
-        raise DamagedError(f"{path} holds no stages; remove it and run with --trust-code.")
+    mend = (
+        "remove it and run the study with --trust-code, which keeps networks that came from its "
+        "config and data"
+    )
+    with undamaged(path, mend):
+        stages: dict[str, dict[str, Any]] = read_json(path)
+        for name in stages:
+            stage = entry(stages, name, dict)
+            entry(stage, "seconds", float)
+            entry(stage, "finished", str)
+            for key in {"fingerprint", "inputs", "code"} & stage.keys():
+                entry(stage, key, str)
+            # Stages of before noted no products.
+            for product in entry({"products": {}, **stage}, "products", dict):
+                entry(stage["products"], product, str)
+        stages.items()
     return stages
 
 
@@ -383,7 +386,8 @@ def _command() -> str:
     """Return the command line without the folder that the program lies in."""
     program = Path(sys.argv[0]).name
     # What `python -m hemiface` is called.
-    return " ".join(["hemiface" if program == "__main__.py" else program, *sys.argv[1:]])
+    words = ["hemiface" if program == "__main__.py" else program, *sys.argv[1:]]
+    return printable(" ".join(words))
 
 
 def _remove_products(folder: Path, config: Config) -> None:
@@ -432,7 +436,7 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Add everything that hemiface logs to `path`, with times."""
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("hemiface")
     logger.addHandler(handler)

@@ -6,19 +6,28 @@ DataFrames, checked when they are written and when they are read.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from hemiface.documents import entry, json_value
 from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path, keep_larger
-from hemiface.inputs import require_file
+from hemiface.files import (
+    SEAL_KEY,
+    UNSEALED,
+    atomic_path,
+    keep_larger,
+    seal,
+    sealed_content,
+)
+from hemiface.inputs import open_lines
 from hemiface.limits import limits, over
 
 if TYPE_CHECKING:
@@ -38,14 +47,17 @@ __all__ = [
     "SPLITS",
     "Predictions",
     "Uncovered",
+    "check_facts",
     "check_images",
     "check_predictions",
     "compact",
+    "csv_sink",
     "derive",
     "for_spreadsheets",
     "keep_larger_table",
     "label_indices",
     "probabilities",
+    "read_csv",
     "read_predictions",
     "read_table",
     "write_csv",
@@ -93,6 +105,7 @@ HALVES_WORDS = ("image", "face", "fallback")
 picture's middle stood in. An image has the same word under every condition and model of a table,
 also where nothing is hidden."""
 
+_LINE_END = "\r\n"
 _METADATA_KEY = b"hemiface"
 _HASH_KEY = b"hemiface_sha256"
 
@@ -234,6 +247,27 @@ def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table
     _require_whole_cells(predictions, where)
 
 
+def check_facts(facts: Mapping[str, Any], where: str) -> None:
+    """Raise unless what a table of predictions says of its models can be used.
+
+    Each of `models` has `model`, `name` and `seed`, and maybe `conditions`.
+
+    Raises:
+        DamagedError: something is missing or of another kind.
+    """
+    try:
+        for name in {"models", "unknown"} & facts.keys():
+            entry(facts, name, list)
+        for one in facts.get("models", ()):
+            for key, kind in (("model", str), ("name", str), ("seed", int)):
+                entry(one, key, kind)
+            entry({"conditions": [], **one}, "conditions", list)
+    except ValueError as error:
+        raise DamagedError(
+            f"{where}: what it says of its models is damaged ({error}); make it anew."
+        ) from error
+
+
 def probabilities(predictions: pd.DataFrame) -> np.ndarray:
     """Return the probabilities as float64 [rows, 7] in the order of EMOTIONS."""
     return predictions[list(PROBABILITY_COLUMNS)].to_numpy(np.float64)
@@ -268,7 +302,7 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     text = json.dumps(info or {}).encode()
-    merged = {**(arrow.schema.metadata or {}), _METADATA_KEY: text, _HASH_KEY: _hash(text)}
+    merged = {**(arrow.schema.metadata or {}), _METADATA_KEY: text, SEAL_KEY: UNSEALED}
     with atomic_path(path) as partial:
         pq.write_table(
             arrow.replace_schema_metadata(merged),
@@ -276,34 +310,40 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
             compression="zstd",
             write_page_checksum=True,
         )
+        seal(partial)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
 
     Raises:
-        DamagedError: the file is missing, is not Parquet, has more rows than Limits.table_rows, or
-            a page doesn't fit its checksum.
+        DamagedError: the file is missing, is not Parquet, isn't what was written, or is longer or
+            has more rows than Limits.table_bytes and Limits.table_rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    require_file(path)
+    content = sealed_content(path, "table_bytes")
     most = limits().table_rows
     try:
         # A page of a few bytes can stand for any number of equal cells.
-        n_rows = pq.read_metadata(path).num_rows
+        n_rows = pq.read_metadata(pa.BufferReader(content)).num_rows
         if n_rows > most:
             raise DamagedError(f"{path} has {n_rows:,} rows, {over('table_rows')}.")
-        arrow = pq.read_table(path, page_checksum_verification=True)
+        # Tables of before have no seal, but checksums of their pages.
+        arrow = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         metadata = arrow.schema.metadata or {}
         text = metadata.get(_METADATA_KEY, b"{}")
-        # Tables of before have no hash there.
+        # Tables of before may have a hash of their facts.
         if metadata.get(_HASH_KEY, _hash(text)) != _hash(text):
             raise ValueError("what it says of itself doesn't fit its SHA-256")
-        info = json.loads(text)
+        info = json_value(text)
+        if not isinstance(info, dict):
+            raise ValueError("what it says of itself is no object")
+        if len(set(arrow.column_names)) < arrow.num_columns:
+            raise ValueError("two of its columns have one name")
         table: pd.DataFrame = arrow.to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, RecursionError, ValueError) as error:
+    except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
         raise DamagedError(
             f"{path} is not a readable Parquet table ({first_line(error)}); get it again, or make "
             "it anew."
@@ -356,6 +396,7 @@ def read_predictions(path: str | Path) -> Predictions:
     table = read_table(path)
     facts = table.attrs.pop("hemiface")
     check_predictions(table, str(path))
+    check_facts(facts, str(path))
     return Predictions(table, facts)
 
 
@@ -380,6 +421,39 @@ def for_spreadsheets(cell: Any) -> Any:
     return cell
 
 
+class _CsvFile:
+    r"""Takes the rows of a CSV writer for a file whose lines end in \n alone.
+
+    A writer quotes no line breaks but those that its own lines end with. One that ends them with
+    \r\n quotes \r as well, which would end the row for whoever reads it.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix(_LINE_END) + "\n")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield _CsvFile(file)
+
+
+@contextmanager
+def csv_sink(
+    path: Path, columns: Sequence[str]
+) -> Iterator[Callable[[Iterable[Mapping[str, Any]]], None]]:
+    """Yield what writes rows under a header as CSV (UTF-8); cells as `for_spreadsheets` says."""
+    with _opened(path) as file:
+        writer = csv.DictWriter(file, columns, lineterminator=_LINE_END)
+        writer.writeheader()
+        yield lambda rows: writer.writerows(
+            {name: for_spreadsheets(cell) for name, cell in row.items()} for row in rows
+        )
+
+
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Write a result table as CSV (UTF-8, six significant digits, no index).
 
@@ -389,8 +463,30 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
     words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     table = table.assign(**{name: table[name].map(for_spreadsheets) for name in words})
-    with atomic_path(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic_path(path) as partial, _opened(partial) as file:
+        table.to_csv(file, index=False, float_format="%.6g", lineterminator=_LINE_END)
+
+
+def read_csv(path: str | Path, hint: str = "check the path", **options: Any) -> pd.DataFrame:
+    """Read a CSV table; `options` are those of `pandas.read_csv`.
+
+    `hint` says how to mend a path without a file.
+
+    Raises:
+        DamagedError: the file is missing, empty or no CSV in UTF-8, or goes over a limit (see
+            `hemiface.inputs.BoundedBytes`).
+    """
+    import pandas as pd
+
+    try:
+        with open_lines(Path(path), hint) as file:
+            table: pd.DataFrame = pd.read_csv(file, **options)
+    except (csv.Error, LookupError, OSError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{path} is not a readable CSV table ({first_line(error)}); get it again, or make it "
+            "anew."
+        ) from error
+    return table
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:

@@ -3,7 +3,9 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -328,6 +330,21 @@ def test_without_validation_a_tenth_of_train_is_carved_by_content(
     again = load(tmp_path)
     carved = [set(one.split("validation").table["sha256"]) for one in (images, again)]
     assert carved[0] == carved[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"fer\xff")
+    write_folders(folder, splits=("train", "val", "test"))
+    (folder / "train/sad/im0.png").rename(folder / "train/sad" / os.fsdecode(b"b\xe4r\r.png"))
+    (folder / "train/sad" / os.fsdecode(b"\xfe.png")).write_text("no picture")
+    images = prepare(folder, tmp_path / "cache", skip_bad=True)
+    assert images.info["source"] == r"fer\udcff"
+    assert "train/sad/b\\udce4r\r.png" in set(images.table["source"])
+    assert r"\udcfe.png" in images.info["skipped"][0]
+    again = prepare(folder, tmp_path / "cache", skip_bad=True)
+    assert again.info == images.info
+    assert again.table.equals(images.table)
 
 
 def test_broken_folders_are_named(tmp_path: Path) -> None:

@@ -370,7 +370,7 @@ class TestDamage:
         path.write_bytes(spoil(bundle_path.read_bytes()))
         with pytest.raises(
             DamagedError,
-            match=r"b\.safetensors (is not a whole hemiface Bundle|was damaged).+; get it",
+            match=r"b\.safetensors (is|was) damaged.+; get it",
         ) as caught:
             Bundle.load(path)
         assert caught.value.exit_code == 4
@@ -406,7 +406,7 @@ class TestDamage:
     def test_a_header_that_lacks_something(self, tmp_path, key):
         header = self.header()
         del header[key]
-        with pytest.raises(DamagedError, match=f"not a whole hemiface Bundle .*{key}"):
+        with pytest.raises(DamagedError, match=rf"Bundle .*is damaged .*{key}"):
             self.load(tmp_path, header)
 
     @pytest.mark.parametrize(
@@ -422,11 +422,11 @@ class TestDamage:
     )
     def test_a_header_of_another_kind(self, tmp_path, header):
         whole = self.header(**header) if header else header
-        with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
+        with pytest.raises(DamagedError, match=r"Bundle .*is damaged"):
             self.load(tmp_path, whole)
 
     def test_safetensors_of_others(self, tmp_path):
-        with pytest.raises(DamagedError, match="not a whole hemiface Bundle"):
+        with pytest.raises(DamagedError, match=r"Bundle .*is damaged"):
             self.load(tmp_path, None)
 
     def test_weights_of_another_network(self, tmp_path):

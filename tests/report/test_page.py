@@ -440,7 +440,7 @@ def test_what_can_not_be_reported_is_named(tmp_path: Path):
         compute(described(table[table["split"] == "validation"]), StatisticsOptions(draws=5))
     write_run(tmp_path, table)
     (tmp_path / "environment.json").write_text("{", encoding="utf-8")
-    with pytest.raises(DamagedError, match=r"environment\.json is not readable JSON"):
+    with pytest.raises(DamagedError, match=r"environment\.json is damaged"):
         report.build(tmp_path)
 
 

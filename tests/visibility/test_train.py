@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import rendered
+from builders import flipped, rendered
 from hemiface.config import load_as, to_toml
 from hemiface.errors import DamagedError, UsageError
 from hemiface.models import shipped
@@ -52,7 +52,7 @@ class TestTraining:
             patched.setattr(training, "_write_onnx", lambda *_: None)
             training.train(images, self.config(epochs=2), tmp_path / "parts")
         one, other = (
-            torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)["state"]["best"]
+            torch.load(tmp_path / folder / "checkpoint/last.pt", weights_only=True)["state"]["best"]
             for folder in ("whole", "parts")
         )
         assert one["epoch"] == other["epoch"]
@@ -60,6 +60,22 @@ class TestTraining:
             assert torch.equal(weights, other["weights"][name]), name
         history = pd.read_csv(tmp_path / "parts" / "history.csv")
         assert history["epoch"].tolist() == [1, 2]
+        # A damaged checkpoint costs an epoch, and two of them are named.
+        last, before = (
+            tmp_path / "whole" / "checkpoint" / f"{one}.pt" for one in ("last", "previous")
+        )
+        last.write_bytes(next(flipped(last.read_bytes(), 1)))
+        with monkeypatch.context() as patched:
+            patched.setattr(training, "_write_onnx", lambda *_: None)
+            training.train(images, self.config(epochs=2), tmp_path / "whole")
+            again = torch.load(last, weights_only=True)
+            assert [row["epoch"] for row in again["history"]] == [1, 2]
+            for name, weights in one["weights"].items():
+                assert torch.equal(weights, again["state"]["best"]["weights"][name]), name
+            for path in (last, before):
+                path.write_bytes(path.read_bytes()[:-100])
+            with pytest.raises(DamagedError, match=r"is whole .* remove .*checkpoint to train"):
+                training.train(images, self.config(epochs=2), tmp_path / "whole")
         header = VisibleTiles.load(whole).header
         assert header["provenance"]["train_images"] == 32
         assert header["provenance"]["occluders"] == list(SEEN)

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="videos need hemiface[video]")
+av = pytest.importorskip("av", reason="videos need hemiface[video]")
 
-from hemiface.errors import DamagedError
-from hemiface.vision.video import frames
-from hemiface.vision.video.frames import open_writer, read_frames
+from hemiface.errors import DamagedError  # noqa: E402
+from hemiface.vision.video import frames  # noqa: E402
+from hemiface.vision.video.frames import open_writer, read_frames  # noqa: E402
 
 
 def write(path: Path, n: int = 3) -> Path:
@@ -100,3 +100,20 @@ def test_watching_has_an_end(tmp_path, monkeypatch):
     assert [next(stream).number, next(stream).number] == [0, 1]
     with pytest.raises(DamagedError, match="HEMIFACE_MAX_VIDEO_SECONDS"):
         next(stream)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_a_video_says_of_itself_may_be_in_any_encoding(tmp_path, name):
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "AAAABBBB"
+        stream = container.add_stream("libx264", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"AAAABBBB" in content
+    path.write_bytes(content.replace(b"AAAABBBB", b"caf\xe9\xff\xfe\xc3("))
+    assert len(list(read_frames(path))) == 1

@@ -1,6 +1,15 @@
 """The record of a run."""
 
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hemiface.errors import DamagedError
 from hemiface.vision.journal import Journal
+
+SETTINGS = {"hide": ""}
 
 
 def test_a_journal_of_other_settings_is_replaced(tmp_path):
@@ -14,3 +23,87 @@ def test_a_journal_of_other_settings_is_replaced(tmp_path):
         assert [row["face"] for row in journal.rows(["a", "b"])] == [0, 1]
     with Journal(tmp_path, {"hide": "lower"}) as journal:
         assert not journal.ended
+        assert journal.path.read_bytes() == b""
+
+
+def test_equal_rows_are_rows_each(tmp_path):
+    with Journal(tmp_path, SETTINGS) as journal:
+        for _ in range(2):
+            journal.add("a", [{"face": 0}])
+        journal.end("a", {"faces": 2})
+    with Journal(tmp_path, SETTINGS) as journal:
+        assert list(journal.rows(["a"])) == [{"face": 0}, {"face": 0}]
+
+
+class TestDamage:
+    """What doesn't fit its checksum is no row, and its source isn't done."""
+
+    @pytest.fixture
+    def written(self, tmp_path) -> dict[str, list[dict[str, object]]]:
+        """The rows of the sources in a journal, one of which was begun twice."""
+        rows = {
+            f"{name} é.jpg": [{"face": face, "p": 0.25, "name": name} for face in range(count)]
+            for name, count in (("a", 2), ("b", 0), ("c", 3))
+        }
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.add("c é.jpg", [{"face": 9}])
+        with Journal(tmp_path, SETTINGS) as journal:
+            for source, faces in rows.items():
+                for face in faces:
+                    journal.add(source, [face])
+                journal.end(source, {"faces": len(faces)})
+        return rows
+
+    def spoilt(self, whole: bytes) -> Iterator[bytes]:
+        lines = whole.splitlines(keepends=True)
+        for gone in range(len(lines)):
+            yield b"".join(lines[:gone] + lines[gone + 1 :])
+            yield b"".join([*lines[:gone], lines[-1], *lines[gone:]])
+            yield b"".join([*lines[:gone], b"[" * 100_000 + b"\n", *lines[gone:]])
+            yield b"".join(
+                [*lines[:gone], b'{"source": "x", "end": {"faces": 0}}\n', *lines[gone:]]
+            )
+        yield b"".join(reversed(lines))
+        random = np.random.default_rng(0)
+        for place, bit in zip(random.integers(len(whole), size=300), random.integers(8, size=300),
+                              strict=True):  # fmt: skip
+            content = bytearray(whole)
+            content[place] ^= 1 << bit
+            yield bytes(content)
+            yield bytes(content[:place])
+
+    def test_no_damaged_line_becomes_a_row_and_none_is_lost_in_silence(self, tmp_path, written):
+        path = tmp_path / ".progress.jsonl"
+        whole = path.read_bytes()
+        kept = 0
+        for content in self.spoilt(whole):
+            path.write_bytes(content)
+            with Journal(tmp_path, SETTINGS) as journal:
+                for source, known in journal.ended.items():
+                    assert list(journal.rows([source])) == written[source]
+                    assert known == {"faces": len(written[source])}
+                kept += len(journal.ended)
+                # What is done again stands behind what was damaged.
+                for source, faces in written.items():
+                    if source not in journal.ended:
+                        journal.add(source, faces)
+                        journal.end(source, {"faces": len(faces)})
+            with Journal(tmp_path, SETTINGS) as journal:
+                assert {one: list(journal.rows([one])) for one in journal.ended} == written
+        assert kept > 600
+
+    def test_lines_of_before_have_no_checksum_and_are_not_taken(self, tmp_path):
+        path = tmp_path / ".progress.jsonl"
+        with Journal(tmp_path, SETTINGS) as journal:
+            key = journal._key
+        lines = [{"open": key}, {"source": "a", "rows": [{"face": 0}]}, {"source": "a", "end": {}}]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert not journal.ended
+
+    def test_what_changes_while_a_run_reads_it_is_named(self, tmp_path, written):
+        with Journal(tmp_path, SETTINGS) as journal:
+            content = journal.path.read_bytes()
+            journal.path.write_bytes(content.replace(b"0.25", b"0.75"))
+            with pytest.raises(DamagedError, match="give the same command again"):
+                list(journal.rows(written))

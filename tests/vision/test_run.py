@@ -1,5 +1,6 @@
 """Long runs of hemiface predict: broken files, kills, Ctrl-C, full disks, odd places and names."""
 
+import csv
 import json
 import os
 import pty
@@ -366,6 +367,26 @@ def test_fewer_frames_count_too(tmp_path):
     _keep_larger(before, film, RunOptions(most_frames=2, replace=True))
     with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
         _keep_larger(before, film, RunOptions(most_frames=2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are shorter on other systems")
+def test_names_as_long_and_as_odd_as_names_may_be_cost_nothing(crops, predict, tmp_path):
+    names = [b"n" * 250 + b".gif", b"n" * 250 + b".png", "é".encode() * 125 + b".png",
+             b"a\rb,\"c\nd.png", b"\x1b[31m.png", b"\xff.png", b"=1+1.png", b"$_$.png"]  # fmt: skip
+    for place, name in enumerate(names):
+        picture = Image.new("RGB", (48, 48), (place, 0, 0))
+        picture.save(crops / "new.gif" if name.endswith(b"gif") else crops / "new.png")
+        made = crops / "new.gif" if name.endswith(b"gif") else crops / "new.png"
+        made.rename(os.fsdecode(os.fsencode(crops) + b"/" + name))
+    code, said = predict(tmp_path / "o", "--save-image", "--format", "csv,parquet,jsonl")
+    assert (code, "\x1b" in said) == (0, False)
+    assert len(list((tmp_path / "o/pictures").iterdir())) == 3 + len(names)
+    table = pd.read_parquet(tmp_path / "o/faces.parquet")
+    assert len(set(table["source"])) == 3 + len(names)
+    cells = pd.read_csv(tmp_path / "o/faces.csv", keep_default_na=False, dtype=str)
+    assert cells["source"].tolist() == table["source"].tolist()
+    with (tmp_path / "o/faces.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["source"] for row in csv.DictReader(file)] == table["source"].tolist()
 
 
 def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_path, monkeypatch):

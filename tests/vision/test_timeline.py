@@ -1,5 +1,7 @@
 """Timelines: each frame of a short video, means of a long one, drawn by the command."""
 
+import os
+
 import numpy as np
 import pytest
 from test_faces import rows
@@ -42,3 +44,11 @@ class TestTimeline:
         assert "found in 12 frames" in svg
         for name in PROBABILITY_COLUMNS:
             assert name.removeprefix("p_") in svg
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [("$_$.mp4", "$_$"), ("\x1b[31m.mp4", "x1b[31m"), (os.fsdecode(b"\xff.mp4"), "udcff")],
+    )
+    def test_any_name_of_a_video_is_a_title(self, tmp_path, name, shown):
+        svg, _ = timeline.write(lambda: rows(3), tmp_path, "name", name)
+        assert shown in svg.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import typer
 
 from hemiface.cli.apps import data_app
 from hemiface.cli.options import JsonOption, LabelsOption, SkipBadOption
-from hemiface.cli.printing import print_json, print_lines, records, show_progress
+from hemiface.cli.printing import print_json, print_lines, records, say, show_progress
 from hemiface.cli.reading import crop_landmarks, words
 
 __all__ = ["data_check", "data_lines", "data_phantom", "data_show"]
@@ -64,7 +64,7 @@ def data_show(
         print_json([str(path) for path in written])
     else:
         for sheet in written:
-            print(sheet)
+            say(sheet)
 
 
 @data_app.command("lines")
@@ -87,7 +87,7 @@ def data_lines(
         print_json({"folder": str(out), "summary": records(summary)})
     else:
         print_lines(summary)
-        print(out)
+        say(out)
 
 
 @data_app.command("phantom")
@@ -100,4 +100,4 @@ def data_phantom(
     from hemiface.data.phantom import make as phantom
 
     phantom.write_folder(phantom.make(n, seed), out)
-    print(out)
+    say(out)

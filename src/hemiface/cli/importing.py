@@ -8,7 +8,7 @@ import typer
 
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption, ReplaceOption
-from hemiface.cli.printing import print_json
+from hemiface.cli.printing import print_json, say
 from hemiface.errors import UsageError
 
 __all__ = ["import_"]
@@ -62,8 +62,8 @@ def import_(
         print_json({**found, "models": predictions.models})
         return
     for sentence in predictions.gaps:
-        print(sentence)
-    print(f"{out}: {len(predictions):,} rows")
+        say(sentence)
+    say(f"{out}: {len(predictions):,} rows")
 
 
 def _pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from hemiface.cli.apps import models_app
 from hemiface.cli.options import FolderOption, JsonOption
-from hemiface.cli.printing import print_json, show, show_progress
+from hemiface.cli.printing import print_json, say, show, show_progress
 from hemiface.errors import DamagedError
 
 __all__ = ["models_add", "models_calibrate", "models_list", "models_pull", "models_verify"]
@@ -70,7 +70,7 @@ def models_add(
     from hemiface.models import shipped
 
     shipped.add(file, name, summary, folder, default=default, labels=labels)
-    print(shipped.path_of(name, folder))
+    say(shipped.path_of(name, folder))
 
 
 @models_app.command("calibrate")
@@ -92,7 +92,7 @@ def models_calibrate(
     if as_json:
         print_json(str(path))
     else:
-        print(path)
+        say(path)
 
 
 @models_app.command("pull")
@@ -115,7 +115,7 @@ def models_pull(
         print_json([str(path) for path in files])
     else:
         for path in files:
-            print(path)
+            say(path)
 
 
 def _print_models(rows: list[dict[str, Any]]) -> None:

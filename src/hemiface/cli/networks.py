@@ -24,6 +24,7 @@ from hemiface.cli.printing import (
     print_parity,
     print_study,
     records,
+    say,
     show_progress,
 )
 from hemiface.cli.reading import crop_landmarks, is_by_face, read_config, training_images, words
@@ -76,7 +77,7 @@ def study(
     elif as_json:
         print_json({"folder": str(folder), "until": until})
     else:
-        print(f"{folder}: done as far as the {until}; without --until it goes on to the report.")
+        say(f"{folder}: done as far as the {until}; without --until it goes on to the report.")
 
 
 @app.command()
@@ -122,7 +123,7 @@ def train(
     if as_json:
         print_json({"bundle": str(bundle), **known})
     else:
-        print(
+        say(
             f"{bundle}: epoch {known['epoch']}, "
             f"validation accuracy {known['validation_accuracy']:.4f}"
         )
@@ -213,7 +214,7 @@ def ensemble(
         return
     for split, rows in scores[scores["metric"] == "accuracy"].groupby("split", sort=False):
         print_cells(rows, f"Accuracy on the {split} split, %")
-    print(f"{out}: the mean of {', '.join(chosen)}")
+    say(f"{out}: the mean of {', '.join(chosen)}")
 
 
 @app.command()
@@ -272,4 +273,4 @@ def export(
         print_json(exports.described(model))
     else:
         print_parity(model.header)
-        print(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")
+        say(f"{model.path}: {model.path.stat().st_size / 1e6:.1f} MB")

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hemiface.cli.printing import show
+from hemiface.cli.printing import say, show
 from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.files import passing_folder
@@ -169,7 +169,7 @@ def _print_table(outcome: Outcome) -> None:
     if not outcome.written and any(one["frames"] for one in outcome.sources):
         print("To keep what was seen in each frame, name a folder with --out, or give --json.")
     for path in outcome.written:
-        print(path)
+        say(path)
 
 
 def _counted(number: int, word: str) -> str:

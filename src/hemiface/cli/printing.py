@@ -30,6 +30,7 @@ __all__ = [
     "print_parity",
     "print_study",
     "records",
+    "say",
     "show",
     "show_progress",
 ]
@@ -107,9 +108,9 @@ def show_progress() -> Iterator["OnProgress"]:
 
 def print_study(folder: Path, as_json: bool) -> None:
     """Print what a finished study found on its test split, and where the report is."""
-    import pandas as pd
+    from hemiface.tables import read_csv
 
-    matrix = pd.read_csv(folder / "matrix.csv", dtype={"seed": "str"})
+    matrix = read_csv(folder / "matrix.csv", dtype={"seed": "str"})
     chosen = matrix[(matrix["protocol"] == "standard") & (matrix["metric"] == "accuracy")]
     seeds = chosen[chosen["seed"] == "mean"]
     if as_json:
@@ -122,7 +123,7 @@ def print_study(folder: Path, as_json: bool) -> None:
         )
         return
     print_cells(seeds, "Accuracy on the test split, % (rows: trained on, columns: hidden)")
-    print(f"Report: {folder / 'report.html'}")
+    say(f"Report: {folder / 'report.html'}")
 
 
 def print_cells(cells: "pd.DataFrame", title: str) -> None:
@@ -159,7 +160,7 @@ def print_evaluated(predictions: "Predictions", file: Path, as_json: bool) -> No
             "no face that was found and had the image's halves hidden (column halves says "
             "fallback)."
         )
-    print(f"{file}: {len(predictions):,} rows")
+    say(f"{file}: {len(predictions):,} rows")
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:
@@ -320,6 +321,11 @@ def show(
     # Redirected output must not be folded at a guessed 80 columns.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     console.print(table)
+
+
+def say(line: object) -> None:
+    """Print a line, such as a file's name, as a terminal may show it."""
+    print(escaped(str(line)))
 
 
 def print_json(value: Any) -> None:

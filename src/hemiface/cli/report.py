@@ -26,6 +26,7 @@ from hemiface.cli.printing import (
     print_halves,
     print_json,
     records,
+    say,
     show_progress,
 )
 from hemiface.cli.reading import open_predictions
@@ -49,9 +50,9 @@ def report(
     if pdf:
         require_weasyprint()
     page = build(source, out, pictures=pictures)
-    print(page)
+    say(page)
     if pdf:
-        print(write_pdf(page))
+        say(write_pdf(page))
 
 
 @app.command()
@@ -97,7 +98,7 @@ def compare(
     for warning in found.warnings:
         print(f"Sides: {warning}.", file=sys.stderr)
     for path in found.files:
-        print(path)
+        say(path)
 
 
 @app.command()
@@ -124,7 +125,7 @@ def calibrate(
         return
     print_calibration(found.scores)
     for path in found.files:
-        print(path)
+        say(path)
 
 
 @app.command()
@@ -168,10 +169,10 @@ def importance(
         print_json({"files": files, "words": found.words, "halves": records(halves)})
         return
     print_halves(halves)
-    print("\n".join(found.words))
+    say("\n".join(found.words))
     for path in found.paths:
         if path.suffix == ".csv":
-            print(path)
+            say(path)
 
 
 @app.command()
@@ -264,4 +265,4 @@ def tiles(
         counts = {"rows": len(found), "images": int(found.table["image"].nunique())}
         print_json({"tiles": str(out), **counts})
     else:
-        print(f"{out}: {len(found):,} rows")
+        say(f"{out}: {len(found):,} rows")

@@ -7,7 +7,7 @@ import typer
 
 from hemiface.cli.apps import visibility_app
 from hemiface.cli.options import DataOption, JsonOption, SetOption
-from hemiface.cli.printing import print_json, records
+from hemiface.cli.printing import print_json, records, say
 
 __all__ = ["visibility_evaluate", "visibility_train"]
 
@@ -40,7 +40,7 @@ def visibility_train(
     path = train(load(data), chosen, out, max_epochs=max_epochs)
     write_text(out / "config.toml", to_toml(chosen))
     write_json(out / "environment.json", environment())
-    print(path)
+    say(path)
 
 
 @visibility_app.command("evaluate")
@@ -86,5 +86,5 @@ def visibility_evaluate(
     if as_json:
         print_json({"out": str(out), "scores": records(scores)})
     else:
-        print(format_scores(scores))
-        print(out / "scores.csv")
+        say(format_scores(scores))
+        say(out / "scores.csv")

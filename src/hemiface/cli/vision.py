@@ -8,8 +8,9 @@ import typer
 
 from hemiface.cli.apps import app
 from hemiface.cli.options import HalvesOption, JsonOption, ReplaceOption
-from hemiface.cli.printing import print_json, show_progress
+from hemiface.cli.printing import print_json, say, show_progress
 from hemiface.cli.reading import is_by_face, words
+from hemiface.errors import escaped
 
 __all__ = ["occlude", "predict"]
 
@@ -180,10 +181,10 @@ def occlude(
         out,
         landmarks=landmarks,
         most_pixels=max_pixels,
-        on_note=lambda _, sentence: print(f"hemiface: {sentence}", file=sys.stderr),
+        on_note=lambda _, sentence: print(f"hemiface: {escaped(sentence)}", file=sys.stderr),
     )
     if as_json:
         print_json([str(path) for path in written])
     else:
         for path in written:
-            print(path)
+            say(path)

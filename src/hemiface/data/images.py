@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hemiface.errors import DamagedError, UsageError
-from hemiface.files import atomic_path
+from hemiface.errors import DamagedError, UsageError, first_line
+from hemiface.files import atomic_path, printable
 from hemiface.inputs import require_file
 from hemiface.tables import FER2013_SIZE_PX, SPLITS, check_images, read_table, write_table
 
@@ -77,12 +78,12 @@ class Images:
         table = pd.DataFrame(
             {
                 "image": first.where(copy == 0, first + "-" + (copy + 1).astype("str")),
-                "dataset": dataset,
+                "dataset": printable(dataset),
                 "split": pd.Series(splits, dtype="str"),
                 "label": pd.Series(labels, dtype="str"),
                 "group": first,
                 "sha256": pd.Series(hashes, dtype="str"),
-                "source": pd.Series(sources, dtype="str"),
+                "source": pd.Series([printable(one) for one in sources], dtype="str"),
                 "source_row": np.int64(-1) if source_rows is None else np.asarray(source_rows),
                 **(extra or {}),
             }
@@ -137,9 +138,11 @@ class Images:
             # Mapped even where it is to be in memory: a header that claims more than the file has
             # would be allocated before anybody compares.
             pixels = np.load(target / PIXELS_FILE, mmap_mode=mmap_mode or "r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (EOFError, LookupError, OSError, OverflowError, SyntaxError, TokenError, TypeError,
+                ValueError) as error:  # fmt: skip
             raise DamagedError(
-                f"{target / PIXELS_FILE} can't be read ({error}); prepare the data again."
+                f"{target / PIXELS_FILE} can't be read ({first_line(error)}); prepare the data "
+                "again."
             ) from error
         side = FER2013_SIZE_PX
         if pixels.dtype != np.uint8 or pixels.shape != (len(table), side, side):
@@ -147,9 +150,7 @@ class Images:
                 f"{target / PIXELS_FILE} holds {pixels.dtype} {list(pixels.shape)}, but "
                 f"{TABLE_FILE} has {len(table)} rows; prepare the data again."
             )
-        if mmap_mode is None:
-            pixels = np.array(pixels)
-        images = cls(table, pixels, info)
+        images = cls(table, pixels if mmap_mode else np.array(pixels), info)
         if images.info["data_sha256"] != info.get("data_sha256"):
             raise DamagedError(
                 f"{target}: pixels, splits or labels changed since they were written (SHA-256 "

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from hemiface.data.ferplus import relabel
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.strips import read_strips, strip_files
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import reading, sha256_file
+from hemiface.files import printable, reading, sha256_file
 from hemiface.inputs import require_file
 
 __all__ = ["READERS", "Found", "Reader", "find", "labels_file", "load", "read", "source_sha256"]
@@ -170,9 +171,9 @@ def source_sha256(found: Found) -> str:
             content = path.read_bytes()
         except OSError:
             # The reader names it, or leaves it out where that is asked for.
-            digest.update(f"{name}\0unreadable\0".encode())
+            digest.update(os.fsencode(f"{name}\0unreadable\0"))
             continue
-        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(os.fsencode(f"{name}\0{len(content)}\0"))
         digest.update(content)
     return digest.hexdigest()
 
@@ -220,7 +221,7 @@ def read(
         images = READERS[found.form].read(found.path, skip_bad)
     info = dict(images.info)
     if found.form != "images":  # those remember where they came from, and it has been said
-        info["source"] = found.path.name or found.path.resolve().name
+        info["source"] = printable(found.path.name or found.path.resolve().name)
         info["form"] = found.form
         info["source_sha256"] = sha256 or source_sha256(found)
         info["notes"] = [*info.get("notes", []), *found.notes]

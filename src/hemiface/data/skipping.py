@@ -1,6 +1,7 @@
 """What happens to a bad row or picture: it ends the reading, or it is left out and listed."""
 
 from hemiface.errors import DamagedError
+from hemiface.files import printable
 from hemiface.limits import limits, over
 
 __all__ = ["BadItems"]
@@ -32,4 +33,4 @@ leave it out with --skip-bad.
             raise DamagedError(f"{where} {problem}; mend it, or leave it out with --skip-bad.")
         if len(self.sentences) >= self._most:
             raise DamagedError(f"{where} {problem}, and what is left out is {over('left_out')}.")
-        self.sentences.append(f"{where} {problem}.")
+        self.sentences.append(printable(f"{where} {problem}."))

@@ -14,9 +14,7 @@ order of EMOTIONS.
 """
 
 import csv
-import json
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +23,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, read_text, toml_value
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import hash_json
-from hemiface.inputs import read_text, require_file
+from hemiface.files import hash_json, printable
+from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -125,8 +124,7 @@ class Mix:
             raise UsageError(f"{title} {error}.") from None
         digits = hash_json([round(one, 6) for one in shares.tolist()])[:8]
         # A name that is no text can't be written into tables.
-        printable = name.encode("utf-8", "backslashreplace").decode()
-        return cls(f"{printable}#{digits}", shares)
+        return cls(f"{printable(name)}#{digits}", shares)
 
 
 def checked_shares(content: Any) -> Floats:
@@ -204,8 +202,8 @@ def reweigh(values: Floats, trained: Floats, declared: Floats) -> Floats:
 def _content(path: Path) -> Any:
     """Return what a file of shares holds, unchecked."""
     readers: dict[str, Callable[[str], Any]] = {
-        ".json": json.loads,
-        ".toml": tomllib.loads,
+        ".json": json_value,
+        ".toml": toml_value,
         ".csv": _csv_shares,
     }
     if not path.exists() or path.is_dir():
@@ -217,11 +215,10 @@ def _content(path: Path) -> Any:
     if path.suffix.lower() not in readers:
         raise UsageError(f"Mix {path} must end in {', '.join(readers)}; convert it.")
     try:
-        text = read_text(path, "Mix", encoding="utf-8-sig", error=UsageError)
-        return readers[path.suffix.lower()](text)
+        return readers[path.suffix.lower()](read_text(path, "Mix", UsageError))
     except OSError as error:
         raise UsageError(f"Mix {path} can't be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (csv.Error, ValueError) as error:
         raise UsageError(f"Mix {path} can't be read ({error}); mend it.") from error
 
 

@@ -5,7 +5,6 @@ its metadata, so that nothing but the file is needed to use it and to say where 
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sealed_content
 from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "open_session"]
+__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "described", "open_session"]
 
 METADATA_KEY = "hemiface"
 """The key of the file's metadata that holds the header as JSON."""
@@ -73,14 +73,12 @@ class OnnxModel:
             raise UsageError(f"threads must be at least 1, got {threads}.")
         require_file(source, "Model")
         session = open_session(source, threads)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text, inputs, outputs = described(session, source)
         if text is None:
             raise DamagedError(
                 f"{source} is an ONNX file, but not one of hemiface; make one with hemiface export."
             )
         header = _checked_header(text, source)
-        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
-        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
         if inputs != [_INPUT] or outputs != _OUTPUTS:
             raise DamagedError(
                 f"The graph of {source} is not one that hemiface exports (inputs {inputs}, "
@@ -149,6 +147,22 @@ def open_session(source: Path, threads: int) -> Any:
         ) from error
 
 
+def described(session: Any, source: Path) -> tuple[str | None, list[Any], list[Any]]:
+    """Return what a session's file says of itself: the text of its header, inputs and outputs.
+
+    The text is None where there is none; inputs and outputs are (name, type, shape but for the
+    first axis) each.
+
+    Raises:
+        DamagedError: a name or the text isn't UTF-8.
+    """
+    with undamaged(f"The metadata of {source}", "get it again"):
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
+        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
+    return text, inputs, outputs
+
+
 @lru_cache(maxsize=1)
 def _is_exact() -> bool:
     """Does this machine add 8-bit products without running over? Asks it for the largest ones."""
@@ -162,10 +176,8 @@ def _is_exact() -> bool:
 
 
 def _checked_header(text: str, source: Path) -> dict[str, Any]:
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise DamagedError(f"The metadata of {source} is not JSON; get it again.") from error
+    with undamaged(f"The metadata of {source}", "get it again"):
+        header = json_value(text)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise DamagedError(f"Model {source} has format {found}, this hemiface reads {FORMAT}.")

@@ -5,7 +5,6 @@ own metadata, so that the two can't drift apart. A folder of one's own with such
 well.
 """
 
-import json
 import logging
 import re
 import shutil
@@ -17,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
-from hemiface.inputs import read_text, require_file
+from hemiface.inputs import require_file
 from hemiface.models import visible_tiles
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
@@ -133,24 +133,23 @@ class _Index:
 
 def _read_index(folder: Path) -> _Index:
     path = folder / _INDEX
-    try:
-        index = json.loads(read_text(path))
-        if index["format"] != _FORMAT:
+    with undamaged(path, "install again"):
+        index = read_json(path)
+        if entry(index, "format", int) != _FORMAT:
             raise DamagedError(
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
             )
-        models = tuple(ShippedModel(**row) for row in index["models"])
-        default, renamed = index.get("default", ""), dict(index.get("renamed", {}))
-    except OSError as error:
-        raise DamagedError(f"{path} can't be read ({error.strerror}); install again.") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path} is not an index of models ({error}).") from error
+        models = tuple(ShippedModel(**row) for row in entry(index, "models", list))
+        optional = {"default": "", "renamed": {}, **index}
+        default, renamed = entry(optional, "default", str), entry(optional, "renamed", dict)
     if default and default not in [model.name for model in models if model.kind == _EMOTION]:
         raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
     for model in models:
         for field in fields(ShippedModel):
             if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
-                raise DamagedError(f"{path}: {field.name} of a model has the wrong type.")
+                raise DamagedError(
+                    f"{path}: {field.name} of a model has the wrong type; install again."
+                )
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
     return _Index(models, default, renamed)

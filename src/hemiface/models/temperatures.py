@@ -10,7 +10,6 @@ What lies between them isn't measured. The quadrants were hidden under black; wh
 another fill, or behind a thing, takes the same temperatures.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError
-from hemiface.inputs import read_text
 from hemiface.models.class_mix import KEY, checked_shares
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS
 
@@ -136,9 +135,9 @@ class ModelCalibration:
 
     @classmethod
     def _read(cls, path: Path) -> Self:
-        try:
-            content = json.loads(read_text(path))
-            if content["format"] != FORMAT:
+        with undamaged(path, "make it again with hemiface models calibrate, or remove it"):
+            content = read_json(path)
+            if entry(content, "format", int) != FORMAT:
                 raise DamagedError(
                     f"{path} has format {content['format']}, this hemiface reads {FORMAT}."
                 )
@@ -155,13 +154,6 @@ class ModelCalibration:
                 MappingProxyType(dict(content["fitted_on"])),
                 mix,
             )
-        except OSError as error:
-            raise DamagedError(f"{path} can't be read ({error.strerror}).") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DamagedError(
-                f"{path} is no calibration ({type(error).__name__}: {error}); make it again with "
-                "hemiface models calibrate, or remove it."
-            ) from error
 
 
 def _view(content: Any) -> View:

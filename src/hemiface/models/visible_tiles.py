@@ -6,7 +6,6 @@ the network says which share of it can be seen. How far that can be trusted was 
 small or unknown things poorly; of what it notices, its shares are rather too low than too high.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,9 +14,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.inputs import require_file
-from hemiface.models.onnx_file import FORMAT, METADATA_KEY, open_session
+from hemiface.models.onnx_file import FORMAT, described, open_session
 from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = ["GRID", "KIND", "USUAL_REGIONS", "VisibleTiles", "enlarge", "tile_shares"]
@@ -66,10 +66,8 @@ class VisibleTiles:
         source = Path(path)
         require_file(source, "Model")
         session = open_session(source, threads)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        text, inputs, outputs = described(session, source)
         header = _checked_header(text, source)
-        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
-        outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
         if inputs != [_INPUT] or outputs != [_OUTPUT]:
             raise DamagedError(
                 f"The graph of {source} doesn't take faces and give tiles; get it again."
@@ -141,12 +139,12 @@ crops, for faces without landmarks of their own."""
 
 
 def _checked_header(text: str | None, source: Path) -> dict[str, Any]:
-    try:
-        header = json.loads(text or "")
-    except ValueError as error:
+    if text is None:
         raise DamagedError(
             f"{source} has no metadata of hemiface; it isn't a network for visibility."
-        ) from error
+        )
+    with undamaged(f"The metadata of {source}", "get it again"):
+        header = json_value(text)
     if not isinstance(header, dict) or header.get("kind") != KIND:
         raise DamagedError(f"{source} isn't a network for visibility.")
     if header.get("format") != FORMAT or header.get("precision") != "fp32":

@@ -6,9 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -17,8 +15,8 @@ from torch import Tensor
 
 from hemiface.config import as_plain
 from hemiface.data.images import Images
-from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path, hash_json
+from hemiface.files import hash_json
+from hemiface.networks import checkpoint_files
 from hemiface.networks.network import Bundle
 from hemiface.networks.optimiser import copied
 from hemiface.networks.task import Task
@@ -42,8 +40,7 @@ class Progress:
 
     def __init__(self, job: Task, folder: Path, fingerprint: str) -> None:
         self._job, self._folder, self._fingerprint = job, folder, fingerprint
-        self._checkpoint = folder / "checkpoint" / "last.pt"
-        self._older = self._checkpoint.with_name("previous.pt")
+        self._checkpoints = folder / "checkpoint"
         self._saved_at = -math.inf
         self.history: list[dict[str, Any]] = []
         """A row for each finished epoch."""
@@ -59,34 +56,19 @@ class Progress:
         Raises:
             DamagedError: there are checkpoints, and none of them is whole.
         """
-        content = self._newest_whole(device)
+        keys = {"fingerprint", "state", "history", "best"}
+        content = checkpoint_files.newest_whole(self._checkpoints, self._job.model_id, keys, device)
         if content is None:
             return None
         if content["fingerprint"] != self._fingerprint:
             log.warning(
                 "%s belongs to another config, data or code; training starts anew",
-                self._checkpoint,
+                self._checkpoints,
             )
             return None
         self.history, self.best = content["history"], content["best"]
         state: dict[str, Any] = content["state"]
         return state
-
-    def _newest_whole(self, device: torch.device) -> dict[str, Any] | None:
-        reasons = []
-        for path in (self._checkpoint, self._older):
-            if path.is_file():
-                try:
-                    return _read(path, device)
-                except DamagedError as error:
-                    reasons.append(str(error))
-                    log.warning("%s: %s; the checkpoint before is tried", self._job.model_id, error)
-        if reasons:
-            raise DamagedError(
-                f"No checkpoint of {self._job.model_id} is whole ({reasons[0]}); remove "
-                f"{self._checkpoint.parent} to train anew."
-            )
-        return None
 
     def compare_threads(self, now: int) -> None:
         """Say so if this training goes on with another number of threads than before.
@@ -120,12 +102,7 @@ class Progress:
                 "history": self.history,
                 "best": self.best,
             }
-            with atomic_path(self._checkpoint) as unfinished:
-                with unfinished.open("wb") as file:
-                    torch.save(content, file)
-                # Not before: a disk that is full leaves both.
-                if self._checkpoint.is_file():
-                    self._checkpoint.replace(self._older)
+            checkpoint_files.save(content, self._checkpoints)
             self._saved_at = time.monotonic()
         write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
 
@@ -183,25 +160,4 @@ class Progress:
             self._folder / BUNDLE_FILE,
             torch.float16 if job.recipe.train.saved_as == "fp16" else torch.float32,
         )
-        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
-
-
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    """Return the content of a checkpoint, all of which fits its checksums.
-
-    Raises:
-        DamagedError: it doesn't, or isn't a checkpoint.
-    """
-    try:
-        # torch writes checksums of what it saves and doesn't compare them.
-        with ZipFile(path) as parts:
-            damaged = parts.testzip()
-        if damaged is not None:
-            raise DamagedError(f"{path} is damaged in {damaged}")
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        if not {"fingerprint", "state", "history", "best"} <= content.keys():
-            raise DamagedError(f"{path} is no checkpoint")
-    except (AttributeError, BadZipFile, EOFError, KeyError, OSError, RuntimeError, TypeError,
-            UnpicklingError, ValueError) as error:  # fmt: skip
-        raise DamagedError(f"{path} can't be read ({first_line(error)})") from error
-    return content
+        shutil.rmtree(self._checkpoints, ignore_errors=True)

@@ -23,7 +23,6 @@ from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file, write_json
-from hemiface.inputs import open_lines
 from hemiface.models.class_mix import KEY as CLASS_MIX
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY, OnnxModel
 from hemiface.networks.classifiers import NetworkClassifier
@@ -31,7 +30,7 @@ from hemiface.networks.network import Bundle, FaceNetwork
 from hemiface.networks.parity import compare, require
 from hemiface.networks.quantise import RANGE_RULES, quantise, range_faces
 from hemiface.occlusion.conditions import HALVES, condition
-from hemiface.tables import FER2013_SIZE_PX
+from hemiface.tables import FER2013_SIZE_PX, read_csv
 
 __all__ = [
     "OPSETS",
@@ -197,16 +196,15 @@ def scores_of(matrix: str | Path, bundle: str | Path) -> dict[str, Any]:
     """
     known = Bundle.load(bundle).provenance
     name, seed = str(known.get("name")), str(known.get("seed", 0))
+    table = read_csv(matrix, dtype={"seed": "str"})
     try:
-        with open_lines(Path(matrix)) as file:
-            table = pd.read_csv(file, dtype={"seed": "str"})
         rows = table[(table["model"] == name) & (table["seed"] == seed)]
         scores: dict[str, Any] = {}
         for row in rows.to_dict("records"):
             cell = {key: None if pd.isna(row[key]) else row[key] for key in _SCORE_COLUMNS}
             conditions = scores.setdefault(row["protocol"], {})
             conditions.setdefault(row["condition"], {})[row["metric"]] = cell
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{matrix} is not the matrix.csv of a run ({error}).") from error
     if not scores:
         raise UsageError(

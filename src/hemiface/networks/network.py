@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hemiface.config import ModelConfig, as_plain, model_config
+from hemiface.documents import entry, json_value, undamaged
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
@@ -327,27 +328,38 @@ class Bundle:
         source = Path(path)
         require_file(source, "Bundle")
         sealed_content(source)
-        try:
-            with safe_open(source, framework="pt") as file:
-                header = json.loads((file.metadata() or {})[_METADATA_KEY])
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header["format"] != _FORMAT:
+        with undamaged(f"Bundle {source}", "get it again"):
+            try:
+                with safe_open(source, framework="pt") as file:
+                    header = json_value((file.metadata() or {})[_METADATA_KEY])
+                    weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+            if entry(header, "format", int) != _FORMAT:
                 raise DamagedError(
                     f"Bundle {source} has format {header['format']}, this hemiface reads {_FORMAT}."
                 )
+            try:
+                model = model_config(entry(header, "model", dict), "[model] of its header")
+            except UsageError as error:
+                raise ValueError(str(error)) from error
             bundle = cls(
-                model=model_config({**header["model"]}, "[model] of its header"),
+                model=model,
                 weights=weights,
-                provenance=header["provenance"],
-                emotions=tuple(header["emotions"]),
-                size_px=header["size_px"],
+                provenance=_checked_provenance(entry(header, "provenance", dict)),
+                emotions=tuple(entry(header, "emotions", list)),
+                size_px=entry(header, "size_px", int),
             )
-        except (SafetensorError, KeyError, OSError, TypeError, ValueError, UsageError) as error:
-            raise DamagedError(
-                f"{source} is not a whole hemiface Bundle ({first_line(error)}); get it again."
-            ) from error
         if bundle.emotions != EMOTIONS:
             raise DamagedError(
                 f"Bundle {source} orders its classes {bundle.emotions}, not {EMOTIONS}."
             )
         return bundle
+
+
+def _checked_provenance(known: dict[str, Any]) -> dict[str, Any]:
+    """Return a header's provenance; of what others use, each is of the kind that was written."""
+    kinds = {"model_id": str, "name": str, "seed": int, "training_s": float, "conditions": list}
+    for key in kinds.keys() & known.keys():
+        entry(known, key, kinds[key])
+    return known

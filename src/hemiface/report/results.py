@@ -6,7 +6,6 @@ two commands write the same file: the report's tables lie beside the predictions
 `compare`, `calibrate` and `importance` in folders of these names.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,9 @@ import pandas as pd
 from hemiface import config
 from hemiface.config import StatisticsOptions
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
-from hemiface.errors import DamagedError, UsageError
+from hemiface.documents import entry, read_json, read_text, undamaged
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import write_json
-from hemiface.inputs import open_lines, read_text
 from hemiface.report.figures.style import ordered
 from hemiface.stats import comparisons, importance, matrix, metrics
 from hemiface.stats.abstention import risk_coverage_table, threshold_for_risk
@@ -41,7 +40,7 @@ from hemiface.stats.sample import Progress, Sample
 from hemiface.stats.sensitivity import sensitivity
 from hemiface.stats.shapley import shapley
 from hemiface.stats.sides import has_sides, sides
-from hemiface.tables import Predictions, compact, read_predictions, write_csv
+from hemiface.tables import Predictions, compact, read_csv, read_predictions, write_csv
 
 __all__ = [
     "PAPER_METRICS",
@@ -61,6 +60,9 @@ __all__ = [
 
 PREDICTIONS_FILE = "predictions.parquet"
 MIRRORED_FILE = "mirrored.parquet"
+
+_HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
+_NO_RECIPE = "write it again with the study's own command, or remove it"
 
 PAPER_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 """The four scores of each cell in the original study's table."""
@@ -142,7 +144,6 @@ def read_run(run_or_predictions: str | Path) -> Run:
 
     Raises:
         DamagedError: the predictions are missing or damaged, or another file there is.
-        UsageError: config.toml can't be understood.
 
     """
     given = Path(run_or_predictions)
@@ -150,7 +151,7 @@ def read_run(run_or_predictions: str | Path) -> Run:
     folder = table.parent
     predictions = compact(read_predictions(table))
     recipe_file, environment_file = folder / "config.toml", folder / "environment.json"
-    has_recipe = recipe_file.is_file()
+    settings, recipe = _recipe(recipe_file) if recipe_file.is_file() else (None, "")
     has_images = (folder / TABLE_FILE).is_file() and (folder / PIXELS_FILE).is_file()
     return Run(
         folder=folder,
@@ -158,9 +159,9 @@ def read_run(run_or_predictions: str | Path) -> Run:
         predictions=predictions,
         images=Images.read(folder, mmap_mode="r") if has_images else None,
         histories=_histories(folder, predictions),
-        settings=config.load(recipe_file) if has_recipe else None,
-        recipe=recipe_file.read_text(encoding="utf-8") if has_recipe else "",
-        environment=_json(environment_file) if environment_file.is_file() else {},
+        settings=settings,
+        recipe=recipe,
+        environment=_environment(environment_file) if environment_file.is_file() else {},
         mirrored=_mirrored(folder),
     )
 
@@ -382,18 +383,34 @@ def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame
     for model in names["model"]:
         path = folder / "models" / model / "history.csv"
         if path.is_file():
-            with open_lines(path) as file:
-                history = pd.read_csv(file)
+            history = read_csv(path)
+            for column in _HISTORY_COLUMNS:
+                if column not in history or not pd.api.types.is_numeric_dtype(history[column]):
+                    raise DamagedError(
+                        f"{path} is damaged (no numbers in column {column}); remove it, and the "
+                        "report leaves out its curves."
+                    )
             if len(history):
                 found[model] = history
     return found
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _recipe(path: Path) -> tuple[config.Config, str]:
+    """Return the config that a study wrote beside its results, parsed and as text."""
     try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise DamagedError(f"{path} is not readable JSON ({error}); delete it.") from error
-    if not isinstance(content, dict):
-        raise DamagedError(f"{path} holds no JSON object; delete it.")
-    return content
+        with undamaged(path, _NO_RECIPE):
+            return config.load(path), read_text(path)
+    except UsageError as error:
+        # Nobody has written it by hand.
+        raise DamagedError(f"{path} is damaged ({first_line(error)}); {_NO_RECIPE}.") from error
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    with undamaged(path, "remove it, and the report says nothing of versions and hardware"):
+        known: dict[str, Any] = read_json(path)
+        for part, kind in (("command", str), ("versions", dict), ("hardware", dict)):
+            if part in known:
+                entry(known, part, kind)
+        for name in entry({"times_s": {}, **known}, "times_s", dict):
+            entry(known["times_s"], name, float)
+    return known

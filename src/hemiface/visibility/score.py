@@ -17,11 +17,11 @@ import pandas as pd
 
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
-from hemiface.inputs import open_lines
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
 from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import group_weights
+from hemiface.tables import read_csv
 from hemiface.visibility.covered_faces import fixed_examples
 
 __all__ = ["COLUMNS", "format_scores", "rank_auc", "read_occluded", "score"]
@@ -40,9 +40,8 @@ def read_occluded(path: str | Path) -> list[int]:
         DamagedError: the file is missing or has no such column of integers.
     """
     try:
-        with open_lines(Path(path)) as file:
-            return [int(one) for one in pd.read_csv(file)["row"]]
-    except (OSError, KeyError, ValueError) as error:
+        return [int(one) for one in read_csv(path)["row"]]
+    except (KeyError, OverflowError, ValueError) as error:
         raise DamagedError(f"{path} is not a CSV file with a column `row` of integers.") from error
 
 

@@ -28,6 +28,7 @@ from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
 from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
+from hemiface.networks import checkpoint_files
 from hemiface.occlusion.occluders import NOTHING, SEEN
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
@@ -118,12 +119,14 @@ def train(
 ) -> Path:
     """Train and write `visibility.onnx` and `history.csv` into `out`; return the model's path.
 
-    An interrupted training goes on from `out/checkpoint.pt` where config, data and code are the
-    same. `max_epochs` ends it early, with the best of the epochs so far and the schedule unchanged.
+    An interrupted training goes on from `out/checkpoint`, where config, data and code are the same,
+    and from the epoch before where the last checkpoint is damaged. `max_epochs` ends it early, with
+    the best of the epochs so far and the schedule unchanged.
 
     Raises:
         UsageError: there are no training or no validation images, max_epochs isn't positive, or
             another training is writing into the folder.
+        DamagedError: there are checkpoints, and none of them is whole.
     """
     if max_epochs is not None and max_epochs < 1:
         raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
@@ -135,8 +138,8 @@ def _train(images: Images, config: VisibilityConfig, folder: Path, max_epochs: i
     inputs = [config_hash(config), images.info["data_sha256"]]
     fingerprint = Mark.of(inputs, __name__).fingerprint
     run = _Run(images, config)
-    checkpoint = folder / "checkpoint.pt"
-    history = run.resume(checkpoint, fingerprint)
+    checkpoints = folder / "checkpoint"
+    history = run.resume(checkpoints, fingerprint)
     last = min(config.epochs, max_epochs or config.epochs)
     for epoch in range(len(history) + 1, last + 1):
         started = time.perf_counter()
@@ -147,8 +150,7 @@ def _train(images: Images, config: VisibilityConfig, folder: Path, max_epochs: i
         history.append({**row, "seconds": seconds, "threads": threads})
         run.keep_best(row["validation_loss"], epoch)
         content = {"fingerprint": fingerprint, "history": history, "state": run.state()}
-        with atomic_path(checkpoint) as partial, partial.open("wb") as file:
-            torch.save(content, file)
+        checkpoint_files.save(content, checkpoints)
         write_csv(pd.DataFrame(history), folder / "history.csv")
         log.info("epoch %d/%d  loss %.4f  validation loss %.4f  %.0f s", epoch, config.epochs,
                  row["train_loss"], row["validation_loss"], history[-1]["seconds"])  # fmt: skip
@@ -294,13 +296,14 @@ class _Run:
         parts = (self.network, self.averaged, self.optimizer, self.schedule)
         return {"parts": [part.state_dict() for part in parts], "best": self.best}
 
-    def resume(self, checkpoint: Path, fingerprint: str) -> list[dict[str, Any]]:
-        """Take up what `checkpoint` holds, if it belongs to this training; return its history."""
-        if not checkpoint.is_file():
+    def resume(self, checkpoints: Path, fingerprint: str) -> list[dict[str, Any]]:
+        """Take up the last whole checkpoint, if it is of this training; return its history."""
+        keys = {"fingerprint", "history", "state"}
+        content = checkpoint_files.newest_whole(checkpoints, "the network for visibility", keys)
+        if content is None:
             return []
-        content = torch.load(checkpoint, weights_only=True)
         if content["fingerprint"] != fingerprint:
-            log.warning("%s belongs to another training, which starts anew.", checkpoint)
+            log.warning("%s belongs to another training, which starts anew.", checkpoints)
             return []
         parts: tuple[Any, ...] = (self.network, self.averaged, self.optimizer, self.schedule)
         for part, state in zip(parts, content["state"]["parts"], strict=True):

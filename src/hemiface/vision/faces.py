@@ -45,7 +45,6 @@ model_sha256        str    of that file
 schema              int    version of this list; a change of meaning raises it
 """
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,7 +57,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import atomic_path
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, for_spreadsheets
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, csv_sink
 from hemiface.vision.visible_regions import REGIONS, VisibleRegions
 
 if TYPE_CHECKING:
@@ -277,12 +276,8 @@ Sink = Callable[[list[dict[str, Any]]], None]
 
 @contextmanager
 def _csv_rows(path: Path) -> Iterator[Sink]:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        yield lambda rows: writer.writerows(
-            [{name: for_spreadsheets(cell) for name, cell in row.items()} for row in rows]
-        )
+    with csv_sink(path, list(COLUMNS)) as sink:
+        yield sink
 
 
 @contextmanager

@@ -1,19 +1,23 @@
 """What a run over many files has done so far, so that a kill loses and doubles nothing.
 
-A file of JSON lines that only grows: faces in parts, then a line that ends their source. Parts
-without such a line, and a half-written last line, don't count: that source is done again. Rows stay
-on disk; only where they lie is in memory.
+A file of JSON lines that only grows: faces in parts, then a line that ends their source and names
+its parts. Each line begins with a checksum of itself under the run's settings. A line that doesn't
+fit it, because it was damaged, is half-written or is of other settings, doesn't count, and neither
+does a source that lacks a part or its end: it is done again. Rows stay on disk; only where they lie
+is in memory.
 """
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hemiface.documents import json_value, undamaged
 from hemiface.errors import HemifaceError
 from hemiface.files import hash_json
 
@@ -21,6 +25,9 @@ __all__ = ["Journal"]
 
 _NAME = ".progress.jsonl"
 _SYNC_EVERY_S = 1.0
+_DIGITS = 16
+_LINE = b'["%s",%s]\n'
+"""A checksum and the text that it is of."""
 
 
 class Journal:
@@ -37,9 +44,11 @@ class Journal:
         self.path = folder / _NAME
         self._key = hash_json(settings)
         self._parts: dict[str, list[int]] = {}
+        """Source -> where the lines of its rows begin, of those that are whole."""
         self.ended: dict[str, dict[str, Any]] = {}
         """Source -> what `end` was told, of those that are whole."""
-        self._open_parts: dict[str, list[int]] = {}
+        self._open_parts: dict[str, dict[str, int]] = {}
+        """Source -> checksum -> where that line begins, of those that haven't ended."""
         self._synced_s = 0.0
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +57,6 @@ class Journal:
             with self._writing():
                 self._file.truncate(self._read())
                 self._file.seek(0, os.SEEK_END)
-            self._append({"open": self._key})
         except BaseException:
             self._file.close()
             raise
@@ -72,13 +80,15 @@ class Journal:
 
     def add(self, source: str, rows: list[dict[str, Any]]) -> None:
         """Record some rows of a source that hasn't ended."""
-        self._open_parts.setdefault(source, []).append(
-            self._append({"source": source, "rows": rows})
-        )
+        parts = self._open_parts.setdefault(source, {})
+        # Numbered, so that equal rows aren't one part.
+        offset, checksum = self._append({"source": source, "part": len(parts), "rows": rows})
+        parts[checksum] = offset
 
     def end(self, source: str, known: dict[str, Any]) -> None:
         """Record that `source` is whole with `known`; earlier rows of it don't count any more."""
-        self._append({"source": source, "end": known})
+        parts = self._open_parts.pop(source, {})
+        self._append({"source": source, "end": known, "parts": list(parts)})
         with self._writing():
             # What is flushed survives a kill; only a crash of the machine needs more, and waiting
             # for the disk takes longer than looking at a small picture.
@@ -86,25 +96,50 @@ class Journal:
             if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
                 os.fsync(self._file.fileno())
                 self._synced_s = time.monotonic()
-        self._parts[source] = self._open_parts.pop(source, [])
+        self._parts[source] = list(parts.values())
         self.ended[source] = known
 
     def rows(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of `sources` that ended, in their order."""
+        """Yield the rows of `sources` that ended, in their order.
+
+        Raises:
+            DamagedError: a line isn't any more what it was.
+        """
         with self._writing():
             self._file.flush()
         with self.path.open("rb") as file:
             for source in sources:
                 for offset in self._parts.get(source, []):
                     file.seek(offset)
-                    yield from json.loads(file.readline())["rows"]
+                    with undamaged(self.path, "give the same command again"):
+                        _, line = self._whole(file.readline())
+                        rows: list[dict[str, Any]] = line["rows"]
+                    yield from rows
 
-    def _append(self, line: dict[str, Any]) -> int:
-        """Write a line; return where it begins."""
+    def _append(self, line: dict[str, Any]) -> tuple[int, str]:
+        """Write a line; return where it begins, and its checksum."""
+        body = json.dumps(line, ensure_ascii=False).encode()
+        checksum = self._checksum(body)
         with self._writing():
             offset = self._file.tell()
-            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        return offset
+            self._file.write(_LINE % (checksum.encode(), body))
+        return offset, checksum
+
+    def _checksum(self, body: bytes) -> str:
+        return hashlib.sha256(self._key.encode() + body).hexdigest()[:_DIGITS]
+
+    def _whole(self, raw: bytes) -> tuple[str, dict[str, Any]]:
+        """Return the checksum and the content of a line as this run writes them.
+
+        Raises:
+            ValueError: it isn't as it was written, or not of these settings.
+        """
+        body = raw[_DIGITS + 4 : -2]
+        checksum = self._checksum(body)
+        if raw != _LINE % (checksum.encode(), body):
+            raise ValueError("a line doesn't fit its checksum")
+        content: dict[str, Any] = json_value(body)
+        return checksum, content
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -118,35 +153,30 @@ class Journal:
             ) from error
 
     def _read(self) -> int:
-        """Take over what is whole; return how many bytes of the file are good (0: start anew)."""
-        pending: dict[str, list[int]] = {}
-        good = 0
+        """Take over what is whole; return how many bytes of the file stay (0: start anew)."""
+        pending: dict[str, dict[str, int]] = {}
+        start, known = 0, False
         with self.path.open("rb") as file:
             for raw in file:
-                line = _decoded(raw)
-                if line is None:
+                # What follows a half-written line would become a part of it.
+                if not raw.endswith(b"\n"):
                     break
-                if "open" in line:
-                    if line["open"] != self._key:
-                        self._parts.clear()
-                        self.ended.clear()
-                        return 0
-                    pending.clear()
-                elif "rows" in line:
-                    pending.setdefault(line["source"], []).append(good)
-                else:
-                    self._parts[line["source"]] = pending.pop(line["source"], [])
-                    self.ended[line["source"]] = line["end"]
-                good += len(raw)
-        return good
+                with suppress(ValueError):
+                    checksum, line = self._whole(raw)
+                    known = True
+                    self._take(line, checksum, start, pending)
+                start += len(raw)
+        return start if known else 0
 
-
-def _decoded(raw: bytes) -> dict[str, Any] | None:
-    """Return a line's object, None if a kill left it half-written."""
-    if not raw.endswith(b"\n"):
-        return None
-    try:
-        line = json.loads(raw)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) else None
+    def _take(
+        self, line: dict[str, Any], checksum: str, start: int, pending: dict[str, dict[str, int]]
+    ) -> None:
+        """Take over a line that begins at `start`; an end without all of its parts is none."""
+        source = line["source"]
+        if "rows" in line:
+            pending.setdefault(source, {})[checksum] = start
+            return
+        found = pending.pop(source, {})
+        if found.keys() >= set(line["parts"]):
+            self._parts[source] = [found[part] for part in line["parts"]]
+            self.ended[source] = line["end"]

@@ -20,15 +20,16 @@ from typing import Any
 from PIL import Image
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, keep_larger, sweep
+from hemiface.files import MOST_BYTES, atomic_path, fitting, keep_larger, printable, sweep
+from hemiface.inputs import open_lines
 from hemiface.locks import locked
-from hemiface.tables import for_spreadsheets
+from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Frame, Predictor
-from hemiface.vision.sources import Source, copy_names, printable
+from hemiface.vision.sources import Source, copy_names
 from hemiface.vision.video.blurring import Box, Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
@@ -158,10 +159,10 @@ def _keep_larger(before: Path, sources: Sequence[Source], options: RunOptions) -
     """
     known: dict[str, int] = {}
     try:
-        with before.open(encoding="utf-8", newline="") as file:
+        with open_lines(before) as file:
             for row in csv.DictReader(file):
                 known[row["source"]] = int(row["frames"] or 1)
-    except (OSError, KeyError, TypeError, ValueError):
+    except (DamagedError, OSError, csv.Error, KeyError, TypeError, ValueError):
         return  # No earlier run, or none that can be read.
     had = sum(known.values())
     # Of a video nobody knows how long it is: as long as it was, or as all that there was.
@@ -220,12 +221,8 @@ def _told(known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_sources(told: Sequence[dict[str, Any]], path: Path) -> Path:
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["source", *_TOLD], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: for_spreadsheets(cell) for name, cell in row.items()} for row in told
-        )
+    with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
+        sink(told)
     return path
 
 
@@ -320,7 +317,9 @@ def _write(
         if source.moves:
             target = folder / "timelines" / source.inner.parent
             rows = partial(journal.rows, [source.name])
-            written += write_timeline(rows, target, source.inner.name, source.inner.name)
+            name = source.inner.name
+            short = fitting(name, MOST_BYTES - len(".svg"))
+            written += write_timeline(rows, target, short, name)
     return written
 
 

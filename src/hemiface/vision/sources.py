@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.errors import UsageError
-from hemiface.files import files_below, reading
+from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading
 from hemiface.inputs import require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
-__all__ = ["Source", "copy_names", "find_sources", "printable"]
+__all__ = ["Source", "copy_names", "find_sources"]
 
 _COPY_SUFFIX = {"photo": ".png", "video": ".mp4", "camera": ".mp4"}
 
@@ -120,15 +120,18 @@ def _source(path: Path, inner: Path) -> Source:
 
 
 def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
-    """Return source name -> its copy below `pictures`: a.png, or a.jpg.png where a.gif is too."""
+    """Return source name -> its copy below `pictures`: a.png, or a.jpg.png where a.gif is too.
+
+    Of a name that becomes too long its start and a hash are left.
+    """
     sources = [one for one in sources if one.kind != "folder"]
-    short = {one.name: one.inner.with_suffix(_COPY_SUFFIX[one.kind]) for one in sources}
+    short = {one.name: _copy(one, one.inner.stem) for one in sources}
     # Some file systems take A.png and a.png for one file.
     taken = Counter(str(path).casefold() for path in short.values())
     targets = {
         one.name: short[one.name]
         if taken[str(short[one.name]).casefold()] == 1
-        else one.inner.with_name(one.inner.name + _COPY_SUFFIX[one.kind])
+        else _copy(one, one.inner.name)
         for one in sources
     }
     twice = [path for path, n in Counter(str(one).casefold() for one in targets.values()).items()
@@ -141,6 +144,6 @@ def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
     return targets
 
 
-def printable(text: str) -> str:
-    """Return `text` as it can be written: names of files may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _copy(source: Source, stem: str) -> Path:
+    suffix = _COPY_SUFFIX[source.kind]
+    return source.inner.with_name(fitting(stem, MOST_BYTES - len(suffix)) + suffix)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from hemiface.errors import UsageError
-from hemiface.files import atomic_path
+from hemiface.files import MOST_BYTES, atomic_path, fitting, printable
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
 from hemiface.vision.photos import read_photo
@@ -57,7 +57,7 @@ def occlude_files(
         if photo.note:
             on_note(path, f"of {path} {photo.note}.")
         pixels = (photo.pixels[..., 0] if photo.is_grey else photo.pixels)[np.newaxis]
-        seeds = image_seeds([path.name])
+        seeds = image_seeds([printable(path.name)])
         if landmarks is None:
             place, hidden = target, hide(pixels, one, seeds)
         else:
@@ -74,7 +74,9 @@ def occlude_files(
 
 def _targets(paths: Sequence[Path], key: str, out: Path) -> list[Path]:
     """Return where each picture goes; UsageError if two would have one name."""
-    targets = [out / f"{path.stem}-{key.replace('@', '-')}.png" for path in paths]
+    ending = f"-{key.replace('@', '-')}"
+    room = MOST_BYTES - len(f"{ending}-fallback.png")
+    targets = [out / f"{fitting(path.stem, room)}{ending}.png" for path in paths]
     twice = [target for target, count in Counter(targets).items() if count > 1]
     if twice:
         raise UsageError(f"Two of the pictures would both become {twice[0]}; rename one of them.")

@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
+from hemiface.errors import escaped
 from hemiface.files import atomic_path
 from hemiface.stats.metrics import METRICS
 
@@ -48,6 +49,8 @@ STYLE: Any = {
     "font.family": "sans-serif",
     # The first is bundled with matplotlib, so text is measured alike on every machine.
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica Neue", "Arial"],
+    # A $ in a name is a $.
+    "text.parse_math": False,
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
@@ -140,7 +143,7 @@ def model_label(name: str) -> str:
 def title(figure: Figure, text: str) -> None:
     """Set the figure's title, flush left and broken where the figure is narrow."""
     width = max(20, int(figure.get_figwidth() * _TITLE_CHARACTERS_AN_INCH))
-    figure.suptitle(textwrap.fill(text, width), ha="left", x=0.01)
+    figure.suptitle(textwrap.fill(escaped(text), width), ha="left", x=0.01)
 
 
 def svg_text(figure: Figure, name: str) -> str:

@@ -20,7 +20,6 @@ import pandas as pd
 
 from hemiface.config import StatisticsOptions
 from hemiface.errors import DamagedError
-from hemiface.inputs import open_lines
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
 from hemiface.stats.importance.likeness import (
@@ -35,7 +34,7 @@ from hemiface.stats.importance.likeness import (
 from hemiface.stats.importance.regions import intervals
 from hemiface.stats.importance.tiles import TileMaps, tile_regions
 from hemiface.stats.sample import group_weights
-from hemiface.tables import EMOTIONS
+from hemiface.tables import EMOTIONS, read_csv
 
 __all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "read"]
 
@@ -58,6 +57,7 @@ _NAMES = {
 # Column e of the trials counts in this order: a trial is a hit exactly where button is this name.
 _CODES = tuple(_NAMES)
 _SPLITS = 200
+_HINT = "name the folder that holds it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,7 @@ def _with_all(maps: Floats) -> Floats:
 
 
 def _published(path: Path) -> Floats:
-    table = _csv(path, index_col=[0, 1])
+    table = read_csv(path, _HINT, index_col=[0, 1])
     found = np.full((2, len(EMOTIONS), TILES), np.nan)
     if table.shape[1] == TILES:
         for (face, short), row in zip(table.index, table.to_numpy(np.float64), strict=True):
@@ -282,7 +282,7 @@ def _published(path: Path) -> Floats:
 
 
 def _trials(path: Path) -> tuple[Floats, Floats]:
-    table = _csv(path, dtype={"participant": str, "maskList": str})
+    table = read_csv(path, _HINT, dtype={"participant": str, "maskList": str})
     missing = {"participant", "e", "button", "evaluation", "maskList"} - set(table.columns)
     if missing:
         raise DamagedError(f"{path}: missing column {', '.join(sorted(missing))}; get it again.")
@@ -299,12 +299,3 @@ def _trials(path: Path) -> tuple[Floats, Floats]:
         sums[people[row], emotions[row], tiles] += 1 / len(tiles)
         hits[people[row], emotions[row]] += 1
     return sums, hits
-
-
-def _csv(path: Path, **options: object) -> pd.DataFrame:
-    try:
-        with open_lines(path, "name the folder that holds it") as file:
-            table: pd.DataFrame = pd.read_csv(file, **options)  # type: ignore[call-overload]
-    except (ValueError, OSError) as error:
-        raise DamagedError(f"{path} is not a readable CSV file ({error}).") from error
-    return table

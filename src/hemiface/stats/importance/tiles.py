@@ -29,7 +29,7 @@ from hemiface.stats.importance.game import (
 )
 from hemiface.stats.importance.regions import BETWEEN, intervals
 from hemiface.stats.sample import Sample
-from hemiface.tables import SAMPLE_COLUMNS, Uncovered, label_indices, read_table
+from hemiface.tables import SAMPLE_COLUMNS, Uncovered, check_facts, label_indices, read_table
 
 __all__ = [
     "TILE_TABLE_COLUMNS",
@@ -90,6 +90,7 @@ def read_samples(path: str, kind: str) -> Uncovered:
     if kind not in table.columns:
         raise UsageError(f"{path} holds no column {kind}; make it with hemiface tiles.")
     facts = table.attrs.pop("hemiface")
+    check_facts(facts, str(path))
     return Uncovered(table, facts)
 
 

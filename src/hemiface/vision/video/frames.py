@@ -109,7 +109,8 @@ def _open(source: str | Path, number: int | None) -> Any:
     import av
 
     if number is None:
-        return av.open(_as_file(source), options=_OWN_CONTENT)
+        # What a file says of itself may be in any encoding, and nothing here depends on it.
+        return av.open(_as_file(source), options=_OWN_CONTENT, metadata_errors="replace")
     if sys.platform == "darwin":
         return av.open(str(number), format="avfoundation")
     if sys.platform == "win32":

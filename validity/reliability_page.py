@@ -1,0 +1,55 @@
+"""The README of results/reliability, written from the tables beside it: no number is typed in."""
+
+from pathlib import Path
+
+from hemiface.files import write_text
+from hemiface.tables import read_csv
+
+__all__ = ["write"]
+
+_TITLE = "# Does any file or any kill cost more than a sentence?"
+
+_FUZZ = """
+## Changed files
+
+    {commands}
+
+changes whole files of every kind that hemiface reads and hands them to its own readers (how:
+`validity/fuzz.py`). None may end in anything but a result or one of hemiface's own errors, take
+more than 2 GB or 20 s, or be taken although a checksum in it doesn't fit. `-bare` are files without
+a seal, as other programs and earlier versions wrote them. `taken` were read, `refused` named in a
+sentence. Versions and hardware are in `fuzz.environment.json`.
+
+{table}
+"""
+
+_CHAOS = """
+## Killed at any moment
+
+    {commands}
+
+kills each command with SIGKILL at a random moment, gives the same command again, and compares what
+is there in the end with what an undisturbed run wrote: bytes, and of files that hold times what
+they hold beside them (how: `validity/chaos.py`). After each kill everything that bears a final name
+must be whole already. Versions and hardware are in `chaos.environment.json`.
+
+{table}
+"""
+
+
+def write(folder: Path) -> None:
+    """Write README.md about the tables that are in `folder`."""
+    parts = [_TITLE]
+    for name, text in (("fuzz", _FUZZ), ("chaos", _CHAOS)):
+        path = folder / f"{name}.csv"
+        if path.is_file():
+            table = read_csv(path)
+            commands = "\n    ".join(dict.fromkeys(table.pop("command")))
+            rows = [
+                list(table.columns),
+                ["---"] * len(table.columns),
+                *table.astype(str).to_numpy(),
+            ]
+            shown = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            parts.append(text.format(commands=commands, table=shown).strip())
+    write_text(folder / "README.md", "\n\n".join(parts) + "\n")
