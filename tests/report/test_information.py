@@ -11,7 +11,11 @@ from hemiface.errors import UsageError
 from hemiface.report.figures.information import bits_plot, decomposition_plot
 from hemiface.report.information import write_information
 from hemiface.report.results import information_tables
-from hemiface.report.words.information import half_bits, information_words
+from hemiface.report.words.information import (
+    half_bits,
+    information_figures,
+    information_words,
+)
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 N = 2800
@@ -87,6 +91,17 @@ def test_the_baseline_alone_is_shown_and_the_trained_one_before_it():
     both = {**baseline, **{("any-seed0", key): 0.6 for key in ("full", "upper", "lower")}}
     words = information_words(information_tables(sampled(told_by(both), draws=20)))
     assert [one.split(",")[0] for one in words[:-1]] == ["any", "any"]
+
+
+def test_one_half_alone_has_bits_and_no_words():
+    tables = information_tables(
+        sampled(told_by({("any-seed0", key): 0.5 for key in ("full", "left")}), draws=10)
+    )
+    assert set(tables["information"]["visible"]) == {"whole", "right"}
+    assert tables["shapley"].empty
+    assert tables["decomposition"].empty
+    assert len(information_words(tables)) == 1  # the note
+    assert information_figures(tables) == {}
 
 
 def test_half_bits_are_over_seeds():

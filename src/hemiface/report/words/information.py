@@ -66,10 +66,12 @@ def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -
     """Return a paragraph per mix for each of the `shown_families` that read halves, and a note."""
     said: list[str] = []
     for model in shown_families(tables["information"]):
-        chosen = {
-            name: _first_fill(_over_seeds(tables[name][tables[name]["model"] == model]))
-            for name in ("information", "decomposition", "shapley")
-        }
+        chosen = _first_fill(
+            {
+                name: _over_seeds(tables[name][tables[name]["model"] == model])
+                for name in ("information", "decomposition", "shapley")
+            }
+        )
         halves = set(chosen["shapley"]["region"])
         pairs = [pair for pair in PAIRS if set(pair) <= halves]
         if pairs:
@@ -184,10 +186,10 @@ def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["seed"] == "mean") | ~table["model"].isin(averaged)]
 
 
-def _first_fill(rows: pd.DataFrame) -> pd.DataFrame:
+def _first_fill(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return the rows of the first fill, as a rule black; tables and figures have all."""
-    chosen: pd.DataFrame = rows[rows["fill"] == rows["fill"].iloc[0]]
-    return chosen
+    fill = tables["information"]["fill"].iloc[0]
+    return {name: table[table["fill"] == fill] for name, table in tables.items()}
 
 
 def _every(rows: pd.DataFrame, key: str) -> _Rows:
