@@ -40,8 +40,8 @@ def pictures(folder: Path) -> Target:
         (grey, "GIF", {"save_all": True, "append_images": [grey]}), (colour, "BMP", {}),
         (colour, "WEBP", {"lossless": True}), (clear, "TIFF", {"compression": "tiff_lzw"}),
         (wide, "TIFF", {}), (colour, "TIFF", {"compression": "jpeg"}), (colour, "PPM", {}),
-        (clear, "ICO", {}), (clear, "TGA", {"compression": "tga_rle"}), (grey, "PCX", {}),
-        (colour, "JPEG2000", {}), (colour, "AVIF", {}),
+        (clear, "TGA", {"compression": "tga_rle"}), (grey, "PCX", {}), (colour, "JPEG2000", {}),
+        (colour, "AVIF", {}),
     ):  # fmt: skip
         content = io.BytesIO()
         # Not every Pillow writes all of them.

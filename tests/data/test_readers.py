@@ -392,7 +392,7 @@ def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
     write_folders(source)
     (source / "train/sad/gone.png").symlink_to(tmp_path / "nowhere")
     with pytest.raises(
-        DamagedError, match=r"^train/sad/gone\.png is not a readable picture \(No s"
+        DamagedError, match=r"^train/sad/gone\.png can't be opened: it is no file; "
     ):
         load(source)
     (source / "train/sad/gone.png").unlink()

@@ -153,12 +153,12 @@ def test_a_kill_while_the_tables_are_written_leaves_the_old_or_none(
     program = (
         "import os, sys\n"
         "from hemiface import cli\n"
-        "from hemiface.vision import faces\n"
-        "class Killer(faces.csv.DictWriter):\n"
+        "from hemiface import tables\n"
+        "class Killer(tables.csv.DictWriter):\n"
         "    def writerows(self, rows):\n"
-        "        super().writerows(rows[:500])\n"
+        "        super().writerows(list(rows)[:500])\n"
         "        os.kill(os.getpid(), 9)\n"
-        "faces.csv.DictWriter = Killer\n"
+        "tables.csv.DictWriter = Killer\n"
         f"sys.argv = {['hemiface', *arguments[3:]]!r}\n"
         "cli.main()\n"
     )
