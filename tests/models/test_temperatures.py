@@ -214,7 +214,7 @@ def test_the_list_of_models_shows_a_row_for_each_of_them(monkeypatch, capsys):
     assert hemiface(monkeypatch, "models", "list") in (0, None)
     _, answered_rows = capsys.readouterr().out.split("Labels given from the default")
     named = [one.name for one in shipped.list_models() if one.kind == "emotion"]
-    assert len(named) == 4
+    assert len(named) == 5
     for name in named:
         assert answered_rows.count(f" {name} ") == 1
 
