@@ -291,7 +291,9 @@ class TestHeader:
             scores_of(matrix, other)
         for content in ("", "a,b\n1,2\n"):
             matrix.write_text(content)
-            with pytest.raises(DamagedError, match=r"matrix\.csv (of a run|is not a readable CSV table)"):
+            with pytest.raises(
+                DamagedError, match=r"matrix\.csv (of a run|is not a readable CSV table)"
+            ):
                 scores_of(matrix, exported.bundle)
         with pytest.raises(DamagedError, match="doesn't exist"):
             scores_of(tmp_path / "none.csv", exported.bundle)

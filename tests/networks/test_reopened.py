@@ -123,14 +123,16 @@ class TestTrainable:
         fewer = images.subset(np.arange(len(images)) % 2 == 0)
         assert sha256_file(trainable(exported.fp32, fewer, tmp_path / "new")) != before
 
-    def test_training_starts_from_a_shipped_model(self, tmp_path, monkeypatch):
+    def test_training_starts_from_and_learns_from_shipped_models(self, tmp_path, monkeypatch):
         code = hemiface(
             monkeypatch, "train", "people-small", "--data", "phantom:n=200", "--condition", "full",
             "--init", "nano-int8", "--max-steps", "1", "--out", tmp_path / "run",
             "--set", "model.architecture=nano", "--set", "train.soft_labels=false",
             "--set", "finetune.train.soft_labels=false", "--set", "finetune.train.batch_size=32",
             "--set", "finetune.train.epochs=1",
+            "--teacher", "small", "--set", "finetune.distill.logits=1",
         )  # fmt: skip
         assert code == 0
         known = Bundle.load(tmp_path / "run" / "bundle.safetensors").provenance
         assert known["init_sha256"] == sha256_file(tmp_path / "run" / "nano-int8.safetensors")
+        assert known["teacher_sha256"] == sha256_file(tmp_path / "run" / "small.safetensors")

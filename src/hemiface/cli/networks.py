@@ -90,7 +90,7 @@ def train(
         typer.Option(help="Bundle, exported file or shipped model to start from."),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Bundle of the baseline to learn from.")
+        Path | None, typer.Option(help="Bundle, exported file or shipped model to learn from.")
     ] = None,
     condition: Annotated[str, typer.Option(help="What is hidden, or any.")] = "full",
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
@@ -108,8 +108,9 @@ def train(
 
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
     images = training_images(chosen, out)
-    if init is not None:
-        init = trainable(init, images, out)
+    init, teacher = (
+        None if one is None else trainable(one, images, out) for one in (init, teacher)
+    )
     job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
     with show_progress() as on_progress:
         bundle = fit(

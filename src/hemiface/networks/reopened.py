@@ -150,7 +150,7 @@ class _Constants:
         for candidate in _names(name):
             value = self._value(candidate)
             if value is not None and value.shape == tuple(like.shape):
-                return torch.from_numpy(value.astype(np.float32))
+                return torch.from_numpy(np.array(value, np.float32))
         raise UsageError(
             f"{self._source} has no weights of shape {list(like.shape)} for {name}: networks of "
             "convolutions that hemiface exported can be trained further, others can't."
@@ -163,7 +163,11 @@ class _Constants:
         """
         found = [self._convolved[one] for one in _names(name) if one in self._convolved]
         value = self._value(found[0].input[2]) if found and len(found[0].input) > 2 else None
-        return torch.zeros_like(like) if value is None else torch.from_numpy(np.float32(value))
+        return (
+            torch.zeros_like(like)
+            if value is None
+            else torch.from_numpy(np.array(value, np.float32))
+        )
 
     def _value(self, name: str) -> npt.NDArray[Any] | None:
         if name in self._stored:
