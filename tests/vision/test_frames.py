@@ -91,6 +91,15 @@ def test_frames_have_a_size(tmp_path, monkeypatch):
     assert len(list(read_frames(path))) == 3
 
 
+def test_pictures_that_no_decoder_knows(tmp_path):
+    path = write(tmp_path / "clip.mp4")
+    content = path.read_bytes()
+    assert b"avc1" in content
+    path.write_bytes(content.replace(b"avc1", b"zzzz"))
+    with pytest.raises(DamagedError, match=r"clip\.mp4 keeps .* no decoder here knows"):
+        next(read_frames(path))
+
+
 def test_watching_has_an_end(tmp_path, monkeypatch):
     """What was seen until then stays."""
     clock = iter([0.0, 1.0, 7.9, 8.1])

@@ -62,6 +62,11 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
             if not container.streams.video:
                 raise DamagedError(f"{name} has no pictures in it, only sound or data.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DamagedError(
+                    f"Video {name} keeps its pictures in a way that no decoder here knows; "
+                    "convert it to H.264."
+                )
             stream.thread_type = "AUTO"
             _require_pixels(name, stream.codec_context, known.frame_pixels)
             # For what grows between two frames.
