@@ -24,12 +24,16 @@ WHEELS = {
 
 
 class Server:
-    """Serves `answers`; of those in `cut` the first half, of those in `slow` 20 bytes a second."""
+    """Serves `answers`; of those in `cut` the first half, of those in `slow` 20 bytes a second.
+
+    `slow` begins with the content, `slow_headers` before it.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
         self.cut: set[str] = set()
         self.slow: set[str] = set()
+        self.slow_headers: set[str] = set()
         self.asked: list[str] = []
         outer = self
 
@@ -39,6 +43,12 @@ class Server:
                 content = outer.answers.get(self.path)
                 if content is None:
                     self.send_error(404)
+                    return
+                if self.path in outer.slow_headers:
+                    with suppress(OSError):
+                        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200:
+                            self.wfile.write(bytes([byte]))
+                            time.sleep(0.05)
                     return
                 self.send_response(200)
                 kind = "text/html" if self.path.endswith("/") else "application/octet-stream"
@@ -267,10 +277,11 @@ class TestAddress:
             assets.pull([f"{server.address}/a.whl"])
         assert nothing_is_left(cache)
 
-    def test_a_download_that_trickles_has_an_end(self, server, cache, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("what", ["slow", "slow_headers"])
+    def test_a_download_that_trickles_has_an_end(self, server, cache, tmp_path, monkeypatch, what):
         """Each byte comes in time, and all of them never would."""
         server.answers = {"/a.whl": wheel_of(tmp_path)}
-        server.slow = {"/a.whl"}
+        setattr(server, what, {"/a.whl"})
         monkeypatch.setenv("HEMIFACE_MAX_DOWNLOAD_SECONDS", "1")
         start = time.monotonic()
         with pytest.raises(

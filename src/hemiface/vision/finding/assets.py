@@ -14,17 +14,22 @@ every access to the network.
 import http.client
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, passing_folder, reading, sha256_file
@@ -248,9 +253,15 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
     """Fetch `url` into `folder`."""
     name = Path(urllib.parse.urlparse(url).path).name or "download"
     target = folder / name
-    end_s = time.monotonic() + limits().download_seconds
+    most_s = limits().download_seconds
+    end_s = time.monotonic() + most_s
+    late = f"{url} isn't here yet, {over('download_seconds')}."
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, target.open("wb") as file:  # noqa: S310
+        with (
+            _opener(most_s) as opener,
+            opener.open(url, timeout=_TIMEOUT_S) as answer,
+            target.open("wb") as file,
+        ):
             total = int(answer.headers.get("Content-Length") or 0)
             done = 0
             _require_small(url, total)
@@ -260,15 +271,53 @@ def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:
                 done += len(chunk)
                 _require_small(url, done)
                 if time.monotonic() > end_s:
-                    raise DamagedError(f"{url} isn't here yet, {over('download_seconds')}.")
+                    raise DamagedError(late)
                 on_progress(f"fetching {name}", done, max(total, done) if total else 0)
     except http.client.IncompleteRead as error:
         raise DamagedError(f"{url} broke off; try again.") from error
     except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException) as error:
+        if time.monotonic() > end_s:
+            raise DamagedError(late) from error
         raise HemifaceError(f"{url} can't be fetched ({error}); check the address.") from error
+    if time.monotonic() > end_s:
+        raise DamagedError(late)
     if done < total:
         raise DamagedError(f"{url} broke off after {done:,} of {total:,} bytes; try again.")
     return target
+
+
+@contextmanager
+def _opener(most_s: float) -> Iterator[urllib.request.OpenerDirector]:
+    """Yield what opens addresses, whose connections are shut after `most_s` seconds.
+
+    A socket's own timeout begins anew with each byte, so that headers could come for ever.
+    """
+    opened: list[http.client.HTTPConnection] = []
+
+    def kept(kind: type[http.client.HTTPConnection], *words: Any, **more: Any) -> Any:
+        opened.append(kind(*words, **more))
+        return opened[-1]
+
+    class Plain(urllib.request.HTTPHandler):
+        def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(partial(kept, http.client.HTTPConnection), request)
+
+    class Secure(urllib.request.HTTPSHandler):
+        def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(partial(kept, http.client.HTTPSConnection), request)
+
+    def shut() -> None:
+        for one in opened:
+            with suppress(OSError, AttributeError):  # closed meanwhile
+                one.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(most_s, shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield urllib.request.build_opener(Plain, Secure)
+    finally:
+        timer.cancel()
 
 
 def _require_small(url: str, n_bytes: int) -> None:
