@@ -16,7 +16,6 @@ from hemiface.stats.metrics import (
     CLASSES,
     ECE_BINS,
     FROM_COUNTS,
-    PAPER_GRID,
     average_auc,
     brier_losses,
     calibration_gaps,
@@ -24,6 +23,8 @@ from hemiface.stats.metrics import (
     known_metrics,
     log_losses,
     ratio,
+    weighted_auc,
+    weighted_auc_paper,
 )
 
 __all__ = ["emotion_aucs_over_draws", "scores_over_draws"]
@@ -55,7 +56,9 @@ def scores_over_draws(
 
     values: probabilities [n, 7]; labels: int [n] in 0..6; groups: int [n], each image's row of
     `weights` [groups, draws] (>= 0). Column d gives what the metric's function gives for the
-    weights `weights[groups, d]`, or for rows repeated that often.
+    weights `weights[groups, d]`, or for rows repeated that often; but `weighted_auc_paper` is the
+    draw's `weighted_auc` plus what lies between the two for the images as they are, for the curves'
+    points, whose number makes the difference (1e-5 for thousands of images), are those of the data.
 
     Raises:
         UsageError: a metric is unknown.
@@ -86,7 +89,7 @@ def emotion_aucs_over_draws(
         one = _ranking(values[:, index], positive, groups, len(weights), counting)
         for start in range(0, weights.shape[1], _BLOCK):
             block = slice(start, start + _BLOCK)
-            found[index, block] = _areas(one, weights[:, block].astype(counting), False)[0]
+            found[index, block] = _areas(one, weights[:, block].astype(counting))
     return found
 
 
@@ -127,6 +130,8 @@ class _CellSums:
     losses: Floats
     rankings: tuple[_Ranking, ...]
     micro: _Ranking | None
+    paper_excess: float
+    """What `weighted_auc_paper` is above `weighted_auc`, of the images as they are."""
     counting: CountType
 
 
@@ -159,6 +164,9 @@ def _prepare(
     if "micro_auc" in chosen:
         repeated = np.repeat(groups, CLASSES)
         micro = _ranking(values.ravel(), truth.ravel(), repeated, count, counting)
+    excess = 0.0
+    if "weighted_auc_paper" in chosen:
+        excess = weighted_auc_paper(values, labels) - weighted_auc(values, labels)
     return _CellSums(
         chosen=chosen,
         confusions=_sparse(one, cells, groups, CLASSES**2, count),
@@ -166,6 +174,7 @@ def _prepare(
         losses=np.stack([np.bincount(groups, each, count) for each in losses]),
         rankings=rankings,
         micro=micro,
+        paper_excess=excess,
         counting=counting,
     )
 
@@ -224,20 +233,19 @@ def _block_scores(cell: _CellSums, weights: npt.NDArray[Any]) -> Scores:
         found["ece"] = ece_of_gaps(np.asarray((cell.gaps @ exact).T), total)
     found |= {name: formula(counts) for name, formula in FROM_COUNTS.items() if name in cell.chosen}
     if cell.rankings:
-        pairs = [_areas(one, weights, "weighted_auc_paper" in cell.chosen) for one in cell.rankings]
-        areas, paper_areas = (np.stack(both, axis=-1) for both in zip(*pairs, strict=True))
+        areas = np.stack([_areas(one, weights) for one in cell.rankings], axis=-1)
         found |= {name: average_auc(name, areas, support) for name in ("weighted_auc", "macro_auc")}
-        found["weighted_auc_paper"] = average_auc("weighted_auc_paper", paper_areas, support)
+        found["weighted_auc_paper"] = np.minimum(found["weighted_auc"] + cell.paper_excess, 1)
     if cell.micro:
-        found["micro_auc"] = _areas(cell.micro, weights, False)[0]
+        found["micro_auc"] = _areas(cell.micro, weights)
     return {name: found[name] for name in cell.chosen}
 
 
-def _areas(ranking: _Ranking, weights: Counts, with_paper: bool) -> tuple[Floats, Floats]:
-    """Return the AUC [draws] and the area on the paper's grid [draws] (NaN unless asked for).
+def _areas(ranking: _Ranking, weights: Counts) -> Floats:
+    """Return the AUC [draws].
 
-    AUC is the share of pairs in which the positive scores more, ties counting half (Hanley &
-    McNeil 1982), so it is 1 minus the weight of the pairs lost.
+    It is the share of pairs in which the positive scores more, ties counting half (Hanley & McNeil
+    1982), so it is 1 minus the weight of the pairs lost.
     """
     hits = ranking.hits_over(weights)
     above = _running_sum(ranking.passed @ weights)
@@ -246,16 +254,7 @@ def _areas(ranking: _Ranking, weights: Counts, with_paper: bool) -> tuple[Floats
     lost = _dot(hits, above)
     if len(ranking.tied_rows):
         lost += _dot(hits[ranking.tied_rows], tied) / 2
-    auc = 1 - ratio(lost, positives * negatives)
-    if not with_paper:
-        return auc, np.full_like(auc, np.nan)
-    rows = ranking.tied_rows
-    gained, at_zero = _on_grid(hits, above, negatives)
-    more, less = _tie_correction(hits[rows], above[rows], tied, negatives)
-    heights = ratio(gained + more, positives)
-    ends = ratio(at_zero - less, positives) + 1
-    paper = (heights - ends / 2) / (len(PAPER_GRID) - 1)
-    return auc, np.where(negatives > 0, paper, np.nan)
+    return 1 - ratio(lost, positives * negatives)
 
 
 def _dot(first: Counts, second: Counts) -> Floats:
@@ -273,46 +272,3 @@ def _running_sum(values: Counts) -> Counts:
     sums[1:] += np.cumsum(sums[:-1, -1], axis=0)[:, None]
     running: Counts = sums.reshape(-1, draws)[:rows]
     return running
-
-
-def _on_grid(hits: Counts, above: Counts, negatives: Floats) -> tuple[Floats, Floats]:
-    """Return the sum over PAPER_GRID of the ROC curve's height, and its height at 0: both [draws].
-
-    Without ties the curve is a staircase: a positive lifts every grid point at or beyond the false
-    positive rate at which it is reached. Heights are in weight of positives.
-    """
-    reached = len(PAPER_GRID) - _grid_points_before(above, negatives)
-    return _dot(hits, reached), _dot(hits, (above == 0).astype(np.float64))
-
-
-def _tie_correction(
-    hits: Counts, above: Counts, tied: Counts, negatives: Floats
-) -> tuple[Floats, Floats]:
-    """Return what ties change in both results of `_on_grid`: positives tied with negatives.
-
-    There the curve climbs a slope from the rate of the negatives above to that of those above or
-    tied, instead of a step at the former. Shapes [tied rows, draws] -> [draws].
-    """
-    start = _grid_points_before(above, negatives).astype(np.int64)
-    end = _grid_points_before(above + tied, negatives).astype(np.int64)
-    until = np.concatenate([[0.0], np.cumsum(PAPER_GRID)])
-    size = np.where(negatives > 0, negatives, 1)
-    climbed = until[end] - until[start] - (end - start) * above / size
-    slope = ratio(climbed * size, tied)
-    change = np.where(tied > 0, slope - (end - start), 0.0)
-    return _dot(hits, change), _dot(hits, ((above == 0) & (tied > 0)).astype(np.float64))
-
-
-def _grid_points_before(above: Counts, negatives: Floats) -> Floats:
-    """Return how many points of PAPER_GRID lie below the rate above / negatives (0 if undefined).
-
-    Exactly `np.searchsorted(PAPER_GRID, rate)`, ten times as fast: only where the product is
-    next to a whole number can rounding tip the comparison, and those few are searched.
-    """
-    rate = above / np.where(negatives > 0, negatives, 1)
-    steps = rate * (len(PAPER_GRID) - 1)
-    before = np.ceil(steps)
-    doubtful = np.abs(before - steps - 0.5) > 0.5 - 1e-6
-    doubtful &= above > 0
-    before[doubtful] = np.searchsorted(PAPER_GRID, rate[doubtful])
-    return before
