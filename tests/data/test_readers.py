@@ -50,9 +50,11 @@ def fer2013(rows: Rows) -> bytes:
     return ("emotion,pixels,Usage\n" + "".join(f"{e},{p},{u}\n" for e, p, u in rows)).encode()
 
 
-def zipped(content: bytes, name: str = "fer2013/fer2013.csv") -> bytes:
+def zipped(
+    content: bytes, name: str = "fer2013/fer2013.csv", method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr("fer2013/README.csv", "some,other,table\n")
         archive.writestr("fer2013/test.csv", "pixels\n1 2 3\n")
         archive.writestr(name, content)
@@ -193,6 +195,14 @@ def test_a_row_cut_off_at_the_end_of_the_file_is_bad(tmp_path: Path) -> None:
 
 
 GOOD = fer2013(rows_of(faces(21)))
+
+
+def damaged_lzma() -> bytes:
+    """Return a zip file of lzma that has its ends and not its middle."""
+    whole = zipped(GOOD, method=zipfile.ZIP_LZMA)
+    return whole[:900] + b"\xff" * 200 + whole[1100:]
+
+
 BAD_FILES = {
     "is empty": b"",
     "has no usable row": b"emotion,pixels,Usage\n",
@@ -204,6 +214,10 @@ BAD_FILES = {
     "can't be read to its end (": bz2.compress(GOOD)[:-5000],
     "can't be read to its end (F": zipped(GOOD)[:-5000],
     "can't be read to its end (E": gzip.compress(GOOD)[:1000] + b"\0" * 2000,
+    # Deflate64, as Windows packs large files, in both of the file's headers; an encrypted member.
+    "can't be unpacked here (": zipped(GOOD).replace(b"\0\0\x08\0", b"\0\0\x09\0"),
+    "can't be unpacked here (F": zipped(GOOD).replace(b"\0\0\x08\0", b"\x01\0\x08\0"),
+    "can't be read to its end (L": damaged_lzma(),
     "has no column emotion": b"pixels\r\n" + long_row(2304).encode() + b"\r\n",
     "holds no CSV file": zipped(b"a,b\n", "other.csv"),
     "is a tar archive": b"fer2013/fer2013.csv".ljust(257, b"\0") + b"ustar\0" + b"\0" * 600,
@@ -592,8 +606,11 @@ def test_ferplus_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     ferplus.write_text("\n".join([lines[0], *lines[:0:-1]]))
     with pytest.raises(DamagedError, match=r"new\.csv, row 0 \(line 2\) is test, but the image"):
         load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}")
+    write_ferplus(ferplus, [*votes[:20], ["1" + "0" * 5000] * 10])
+    with pytest.raises(DamagedError, match=r"has '10{39}' votes for neutral, expected a whole"):
+        load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}")
     write_ferplus(ferplus, [*votes[:20], [-1] * 10])
-    with pytest.raises(DamagedError, match=r"new\.csv, row 20 \(line 22\) has votes"):
+    with pytest.raises(DamagedError, match=r"row 20 \(line 22\) has '-1' votes for neutral, exp"):
         load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}")
     ferplus.write_text("Usage,neutral\n")
     with pytest.raises(DamagedError, match=r"new\.csv has no column happiness"):

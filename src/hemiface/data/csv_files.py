@@ -8,6 +8,7 @@ in quotes and in line ends; here they differ in nothing.
 import bz2
 import gzip
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ _CHUNK_LINES = 4096
 _HEADER_BYTES = 4096
 _NOTHING = b' \t\r\n\v\f"'
 _BLANK, _ZERO = ord(" "), ord("0")
-_READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+_READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
                 with bz2.open(raw) as unpacked:
                     yield _bounded(unpacked, path, unpacked=True)
             elif magic.startswith(b"PK"):
-                with zipfile.ZipFile(raw) as archive, archive.open(_member(archive, path)) as file:
+                with (
+                    zipfile.ZipFile(raw) as archive,
+                    _opened(archive, _member(archive, path), path) as file,
+                ):
                     yield _bounded(file, path, unpacked=True)
             else:
                 yield _bounded(raw, path, unpacked=False)
@@ -94,12 +98,22 @@ def _bounded(file: Readable, path: Path, *, unpacked: bool) -> IO[bytes]:
     return io.BufferedReader(BoundedBytes(file, path.name, unpacked=unpacked), 1 << 16)
 
 
+def _opened(archive: zipfile.ZipFile, name: str, path: Path) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except RuntimeError as error:  # NotImplementedError is one
+        raise DamagedError(
+            f"{path.name} can't be unpacked here ({error}); pack it again, without a password and "
+            "by deflate."
+        ) from error
+
+
 def _member(archive: zipfile.ZipFile, path: Path) -> str:
     """Return the name of the archive's only CSV of faces, preferring those with Usage."""
     headers: dict[str, Header] = {}
     for name in archive.namelist():
         if name.lower().endswith(".csv") and not Path(name).name.startswith("."):
-            with archive.open(name) as file:
+            with _opened(archive, name, path) as file:
                 headers[name] = _header(file.read(_HEADER_BYTES), f"{path.name}:{name}")
     for wanted in ("has_usage", "usable"):
         found = [name for name, header in headers.items() if getattr(header, wanted)]

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hemiface.tables import EMOTIONS
 
 __all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "OWN_LABEL", "VOTE_COLUMNS", "relabel"]
 
+_COUNT = re.compile(r"[0-9]{1,9}")
 _CLASSES = {
     "neutral": "neutral",
     "happiness": "happy",
@@ -130,8 +132,11 @@ def _read_votes(path: Path) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]
                         f"{where} has Usage {row['Usage']!r}, expected {', '.join(USAGES)}."
                     )
                 cells = [row[name] or "" for name in _CLASSES]
-                if not all(cell.isascii() and cell.isdigit() for cell in cells):
-                    raise DamagedError(f"{where} has votes {cells}, expected ten whole numbers.")
+                for name, cell in zip(_CLASSES, cells, strict=True):
+                    if not _COUNT.fullmatch(cell):
+                        raise DamagedError(
+                            f"{where} has {cell[:40]!r} votes for {name}, expected a whole number."
+                        )
                 splits.append(USAGES[row["Usage"]])
                 votes.append([int(cell) for cell in cells])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
