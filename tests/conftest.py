@@ -1,4 +1,6 @@
 import os
+import pickle
+import time
 from collections.abc import Iterator
 
 # Before anything imports torch or numpy: workers share the cores already.
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from builders import Exported, export_tiny
+from hemiface.files import atomic_path
 
 # How long an example takes says nothing on a machine that does other work too.
 settings.register_profile("hemiface", deadline=None)
@@ -38,9 +41,25 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """One tiny Bundle and its three exports; files that no test may change."""
-    return export_tiny(tmp_path_factory.mktemp("exported"))
+def exported(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Exported:
+    """One tiny Bundle and its three exports; files that no test may change.
+
+    The first worker that needs them makes them for all: exporting takes half a minute.
+    """
+    if worker_id == "master":
+        return export_tiny(tmp_path_factory.mktemp("exported"))
+    folder = tmp_path_factory.getbasetemp().parent / "exported"
+    known = folder / "exported.pickle"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        while not known.is_file():  # pytest's timeout ends it
+            time.sleep(0.1)
+    else:
+        made = export_tiny(folder)
+        with atomic_path(known) as partial:
+            partial.write_bytes(pickle.dumps(made))
+    return pickle.loads(known.read_bytes())  # noqa: S301
 
 
 @pytest.fixture(scope="session")
