@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -318,6 +319,16 @@ class TestFiles:
             file.truncate(100_000_000_000)
         with pytest.raises(DamagedError, match=over):
             read_table(path)
+
+    @pytest.mark.parametrize("is_dictionary", [False, True])
+    def test_texts_are_utf_8(self, tmp_path, is_dictionary):
+        ends = pa.py_buffer(np.array([0, 1], dtype=np.int32).tobytes())
+        text = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(b"\xe9")])
+        if is_dictionary:
+            text = pa.DictionaryArray.from_arrays(pa.array([0]), text)
+        pq.write_table(pa.table({"model": text}), tmp_path / "t.parquet")
+        with pytest.raises(DamagedError, match=r"t\.parquet is not a readable Parquet table"):
+            read_table(tmp_path / "t.parquet")
 
     def test_parquet_of_others_has_no_info(self, tmp_path):
         pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")

@@ -342,6 +342,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             raise ValueError("what it says of itself is no object")
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise ValueError("two of its columns have one name")
+        arrow.validate(full=True)  # such as texts that are UTF-8
         table: pd.DataFrame = arrow.to_pandas(ignore_metadata=True)
     except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
         raise DamagedError(

@@ -199,6 +199,15 @@ class TestBadFiles:
         with pytest.raises(DamagedError, match="is not one that hemiface exports"):
             OnnxModel.load(tmp_path / "g.onnx")
 
+    def test_bytes_that_are_no_text_are_quoted_by_onnx_runtime_alone(self, exported, tmp_path):
+        graph = onnx.load(exported.fp32)
+        del graph.metadata_props[1:]
+        content = graph.SerializeToString()
+        assert b"Softmax" in content
+        (tmp_path / "b.onnx").write_bytes(content.replace(b"Softmax", b"Softm\xffx"))
+        with pytest.raises(DamagedError, match=r"b\.onnx is not a whole ONNX model"):
+            OnnxModel.load(tmp_path / "b.onnx")
+
     def test_no_threads(self, exported):
         with pytest.raises(UsageError, match="threads must be at least 1, got 0"):
             OnnxModel.load(exported.fp32, threads=0)

@@ -139,6 +139,7 @@ def open_session(source: Path, threads: int) -> Any:
         errors.NoModel,
         errors.NotImplemented,
         errors.RuntimeException,
+        UnicodeDecodeError,  # its message quotes bytes of the file
     ) as error:
         reason = str(error).strip().splitlines()[0].rpartition(" : ")[2].rstrip(".")
         raise DamagedError(
