@@ -8,6 +8,7 @@ import pytest
 
 from builders import described, hemiface, sampled
 from hemiface.errors import UsageError
+from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.information import bits_plot, decomposition_plot
 from hemiface.report.information import write_information
 from hemiface.report.results import information_tables
@@ -15,7 +16,9 @@ from hemiface.report.words.information import (
     half_bits,
     information_figures,
     information_words,
+    share_words,
 )
+from hemiface.report.words.verdicts import verdict
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 N = 2800
@@ -82,6 +85,47 @@ def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
         assert "between left and right: no half more that was found" in said
         assert "the lower half tells more of angry, disgust, fear, happy, sad, surprise and" in said
     assert "V-information" in note
+
+
+def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions):
+    tables = information_tables(sampled(predictions, draws=300))
+    found = share_words(tables)
+    upper, by, emotions, left, *_ = found.said
+    assert upper == "The lower half tells more than the upper in both mixes of emotions."
+    assert by.startswith("Upper minus lower: −")
+    assert "lower to upper" in by
+    assert by.endswith("with all emotions alike.")
+    assert "the lower half tells more of angry" in emotions
+    assert left == "Between what the left and the right half tell no difference was found."
+    assert f"on {N // 2:,} images" in found.why[0]
+
+
+def test_which_half_tells_more_may_depend_on_the_mix(predictions):
+    tables = information_tables(sampled(predictions, draws=100))
+    shapley = tables["shapley"]
+    is_one = (shapley["mix"] == "balanced") & (shapley["region"] == "upper - lower")
+    shapley.loc[is_one, "p_holm"] = 0.2
+    shapley.loc[shapley["region"] == "lower / upper", ["low", "high"]] = np.nan
+    said = " ".join(share_words(tables).said)
+    assert said.startswith("Whether the upper or the lower half tells more depends on the mix: ")
+    assert "with emotions as frequent as in the data the lower half tells more" in said
+    assert "with all emotions alike no difference was found" in said
+    assert "to 1, with no interval, for a half may tell nothing" in said
+    assert "nan" not in said
+
+
+def test_the_first_figure_underlines_the_half_that_tells_more(predictions):
+    shapley = information_tables(sampled(predictions, draws=100))["shapley"]
+    figure = halves_map(shapley, "any", lambda row: verdict(row, "bits").sign)
+    (axes,) = figure.axes
+    bold = {(round(one.get_position()[0] - 0.5), int(one.get_position()[1]))
+            for one in axes.texts if one.get_weight() == "bold"}  # fmt: skip
+    assert {x for x, _ in bold} == {1}  # the lower half
+    assert {y for _, y in bold} >= {7, 8}  # over all images, and with emotions alike
+    values = shapley.query("emotion == 'happy' and mix == 'data' and region == 'left'")["bits"]
+    assert f"{float(values.iloc[0]):.2f}" in {one.get_text() for one in axes.texts}
+    with pytest.raises(UsageError, match="no Shapley values of halves of model nobody"):
+        halves_map(shapley, "nobody", lambda _: 0)
 
 
 def test_the_baseline_alone_is_shown_and_the_trained_one_before_it():

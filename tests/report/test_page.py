@@ -19,6 +19,7 @@ from hemiface.data.images import Images
 from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.report import page as report
+from hemiface.report.figure_files import Figures
 from hemiface.report.results import compute
 from hemiface.report.words.scores import answer, further, region, warnings
 from hemiface.report.words.texts import selection
@@ -332,7 +333,58 @@ def test_words_agree_with_the_numbers(page: Page):
     assert "would give 14.3 %" in words
     assert "lowest with the lower half hidden: 30.0 %" in words
     assert "65.0 % instead of 30.0 % with the lower half hidden" in words
-    assert "On the 105 whole test faces without a near duplicate" in page.text_of("further")
+    assert "On the 105 whole test faces without a near duplicate" in page.text_of("reason")
+
+
+def test_each_finding_has_a_reason_and_a_limit_and_leads_on(run: Path, page: Page):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r"<li><p class=\"answer\">(.*?)</li>", text, flags=re.DOTALL)
+    assert len(found) == 4  # whole faces, robustness, trained for it, beside the original
+    for one in found:
+        assert "Where does it end?" in one
+        assert re.search(r'<a href="#(\w+)">More</a>', one).group(1) in page.ids
+    assert sum("Why believe it?" in one for one in found) == 3
+    # Before all else but the title: findings; last: how it was made.
+    assert page.headings[0] == "What was found"
+    assert page.headings.index("What was done") > page.headings.index("Confusions")
+
+
+def test_tables_are_folded_and_files_linked(run: Path, page: Page):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    folded = re.findall(r"<details>.*?</details>", text, flags=re.DOTALL)
+    assert {name for name in page.tables if f'id="{name}"' not in "".join(folded)} == {
+        "accuracy-marks", "image-counts", "model-ids", "recipes",
+    }  # fmt: skip
+    linked = {target for target in page.targets if target.endswith(".csv")}
+    assert {"planned.csv", "matrix.csv", "confusion_shifts.csv"} <= linked
+    assert all((run / target).is_file() for target in linked)
+    assert 'href="information.csv"' not in text  # there is none
+
+
+def test_what_comes_before_the_appendix_is_read_in_a_quarter_of_an_hour(tmp_path, monkeypatch):
+    """The longest page: a baseline, specialists and a generalist on all halves; undrawn."""
+    names = ("full", "upper", "lower", "left", "right")
+    known = [
+        {"model": f"{name}-seed0", "name": name, "seed": 0, "flips": False}
+        for name in (*names, "any")
+    ]
+    folder = write_run(tmp_path, simulate((*names, "any"), names, n=70), known=known, draws=20)
+    monkeypatch.setattr(report, "draw", lambda *_, **__: (Figures(), ""))
+    text = report.build(folder).read_text(encoding="utf-8")
+    main = text[text.index("<body>") : text.index('id="appendix"')]
+    words = re.sub(r"<[^>]*>", " ", re.sub(r"<table.*?</table>", "", main, flags=re.DOTALL)).split()
+    assert 1000 < len(words) <= 3000
+    assert main.count('<li><p class="answer">') == 6
+
+
+def test_the_citation_is_that_of_the_repository(run: Path):
+    text = (run / "report.html").read_text(encoding="utf-8")
+    known = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    title, version = (re.search(rf'^{key}: "?(.*?)"?$', known, re.MULTILINE).group(1)
+                      for key in ("title", "version"))  # fmt: skip
+    assert f"title = {{{title}}}" in text
+    assert f"version = {{{version}}}" in text
+    assert "@inproceedings{goodfellow2013challenges" in text
 
 
 def test_flips_are_warned_of_where_they_were_used_only(page: Page):
@@ -366,7 +418,7 @@ def test_from_a_table_alone_other_conditions_one_generalist_two_seeds(tmp_path: 
     assert words.startswith("The model trained on every condition labels 80.0")
     assert "all but the upper-left quarter" in words
     assert "the upper-left and lower-right quarters" in words
-    assert "means over 2 trainings" in words
+    assert "means over 2 trainings" in page.text_of("reason")
     assert "is not recorded for any-seed0 and any-seed1" in page.text_of("warning")
     assert page.grid("scores-standard")[0][2:] == ["full", "diagonal", "only-upper-left"]
     assert "summed over 2 seeds" in page.text_of("")
@@ -417,7 +469,7 @@ def test_pictures_are_shown_where_pixels_are_and_left_out_on_request(tmp_path: P
     bare = report.build(tmp_path, tmp_path / "two" / "page.html", pictures=False)
     hidden = Page(bare.read_text(encoding="utf-8"))
     assert all(load.startswith("#") for load in hidden.loads)
-    counts = {row[0]: row[-1] for row in shown.grid("table 0")}
+    counts = {row[0]: row[-1] for row in shown.grid("image-counts")}
     assert counts == {"split": "all", "train": "20", "validation": "20", "test": "20"}
     text = made.read_text(encoding="utf-8")
     assert images.info["data_sha256"] in text

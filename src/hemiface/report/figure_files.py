@@ -18,11 +18,13 @@ from hemiface.report.figures import classes, scores
 from hemiface.report.figures.classes import Cell
 from hemiface.report.figures.confidence import reliability_panels, risk_coverage_plot
 from hemiface.report.figures.costs import forest_plot, shift_maps
+from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.style import METRIC_NAMES, condition_label, model_label, ordered, save
 from hemiface.report.results import PAPER_METRICS, Results, Run
 from hemiface.report.words import costs, shifts
-from hemiface.report.words.information import information_figures
+from hemiface.report.words.information import information_figures, informative_halves
 from hemiface.report.words.regions import importance_figures
+from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
@@ -53,10 +55,11 @@ class Picture:
     narrow: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Figures:
     """The figures of each section."""
 
+    first: list[Picture] = field(default_factory=list)
     scores: list[Picture] = field(default_factory=list)
     halves: list[Picture] = field(default_factory=list)
     information: list[Picture] = field(default_factory=list)
@@ -208,7 +211,19 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
 
 def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
     if "information" not in results.tables:
+        drawn.first, drawn.scores = drawn.scores[:1], drawn.scores[1:]
         return
+    for model in informative_halves(results.tables)[:1]:
+        caption = (
+            "Shapley values in bits with 95 % intervals: above 0 (orange) the half tells about "
+            "the emotion. Bold and underlined: more than the other half of its pair (test after "
+            "Holm's correction, and interval). Below the line: over all images, and with all "
+            "emotions as frequent. Left and right are those of the picture."
+        )
+        figure = halves_map(results.tables["shapley"], model, lambda row: verdict(row, "bits").sign)
+        drawn.first.append(_picture(figure, folder, "halves-map", caption, narrow=True))
+    if not drawn.first:
+        drawn.first, drawn.scores = drawn.scores[:1], drawn.scores[1:]
     bits = "Marks and lines: one half alone, with its interval; grey bars: the whole face."
     parts = "The parts of a bar add up to what the whole face tells."
     for name, figure in information_figures(results.tables).items():

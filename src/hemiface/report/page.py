@@ -4,6 +4,7 @@ Nothing is trained or evaluated here and torch is not needed: whatever the page 
 again from predictions.parquet, and what else lies in the run folder tells how it was made.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +29,11 @@ from hemiface.report.results import Results, Run, compute, read_run, write_table
 from hemiface.report.words import texts
 from hemiface.report.words.confidence import calibration_table, calibration_words
 from hemiface.report.words.costs import half_words, mark_table, summary_table
+from hemiface.report.words.findings import findings
 from hemiface.report.words.information import information_words
 from hemiface.report.words.methods import methods_text, references
 from hemiface.report.words.regions import sentences
-from hemiface.report.words.scores import answer, further, warnings
+from hemiface.report.words.scores import answer_parts, further_parts, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
@@ -45,27 +47,31 @@ METHODS_FILE = "methods.txt"
 _MOST_PANELS = 6
 _MOST_COLUMNS = 5
 HEADINGS = {
-    "done": "What was done",
+    "findings": "What was found",
     "scores": "Accuracy of every model on every condition",
     "halves": "What hiding each half costs",
     "information": "What each half tells",
     "sides": "Left and right",
     "regions": "Which part of the face matters",
     "shifts": "What emotions are mistaken for",
+    "classes": "Each emotion",
+    "calibration": "How sure the networks are",
     "original": "Beside the original study",
     "drop": "All scores, and what hiding costs every model",
-    "classes": "Each emotion",
     "confusions": "Confusions",
     "curves": "ROC and precision-recall curves",
-    "calibration": "How sure the networks are",
     "training": "Training curves",
     "pictures": "Examples and mistakes",
     "methods": "Methods, ready for a paper",
     "limits": "How to read the numbers",
+    "done": "What was done",
     "cite": "How to cite",
     "rebuild": "How to rebuild this page",
     "configuration": "The whole configuration",
 }
+APPENDIX = "drop"
+"""The first section of the appendix."""
+_CSV = re.compile(r"(?<![\w/.\-])([a-z_]+\.csv)(?![\w\-])")
 
 
 def build(
@@ -99,8 +105,20 @@ def build(
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
     write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
-    write_text(page, _render(run, results, groups, figures, no_pictures, methods))
+    text = _render(run, results, groups, figures, no_pictures, methods)
+    write_text(page, _linked(text, page.parent))
     return page
+
+
+def _linked(text: str, folder: Path) -> str:
+    """Return the page with each table that lies beside it linked where it is named."""
+
+    def link(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return f'<a href="{name}">{name}</a>' if (folder / name).is_file() else name
+
+    # Between tags only, so that no attribute changes.
+    return re.sub(r">[^<]+<", lambda part: _CSV.sub(link, part.group()), text)
 
 
 def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGroup]:
@@ -145,11 +163,18 @@ def _render(
     told = _told(results, verdicts, level)
     predictions = run.predictions
     datasets = list(dict.fromkeys(predictions.table["dataset"]))
+    parts = _parts(results, verdicts, datasets, level)
     return _template().render(
         title=texts.title(datasets),
         subtitle=texts.subtitle(run.name, run.environment),
-        answer=_answer(results, verdicts, datasets, level),
-        further=further(results.matrix, protocol=results.primary, comparisons=compared),
+        findings=findings(
+            results.matrix,
+            results.tables,
+            parts,
+            further_parts(results.matrix, protocol=results.primary, comparisons=compared),
+            (told["side_words"], told["side_warnings"]),
+        ),
+        rendered=parts["rendered"],
         warnings=[
             *predictions.gaps,
             *warnings(predictions.models, predictions.table["model"].unique()),
@@ -168,6 +193,8 @@ def _render(
         methods=methods,
         limits=texts.methods(predictions, results.protocols, run.options),
         citations=texts.citations(datasets, run.images),
+        bibtex=texts.bibtex(datasets),
+        appendix=APPENDIX,
         rebuild=texts.rebuild(run.name, run.environment, run.recipe),
         version=hemiface.__version__,
     )
@@ -181,13 +208,13 @@ def _template() -> Template:
     return environment.get_template("report.html.j2")
 
 
-def _answer(
+def _parts(
     results: Results, verdicts: Verdicts, datasets: Sequence[str], level: float
-) -> list[str]:
-    """Return the first paragraph."""
+) -> dict[str, list[str]]:
+    """Return the first sentences by what they are about."""
     labels = results.sample.table.drop_duplicates("image")["label"]
     shares = labels.value_counts(normalize=True)
-    return answer(
+    return answer_parts(
         results.matrix,
         verdicts,
         protocol=results.primary,

@@ -6,6 +6,7 @@ after Holm's correction agrees.
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,15 @@ from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.information import WHOLE
 from hemiface.tables import EMOTIONS
 
-__all__ = ["half_bits", "information_figures", "information_words", "shown_families"]
+__all__ = [
+    "Shares",
+    "half_bits",
+    "information_figures",
+    "information_words",
+    "informative_halves",
+    "share_words",
+    "shown_families",
+]
 
 _Rows = dict[str, dict[str, Any]]
 """Rows of a table by one of its columns."""
@@ -51,6 +60,16 @@ def half_bits(information: pd.DataFrame) -> pd.DataFrame:
     return rows[columns].reset_index(drop=True)
 
 
+def informative_halves(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return those of `shown_families` that read both halves of a pair."""
+    rows = tables["shapley"]
+    return [
+        model
+        for model in shown_families(tables["information"])
+        if any(set(pair) <= set(rows.loc[rows["model"] == model, "region"]) for pair in PAIRS)
+    ]
+
+
 def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Return the figures by file name, for each of the `shown_families` that read both halves."""
     found = {}
@@ -63,9 +82,12 @@ def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]
 
 
 def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
-    """Return a paragraph per mix for each of the `shown_families` that read halves, and a note."""
+    """Return a paragraph per mix for the first of `shown_families` that reads halves, and a note.
+
+    What others tell is in the tables and figures.
+    """
     said: list[str] = []
-    for model in shown_families(tables["information"]):
+    for model in informative_halves(tables)[:1]:
         chosen = _first_fill(
             {
                 name: _over_seeds(tables[name][tables[name]["model"] == model])
@@ -155,11 +177,79 @@ def _differences(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[str]:
         }[found.sign]
         text = f"Shared out between {one} and {other}: {more} ({_difference(found)})"
         if (one, other) == ("upper", "lower") and math.isfinite(every[_RATIO]["bits"]):
-            ratio = every[_RATIO]
-            ends = f"[{ratio['low']:.2f}, {ratio['high']:.2f}]"
-            text += f"; lower to upper {ratio['bits']:.2f} {ends} to 1"
+            text += f"; lower to upper {_ratio(every[_RATIO])}"
         said.append(f"{text}. {_by_emotion(rows, (one, other))}")
     return said
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    if not math.isfinite(row["low"]) or not math.isfinite(row["high"]):
+        return f"{row['bits']:.2f} to 1, with no interval, for a half may tell nothing"
+    return f"{row['bits']:.2f} [{row['low']:.2f}, {row['high']:.2f}] to 1"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which half tells more, in words, and why to believe it."""
+
+    said: list[str]
+    why: list[str]
+
+
+def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
+    """Return which half of each pair tells more, by both mixes, of the first of `shown_families`.
+
+    Empty where no network reads both halves of a pair.
+    """
+    for model in informative_halves(tables)[:1] if "shapley" in tables else []:
+        own = {"information": tables["information"], "shapley": tables["shapley"]}
+        chosen = _first_fill({k: _over_seeds(one[one["model"] == model]) for k, one in own.items()})
+        rows = chosen["shapley"][chosen["shapley"]["players"] == "halves"]
+        pairs = [pair for pair in PAIRS if set(pair) <= set(rows["region"])]
+        said = [sentence for pair in pairs for sentence in _which(rows, pair)]
+        n = int(rows["n"].max())
+        over = "images and seeds together" if "mean" in set(rows["seed"]) else "images"
+        why = [
+            f"Shapley values of {model} on {n:,} images, from log loss at temperatures that "
+            f"validation images chose; intervals over {over}, Holm's correction over the seven "
+            "emotions; who sees nothing knows how frequent each emotion is, so no black picture "
+            "is asked."
+        ]
+        return Shares(said, why)
+    return Shares([], [])
+
+
+def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
+    """Say of a pair which half tells more by either mix, by how much, and of which emotions."""
+    found, sizes = {}, {}
+    for mix, words in _MIXES.items():
+        every = _every(rows[rows["mix"] == mix], "region")
+        found[words] = _verdict(every[" - ".join(pair)])
+        sizes[words] = _difference(found[words])
+        if pair == ("upper", "lower") and math.isfinite(every[_RATIO]["bits"]):
+            sizes[words] += f"; lower to upper {_ratio(every[_RATIO])}"
+    signs = {one.sign for one in found.values()}
+    one, other = pair
+    names = {1: (one, other), -1: (other, one)}
+    if len(signs) == 1 and 0 not in signs:
+        more, less = names[signs.pop()]
+        text = f"The {more} half tells more than the {less} in both mixes of emotions."
+    elif signs == {0}:
+        text = f"Between what the {one} and the {other} half tell no difference was found."
+    else:
+        parts = []
+        for words, v in found.items():
+            if v.sign:
+                parts.append(f"with {words} the {names[v.sign][0]} half tells more")
+            else:
+                parts.append(f"with {words} no difference was found")
+        text = (
+            f"Whether the {one} or the {other} half tells more depends on the mix: "
+            f"{'; '.join(parts)}."
+        )
+    amounts = joined(f"{size} with {words}" for words, size in sizes.items())
+    by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
+    return [text, f"{one.capitalize()} minus {other}: {amounts}.", by_emotion]
 
 
 def _by_emotion(rows: pd.DataFrame, pair: tuple[str, str]) -> str:

@@ -17,7 +17,16 @@ from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
 from hemiface.stats.planned import shown_conditions
 
-__all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
+__all__ = [
+    "Score",
+    "answer",
+    "answer_parts",
+    "further",
+    "further_parts",
+    "percent",
+    "region",
+    "warnings",
+]
 
 
 @dataclass(frozen=True)
@@ -90,19 +99,39 @@ def answer(
     is the commonest label of the scored images and its share; `rendered` says the faces are drawn;
     `level` is what intervals cover.
     """
+    parts = answer_parts(
+        matrix, verdicts, protocol=protocol, most_frequent=most_frequent, rendered=rendered,
+        level=level,
+    )  # fmt: skip
+    return [sentence for part in parts.values() for sentence in part]
+
+
+def answer_parts(
+    matrix: pd.DataFrame,
+    verdicts: Verdicts,
+    *,
+    protocol: str,
+    most_frequent: tuple[str, float],
+    rendered: bool = False,
+    level: float = 0.95,
+) -> dict[str, list[str]]:
+    """Return the sentences of `answer` by what they are about, in its order.
+
+    Keys: whole, robustness, trained, seeds, rendered.
+    """
     scores = _scores(matrix, protocol)
     base = _base(scores)
-    sentences = _baseline(scores, base, most_frequent)
-    sentences += _robustness(scores, base, verdicts)
-    if base == "full":
-        sentences += _specialists(scores, verdicts)
-    sentences.append(_seeds(matrix, level))
-    if rendered:
-        sentences.append(
-            "The faces are rendered: these numbers show that the method works, and say nothing "
-            "about photographs or people."
-        )
-    return sentences
+    drawn = (
+        "The faces are rendered: these numbers show that the method works, and say nothing about "
+        "photographs or people."
+    )
+    return {
+        "whole": _baseline(scores, base, most_frequent),
+        "robustness": _robustness(scores, base, verdicts),
+        "trained": _specialists(scores, verdicts) if base == "full" else [],
+        "seeds": [_seeds(matrix, level)],
+        "rendered": [drawn] if rendered else [],
+    }
 
 
 def further(
@@ -112,13 +141,22 @@ def further(
 
     `comparisons` has the columns of comparisons.csv. Empty where there is nothing to say.
     """
+    parts = further_parts(matrix, protocol=protocol, comparisons=comparisons)
+    return [sentence for part in parts.values() for sentence in part]
+
+
+def further_parts(
+    matrix: pd.DataFrame, *, protocol: str, comparisons: pd.DataFrame | None = None
+) -> dict[str, list[str]]:
+    """Return the sentences of `further` by what they are about: generalist, leak, original."""
     scores = _scores(matrix, protocol)
     base = _base(scores)
-    sentences = _generalist(scores) if base == "full" else []
-    sentences += _leak(matrix, base)
-    if comparisons is not None and len(comparisons):
-        sentences += _original(comparisons)
-    return sentences
+    published = comparisons is not None and len(comparisons) > 0
+    return {
+        "generalist": _generalist(scores) if base == "full" else [],
+        "leak": _leak(matrix, base),
+        "original": _original(comparisons) if published and comparisons is not None else [],
+    }
 
 
 def warnings(described: Sequence[Mapping[str, Any]], models: Iterable[str]) -> list[str]:

@@ -301,6 +301,28 @@ def citations(datasets: Sequence[str], images: Images | None) -> list[str]:
     return found
 
 
+def bibtex(datasets: Sequence[str]) -> str:
+    """Return what to cite as BibTeX: the software, and FER2013 where it was used."""
+    entries = [
+        "@software{hemiface,\n"
+        "  author = {{The hemiface founders}},\n"
+        "  title = {hemiface: how much of a face an emotion needs},\n"
+        f"  version = {{{__version__}}}\n}}"
+    ]
+    if "fer2013" in datasets:
+        entries.append(
+            "@inproceedings{goodfellow2013challenges,\n"
+            "  author = {Goodfellow, Ian J. and Erhan, Dumitru and Carrier, Pierre Luc\n"
+            "            and others},\n"
+            "  title = {Challenges in Representation Learning: A Report on Three Machine Learning\n"
+            "           Contests},\n"
+            "  booktitle = {Neural Information Processing (ICONIP 2013)},\n"
+            "  year = {2013},\n"
+            "  doi = {10.1007/978-3-642-42051-1_16}\n}"
+        )
+    return "\n\n".join(entries)
+
+
 def rebuild(run: str, environment: Mapping[str, Any], recipe: str) -> list[dict[str, Any]]:
     """Return blocks of {text, lines}: the commands that make this page, or the whole run, again."""
     blocks = [

@@ -1,0 +1,69 @@
+"""What a page says first: each finding with why it may be believed and where it ends.
+
+The sentences are those of the sections, made by the one verdict of the page; nothing is found here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from hemiface.report.words.information import share_words
+
+__all__ = ["Finding", "findings"]
+
+_PAIRED = (
+    "Two conditions are compared on the same images (a paired test, corrected by Holm), and a "
+    "direction is stated only where the interval leaves 0 out as well."
+)
+_LIMITS = {
+    "whole": "Right is who agrees with the data set's labels, on which people differ too.",
+    "robustness": "A network that met only whole faces mixes what is missing with what is merely "
+    "strange to it: this is what it does with a hidden half, not what the half is worth.",
+    "trained": "Another kind of network may read more from the same half, and people may too.",
+    "bits": "Bits are what this kind of network makes of what it sees, and which half tells more "
+    "can depend on how frequent each emotion is.",
+    "sides": "What is not found may still be there; sides are those of the picture.",
+    "original": "One training a model and no intervals are published of the original.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Sentences, why to believe them, where they end, and the section that has the rest."""
+
+    place: str
+    said: Sequence[str]
+    why: Sequence[str] = field(default_factory=list)
+    limit: Sequence[str] = field(default_factory=list)
+
+
+def findings(
+    matrix: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    parts: Mapping[str, Sequence[str]],
+    rest: Mapping[str, Sequence[str]],
+    sides: tuple[Sequence[str], Sequence[str]],
+) -> list[Finding]:
+    """Return the findings in the order of the page.
+
+    `parts` and `rest` are what `scores.answer_parts` and `scores.further_parts` say of `matrix`;
+    `tables` are those of the results by name; `sides` are sentences on left and right and what
+    forbids them. Findings about which nothing is said are left out.
+    """
+    seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
+    only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
+    told = share_words(tables)
+    known = [
+        Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], _limit("whole")),
+        Finding("information", told.said, told.why, [*_limit("bits"), *only_one]),
+        Finding("halves", parts["robustness"], [_PAIRED], _limit("robustness")),
+        Finding("halves", [*parts["trained"], *rest["generalist"]], [_PAIRED], _limit("trained")),
+        Finding("sides", sides[0], [_PAIRED], [*_limit("sides"), *sides[1]]),
+        Finding("original", rest["original"], [], _limit("original")),
+    ]
+    return [one for one in known if one.said]
+
+
+def _limit(name: str) -> list[str]:
+    return [_LIMITS[name]]
