@@ -157,6 +157,36 @@ def test_what_is_made_of_predictions(run, tmp_path):
     )
 
 
+def test_a_video(run, photos, tmp_path):
+    pytest.importorskip("av", reason="videos need hemiface[video]")
+    from hemiface.vision.video.frames import open_writer
+
+    clip = tmp_path / "clip.mp4"
+    with open_writer(clip) as writer:
+        for photo in sorted(photos.iterdir()):
+            grey = np.asarray(Image.open(photo))
+            writer.add(np.repeat(grey[..., None], 3, axis=2), None)
+    out = tmp_path / "out"
+    silent(run(*many(["predict", clip, "--no-detect", "--save-image", "--out", out])))
+    assert len(list(out.rglob("*.mp4"))) == 1
+
+
+def test_a_page_as_pdf(run, tmp_path):
+    page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text("<h1>One</h1><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>")
+    code = (
+        "import sys; from pathlib import Path; from hemiface.report.pdf import write_pdf\n"
+        "write_pdf(Path(sys.argv[1]))"
+    )
+    done, _, calls = run(code, page)
+    if "A PDF needs" in done.stderr:
+        pytest.skip("a PDF needs hemiface[pdf] and Pango")
+    # Fontconfig may keep a list of fonts in the home folder.
+    assert done.returncode == 0, done.stderr
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    assert calls == []
+
+
 def test_a_program_that_quantises(run):
     silent(run("import hemiface.networks.quantise"))
 
