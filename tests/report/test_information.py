@@ -174,6 +174,16 @@ class TestCommand:
         assert "the lower half more" in out
         assert (tmp_path / "information" / "shapley.csv").is_file()
 
+    def test_importance_answers_for_halves_without_the_sixteen_coalitions(
+        self, predictions, tmp_path, monkeypatch, capsys
+    ):
+        write_predictions(predictions, tmp_path / "predictions.parquet")
+        assert hemiface(monkeypatch, "importance", tmp_path, "--draws", "20") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("Not all sixteen coalitions of quadrants are there: halves alone")
+        shares = pd.read_csv(tmp_path / "importance" / "shapley.csv")
+        assert {"upper", "lower", "whole"} <= set(shares["region"])
+
     def test_json(self, predictions, tmp_path, monkeypatch, capsys):
         write_predictions(predictions, tmp_path / "predictions.parquet")
         arguments = ("information", tmp_path, "--draws", "20", "--json")

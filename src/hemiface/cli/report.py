@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +30,11 @@ from hemiface.cli.printing import (
     show_progress,
 )
 from hemiface.cli.reading import open_predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hemiface.stats.sample import Sample
 
 __all__ = ["calibrate", "compare", "importance", "information", "report", "tiles"]
 
@@ -131,7 +136,7 @@ def calibrate(
 @app.command()
 def importance(
     predictions: Annotated[
-        Path, typer.Argument(help="A prediction table with the sixteen coalitions.")
+        Path, typer.Argument(help="A prediction table of whole faces and parts.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default importance/ beside it.")
@@ -149,18 +154,28 @@ def importance(
     draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=1)] = 1000,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which part of the face matters: Shapley values of quadrants, halves and tiles."""
+    """Say which part of the face matters: Shapley values of quadrants, halves and tiles.
+
+    Quadrants need all sixteen coalitions; with whole faces and two halves it is halves, in bits.
+    """
     from hemiface.config import StatisticsOptions
     from hemiface.data.readers import load
     from hemiface.errors import UsageError
     from hemiface.report.importance import write_importance
     from hemiface.report.words.regions import half_table
+    from hemiface.stats.importance import playable
+    from hemiface.stats.information import informative
     from hemiface.stats.sample import Sample
 
     if data and people is None:
         raise UsageError("--data is what people's tiles are compared with: it needs --people.")
     known, folder = open_predictions(predictions, out, "importance")
     sample = Sample.of(known, protocol, StatisticsOptions(draws=draws))
+    if tiles is None and not playable(sample) and informative(sample):
+        if not as_json:
+            say("Not all sixteen coalitions of quadrants are there: halves alone, in bits.")
+        _tell_bits(sample, folder, as_json=as_json)
+        return
     faces = load(data).split("test").pixels if data else None
     found = write_importance(sample, folder, tiles=tiles, people=people, faces=faces)
     halves = half_table(found.importance.regions)
@@ -191,8 +206,6 @@ def information(
     from hemiface.config import StatisticsOptions
     from hemiface.data.readers import load
     from hemiface.errors import UsageError
-    from hemiface.report.information import write_information
-    from hemiface.report.words.information import half_bits
     from hemiface.stats.sample import Sample
 
     if labels and not data:
@@ -200,6 +213,15 @@ def information(
     predictions, folder = open_predictions(source, out, "information")
     sample = Sample.of(predictions, protocol, StatisticsOptions(draws=draws))
     votes = load(data, labels=labels or None).table if data else None
+    _tell_bits(sample, folder, votes, as_json=as_json)
+
+
+def _tell_bits(
+    sample: "Sample", folder: Path, votes: "pd.DataFrame | None" = None, *, as_json: bool
+) -> None:
+    from hemiface.report.information import write_information
+    from hemiface.report.words.information import half_bits
+
     found = write_information(sample, folder, votes)
     halves = half_bits(found.tables["information"])
     if as_json:
@@ -207,10 +229,10 @@ def information(
         print_json({"files": files, "words": found.words, "halves": records(halves)})
         return
     print_bits(halves)
-    print("\n".join(found.words))
+    say("\n".join(found.words))
     for path in found.paths:
         if path.suffix == ".csv":
-            print(path)
+            say(path)
 
 
 @app.command()
