@@ -26,8 +26,9 @@ sentence. Versions and hardware are in `fuzz.environment.json`.
 _MENDED = """
 What this found and is mended, each with a test of its reader: a video in a codec that nothing here
 decodes, FER+ votes of thousands of digits, archives packed in a way that Python's zipfile doesn't
-know, ONNX files whose names aren't UTF-8, a text in a Parquet table that isn't UTF-8, and one bit in the directory of a checkpoint's archive, which made torch read zeros as
-weights. The rows are of the code after that.
+know, ONNX files whose names aren't UTF-8, a text in a Parquet table that isn't UTF-8, and one bit
+in the directory of a checkpoint's archive, which made torch read zeros as weights. The rows are of
+the code after that.
 """
 
 _CHAOS = """
