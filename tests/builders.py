@@ -4,7 +4,7 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -362,3 +362,8 @@ class Tiles:
 
     def predict(self, faces):
         return self.say(faces)
+
+
+def sentences(parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the sentences of all subjects, in their order."""
+    return [one for part in parts.values() for one in part]

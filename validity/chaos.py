@@ -33,10 +33,8 @@ import reliability_page
 from experiment import exit_code, parser
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError
-from hemiface.files import write_json
 from hemiface.models import shipped
-from hemiface.provenance import environment
-from hemiface.tables import read_csv, read_table, write_csv
+from hemiface.tables import read_table
 from hemiface.vision.finding import assets
 
 __all__ = ["Scene", "Tally", "disturb", "essence"]
@@ -275,21 +273,10 @@ def main() -> None:
             for note in tally.notes[:20]:
                 print(f"  {note}", flush=True)
             if given.out:  # after each, for all of them take hours
-                _write(tally, command, given.out)
+                row = {**tally.row(), "command": command}
+                reliability_page.add(given.out, "chaos", row, ("scene",))
     if any(tally.found for tally in tallies):
         raise HemifaceError("Something was lost, changed or half-written.")
-
-
-def _write(tally: Tally, command: str, out: Path) -> None:
-    """Write counts into chaos.csv; commands that weren't disturbed now keep theirs."""
-    rows = pd.DataFrame([{**tally.row(), "command": command}])
-    path = out / "chaos.csv"
-    if path.is_file():
-        before = read_csv(path)
-        rows = pd.concat([before[before["scene"] != tally.scene], rows], ignore_index=True)
-    write_csv(rows, path)
-    write_json(out / "chaos.environment.json", environment())
-    reliability_page.write(out)
 
 
 if __name__ == "__main__":

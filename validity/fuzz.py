@@ -40,17 +40,12 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FunctionType
 
-import pandas as pd
-
 import fuzz_brought
 import fuzz_written
 import reliability_page
 from experiment import exit_code, parser
 from fuzz_targets import AcceptedError, Target
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import write_json
-from hemiface.provenance import environment
-from hemiface.tables import read_csv, write_csv
 from mutations import mutated
 
 __all__ = ["KINDS", "Tally", "fuzz"]
@@ -349,6 +344,7 @@ def main() -> None:
     if given.engine == "all" and importlib.util.find_spec("atheris") is None:
         engines.remove("atheris")
         print("atheris isn't installed here; the mutations alone look.", flush=True)
+    command = f"python validity/fuzz.py {' '.join(sys.argv[1:])}"
     tallies = []
     for engine, kind in product(engines, kinds):
         if engine == "atheris":
@@ -360,23 +356,10 @@ def main() -> None:
         for note in tally.notes[:20]:
             print(f"  {note}", flush=True)
         if given.out:  # after each, for all of them take hours
-            _write(tally, given.out)
+            row = {**tally.row(), "command": command}
+            reliability_page.add(given.out, "fuzz", row, ("kind", "engine"))
     if any(tally.found for tally in tallies):
         raise HemifaceError(f"Something was found; the inputs are in {given.found}.")
-
-
-def _write(tally: Tally, out: Path) -> None:
-    """Write counts into fuzz.csv; what else was looked at before keeps its row."""
-    command = f"python validity/fuzz.py {' '.join(sys.argv[1:])}"
-    rows = pd.DataFrame([{**tally.row(), "command": command}])
-    path = out / "fuzz.csv"
-    if path.is_file():
-        before = read_csv(path)
-        again = (before["kind"] == tally.kind) & (before["engine"] == tally.engine)
-        rows = pd.concat([before[~again], rows], ignore_index=True)
-    write_csv(rows, path)
-    write_json(out / "fuzz.environment.json", environment())
-    reliability_page.write(out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """The README of results/reliability, written from the tables beside it: no number is typed in."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hemiface.files import write_text
-from hemiface.tables import read_csv
+import pandas as pd
 
-__all__ = ["write"]
+from hemiface.files import write_json, write_text
+from hemiface.provenance import environment
+from hemiface.tables import read_csv, write_csv
+
+__all__ = ["add", "write"]
 
 _TITLE = "# Does any file or any kill cost more than a sentence?"
 
@@ -43,6 +47,18 @@ must be whole already. Versions and hardware are in `chaos.environment.json`.
 
 {table}
 """
+
+
+def add(folder: Path, name: str, row: Mapping[str, object], key: Sequence[str]) -> None:
+    """Put a row into NAME.csv in the place of the one with the same `key`; write the page anew."""
+    rows, path = pd.DataFrame([row]), folder / f"{name}.csv"
+    if path.is_file():
+        before = read_csv(path)
+        same = (before[list(key)] == [row[one] for one in key]).all(axis=1)
+        rows = pd.concat([before[~same], rows], ignore_index=True)
+    write_csv(rows, path)
+    write_json(folder / f"{name}.environment.json", environment())
+    write(folder)
 
 
 def write(folder: Path) -> None:

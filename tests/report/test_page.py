@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import described
+from builders import described, sentences
 from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
 from hemiface.data.outside import ImportOptions, import_predictions
@@ -568,7 +568,9 @@ def a_verdict(matrix, sure=0.0):
 
 
 def say(matrix, verdicts):
-    return " ".join(answer(matrix, verdicts, protocol="standard", most_frequent=("happy", 0.25)))
+    return " ".join(
+        sentences(answer(matrix, verdicts, protocol="standard", most_frequent=("happy", 0.25)))
+    )
 
 
 accuracies = st.floats(0.1, 0.95).map(lambda value: round(value, 3))
@@ -627,7 +629,9 @@ def test_the_original_is_counted_by_intervals():
             "original": [0.6, 0.6, 0.61, 0.1],
         }
     )
-    words = " ".join(further(a_matrix({"full": 0.7}), protocol="standard", comparisons=rows))
+    words = " ".join(
+        sentences(further(a_matrix({"full": 0.7}), protocol="standard", comparisons=rows))
+    )
     assert "Of the 3 accuracies" in words
     assert "in 1, below in 1; in 1 the published one lies within ours" in words
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import sentences
 from hemiface.report.words.confidence import calibration_words
 from hemiface.report.words.costs import half_words, mark_table, once, summary_table
 from hemiface.report.words.scores import answer, region
@@ -275,7 +276,7 @@ STATED = re.compile(
 def test_no_two_places_of_the_page_contradict_each_other(found, left_right):
     matrix, table = found
     verdicts = Verdicts(table)
-    top = answer(matrix, verdicts, protocol="standard", most_frequent=("happy", 0.2))
+    top = sentences(answer(matrix, verdicts, protocol="standard", most_frequent=("happy", 0.2)))
     below = next(one for one in half_words(table) if one.startswith("Robustness."))
     stated = {one for sentence in top for one in STATED.findall(sentence)}
     assert stated <= set(STATED.findall(below))
@@ -412,7 +413,9 @@ def test_what_was_not_compared_is_not_said_to_be_alike():
     ]
     matrix = pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
     known = Verdicts(pd.DataFrame(columns=list(DIFFERENCE_COLUMNS)))
-    text = " ".join(answer(matrix, known, protocol="standard", most_frequent=("happy", 0.25)))
+    text = " ".join(
+        sentences(answer(matrix, known, protocol="standard", most_frequent=("happy", 0.25)))
+    )
     assert "Its accuracy is lowest with the left half hidden:" in text
     assert "no difference" not in text
 
@@ -423,7 +426,9 @@ def test_the_committed_study_says_one_thing_of_left_and_right():
         pd.read_csv(folder / f"{name}.csv", dtype={"seed": str}) for name in ("matrix", "planned")
     )
     first = " ".join(
-        answer(matrix, Verdicts(planned), protocol="standard", most_frequent=("happy", 0.25))
+        sentences(
+            answer(matrix, Verdicts(planned), protocol="standard", most_frequent=("happy", 0.25))
+        )
     )
     paragraph = next(one for one in half_words(planned) if one.startswith("Robustness. "))
     pair = ("the left half", "the right half")

@@ -55,7 +55,7 @@ class Picture:
     narrow: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Figures:
     """The figures of each section."""
 
@@ -93,6 +93,8 @@ def draw(
     _draw_halves(drawn, results, folder)
     _draw_original(drawn, results, folder)
     _draw_information(drawn, results, folder)
+    if not drawn.first:
+        drawn.first.append(drawn.scores.pop(0))
     _draw_regions(drawn, results, folder)
     _draw_confidence(drawn, results, groups, folder)
     _draw_cells(drawn, results, groups, folder)
@@ -211,7 +213,6 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
 
 def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
     if "information" not in results.tables:
-        drawn.first, drawn.scores = drawn.scores[:1], drawn.scores[1:]
         return
     for model in informative_halves(results.tables)[:1]:
         caption = (
@@ -222,8 +223,6 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
         )
         figure = halves_map(results.tables["shapley"], model, lambda row: verdict(row, "bits").sign)
         drawn.first.append(_picture(figure, folder, "halves-map", caption, narrow=True))
-    if not drawn.first:
-        drawn.first, drawn.scores = drawn.scores[:1], drawn.scores[1:]
     bits = "Marks and lines: one half alone, with its interval; grey bars: the whole face."
     parts = "The parts of a bar add up to what the whole face tells."
     for name, figure in information_figures(results.tables).items():

@@ -33,7 +33,7 @@ from hemiface.report.words.findings import findings
 from hemiface.report.words.information import information_words
 from hemiface.report.words.methods import methods_text, references
 from hemiface.report.words.regions import sentences
-from hemiface.report.words.scores import answer_parts, further_parts, warnings
+from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
@@ -171,7 +171,7 @@ def _render(
             results.matrix,
             results.tables,
             parts,
-            further_parts(results.matrix, protocol=results.primary, comparisons=compared),
+            further(results.matrix, protocol=results.primary, comparisons=compared),
             (told["side_words"], told["side_warnings"]),
         ),
         rendered=parts["rendered"],
@@ -214,7 +214,7 @@ def _parts(
     """Return the first sentences by what they are about."""
     labels = results.sample.table.drop_duplicates("image")["label"]
     shares = labels.value_counts(normalize=True)
-    return answer_parts(
+    return answer(
         results.matrix,
         verdicts,
         protocol=results.primary,

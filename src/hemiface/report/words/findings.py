@@ -4,7 +4,7 @@ The sentences are those of the sections, made by the one verdict of the page; no
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -34,8 +34,8 @@ class Finding:
 
     place: str
     said: Sequence[str]
-    why: Sequence[str] = field(default_factory=list)
-    limit: Sequence[str] = field(default_factory=list)
+    why: Sequence[str]
+    limit: Sequence[str]
 
 
 def findings(
@@ -47,7 +47,7 @@ def findings(
 ) -> list[Finding]:
     """Return the findings in the order of the page.
 
-    `parts` and `rest` are what `scores.answer_parts` and `scores.further_parts` say of `matrix`;
+    `parts` and `rest` are what `scores.answer` and `scores.further` say of `matrix`;
     `tables` are those of the results by name; `sides` are sentences on left and right and what
     forbids them. Findings about which nothing is said are left out.
     """
@@ -55,15 +55,13 @@ def findings(
     only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
     told = share_words(tables)
     known = [
-        Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], _limit("whole")),
-        Finding("information", told.said, told.why, [*_limit("bits"), *only_one]),
-        Finding("halves", parts["robustness"], [_PAIRED], _limit("robustness")),
-        Finding("halves", [*parts["trained"], *rest["generalist"]], [_PAIRED], _limit("trained")),
-        Finding("sides", sides[0], [_PAIRED], [*_limit("sides"), *sides[1]]),
-        Finding("original", rest["original"], [], _limit("original")),
+        Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], [_LIMITS["whole"]]),
+        Finding("information", told.said, told.why, [_LIMITS["bits"], *only_one]),
+        Finding("halves", parts["robustness"], [_PAIRED], [_LIMITS["robustness"]]),
+        Finding(
+            "halves", [*parts["trained"], *rest["generalist"]], [_PAIRED], [_LIMITS["trained"]]
+        ),
+        Finding("sides", sides[0], [_PAIRED], [_LIMITS["sides"], *sides[1]]),
+        Finding("original", rest["original"], [], [_LIMITS["original"]]),
     ]
     return [one for one in known if one.said]
-
-
-def _limit(name: str) -> list[str]:
-    return [_LIMITS[name]]

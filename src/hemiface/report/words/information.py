@@ -66,18 +66,16 @@ def informative_halves(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         model
         for model in shown_families(tables["information"])
-        if any(set(pair) <= set(rows.loc[rows["model"] == model, "region"]) for pair in PAIRS)
+        if _pairs(rows[rows["model"] == model])
     ]
 
 
 def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Return the figures by file name, for each of the `shown_families` that read both halves."""
     found = {}
-    for model in shown_families(tables["information"]):
-        seen = set(tables["information"].query("model == @model")["visible"])
-        if any(set(pair) <= seen for pair in PAIRS):
-            found[f"information-{model}"] = bits_plot(tables["information"], model)
-            found[f"decomposition-{model}"] = decomposition_plot(tables["decomposition"], model)
+    for model in informative_halves(tables):
+        found[f"information-{model}"] = bits_plot(tables["information"], model)
+        found[f"decomposition-{model}"] = decomposition_plot(tables["decomposition"], model)
     return found
 
 
@@ -88,16 +86,8 @@ def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -
     """
     said: list[str] = []
     for model in informative_halves(tables)[:1]:
-        chosen = _first_fill(
-            {
-                name: _over_seeds(tables[name][tables[name]["model"] == model])
-                for name in ("information", "decomposition", "shapley")
-            }
-        )
-        halves = set(chosen["shapley"]["region"])
-        pairs = [pair for pair in PAIRS if set(pair) <= halves]
-        if pairs:
-            said += _paragraphs(chosen, model, pairs)
+        chosen = _chosen(tables, model)
+        said += _paragraphs(chosen, model, _pairs(chosen["shapley"]))
     if "voters" in tables:
         said += _voters(_over_seeds(tables["voters"]))
     said.append(
@@ -202,11 +192,9 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
     Empty where no network reads both halves of a pair.
     """
     for model in informative_halves(tables)[:1] if "shapley" in tables else []:
-        own = {"information": tables["information"], "shapley": tables["shapley"]}
-        chosen = _first_fill({k: _over_seeds(one[one["model"] == model]) for k, one in own.items()})
-        rows = chosen["shapley"][chosen["shapley"]["players"] == "halves"]
-        pairs = [pair for pair in PAIRS if set(pair) <= set(rows["region"])]
-        said = [sentence for pair in pairs for sentence in _which(rows, pair)]
+        shares = _chosen(tables, model)["shapley"]
+        rows = shares[shares["players"] == "halves"]
+        said = [sentence for pair in _pairs(rows) for sentence in _which(rows, pair)]
         n = int(rows["n"].max())
         over = "images and seeds together" if "mean" in set(rows["seed"]) else "images"
         why = [
@@ -276,10 +264,19 @@ def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["seed"] == "mean") | ~table["model"].isin(averaged)]
 
 
-def _first_fill(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Return the rows of the first fill, as a rule black; tables and figures have all."""
-    fill = tables["information"]["fill"].iloc[0]
-    return {name: table[table["fill"] == fill] for name, table in tables.items()}
+def _chosen(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, pd.DataFrame]:
+    """Return a model's rows over seeds, of the first fill, as a rule black; figures have all."""
+    own = {
+        name: _over_seeds(tables[name][tables[name]["model"] == model])
+        for name in ("information", "decomposition", "shapley")
+    }
+    fill = own["information"]["fill"].iloc[0]
+    return {name: table[table["fill"] == fill] for name, table in own.items()}
+
+
+def _pairs(shapley: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs of halves that rows of shapley.csv are about."""
+    return [pair for pair in PAIRS if set(pair) <= set(shapley["region"])]
 
 
 def _every(rows: pd.DataFrame, key: str) -> _Rows:

@@ -17,16 +17,7 @@ from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
 from hemiface.stats.planned import shown_conditions
 
-__all__ = [
-    "Score",
-    "answer",
-    "answer_parts",
-    "further",
-    "further_parts",
-    "percent",
-    "region",
-    "warnings",
-]
+__all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
 
 
 @dataclass(frozen=True)
@@ -92,32 +83,12 @@ def answer(
     most_frequent: tuple[str, float],
     rendered: bool = False,
     level: float = 0.95,
-) -> list[str]:
-    """Return the report's first paragraph as sentences, from accuracies under `protocol`.
-
-    `matrix` has the columns of matrix.csv, `verdicts` know which accuracies differ; `most_frequent`
-    is the commonest label of the scored images and its share; `rendered` says the faces are drawn;
-    `level` is what intervals cover.
-    """
-    parts = answer_parts(
-        matrix, verdicts, protocol=protocol, most_frequent=most_frequent, rendered=rendered,
-        level=level,
-    )  # fmt: skip
-    return [sentence for part in parts.values() for sentence in part]
-
-
-def answer_parts(
-    matrix: pd.DataFrame,
-    verdicts: Verdicts,
-    *,
-    protocol: str,
-    most_frequent: tuple[str, float],
-    rendered: bool = False,
-    level: float = 0.95,
 ) -> dict[str, list[str]]:
-    """Return the sentences of `answer` by what they are about, in its order.
+    """Return what a report says first, from accuracies under `protocol`: sentences by subject.
 
-    Keys: whole, robustness, trained, seeds, rendered.
+    Subjects: whole, robustness, trained, seeds, rendered. `matrix` has the columns of matrix.csv,
+    `verdicts` know which accuracies differ; `most_frequent` is the commonest label of the scored
+    images and its share; `rendered` says the faces are drawn; `level` is what intervals cover.
     """
     scores = _scores(matrix, protocol)
     base = _base(scores)
@@ -136,19 +107,11 @@ def answer_parts(
 
 def further(
     matrix: pd.DataFrame, *, protocol: str, comparisons: pd.DataFrame | None = None
-) -> list[str]:
-    """Return the second paragraph: the generalist, the leak, the original study.
-
-    `comparisons` has the columns of comparisons.csv. Empty where there is nothing to say.
-    """
-    parts = further_parts(matrix, protocol=protocol, comparisons=comparisons)
-    return [sentence for part in parts.values() for sentence in part]
-
-
-def further_parts(
-    matrix: pd.DataFrame, *, protocol: str, comparisons: pd.DataFrame | None = None
 ) -> dict[str, list[str]]:
-    """Return the sentences of `further` by what they are about: generalist, leak, original."""
+    """Return what a report says besides: sentences by subject (generalist, leak, original).
+
+    `comparisons` has the columns of comparisons.csv. A subject without sentences is empty.
+    """
     scores = _scores(matrix, protocol)
     base = _base(scores)
     published = comparisons is not None and len(comparisons) > 0
