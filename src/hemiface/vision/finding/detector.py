@@ -143,10 +143,11 @@ class MediaPipeDetector:
             UsageError: the array has another type or shape.
         """
         check_photo(photo)
-        best = self._search(photo, 0)
+        sizes = squares.Sizes(photo)
+        best = self._search(photo, sizes, 0)
         # An upside-down face can pass for an upright one, but scores lower than turned back.
         if _best_score(best) < SURELY_UPRIGHT:
-            turned = max((self._search(photo, quarters) for quarters in (1, 2, 3)), key=_best_score)
+            turned = max((self._search(photo, sizes, one) for one in (1, 2, 3)), key=_best_score)
             if _best_score(turned) > _best_score(best) + _CLEARLY_BETTER:
                 best = turned
         return largest_first(best)
@@ -162,26 +163,25 @@ class MediaPipeDetector:
             UsageError: as `detect`.
         """
         check_photo(photo)
-        whole = [self._in_square(one) for one in whole_squares(photo)]
+        whole = [self._in_square(one) for one in whole_squares(squares.Sizes(photo))]
         points, scores = _best_first([*whole, *(self._near(photo, one) for one in known)])
         looked = (self._look(photo, *one) for one in zip(points, scores.tolist(), strict=True))
         return largest_first(_distinct([face for face in looked if face is not None]))
 
-    def _search(self, photo: Pixels, quarters: int) -> list[FoundFace]:
+    def _search(self, photo: Pixels, sizes: squares.Sizes, quarters: int) -> list[FoundFace]:
         """Return what is found after turning the photo by quarters, as positions in the photo."""
-        points, scores = self._candidates(np.ascontiguousarray(np.rot90(photo, quarters)))
+        points, scores = self._candidates(sizes, quarters)
         upright = _turned_back(points, quarters, photo)
         looked = (
             self._look(photo, one, float(score)) for one, score in zip(upright, scores, strict=True)
         )
         return _distinct([face for face in looked if face is not None])
 
-    def _candidates(self, photo: Pixels) -> tuple[Floats, Floats]:
-        """Return boxes with keypoints [n, 8, 2] in pixels of the photo, and scores, best first."""
-        return _best_first(
-            self._in_square(one)
-            for one in chain(whole_squares(photo), tile_squares(photo, self._smallest_px))
-        )
+    def _candidates(self, photo: squares.Sizes, quarters: int) -> tuple[Floats, Floats]:
+        """Return boxes with keypoints [n, 8, 2] in pixels of the turned photo, and scores."""
+        whole = whole_squares(photo, quarters)
+        tiles = tile_squares(photo, self._smallest_px, quarters)
+        return _best_first(self._in_square(one) for one in chain(whole, tiles))
 
     def _in_square(self, square: Square) -> tuple[Floats, Floats]:
         """Return what one square shows, as `_candidates` does."""
