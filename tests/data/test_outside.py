@@ -1,6 +1,7 @@
 """Predictions of other programs: their words, their gaps, their mistakes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.stats.matrix import matrix
 from hemiface.stats.sample import Sample
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, read_predictions, write_predictions
 
 MODELS = "model,name,seed,conditions,flips,selected_on\n"
 BARE = ["image", "label", *PROBABILITY_COLUMNS]
@@ -210,3 +211,127 @@ def test_the_command_writes_a_table_and_says_what_is_unknown(tmp_path, monkeypat
     capsys.readouterr()
     assert hemiface(monkeypatch, *arguments, "--split", "test", "--out", out) == 2
     assert "--split test must have the form A=B" in capsys.readouterr().err
+
+
+class TestBeside:
+    """Theirs beside a table of ours: the same images, splits, groups and leaks."""
+
+    @pytest.fixture
+    def ours(self, tmp_path):
+        predictions = tiny_predictions(28)
+        table = predictions.table.assign(
+            split=np.where(predictions.table["image"] < f"{10:016x}", "validation", "test")
+        )
+        ours = replace(predictions, table=table)
+        write_predictions(ours, tmp_path / "ours.parquet")
+        return ours
+
+    @pytest.fixture
+    def options(self, tmp_path):
+        models = tmp_path / "models.csv"
+        models.write_text("model,name,seed\noriginal,original,0\n")
+        return ImportOptions(models=models, beside=tmp_path / "ours.parquet")
+
+    def theirs(self, folder, ours, split=("validation", "test"), name="original.csv", **columns):
+        """Write our baseline's answers on whole faces as somebody else's, without names."""
+        table = ours.table
+        table = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
+        table = table[table["split"].isin(split)]
+        return write(folder, table[BARE[1:]].assign(**columns), name)
+
+    @pytest.mark.parametrize("split", [("test",), ("validation",), ("validation", "test")])
+    def test_rows_without_names_are_in_its_order(self, tmp_path, ours, options, split):
+        both = import_predictions([self.theirs(tmp_path, ours, split)], options)
+        old = both.table["model"] == "full-seed0"
+        here = old & (both.table["condition"] == "full") & both.table["split"].isin(split)
+        pd.testing.assert_frame_equal(
+            both.table[both.table["model"] == "original"]
+            .drop(columns="model")
+            .reset_index(drop=True),
+            both.table[here].drop(columns="model").reset_index(drop=True),
+        )
+        assert len(both) == len(ours) + here.sum()
+        assert both.facts["unknown"] == ["selection"]
+
+    def test_both_are_scored_on_the_same_images_leak_free_too(self, tmp_path, ours, options):
+        both = import_predictions([self.theirs(tmp_path, ours)], options)
+        assert 0 < both.table["leaked"].mean() < 1
+        for protocol in ("standard", "leak-free"):
+            scores = matrix(Sample.of(both, protocol)).set_index(["model", "condition", "metric"])
+            whole = scores.xs("full", level="condition")
+            pd.testing.assert_frame_equal(
+                whole.loc[["full"]].reset_index(drop=True),
+                whole.loc[["original"]].reset_index(drop=True),
+            )
+
+    def test_images_may_be_named_in_any_order(self, tmp_path, ours, options):
+        table = ours.table[
+            (ours.table["model"] == "full-seed0") & (ours.table["condition"] == "full")
+        ]
+        shuffled = table[BARE].sample(frac=1, random_state=0)
+        both = import_predictions([write(tmp_path, shuffled, "original.csv")], options)
+        found = both.table[both.table["model"] == "original"].set_index("image").loc[table["image"]]
+        assert (found["leaked"].to_numpy() == table["leaked"].to_numpy()).all()
+        assert found["p_sad"].to_numpy() == pytest.approx(table["p_sad"].to_numpy())
+
+    def test_names_of_files_say_what_is_hidden(self, tmp_path, ours, options):
+        paths = [
+            self.theirs(tmp_path, ours, name=f"original_on_{hidden}.csv")
+            for hidden in ("full", "up")
+        ]
+        options = replace(
+            options, pattern="(?P<model>.+)_on_(?P<condition>.+)", conditions={"up": "upper"}
+        )
+        both = import_predictions(paths, options)
+        found = both.table[both.table["model"] == "original"]
+        assert found["condition"].value_counts().to_dict() == {"full": 28, "upper": 28}
+
+    @pytest.mark.parametrize(
+        ("pattern", "says"),
+        [
+            ("(", "no regular expression"),
+            ("(?P<emotion>.+)", "must name its groups model, condition, split"),
+            (".+", "must name its groups"),
+            ("(?P<model>x+)", "doesn't fit the name original.csv"),
+        ],
+    )
+    def test_mistakes_in_the_pattern(self, tmp_path, ours, options, pattern, says):
+        path = self.theirs(tmp_path, ours)
+        with pytest.raises(UsageError, match=says):
+            import_predictions([path], replace(options, pattern=pattern))
+
+    def test_what_does_not_fit(self, tmp_path, ours, options):
+        path = self.theirs(tmp_path, ours)
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(lines[:-1]))
+        with pytest.raises(UsageError, match=r"original.csv has 27 rows .*10 validation, 18 test"):
+            import_predictions([path], options)
+        path.write_text("\n".join([lines[0], *lines[:0:-1]]))
+        with pytest.raises(UsageError, match="with these labels in this order"):
+            import_predictions([path], options)
+        named = [lines[0] + ",image", lines[1] + ",i999"]
+        path.write_text("\n".join(named))
+        with pytest.raises(UsageError, match="line 2: image i999 isn't in the table beside"):
+            import_predictions([path], options)
+        label = ours.table["label"].iloc[0]
+        other = next(one for one in EMOTIONS if one != label)
+        named[1] = lines[1].replace(label, other, 1) + f",{ours.table['image'].iloc[0]}"
+        path.write_text("\n".join(named))
+        with pytest.raises(DamagedError, match=f"is labelled {other}, beside {label}"):
+            import_predictions([path], options)
+
+    def test_one_name_for_two_models(self, tmp_path, ours, options):
+        path = self.theirs(tmp_path, ours, name="full-seed0.csv")
+        with pytest.raises(UsageError, match="has a model full-seed0 too"):
+            import_predictions([path], replace(options, models=None))
+
+    def test_the_command_and_what_reads_its_table(
+        self, tmp_path, ours, options, monkeypatch, capsys
+    ):
+        path, out = self.theirs(tmp_path, ours), tmp_path / "both.parquet"
+        arguments = ["--beside", options.beside, "--models", options.models, "--out", out]
+        assert hemiface(monkeypatch, "import", path, *arguments) == 0
+        assert f"{len(ours) + 28} rows" in capsys.readouterr().out
+        assert hemiface(monkeypatch, "compare", out, "--protocol", "leak-free") == 0
+        assert hemiface(monkeypatch, "import", path, "--out", tmp_path / "x.parquet") == 2
+        assert "give it one with --dataset" in capsys.readouterr().err

@@ -17,7 +17,9 @@ __all__ = ["import_"]
 @app.command("import")
 def import_(
     tables: Annotated[list[Path], typer.Argument(help="CSV files, a row per image and model.")],
-    dataset: Annotated[str, typer.Option(help="The data set's name.")],
+    dataset: Annotated[
+        str, typer.Option(help="The data set's name; not needed with --beside.")
+    ] = "",
     models: Annotated[
         Path | None,
         typer.Option(help="CSV: model, name, seed; trained_on, conditions, flips, selected_on."),
@@ -37,6 +39,17 @@ def import_(
         list[str] | None,
         typer.Option(help="THEIRS=OURS: full, upper, lower, left, ... Repeatable."),
     ] = None,
+    pattern: Annotated[
+        str,
+        typer.Option(help="What names of files say: '(?P<model>.+)_on_(?P<condition>.+)'."),
+    ] = "",
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            help="A prediction table of the same images: both become one, with its splits, groups "
+            "and leaks. Images may be nameless then, in its order."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
@@ -53,6 +66,8 @@ def import_(
         columns=_pairs(column, "--column"),
         splits=_pairs(split, "--split"),
         conditions=_pairs(condition, "--condition"),
+        pattern=pattern,
+        beside=beside,
     )
     predictions = import_predictions(tables, options)
     keep_larger_table(out, len(predictions), replace=replace)

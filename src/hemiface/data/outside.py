@@ -13,14 +13,21 @@ group        no      images that share their fate: near duplicates, or one perso
 leaked       no      true where the image's group also occurs in a split used to train or select
 dataset      no      without it what --dataset says
 
+Files that say nothing of model, condition or split may have it in their names
+(`ImportOptions.pattern`). Beside a prediction table of the same images (`ImportOptions.beside`)
+`image` isn't needed either: without it the rows are in that table's order, which the labels prove.
+Split, group, leaked and dataset are then that table's, and both become one.
+
 What a table doesn't say is a fact of its own (`facts["unknown"]`): without `group` each image is
 resampled alone, without `leaked` nothing is scored as leak-free, and how models were selected is
 said to be unknown. Names and seeds of models come from a second table (`--models`), never from IDs.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +45,7 @@ from hemiface.tables import (
     SPLITS,
     Predictions,
     check_predictions,
+    read_predictions,
 )
 
 __all__ = ["MODEL_COLUMNS", "SPLIT_NAMES", "SYNONYMS", "ImportOptions", "import_predictions"]
@@ -70,6 +78,8 @@ MODEL_COLUMNS = ("model", "name", "seed", "trained_on", "conditions", "flips", "
 seed are needed; conditions (parted by `;`), flips (true or false) and selected_on aren't."""
 
 _OPTIONAL = ("group", "leaked")
+_OF_IMAGES = ["image", "dataset", "split", "label", "group", "leaked"]
+_IN_NAMES = ("model", "condition", "split")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _TOLERANCE = 1e-3
 
@@ -78,8 +88,8 @@ _TOLERANCE = 1e-3
 class ImportOptions:
     """How an outsider's names become ours."""
 
-    dataset: str
-    """The data set's name, for rows without one."""
+    dataset: str = ""
+    """The data set's name, for rows without one; needed unless there is a table beside."""
     models: Path | None = None
     """A CSV file with MODEL_COLUMNS."""
     classes: tuple[str, ...] = ()
@@ -90,6 +100,11 @@ class ImportOptions:
     """Our split by the file's word for it."""
     conditions: Mapping[str, str] = field(default_factory=dict)
     """Our condition by the file's word for it."""
+    pattern: str = ""
+    """A regular expression that finds groups called model, condition or split in a file's name
+    (without its ending), for files that have no such column."""
+    beside: Path | None = None
+    """A prediction table of the same images, which theirs are put beside."""
 
 
 def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> Predictions:
@@ -101,7 +116,11 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         UsageError: a column is missing, or a word for a split, condition or class is unknown; the
             option that explains it is named.
     """
-    tables = [_read(Path(path), options) for path in paths]
+    if not (options.dataset or options.beside):
+        raise UsageError("The data set has no name; give it one with --dataset.")
+    ours = None if options.beside is None else read_predictions(options.beside)
+    known = None if ours is None else ours.table[_OF_IMAGES].drop_duplicates("image")
+    tables = [_read(Path(path), options, known) for path in paths]
     if not tables:
         raise UsageError("No table is named; name at least one CSV file of predictions.")
     given = set.intersection(*(set(table.columns) for table in tables))
@@ -119,17 +138,41 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         unknown.append("selection")
     sources = [{"file": Path(path).name, "sha256": sha256_file(path)} for path in paths]
     facts = {"models": described, "unknown": unknown, "imported_from": sources}
+    theirs = Predictions(table, facts)
+    return theirs if ours is None else _together(ours, theirs, str(options.beside))
+
+
+def _together(ours: Predictions, theirs: Predictions, where: str) -> Predictions:
+    """Return both tables as one; whatever is known of ours stays known."""
+    both = sorted(set(ours.table["model"]) & set(theirs.table["model"]))
+    if both:
+        raise UsageError(f"{where} has a model {both[0]} too; call theirs otherwise.")
+    if "unknown" in ours.facts:
+        unknown = sorted({*ours.unknown, *theirs.unknown})
+        models = ours.models
+    else:
+        unknown = theirs.unknown
+        models = [{"selected_on": "validation images", **one} for one in ours.models]
+    # What made ours doesn't make this table again.
+    facts = {key: value for key, value in ours.facts.items() if key != "fingerprint"}
+    facts |= {**theirs.facts, "models": [*models, *theirs.models], "unknown": unknown}
+    table = pd.concat([ours.table, theirs.table], ignore_index=True)
+    check_predictions(table, f"{where} and theirs")
     return Predictions(table, facts)
 
 
-def _read(path: Path, options: ImportOptions) -> pd.DataFrame:
-    """Return one file's rows with our column names and words."""
+def _read(path: Path, options: ImportOptions, known: pd.DataFrame | None) -> pd.DataFrame:
+    """Return one file's rows with our column names and words; `known` are the images, if told."""
     given = _read_csv(path)
-    ours = {_their(name, given, options): name for name in _wanted(given, options)}
+    for name, word in _named(path, options).items():
+        if name not in given:
+            given[name] = word
+    ours = {_their(name, given, options): name for name in _wanted(given, options, known is None)}
     table = given[list(ours)].rename(columns=ours)
     line = pd.Series(np.arange(2, len(table) + 2))
-    found = pd.DataFrame({"image": table["image"]})
-    found["model"] = table.get("model", path.stem)
+    found = pd.DataFrame({"model": table.get("model", path.stem)}, index=table.index)
+    if "image" in table:
+        found["image"] = table["image"]
     found["dataset"] = table.get("dataset", options.dataset)
     words = _Words(path, line, options)
     found["condition"] = words.conditions(table["condition"]) if "condition" in table else "full"
@@ -140,7 +183,80 @@ def _read(path: Path, options: ImportOptions) -> pd.DataFrame:
     if "leaked" in table:
         found["leaked"] = words.truths(table["leaked"])
     found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table, line)
-    return found
+    return found if known is None else _of_known(path, found, line, known)
+
+
+def _named(path: Path, options: ImportOptions) -> dict[str, str]:
+    """Return what the pattern finds in a file's name."""
+    if not options.pattern:
+        return {}
+    try:
+        pattern = re.compile(options.pattern)
+    except re.error as error:
+        raise UsageError(
+            f"--pattern {options.pattern!r} is no regular expression: {error}."
+        ) from error
+    if not pattern.groupindex or set(pattern.groupindex) - set(_IN_NAMES):
+        raise UsageError(
+            f"--pattern {options.pattern!r} must name its groups {', '.join(_IN_NAMES)}, as in "
+            "(?P<model>.+)_on_(?P<condition>.+)."
+        )
+    match = pattern.search(path.stem)
+    if match is None:
+        raise UsageError(f"--pattern {options.pattern!r} doesn't fit the name {path.name}.")
+    return {name: word for name, word in match.groupdict().items() if word is not None}
+
+
+def _of_known(
+    path: Path, found: pd.DataFrame, line: pd.Series, known: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows with the images, splits, groups and leaks of `known`.
+
+    Raises:
+        DamagedError: a label isn't that of the image.
+        UsageError: images are unknown, or rows without names can't be in the order of `known`.
+    """
+    if "image" not in found:
+        found["image"] = ""
+        for (model, hidden), cell in found.groupby(["model", "condition"], sort=False):
+            names = _in_order(cell["label"], known)
+            if names is None:
+                sizes = known["split"].value_counts(sort=False)
+                held = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+                raise UsageError(
+                    f"{path.name} has {len(cell):,} rows of {model} on {hidden} without a column "
+                    f"image; no split beside ({held}), nor several one after the other, has as "
+                    "many images with these labels in this order. Name the images."
+                )
+            found.loc[cell.index, "image"] = names
+    told = found[["image"]].merge(known, on="image", how="left", validate="many_to_one")
+    strange = told["label"].isna()
+    if strange.any():
+        at = int(np.flatnonzero(strange)[0])
+        raise UsageError(
+            f"{path.name}, line {line[at]}: image {found['image'].iloc[at]} isn't in the table "
+            "beside."
+        )
+    other = told["label"].to_numpy() != found["label"].to_numpy()
+    if other.any():
+        at = int(np.flatnonzero(other)[0])
+        raise DamagedError(
+            f"{path.name}, line {line[at]}: image {found['image'].iloc[at]} is labelled "
+            f"{found['label'].iloc[at]}, beside {told['label'].iloc[at]}; compare what has the "
+            "same labels."
+        )
+    return found.assign(**{name: told[name].to_numpy() for name in _OF_IMAGES})
+
+
+def _in_order(labels: pd.Series, known: pd.DataFrame) -> Any:
+    """Return the names of the images that have these labels in the order of `known`, or None."""
+    splits = list(known["split"].unique())
+    for count in range(1, len(splits) + 1):
+        for some in combinations(splits, count):
+            these = known[known["split"].isin(some)]
+            if these["label"].tolist() == labels.tolist():
+                return these["image"].to_numpy()
+    return None
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -163,8 +279,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _wanted(given: pd.DataFrame, options: ImportOptions) -> Iterator[str]:
-    """Yield our names of the columns that the file has; the needed ones must be there."""
+def _wanted(given: pd.DataFrame, options: ImportOptions, alone: bool) -> Iterator[str]:
+    """Yield our names of the columns that the file has; the needed ones must be there.
+
+    Alone, without a table beside, the images must be named.
+    """
     wrong = [name for name in options.columns if name not in (*PREDICTION_COLUMNS,)]
     if wrong:
         raise UsageError(
@@ -172,7 +291,7 @@ def _wanted(given: pd.DataFrame, options: ImportOptions) -> Iterator[str]:
             f"prediction table; choose from {', '.join(PREDICTION_COLUMNS)}."
         )
     for name in PREDICTION_COLUMNS:
-        needed = name in ("image", "label", *PROBABILITY_COLUMNS)
+        needed = name in ("label", *PROBABILITY_COLUMNS) or (alone and name == "image")
         if _their(name, given, options):
             yield name
         elif needed or name in options.columns:
