@@ -162,7 +162,8 @@ def _run(job: Job, images: Images, folder: Path, options: argparse.Namespace) ->
     plain = EvaluationOptions(
         conditions=job.conditions, splits=("validation", "test"), device=options.device
     )
-    mirrored = dataclasses.replace(plain, mirrored=True)
+    sided = tuple(key for key in job.conditions if key.startswith(("left", "right")))
+    mirrored = EvaluationOptions(conditions=sided, mirrored=True, device=options.device)
     for name, one in (("predictions", plain), ("mirrored", mirrored)):
         out = folder / f"{name}.parquet"
         if not out.is_file() or out.stat().st_mtime < bundle.stat().st_mtime:
