@@ -41,7 +41,8 @@ import skeleton
 from hemiface.files import sha256_file
 from hemiface.vision.finding import blazeface
 from hemiface.vision.photos import read_photo
-from hemiface.vision.predictor import Frame, Predictor
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.seen import Frame
 from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.tracking import MEMORY_S
 from hemiface.vision.video.watching import Watch

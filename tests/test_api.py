@@ -30,7 +30,11 @@ def module_name(path: Path) -> str:
 def public_definitions(tree: ast.AST, prefix: str = ""):
     """Yield (name, node) of public functions and classes, and of the public methods of these."""
     for node in getattr(tree, "body", []):
+        # What @overload declares is documented where it is defined.
+        declared = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
         if isinstance(node, DEFINITIONS) and not node.name.startswith("_"):
+            if "overload" in declared:
+                continue
             yield f"{prefix}{node.name}", node
             if isinstance(node, ast.ClassDef):
                 yield from public_definitions(node, f"{node.name}.")

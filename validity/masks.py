@@ -37,7 +37,8 @@ from hemiface.occlusion.conditions import image_seeds
 from hemiface.occlusion.occluders import NOTHING, wear
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, write_csv
-from hemiface.vision.predictor import Frame, Predictor, SeenFace
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.seen import Frame, SeenFace
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "people"
 BARE_PHOTOS = 500

@@ -29,6 +29,8 @@ class Limits:
 
     pixels: int = _limit(89_478_485, "pixels of a picture")
     """From there on Pillow warns. While such a picture is read it takes about .7 GB."""
+    picture_bytes: int = _limit(500_000_000, "bytes of a picture that a program hands over")
+    """Of an open file, which may never end; a path has no such limit."""
     frame_pixels: int = _limit(36_000_000, "pixels of a video's frame")
     """8K video has 33 million."""
     picture_seconds: int = _limit(60, "seconds for reading a picture")

@@ -8,8 +8,9 @@ import pytest
 from hemiface.vision.faces import Faces
 from hemiface.vision.finding.alignment import FRAME
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.predictor import Frame, Predictor
+from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import RunOptions, run
+from hemiface.vision.seen import Frame
 from hemiface.vision.sources import find_sources
 from hemiface.vision.video.blurring import AHEAD_FRAMES, HOLD_FRAMES, Covers, frames_ahead
 

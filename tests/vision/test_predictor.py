@@ -21,7 +21,8 @@ from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.faces import COLUMNS
 from hemiface.vision.finding.alignment import whole_picture
-from hemiface.vision.predictor import Frame, Predictor, PredictorOptions
+from hemiface.vision.predictor import Predictor, PredictorOptions
+from hemiface.vision.seen import Frame
 from hemiface.vision.video.watching import Watch
 
 NETWORKS = pytest.mark.usefixtures("face_networks")

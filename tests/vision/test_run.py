@@ -26,8 +26,8 @@ from hemiface.errors import UsageError
 from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
-from hemiface.vision.predictor import Frame
 from hemiface.vision.run import RunOptions, _keep_larger
+from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source
 
 BROKEN = {

@@ -208,7 +208,7 @@ class TestErrors:
             occlude(tmp_path / "none.png")
         text = tmp_path / "text.png"
         text.write_text("no picture")
-        with pytest.raises(DamagedError, match=r"text\.png is not a picture of a known format"):
+        with pytest.raises(DamagedError, match=r"text\.png is of no known format"):
             occlude(text)
         whole = picture(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8), "cut.png")
         whole.write_bytes(whole.read_bytes()[:3000])

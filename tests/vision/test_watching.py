@@ -12,7 +12,8 @@ from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.vision.finding.alignment import FRAME
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.predictor import Frame, Predictor
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.seen import Frame
 from hemiface.vision.video.watching import Watch
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)

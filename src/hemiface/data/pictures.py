@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,11 +98,12 @@ def read_picture(path: Path) -> tuple[Pixels, frozenset[str]] | str:
 
 @contextmanager
 def open_picture(
-    path: Path, most_pixels: int | None = None, formats: Sequence[str] = _FORMATS
+    source: Path | bytes, most_pixels: int | None = None, formats: Sequence[str] = _FORMATS
 ) -> Iterator[Image.Image]:
     """Yield a picture of one of the formats that are read, which its content decides and no suffix.
 
-    It has no more than `most_pixels` pixels (by default Limits.pixels) and isn't decoded yet.
+    `source` is a file or what such a file holds. The picture has no more than `most_pixels` pixels
+    (by default Limits.pixels) and isn't decoded yet.
 
     Raises:
         PictureError: it is no regular file, of another format or of none, it has more pixels, or
@@ -109,11 +111,12 @@ def open_picture(
             Limits.picture_seconds.
     """
     try:
-        require_file(path)
+        if isinstance(source, Path):
+            require_file(source)
     except DamagedError as error:
         raise PictureError("can't be opened: it is no file", "system", str(error)) from error
     try:
-        with _TimedFile(path) as file, _opened(file, formats) as picture:
+        with _TimedFile(source) as file, _opened(file, formats) as picture:
             _require_pixels(picture.size, most_pixels or limits().pixels)
             if picture.format in ("JPEG", "MPO"):
                 picture.decodermaxblock = _JPEG_BLOCK_BYTES
@@ -151,8 +154,9 @@ class _TimedFile(io.BufferedReader):
     Decoders run in one piece and can't be stopped, but all of them come back for more bytes.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, source: Path | bytes) -> None:
+        raw: Any = io.FileIO(source) if isinstance(source, Path) else io.BytesIO(source)
+        super().__init__(raw)
         self._end_s = time.monotonic() + limits().picture_seconds
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -1,12 +1,14 @@
 """Pictures with what was found: a box and a word for each face, and faces made unrecognisable."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.vision.faces import FacePrediction
+if TYPE_CHECKING:
+    from hemiface.vision.faces import FacePrediction
 
 __all__ = ["annotate", "blur"]
 
@@ -17,7 +19,7 @@ _BLUR_MARGIN = 0.25
 _BLUR_CELLS = 6
 
 
-def annotate(pixels: Pixels, faces: Iterable[FacePrediction]) -> Pixels:
+def annotate(pixels: Pixels, faces: "Iterable[FacePrediction]") -> Pixels:
     """Return a copy of an RGB picture with each face's box, number, label and confidence.
 
     Abstained faces are grey and carry a question mark.

@@ -47,17 +47,22 @@ schema              int    version of this list; a change of meaning raises it
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, csv_sink
+from hemiface.vision.photos import Photo
 from hemiface.vision.visible_regions import REGIONS, VisibleRegions
 
 if TYPE_CHECKING:
@@ -72,6 +77,8 @@ __all__ = [
     "require_formats",
     "write_rows",
 ]
+
+Pixels = npt.NDArray[np.uint8]
 
 SCHEMA = 3
 FORMATS = ("csv", "parquet", "jsonl")
@@ -110,7 +117,7 @@ _ROWS_AT_ONCE = 4096
 _DIGITS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FacePrediction:
     """One face: where it is, what could be seen of it, what the network makes of it."""
 
@@ -137,6 +144,16 @@ class FacePrediction:
     """Why no label is given; empty if one is."""
     model: str
     model_sha256: str
+
+    def __repr__(self) -> str:
+        return f"<face {self.face}: {self.told}>"
+
+    @property
+    def told(self) -> str:
+        """What is said of it in a few words: `happy 92 %`, or why no label is given."""
+        if self.abstained:
+            return f"no label: {self.reason}"
+        return f"{self.best} {100 * self.confidence:.0f} %"
 
     @property
     def abstained(self) -> bool:
@@ -197,7 +214,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Faces(Sequence[FacePrediction]):
     """The faces of one picture, the largest first; empty if there is none."""
 
@@ -205,6 +222,10 @@ class Faces(Sequence[FacePrediction]):
     faces: tuple[FacePrediction, ...]
     note: str = ""
     """What the reader should know of the picture, such as that it is animated."""
+    problem: str = ""
+    """Why the picture couldn't be looked at, where it could not; there are no faces then."""
+    opened: Callable[[], Photo] | None = field(default=None, compare=False)
+    """Gives the picture; a file is read again each time. None where it isn't at hand."""
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -212,9 +233,94 @@ class Faces(Sequence[FacePrediction]):
     def __getitem__(self, index: Any) -> Any:
         return self.faces[index]
 
+    def __repr__(self) -> str:
+        of = f" of {self.source}" if self.source else ""
+        said = self.problem or "; ".join(one.told for one in self.faces) or "no face found"
+        return f"<Faces{of}: {said}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the picture with its faces, and a row for each."""
+        from hemiface.vision.shown import as_html
+
+        return as_html(self)
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture, RGB uint8 [height, width, 3]; what came from a file is read again.
+
+        Raises:
+            HemifaceError: it isn't at hand, as in results of `hemiface predict`.
+            DamagedError: its file can't be read any more.
+        """
+        if self.opened is None:
+            why = self.problem or "it wasn't kept with its faces"
+            raise HemifaceError(f"The picture {self.source} isn't at hand: {why}")
+        return self.opened().pixels
+
+    def annotated(self) -> Pixels:
+        """Return the picture with every face's box, label and confidence; errors as `pixels`."""
+        from hemiface.vision.drawing import annotate
+
+        return annotate(self.pixels, self.faces)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write `annotated` as a picture whose format the suffix says, whole or not at all.
+
+        Raises:
+            UsageError: the suffix is none of PNG, JPEG, WebP or TIFF.
+            HemifaceError: the folder can't be written; otherwise as `pixels`.
+        """
+        from hemiface.vision.shown import write_picture
+
+        return write_picture(self.annotated(), Path(path))
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw `annotated` into Matplotlib's axes (by default new ones) and return these.
+
+        Raises:
+            HemifaceError: Matplotlib isn't installed; otherwise as `pixels`.
+        """
+        if axes is None:
+            with _needed("matplotlib", "A plot", "hemiface[report]"):
+                import matplotlib.pyplot as plt
+
+            axes = plt.figure(layout="constrained").gca()
+        axes.imshow(self.annotated())
+        axes.set_axis_off()
+        axes.set_title(Path(self.source).name)
+        return axes
+
+    def crop(self, face: int, margin: float = 0.25) -> Pixels:
+        """Return a face's box with `margin` of its size on each side, RGB uint8 [h, w, 3].
+
+        The box is cut off at the picture's border. `face` counts this picture's faces from 0.
+
+        Raises:
+            UsageError: there is no such face, it lies outside of the picture, or the margin is
+                negative; otherwise as `pixels`.
+        """
+        if not 0 <= face < len(self.faces):
+            raise UsageError(f"There is no face {face}; this picture has {len(self.faces)}.")
+        if not margin >= 0:
+            raise UsageError(f"The margin must not be negative, got {margin}.")
+        pixels = self.pixels
+        x, y, width, height = self.faces[face].box_px
+        left, top = (max(math.floor(v), 0) for v in (x - margin * width, y - margin * height))
+        right, bottom = math.ceil(x + (1 + margin) * width), math.ceil(y + (1 + margin) * height)
+        part = pixels[top : max(bottom, 0), left : max(right, 0)]
+        if not part.size:
+            raise UsageError(f"Face {face} lies outside of the picture.")
+        return part.copy()
+
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per face: the columns of the schema, None where a value doesn't apply."""
         return [one.row() for one in self.faces]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return source, note, problem and `rows`, which is all that JSON needs."""
+        return {
+            "source": self.source, "note": self.note, "problem": self.problem, "faces": self.rows(),
+        }  # fmt: skip
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return `rows` as a table.
@@ -222,15 +328,59 @@ class Faces(Sequence[FacePrediction]):
         Raises:
             HemifaceError: pandas isn't installed.
         """
-        try:
+        with _needed("pandas", "A DataFrame"):
             import pandas as pd
-        except ImportError as error:
-            raise HemifaceError(
-                "A DataFrame needs pandas; pip install pandas, or take the same rows from rows()."
-            ) from error
         kinds = {"string": "str", "int64": "Int64", "float64": "float64", "bool": "bool"}
         table = pd.DataFrame(self.rows(), columns=list(COLUMNS))
         return table.astype({column: kinds[kind] for column, kind in COLUMNS.items()})
+
+    def to_polars(self) -> Any:
+        """Return `rows` as a polars.DataFrame.
+
+        Raises:
+            HemifaceError: polars isn't installed.
+        """
+        with _needed("polars", "A DataFrame of polars"):
+            import polars as pl
+        kinds = {"string": pl.String, "int64": pl.Int64, "float64": pl.Float64, "bool": pl.Boolean}
+        return pl.DataFrame(self.rows(), {name: kinds[kind] for name, kind in COLUMNS.items()})
+
+    def to_supervision(self) -> Any:
+        """Return supervision.Detections: boxes, confidences, classes by their place in EMOTIONS.
+
+        Its `data` has `class_name` (of abstained faces an empty text), `face` and `reason`.
+
+        Raises:
+            HemifaceError: supervision isn't installed.
+        """
+        with _needed("supervision", "Detections"):
+            import supervision as sv
+        corners = [(x, y, x + width, y + height) for x, y, width, height in self._boxes()]
+        return sv.Detections(
+            xyxy=np.array(corners, dtype=np.float64).reshape(-1, 4),
+            confidence=np.array([one.confidence for one in self.faces], dtype=np.float64),
+            class_id=np.array([EMOTIONS.index(one.best) for one in self.faces], dtype=np.int64),
+            data={
+                "class_name": np.array([one.label or "" for one in self.faces], dtype=str),
+                "face": np.array([one.face for one in self.faces], dtype=np.int64),
+                "reason": np.array([one.reason for one in self.faces], dtype=str),
+            },
+        )
+
+    def _boxes(self) -> list[tuple[float, float, float, float]]:
+        return [one.box_px for one in self.faces]
+
+
+@contextmanager
+def _needed(library: str, what: str, package: str = "") -> Iterator[None]:
+    """Say in one sentence that a library isn't installed, where that is so."""
+    try:
+        yield
+    except ImportError as error:
+        raise HemifaceError(
+            f"{what} needs {library}; pip install {package or library}, or take the rows "
+            "from rows()."
+        ) from error
 
 
 def require_formats(formats: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ of is read by the same rules.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,11 @@ from hemiface.data.pictures import (
     on_black,
     open_picture,
 )
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.inputs import require_file
 from hemiface.limits import variable
 
-__all__ = ["PHOTO_SUFFIXES", "Photo", "read_photo"]
+__all__ = ["PHOTO_SUFFIXES", "Photo", "of_pillow", "read_photo"]
 
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
     ".apng", ".avif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".mpo", ".pnm",
@@ -50,8 +51,8 @@ class Photo:
     """Whether the file holds grey alone; the three channels are equal then."""
 
 
-def read_photo(path: str | Path, most_pixels: int | None = None) -> Photo:
-    """Read a picture file.
+def read_photo(source: str | Path | bytes, most_pixels: int | None = None) -> Photo:
+    """Read a picture file, or what such a file holds.
 
     Grey is repeated, transparency laid on black, CMYK converted, 16 bits a channel are divided by
     257; of an animation or of several pages the first is read, which `note` says.
@@ -64,18 +65,39 @@ def read_photo(path: str | Path, most_pixels: int | None = None) -> Photo:
     """
     if most_pixels is not None and most_pixels < 1:
         raise UsageError(f"The limit of pixels must be positive, got {most_pixels}.")
-    source = Path(path)
-    if not require_file(source, "Picture").st_size:
-        raise DamagedError(f"Picture {source} is empty (0 bytes); get it again.")
+    if isinstance(source, str):
+        source = Path(source)
+    if isinstance(source, bytes):
+        name, size = f"of {len(source):,} bytes", len(source)
+    else:
+        name, size = str(source), require_file(source, "Picture").st_size
+    if not size:
+        raise DamagedError(f"Picture {name} is empty (0 bytes); get it again.")
     try:
         with open_picture(source, most_pixels) as opened:
             note = _note(opened)
             opened.load()
-            pixels = _rgb(opened, source)
+            pixels = _rgb(opened, name)
             is_grey = opened.mode in _GREY_MODES
     except PictureError as error:
-        raise DamagedError(_sentence(source, error)) from error
+        if error.kind == "format":
+            start = source[:12] if isinstance(source, bytes) else _start(source)
+            raise DamagedError(_unknown(name, start)) from error
+        raise DamagedError(_sentence(name, error)) from error
     return Photo(pixels, note, is_grey)
+
+
+def of_pillow(picture: Any) -> Photo:
+    """Return a picture of Pillow as `read_photo` would have read its file; it stays as it is.
+
+    Raises:
+        DamagedError: it has no one meaning as RGB, or its file can't be decoded any more.
+    """
+    name = getattr(picture, "filename", "") or f"of Pillow's mode {picture.mode}"
+    try:
+        return Photo(_rgb(picture.copy(), name), is_grey=picture.mode in _GREY_MODES)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DamagedError(f"Picture {name} can't be decoded ({first_line(error)}).") from error
 
 
 def _note(opened: Image.Image) -> str:
@@ -102,14 +124,14 @@ def _pages(opened: Image.Image) -> int:
     return _MOST_PAGES + 1
 
 
-def _rgb(picture: Image.Image, source: Path) -> npt.NDArray[np.uint8]:
+def _rgb(picture: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     # Pillow before 11 opens 16-bit PNG as 32-bit integers, and every Pillow 16-bit PGM.
     is_wide = picture.mode == "I" and picture.format in ("PNG", "PPM")
     ImageOps.exif_transpose(picture, in_place=True)
     is_wide = is_wide or picture.mode.startswith("I;16")
     if picture.mode in ("I", "F") and not is_wide:
         raise DamagedError(
-            f"Picture {source} has mode {picture.mode}, whose white isn't defined; save it with "
+            f"Picture {name} has mode {picture.mode}, whose white isn't defined; save it with "
             "8 or 16 bits a channel."
         )
     whole = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
@@ -127,25 +149,26 @@ def _plain(band: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(on_black(band).convert("RGB"))
 
 
-def _sentence(source: Path, error: PictureError) -> str:
+def _sentence(name: str, error: PictureError) -> str:
     """Return what is wrong with a picture, and how to mend it."""
-    if error.kind == "format":
-        return _unknown(source)
     if error.kind == "pixels":
         raised_by = f"--max-pixels or {variable('pixels')}"
-        return f"Picture {source} {error.reason}; raise it with {raised_by} if you trust the file."
+        return f"Picture {name} {error.reason}; raise it with {raised_by} if you trust the file."
     if error.kind == "time":
-        return f"Picture {source} {error}."
+        return f"Picture {name} {error}."
     mend = "; damaged or cut off: get it again" if error.kind == "content" else ""
-    return f"Picture {source} can't be read ({error.reason}{mend})."
+    return f"Picture {name} can't be read ({error.reason}{mend})."
 
 
-def _unknown(source: Path) -> str:
-    """Return the sentence about a file that isn't of a known format."""
-    with source.open("rb") as file:
-        start = file.read(12)
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)
+
+
+def _unknown(name: str, start: bytes) -> str:
+    """Return the sentence about a file that isn't of a known format, by how it starts."""
     if start[4:8] == b"ftyp" and start[8:] in _HEIC_BRANDS:
-        return f"Picture {source} is HEIC, which isn't read; convert it to JPEG or PNG."
+        return f"Picture {name} is HEIC, which isn't read; convert it to JPEG or PNG."
     if start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis"):
-        return f"Picture {source} is AVIF; update Pillow to 11.3 or newer, or convert it to PNG."
-    return f"{source} is not a picture of a known format; convert it to JPEG or PNG."
+        return f"Picture {name} is AVIF; update Pillow to 11.3 or newer, or convert it to PNG."
+    return f"Picture {name} is of no known format; convert it to JPEG or PNG."

@@ -2,15 +2,18 @@
 
 import copy
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import sha256_file
 from hemiface.models.class_mix import KEY, Mix, MixChoice, reweigh, trained_shares
 from hemiface.models.onnx_file import OnnxModel
@@ -20,7 +23,7 @@ from hemiface.occlusion.conditions import QUADRANTS, Condition, condition, hide,
 from hemiface.vision.covered_halves import covered_part, learnt_conditions
 from hemiface.vision.faces import FacePrediction, Faces
 from hemiface.vision.finding import assets
-from hemiface.vision.finding.alignment import AlignedFace, align, whole_picture
+from hemiface.vision.finding.alignment import align, whole_picture
 from hemiface.vision.finding.centerface import CenterFaceDetector
 from hemiface.vision.finding.detector import (
     Detector,
@@ -29,10 +32,14 @@ from hemiface.vision.finding.detector import (
     MediaPipeDetector,
 )
 from hemiface.vision.finding.photo_detector import LEAST_SCORE, PhotoDetector
+from hemiface.vision.given import Given, Picture, each, is_folder, is_picture, look_up
 from hemiface.vision.photos import Photo, read_photo
+from hemiface.vision.seen import Frame, SeenFace
+from hemiface.vision.video.frames import read_frames
+from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
-__all__ = ["LEAST_VISIBLE", "SEARCHES", "Frame", "Predictor", "PredictorOptions", "SeenFace"]
+__all__ = ["LEAST_VISIBLE", "SEARCHES", "Predictor", "PredictorOptions"]
 
 LEAST_VISIBLE = 0.25
 """Of less of a face than this no label is given: a quarter is the least that the networks were
@@ -44,29 +51,8 @@ which can follow faces in videos and miss more masked and small ones. `auto` is 
 MediaPipe's for videos."""
 
 Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A picture in memory with where it came from."""
-
-    pixels: Pixels
-    """RGB [height, width, 3]."""
-    source: str = ""
-    number: int | None = None
-    """Of a video's frame, from 0."""
-    timestamp_s: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class SeenFace:
-    """A face that was found and looked at."""
-
-    found: FoundFace
-    aligned: AlignedFace
-    visibility: VisibleRegions
-    marks: npt.NDArray[np.float64] | None = None
-    """The landmarks [468, 2] in pixels of the crop."""
+_AT_ONCE = 32
+"""Pictures that are in memory together, whose faces the network sees in one batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,21 +217,96 @@ class Predictor:
             ],
         }
 
-    def predict(self, source: str | Path | Pixels) -> Faces:
-        """Return the faces of a picture file, or of an RGB uint8 [height, width, 3] array.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, source: Picture, *, bgr: bool = False, skip_bad: bool = False
+    ) -> Faces: ...
+    @overload
+    def predict(
+        self, source: Iterable[Picture], *, bgr: bool = False, skip_bad: bool = False
+    ) -> list[Faces]: ...
+    def predict(
+        self, source: Picture | Iterable[Picture], *, bgr: bool = False, skip_bad: bool = False
+    ) -> Faces | list[Faces]:
+        """Return the faces of a picture, or of each of several.
+
+        A picture is a path, a picture file's content as bytes, an open binary file, a uint8 array
+        that is RGB [height, width, 3] or grey [height, width], a picture of Pillow, or a tensor of
+        torch [3 or 1, height, width], uint8 or floating point in 0..1. Arrays of OpenCV are BGR:
+        say `bgr=True`, for nothing in them tells, and the answers are others.
+
+        A list, a generator or any other iterable gives a list, one Faces a picture in their order,
+        and the network sees many of them in one batch. Folders among them stand for their pictures
+        at any depth in the order of their names; videos there are left to `watch`. A folder alone
+        gives a list too, which type checkers don't know: for them say `predict([folder])`. Pictures
+        without a name are called by their place, as in `#3`. With `skip_bad` one that can't be read
+        gives no faces and says why in `Faces.problem`; without, it raises.
 
         Raises:
-            DamagedError: the file can't be read; see `hemiface.vision.photos`.
-            UsageError: the array has another type or shape.
+            DamagedError: a file can't be read; see `hemiface.vision.photos`.
+            UsageError: it is no picture, an array or tensor of another type or shape, an address on
+                a network, or a folder without pictures.
         """
-        if isinstance(source, np.ndarray):
-            return self.predict_frames([Frame(source)])[0]
-        photo = self.read(source)
-        faces = self.predict_frames([Frame(photo.pixels, str(source))])[0]
-        return Faces(faces.source, faces.faces, photo.note)
+        if is_folder(source):
+            source = [source]
+        if not is_picture(source):
+            return list(self.stream(source, bgr=bgr, skip_bad=skip_bad))  # type: ignore[arg-type]
+        one = look_up(source, bgr=bgr, most_pixels=self._options.most_pixels)
+        return self._predict_batch([one], skip_bad)[0]
+
+    def stream(
+        self, sources: Iterable[Picture], *, bgr: bool = False, skip_bad: bool = False
+    ) -> Iterator[Faces]:
+        """Yield what `predict` returns for several pictures, while they come."""
+        some = iter(each(sources, bgr=bgr, most_pixels=self._options.most_pixels))
+        while batch := list(islice(some, _AT_ONCE)):
+            yield from self._predict_batch(batch, skip_bad)
+
+    def _predict_batch(self, batch: Sequence[Given], skip_bad: bool) -> list[Faces]:
+        """Return the faces of some pictures, of which the network sees all in one batch."""
+        notes, problems, frames, seen = [], [], [], []
+        for one in batch:
+            photo, problem = Photo(np.zeros((0, 0, 3), np.uint8)), ""
+            try:
+                photo = one.open()
+            except DamagedError as error:
+                if not skip_bad:
+                    raise
+                problem = str(error)
+            notes.append(photo.note)
+            problems.append(problem)
+            frames.append(Frame(photo.pixels, one.name))
+            seen.append([] if problem else self.see(photo.pixels))
+        return [
+            replace(faces, note=note, problem=problem, opened=None if problem else one.open)
+            for faces, note, problem, one in zip(
+                self.say(frames, seen), notes, problems, batch, strict=True
+            )
+        ]
+
+    def watch(
+        self, source: str | os.PathLike[str], *, search_every: int = SEARCH_EVERY
+    ) -> Iterator[Faces]:
+        """Yield the faces of each frame of a video's file or of `camera:N`, as they come.
+
+        `face` is the number that each face keeps; `search_every` is that of
+        `hemiface.vision.video.watching.Watch`.
+
+        Raises:
+            DamagedError: the file is no video, or is damaged; what came before is yielded.
+            HemifaceError: there is no such camera.
+            UsageError: `search_every` is not positive.
+        """
+        watch = Watch(self, search_every)
+        return self._watched(watch, os.fspath(source))
+
+    def _watched(self, watch: Watch, source: str) -> Iterator[Faces]:
+        for frame in read_frames(source):
+            (faces,) = watch.predict_frames([frame])
+            yield replace(faces, opened=partial(Photo, frame.pixels))
 
     def read(self, source: str | Path) -> Photo:
-        """Read a picture under this object's limit of pixels; errors as `predict`."""
+        """Read a picture's file under this object's limit of pixels; errors as `predict`."""
         return read_photo(source, self._options.most_pixels)
 
     def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:

@@ -28,7 +28,8 @@ from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
-from hemiface.vision.predictor import Frame, Predictor
+from hemiface.vision.predictor import Predictor
+from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source, copy_names
 from hemiface.vision.video.blurring import Box, Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hemiface.vision.faces import Faces
-from hemiface.vision.predictor import Frame
+from hemiface.vision.seen import Frame
 
 __all__ = ["AHEAD_FRAMES", "HOLD_FRAMES", "MOST_AHEAD_FRAMES", "Box", "Covers", "frames_ahead"]
 

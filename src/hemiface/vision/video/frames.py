@@ -16,7 +16,7 @@ from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
-from hemiface.vision.predictor import Frame
+from hemiface.vision.seen import Frame
 
 __all__ = ["VIDEO_SUFFIXES", "VideoWriter", "camera_number", "open_writer", "read_frames"]
 

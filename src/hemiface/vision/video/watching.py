@@ -10,6 +10,7 @@ which photos are searched too, follows nothing.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,11 @@ from hemiface.errors import UsageError
 from hemiface.vision.faces import Faces
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.predictor import Frame, Pixels, Predictor, SeenFace
+from hemiface.vision.seen import Frame, Pixels, SeenFace
 from hemiface.vision.video.tracking import Tracker
+
+if TYPE_CHECKING:
+    from hemiface.vision.predictor import Predictor
 
 __all__ = ["SEARCH_EVERY", "Watch"]
 
@@ -37,7 +41,7 @@ class Watch:
         UsageError: `search_every` is not positive.
     """
 
-    def __init__(self, predictor: Predictor, search_every: int = SEARCH_EVERY) -> None:
+    def __init__(self, predictor: "Predictor", search_every: int = SEARCH_EVERY) -> None:
         if search_every < 1:
             raise UsageError(f"search_every must be at least 1, got {search_every}.")
         self._predictor = predictor.for_videos()

@@ -1,0 +1,198 @@
+"""What programs hand over as pictures: paths, bytes, open files, arrays, Pillow's, tensors."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.limits import limits, over
+from hemiface.vision.photos import Photo, of_pillow, read_photo
+from hemiface.vision.sources import find_sources
+
+__all__ = ["Given", "Picture", "each", "is_folder", "is_picture", "look_up"]
+
+Pixels = npt.NDArray[np.uint8]
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
+_ARRAYS = "an array must be RGB uint8 [height, width, 3] or grey uint8 [height, width]"
+_TENSORS = "a tensor must be [3 or 1, height, width], uint8 or floating point in 0..1"
+
+
+@runtime_checkable
+class _BinaryFile(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@runtime_checkable
+class _PillowImage(Protocol):
+    mode: str
+    info: dict[Any, Any]
+
+    def convert(self, mode: str) -> Any: ...
+
+
+@runtime_checkable
+class _Tensor(Protocol):
+    def detach(self) -> Any: ...
+
+    def cpu(self) -> Any: ...
+
+
+Picture: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels | _BinaryFile | _PillowImage
+    | _Tensor
+)  # fmt: skip
+"""A path, a picture file's content, an open binary file, an RGB or grey uint8 array, a picture of
+Pillow, or a tensor [3 or 1, height, width] of torch."""
+
+
+_KINDS = (
+    str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, _BinaryFile, _PillowImage, _Tensor,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A picture as it was handed over, under the name that its rows bear."""
+
+    name: str
+    """The path as it was given, the open file's name, or "" for what has none."""
+    source: Any
+    bgr: bool = False
+    most_pixels: int | None = None
+
+    def open(self) -> Photo:
+        """Return it as RGB; a file is read anew each time.
+
+        Raises:
+            DamagedError: as `hemiface.vision.photos.read_photo`, also of bytes and open files.
+            UsageError: it is an address, or an array or tensor of another type or shape.
+        """
+        source = self.source
+        if isinstance(source, str | os.PathLike):
+            return read_photo(Path(source), self.most_pixels)
+        if isinstance(source, bytes | bytearray | memoryview):
+            return read_photo(bytes(source), self.most_pixels)
+        if isinstance(source, np.ndarray):
+            return Photo(_of_array(source, self.bgr))
+        if isinstance(source, _Tensor):
+            return Photo(_of_tensor(source))
+        return of_pillow(source)
+
+
+def is_picture(source: Any) -> bool:
+    """Return whether this is one picture, and not several."""
+    return isinstance(source, _KINDS)
+
+
+def is_folder(source: Any) -> TypeGuard[str | os.PathLike[str]]:
+    """Return whether this is the path of a folder."""
+    return isinstance(source, str | os.PathLike) and Path(source).is_dir()
+
+
+def look_up(source: Any, *, bgr: bool = False, most_pixels: int | None = None) -> Given:
+    """Return one picture by its name; open files are read here, nothing else is.
+
+    Raises:
+        UsageError: it is no picture, an address, or `bgr` is said of something that names its
+            channels itself.
+        DamagedError: an open file holds more than Limits.picture_bytes.
+    """
+    if not is_picture(source):
+        raise UsageError(
+            f"Type {type(source).__name__} is no picture; give a path, bytes, an open file, an "
+            "array, a tensor or a picture of Pillow."
+        )
+    if bgr and not isinstance(source, np.ndarray):
+        raise UsageError("bgr=True is for arrays of OpenCV; everything else says its channels.")
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        if _URL.match(name) and not Path(name).exists():
+            raise UsageError(
+                f"{name} is an address on a network, and nothing is fetched from there; download "
+                "it and name the file."
+            )
+        return Given(name, source, most_pixels=most_pixels)
+    if isinstance(source, _BinaryFile) and not isinstance(source, _PillowImage):
+        name = getattr(source, "name", "")
+        named = os.fspath(name) if isinstance(name, str | os.PathLike) else ""
+        return Given(named, _content(source), most_pixels=most_pixels)
+    return Given("", source, bgr, most_pixels)
+
+
+def each(
+    sources: Iterable[Any], *, bgr: bool = False, most_pixels: int | None = None
+) -> Iterator[Given]:
+    """Yield every picture of several, and those in folders among them.
+
+    What has no name is called by its place, as in `#3`.
+
+    Raises:
+        DamagedError, UsageError: as `look_up`, or a folder holds no pictures.
+    """
+    if not isinstance(sources, Iterable):
+        raise UsageError(
+            f"Type {type(sources).__name__} is no picture and holds none; give one, or a list."
+        )
+    for place, source in enumerate(sources):
+        if is_folder(source):
+            yield from (Given(name, name, most_pixels=most_pixels) for name in _inside(source))
+            continue
+        one = look_up(source, bgr=bgr and isinstance(source, np.ndarray), most_pixels=most_pixels)
+        yield one if one.name else replace(one, name=f"#{place}")
+
+
+def _inside(folder: str | os.PathLike[str]) -> list[str]:
+    found = find_sources([os.fspath(folder)])
+    closed = next((one.problem for one in found if one.problem), "")
+    if closed:
+        raise DamagedError(closed)
+    names = [one.path for one in found if one.kind == "photo"]
+    if not names:
+        raise UsageError(f"Folder {os.fspath(folder)} holds no pictures.")
+    return names
+
+
+def _content(file: _BinaryFile) -> bytes:
+    most = limits().picture_bytes
+    content = file.read(most + 1)
+    if not isinstance(content, bytes):
+        raise UsageError("The file was opened as text; open it with mode 'rb'.")
+    if len(content) > most:
+        raise DamagedError(f"The open file is {over('picture_bytes')}.")
+    return content
+
+
+def _of_array(array: npt.NDArray[Any], bgr: bool) -> Pixels:
+    if array.dtype != np.uint8:
+        mend = "; multiply by 255 and round if it lies in 0..1" if array.dtype.kind == "f" else ""
+        raise UsageError(f"{_said(array)}: {_ARRAYS}{mend}.")
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+        array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        mend = "; leave alpha out with array[:, :, :3]" if array.shape[2:] == (4,) else ""
+        raise UsageError(f"{_said(array)}: {_ARRAYS}{mend}.")
+    return np.ascontiguousarray(array[:, :, ::-1] if bgr else array)
+
+
+def _of_tensor(tensor: _Tensor) -> Pixels:
+    array = np.asarray(tensor.detach().cpu())
+    if array.ndim != 3 or array.shape[0] not in (1, 3) or not array.size:
+        raise UsageError(f"{_said(array)}: {_TENSORS}.")
+    if array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise UsageError(f"{_said(array)} holds values outside 0..1: {_TENSORS}.")
+        array = np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise UsageError(f"{_said(array)}: {_TENSORS}.")
+    return _of_array(array.transpose(1, 2, 0), bgr=False)
+
+
+def _said(array: npt.NDArray[Any]) -> str:
+    return f"Got {array.dtype} {list(array.shape)}"

@@ -1,0 +1,37 @@
+"""What is looked at and what is seen there, before anything is said of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.vision.finding.alignment import AlignedFace
+from hemiface.vision.finding.detector import FoundFace
+from hemiface.vision.visible_regions import VisibleRegions
+
+__all__ = ["Frame", "SeenFace"]
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture in memory with where it came from."""
+
+    pixels: Pixels
+    """RGB [height, width, 3]."""
+    source: str = ""
+    number: int | None = None
+    """Of a video's frame, from 0."""
+    timestamp_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFace:
+    """A face that was found and looked at."""
+
+    found: FoundFace
+    aligned: AlignedFace
+    visibility: VisibleRegions
+    marks: npt.NDArray[np.float64] | None = None
+    """The landmarks [468, 2] in pixels of the crop."""
