@@ -56,7 +56,7 @@ class MediaPipe(Seen):
         eyes = {33: (66, 76), 133: (86, 76), 362: (106, 76), 263: (126, 76)}
         for index, where in {**eyes, 1: (96, 110), 61: (76, 130), 291: (116, 130)}.items():
             marks[index] = where
-        return marks, self.presence
+        return np.column_stack([marks, np.zeros(len(marks))]), self.presence
 
 
 def found(mediapipe, *candidates, tiles=False):

@@ -163,4 +163,4 @@ def mixing_weight(alpha: float, seed: int, step: int, rank: int) -> float:
 def mixed_seed(*numbers: int) -> int:
     """Return one seed of 63 bits from several numbers, well mixed."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-    return int(state[0] >> 1)
+    return int(state[0]) >> 1

@@ -1,11 +1,11 @@
 """What is known of each face: one row per face and frame, in CSV, Parquet or JSON lines.
 
-Schema version 3 (column `schema`; version 1 knew no estimated visibility, version 2 no mix and no
-`covered`). Positions are pixels of the upright photo; x to the right, y down; they may lie beyond
-its border. Sides are the viewer's. What doesn't apply is empty. A row is a face that was detected
-in that very frame: a frame in which detection misses a face has no row for it, also where `--blur`
-hides the place. In CSV a name that a spreadsheet would run has an apostrophe before it
-(`hemiface.tables.for_spreadsheets`); Parquet and JSON have it as it is.
+Schema version 4 (column `schema`; version 1 knew no estimated visibility, version 2 no mix and no
+`covered`, version 3 no points, yaw and pitch). Positions are pixels of the upright photo; x to the
+right, y down; they may lie beyond its border. Sides are the viewer's. What doesn't apply is empty.
+A row is a face that was detected in that very frame: a frame in which detection misses a face has
+no row for it, also where `--blur` hides the place. In CSV a name that a spreadsheet would run has
+an apostrophe before it (`hemiface.tables.for_spreadsheets`); Parquet and JSON have it as it is.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
@@ -15,6 +15,10 @@ face                int    of a photo: number of the face from 0, the largest fi
 x_px, y_px          float  upper left corner of the face's box
 width_px, height_px float  size of the box
 roll_deg            float  how far the face is turned clockwise, -180..180
+yaw_deg, pitch_deg  float  how far it looks to the picture's right, and down, by its landmarks'
+                           depth; empty without landmarks. See `finding.detector.turn_of`
+<point>_x_px, _y_px float  of eye_left and eye_right (their centres), nose, mouth_left and
+                           mouth_right (its corners); empty with --no-detect
 detection_score     float  the score, 0..1, of the network that found the face
 presence_score      float  the landmark network's probability that this is a face, 0..1; under .5
                            where only CenterFace sees the face, as many a masked one
@@ -52,7 +56,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "FORMATS",
+    "POINTS",
     "SCHEMA",
     "FacePrediction",
     "Faces",
@@ -80,16 +85,20 @@ __all__ = [
 
 Pixels = npt.NDArray[np.uint8]
 
-SCHEMA = 3
+SCHEMA = 4
 FORMATS = ("csv", "parquet", "jsonl")
 
 _TEXT, _INT, _FLOAT, _BOOL = "string", "int64", "float64", "bool"
+POINTS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
+"""The points of a face in the table, as the viewer sees them, in the order of `five_px`."""
+_FIVE_COLUMNS = tuple(f"{point}_{axis}_px" for point in POINTS for axis in "xy")
 COLUMNS: dict[str, str] = {
     "source": _TEXT,
     "frame": _INT,
     "timestamp_s": _FLOAT,
     "face": _INT,
     **dict.fromkeys(("x_px", "y_px", "width_px", "height_px", "roll_deg"), _FLOAT),
+    **dict.fromkeys(("yaw_deg", "pitch_deg", *_FIVE_COLUMNS), _FLOAT),
     **dict.fromkeys(("detection_score", "presence_score", "in_picture"), _FLOAT),
     "hidden": _TEXT,
     "hidden_by_estimate": _TEXT,
@@ -113,6 +122,7 @@ COLUMNS: dict[str, str] = {
 }
 """Column -> Arrow type, in order."""
 
+_NO_POINTS = ((math.nan, math.nan),) * len(POINTS)
 _ROWS_AT_ONCE = 4096
 _DIGITS = 6
 
@@ -128,6 +138,11 @@ class FacePrediction:
     box_px: tuple[float, float, float, float]
     """x, y, width, height."""
     roll_deg: float
+    yaw_deg: float
+    pitch_deg: float
+    """NaN without landmarks."""
+    five_px: tuple[tuple[float, float], ...]
+    """x, y of POINTS; () where nothing was searched for."""
     detection_score: float | None
     presence_score: float | None
     in_picture: float
@@ -144,6 +159,8 @@ class FacePrediction:
     """Why no label is given; empty if one is."""
     model: str
     model_sha256: str
+    landmarks: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+    """[468, 2] in pixels of the photo, of MediaPipe's face mesh; None without."""
 
     def __repr__(self) -> str:
         return f"<face {self.face}: {self.told}>"
@@ -184,6 +201,9 @@ class FacePrediction:
             "face": self.face,
             **dict(zip(("x_px", "y_px", "width_px", "height_px"), self.box_px, strict=True)),
             "roll_deg": self.roll_deg,
+            "yaw_deg": self.yaw_deg,
+            "pitch_deg": self.pitch_deg,
+            **dict(zip(_FIVE_COLUMNS, chain(*(self.five_px or _NO_POINTS)), strict=True)),
             "detection_score": self.detection_score,
             "presence_score": self.presence_score,
             "in_picture": self.in_picture,

@@ -444,6 +444,7 @@ class Predictor:
         part: Condition | None,
     ) -> FacePrediction:
         (left, top), (right, bottom) = seen.found.box.tolist()
+        five, turn = seen.found.five, seen.found.turn
         return FacePrediction(
             source=frame.source,
             frame=frame.number,
@@ -451,6 +452,9 @@ class Predictor:
             face=number,
             box_px=(left, top, right - left, bottom - top),
             roll_deg=seen.aligned.roll_deg,
+            yaw_deg=turn.yaw_deg if turn else math.nan,
+            pitch_deg=turn.pitch_deg if turn else math.nan,
+            five_px=() if five is None else tuple((x, y) for x, y in five.tolist()),
             detection_score=seen.found.score,
             presence_score=seen.found.presence,
             in_picture=float(seen.aligned.inside.mean()),
@@ -463,6 +467,7 @@ class Predictor:
             reason=self._why_not(seen.visibility, float(values.max())),
             model=self.model.path.stem,
             model_sha256=self.model_sha256,
+            landmarks=seen.found.landmarks,
         )
 
     def _why_not(self, looks: VisibleRegions, confidence: float) -> str:

@@ -116,7 +116,7 @@ class CropLandmarks:
             return faces[0].landmarks
         looked = [self._detector.look(rgb, margin) for margin in _MARGINS]
         landmarks, presence = max(looked, key=lambda one: one[1])
-        return landmarks if presence >= _LEAST_PRESENCE else None
+        return landmarks[:, :2] if presence >= _LEAST_PRESENCE else None
 
 
 def _is_upright(face: FoundFace, shape: tuple[int, ...]) -> bool:

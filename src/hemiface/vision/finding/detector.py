@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -38,9 +38,11 @@ __all__ = [
     "FollowingDetector",
     "FoundFace",
     "MediaPipeDetector",
+    "Turn",
     "check_photo",
     "five_points",
     "largest_first",
+    "turn_of",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -62,6 +64,15 @@ _LANDMARK_SCALE = 1.5
 """Side of the square that the landmark network sees, in sides of the detection's box."""
 
 
+class Turn(NamedTuple):
+    """How a head is turned out of the picture's plane, in degrees; 0, 0 looks at the camera."""
+
+    yaw_deg: float
+    """Positive where the face looks to the picture's right."""
+    pitch_deg: float
+    """Positive where it looks down."""
+
+
 @dataclass(frozen=True, eq=False)
 class FoundFace:
     """One face in a photo; all positions are pixels of the photo, x to the right, y down.
@@ -79,6 +90,8 @@ class FoundFace:
     """The landmark network's probability in 0..1 that this is a face."""
     five: Floats | None = None
     """[5, 2]: image-left eye, image-right eye, nose, image-left and -right mouth corner."""
+    turn: Turn | None = None
+    """How the head is turned, None where a detector doesn't tell."""
 
 
 class Detector(Protocol):
@@ -223,20 +236,22 @@ class MediaPipeDetector:
 
     def _look(self, photo: Pixels, points: Floats, score: float) -> FoundFace | None:
         """Let the landmark network look at a candidate; None if it sees no face."""
-        landmarks, presence = self._mesh(photo, _landmark_square(points))
+        mesh, presence = self._mesh(photo, _landmark_square(points))
+        landmarks = mesh[:, :2]
         if presence < self._least_presence or score * presence < _LEAST_PRODUCT:
             return None
         five = five_points(landmarks)
         if not can_align(five):
             return None
         box = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)])
-        return FoundFace(box, score, landmarks, presence, five)
+        return FoundFace(box, score, landmarks, presence, five, turn_of(mesh))
 
     def look(self, photo: Pixels, scale: float = 1.0) -> tuple[Floats, float]:
         """Let the landmark network look at the whole of an RGB photo, without detection.
 
         The square that it sees is upright, centred and `scale` times the longer side. Returns the
-        landmarks [468, 2] and the probability in 0..1 that they are a face's.
+        landmarks [468, 3], of which the third is the depth behind the head's middle in pixels of
+        the photo, and the probability in 0..1 that they are a face's.
         """
         height, width = photo.shape[:2]
         side = scale * max(height, width)
@@ -245,13 +260,16 @@ class MediaPipeDetector:
         return self._mesh(photo, np.column_stack([zoom * np.eye(2), corner]))
 
     def _mesh(self, photo: Pixels, to_photo: Floats) -> tuple[Floats, float]:
-        """Return landmarks [468, 2] in the photo and their presence for one square of it."""
+        """Return landmarks [468, 3] in the photo and their presence for one square of it."""
         patch = cut_out(photo, to_photo, _LANDMARK_PX)
         found = self._landmarks.run(patch.astype(np.float32) / np.float32(255))
         raw = {value.size: value.ravel() for value in found.values()}
         presence = 1 / (1 + math.exp(-float(raw[1][0])))
-        mesh = raw[1404].reshape(468, 3)[:, :2].astype(np.float64)
-        return mesh @ to_photo[:, :2].T + to_photo[:, 2], presence
+        mesh = raw[1404].reshape(468, 3).astype(np.float64)
+        flat = mesh[:, :2] @ to_photo[:, :2].T + to_photo[:, 2]
+        # The network's depth has the scale of its x.
+        depth = mesh[:, 2] * math.hypot(*to_photo[:, 0])
+        return np.column_stack([flat, depth]), presence
 
 
 def check_photo(photo: Pixels) -> None:
@@ -274,6 +292,23 @@ def five_points(landmarks: Floats) -> Floats:
     """
     eyes = [landmarks[list(corners)].mean(axis=0) for corners in _EYES]
     return np.stack([*eyes, landmarks[_NOSE], *landmarks[list(_MOUTH_CORNERS)]])
+
+
+def turn_of(mesh: Floats) -> Turn:
+    """Return how the head is turned whose landmarks [468, 3] these are (x, y and depth).
+
+    By the plane that both eyes and the mouth lie in: the line from eye to eye tells the yaw, the
+    one from the eyes to the mouth the pitch. The network guesses depth from one picture: on 250
+    press photographs (LFW) the yaw of the mirrored picture was off by 1.6 degrees (standard
+    deviation), and the median pitch was -.2; of FER2013's 48 px faces that others call turned by
+    more than 45 degrees half had a yaw under 19.
+    """
+    right, down = mesh[list(_EYES[1])].mean(axis=0), mesh[list(_MOUTH_CORNERS)].mean(axis=0)
+    left = mesh[list(_EYES[0])].mean(axis=0)
+    across, along = right - left, down - (left + right) / 2
+    yaw = math.atan2(across[2], math.hypot(*across[:2]))
+    pitch = math.atan2(along[2], math.hypot(*along[:2]))
+    return Turn(math.degrees(yaw), math.degrees(pitch))
 
 
 def _turned_back(points: Floats, quarters: int, photo: Pixels) -> Floats:

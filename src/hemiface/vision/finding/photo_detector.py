@@ -25,6 +25,7 @@ from hemiface.vision.finding.detector import (
     MediaPipeDetector,
     five_points,
     largest_first,
+    turn_of,
 )
 from hemiface.vision.finding.squares import cut_out, to_photo
 
@@ -83,21 +84,23 @@ class PhotoDetector:
         """Return what CenterFace found with landmarks if it has some, None if it is no face."""
         if one.five is None:
             return None
-        landmarks, presence = self._landmarks(photo, one.box, one.five[1] - one.five[0])
+        mesh, presence = self._mesh(photo, one.box, one.five[1] - one.five[0])
+        landmarks = mesh[:, :2]
         five = five_points(landmarks)
         box = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)])
         near = blazeface.overlap(one.box, box[np.newaxis])[0] > _SAME_OVERLAP
         if presence >= _LEAST_PRESENCE and near and can_align(five):
-            return FoundFace(box, one.score, landmarks, presence, five)
+            return FoundFace(box, one.score, landmarks, presence, five, turn_of(mesh))
         return replace(one, presence=presence) if one.score >= _LEAST_ALONE else None
 
-    def _landmarks(self, photo: Pixels, box: Floats, across: Floats) -> tuple[Floats, float]:
-        """Return landmarks [468, 2] in the photo and their presence in the square around a box."""
+    def _mesh(self, photo: Pixels, box: Floats, across: Floats) -> tuple[Floats, float]:
+        """Return landmarks [468, 3] in the photo and their presence in the square around a box."""
         side = _LANDMARK_SCALE * float((box[1] - box[0]).max())
         square = to_photo(box.mean(axis=0), side, across, _LANDMARK_PX)
         patch = cut_out(photo, square, _LANDMARK_PX)
-        landmarks, presence = self._mediapipe.look(patch)
-        return landmarks @ square[:, :2].T + square[:, 2], presence
+        mesh, presence = self._mediapipe.look(patch)
+        flat = mesh[:, :2] @ square[:, :2].T + square[:, 2]
+        return np.column_stack([flat, mesh[:, 2] * math.hypot(*square[:, 0])]), presence
 
 
 def _is_surely_upright(found: list[FoundFace], candidates: list[FoundFace]) -> bool:
