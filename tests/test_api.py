@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 EACH_FILE = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES]
 )
-TREE = ("HemifaceError", "UsageError", "NoFaceError", "DamagedError")
+TREE = ("HemifaceError", "UsageError", "NoFaceError", "DamagedError", "MissingError")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -195,6 +195,7 @@ class TestErrors:
             "UsageError": 2,
             "NoFaceError": 3,
             "DamagedError": 4,
+            "MissingError": 2,
         }
         for name in TREE:
             error = getattr(errors, name)
@@ -204,6 +205,7 @@ class TestErrors:
         assert errors.HemifaceError.__base__ is Exception
         for name in ("UsageError", "NoFaceError", "DamagedError"):
             assert getattr(errors, name).__base__ is errors.HemifaceError
+        assert errors.MissingError.__base__ is errors.DamagedError
 
     def test_the_drawing_in_the_docstring_is_the_tree(self):
         for name in TREE:

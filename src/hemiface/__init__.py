@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from hemiface.data.images import Images
     from hemiface.data.outside import ImportOptions, import_predictions
     from hemiface.data.readers import load as load_images
-    from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError
+    from hemiface.errors import (
+        DamagedError,
+        HemifaceError,
+        MissingError,
+        NoFaceError,
+        UsageError,
+    )
     from hemiface.models.onnx_file import OnnxModel
     from hemiface.networks.evaluate import evaluate
     from hemiface.networks.network import Bundle
@@ -95,6 +101,7 @@ __all__ = [  # noqa: RUF022, by what people do
     # What can go wrong.
     "DamagedError",
     "HemifaceError",
+    "MissingError",
     "NoFaceError",
     "UsageError",
     "__version__",
@@ -136,6 +143,7 @@ _WHERE = {
     "sides": "hemiface.stats.sides",
     "DamagedError": "hemiface.errors:DamagedError",
     "HemifaceError": "hemiface.errors:HemifaceError",
+    "MissingError": "hemiface.errors:MissingError",
     "NoFaceError": "hemiface.errors:NoFaceError",
     "UsageError": "hemiface.errors:UsageError",
 }

@@ -4,6 +4,7 @@ HemifaceError          1  the work failed
 ├── UsageError         2  wrong usage or configuration
 ├── NoFaceError        3  no face found, under --strict
 └── DamagedError       4  data or weights that can't be used as they are
+    └── MissingError   2  there is no file of that name
 """
 
 import unicodedata
@@ -11,6 +12,7 @@ import unicodedata
 __all__ = [
     "DamagedError",
     "HemifaceError",
+    "MissingError",
     "NoFaceError",
     "UsageError",
     "escaped",
@@ -41,6 +43,12 @@ class DamagedError(HemifaceError):
     """Data or weights are missing, truncated, inconsistent or not what they claim to be."""
 
     exit_code = 4
+
+
+class MissingError(DamagedError):
+    """A file that was named doesn't exist: whoever named it has to look, not whoever made it."""
+
+    exit_code = 2
 
 
 def extra_of(module: str) -> str | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from hemiface.errors import DamagedError, HemifaceError
+from hemiface.errors import DamagedError, HemifaceError, MissingError
 from hemiface.limits import limits, over
 
 __all__ = ["BoundedBytes", "Readable", "open_lines", "read_bytes", "require_file", "require_size"]
@@ -37,18 +37,20 @@ def require_file(
     `what` stands before the path in the sentence, `hint` says how to mend a path without a file.
 
     Raises:
+        MissingError: there is nothing, where `error` is DamagedError.
         HemifaceError: as `error`: there is nothing, or something else than a file.
     """
     named = f"{what} {path}".strip()
     try:
         known = os.stat(path)  # noqa: PTH116 - a Path takes no device's or camera's name
     except (FileNotFoundError, NotADirectoryError, ValueError) as missing:
-        raise error(f"{named} doesn't exist; {hint}.") from missing
+        kind = MissingError if error is DamagedError else error
+        raise kind(f"{named} doesn't exist; {hint}.") from missing
     except OSError as refused:
         raise error(f"{named} can't be read ({refused.strerror}); {hint}.") from refused
     if not stat.S_ISREG(known.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(known.st_mode), "something else")
-        raise error(f"{named} is {kind}, not a file; {hint}.")
+        thing = _KINDS.get(stat.S_IFMT(known.st_mode), "something else")
+        raise error(f"{named} is {thing}, not a file; {hint}.")
     return known
 
 

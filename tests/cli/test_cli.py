@@ -105,20 +105,76 @@ def test_occlude_hides_exactly_the_named_half(
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("hemiface.networks.train", "hemiface.networks.network"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    config = tmp_path / "c.toml"
-    config.write_text('name = "c"\n')
-    code = hemiface(
-        monkeypatch, "train", config, "--data", "phantom:n=140", "--out", tmp_path / "r"
-    )
-    assert code == 1
-    assert "pip install 'hemiface[train]'" in capsys.readouterr().err
+    for name in ("torch", "timm", "scipy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    run = tmp_path / "run"
+    for arguments in (
+        ["study", "quick", "--out", run],
+        ["train", "quick", "--data", "phantom:n=140", "--out", run],
+        ["evaluate", "bundle.safetensors", "--data", "phantom:n=140"],
+    ):
+        assert hemiface(monkeypatch, *arguments) == 1
+        said = capsys.readouterr().err
+        assert "This command needs scipy, torch, timm; pip install 'hemiface[train]'" in said
+    assert hemiface(monkeypatch, "export", "bundle.safetensors") == 1
+    assert "pip install 'hemiface[export]'" in capsys.readouterr().err
+    assert not run.exists()
+
+
+NOWHERE = [
+    ["predict", "none.jpg"],
+    ["predict", "none.mp4"],
+    ["predict", "photo.png", "--model", "none.onnx"],
+    ["occlude", "none.jpg", "--hide", "lower", "--out", "o"],
+    ["data", "check", "none.csv"],
+    ["study", "quick", "--data", "none.csv", "--out", "run"],
+    ["study", "none.toml"],
+    ["train", "quick", "--data", "none.csv", "--out", "run"],
+    ["evaluate", "none.safetensors", "--data", "phantom:n=70"],
+    ["evaluate", "none.onnx", "--data", "phantom:n=70"],
+    ["export", "none.safetensors"],
+    ["ensemble", "none.parquet"],
+    ["import", "none.csv", "--dataset", "x"],
+    ["report", "none"],
+    ["compare", "none.parquet"],
+    ["calibrate", "none.parquet"],
+    ["importance", "none.parquet"],
+    ["information", "none.parquet"],
+    ["tiles", "none.safetensors", "--data", "phantom:n=70"],
+]
+
+
+@pytest.mark.parametrize("arguments", NOWHERE, ids=" ".join)
+def test_what_does_not_exist_is_wrong_usage(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (48, 48)).save("photo.png")
+    assert hemiface(monkeypatch, *arguments) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "none" in said
+    assert "exist" in said
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["predict", "-h"], ["data", "check", "-h"]])
+def test_help_has_a_short_name(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hemiface(monkeypatch, *arguments) == 0
+    short = capsys.readouterr().out
+    assert "Usage" in short
+    assert hemiface(monkeypatch, *arguments[:-1], "--help") == 0
+    assert capsys.readouterr().out == short
+
+
+def test_an_address_is_called_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hemiface(monkeypatch, "predict", "https://example.org/a.jpg") == 2
+    assert "is an address on a network, and nothing is fetched" in capsys.readouterr().err
 
 
 def test_predicting_waits_for_no_table_library() -> None:

@@ -6,10 +6,10 @@ __all__ = ["app", "data_app", "models_app", "visibility_app"]
 
 app = typer.Typer(
     name="hemiface",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="How much of a face an emotion needs: train, evaluate and explain emotion recognition "
     "on whole and half-hidden faces.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 no face found under --strict, "
     "4 damaged data or weights, 130 interrupted, 141 nobody reads the output any more.",

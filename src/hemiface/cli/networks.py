@@ -27,7 +27,14 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import crop_landmarks, is_by_face, read_config, training_images, words
+from hemiface.cli.reading import (
+    crop_landmarks,
+    is_by_face,
+    read_config,
+    require_extra,
+    training_images,
+    words,
+)
 from hemiface.errors import UsageError
 
 __all__ = ["ensemble", "evaluate", "export", "study", "train"]
@@ -59,6 +66,7 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole study: data, baseline, specialists, evaluation, statistics, report."""
+    require_extra("train")
     from hemiface.stages import study as run_study
 
     chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
@@ -102,6 +110,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one network; killed and started again, it goes on where it was."""
+    require_extra("train")
     from hemiface.networks.network import Bundle
     from hemiface.networks.reopened import trainable
     from hemiface.networks.train import fit, task
@@ -157,6 +166,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
+    require_extra("train")
     from hemiface.data.readers import load
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 
@@ -252,6 +262,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
+    require_extra("export")
     from hemiface.data.readers import load
     from hemiface.networks import export as exports
 

@@ -77,6 +77,8 @@ def predict(
             _print_json(outcome)
         else:
             _print_table(outcome)
+    if running.timelines and not any(one.moves for one in sources):
+        print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
     if predictor.threshold_note:
         print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
     for sentence in outcome.errors if len(sources) > 1 else []:

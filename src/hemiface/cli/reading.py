@@ -1,10 +1,11 @@
 """What commands read: configs, data, prediction tables, lists of words."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 
 if TYPE_CHECKING:
     from hemiface.config import Config
@@ -18,9 +19,29 @@ __all__ = [
     "is_by_face",
     "open_predictions",
     "read_config",
+    "require_extra",
     "training_images",
     "words",
 ]
+
+
+_STUDY = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2")
+_TRAIN = (*_STUDY, "torch", "torchvision", "timm", "lightning", "safetensors")
+_BROUGHT = {"train": _TRAIN, "export": (*_TRAIN, "onnx", "onnxscript")}
+"""What an extra brings, by the names that are imported."""
+
+
+def require_extra(extra: Literal["train", "export"]) -> None:
+    """Name everything that isn't installed of what a command needs, before it does anything.
+
+    Raises:
+        HemifaceError: something isn't; the extra that brings all of it is named.
+    """
+    missing = [name for name in _BROUGHT[extra] if find_spec(name) is None]
+    if missing:
+        raise HemifaceError(
+            f"This command needs {', '.join(missing)}; pip install 'hemiface[{extra}]'."
+        )
 
 
 def read_config(

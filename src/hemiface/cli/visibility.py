@@ -8,6 +8,7 @@ import typer
 from hemiface.cli.apps import visibility_app
 from hemiface.cli.options import DataOption, JsonOption, SetOption
 from hemiface.cli.printing import print_json, records, say
+from hemiface.cli.reading import require_extra
 
 __all__ = ["visibility_evaluate", "visibility_train"]
 
@@ -22,6 +23,7 @@ def visibility_train(
     threads: Annotated[int, typer.Option(help="Of the computation.", min=1)] = 1,
 ) -> None:
     """Train the network on faces under drawn occluders; the same command goes on if stopped."""
+    require_extra("train")
     import logging
 
     import cv2

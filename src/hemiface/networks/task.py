@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hemiface.config import Config, ModelConfig, Recipe, as_plain
 from hemiface.data.images import Images
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import MissingError, UsageError
 from hemiface.files import sha256_file
 from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import Condition, condition
@@ -45,7 +45,7 @@ class Task:
         """The hash of the Bundle to start from.
 
         Raises:
-            DamagedError: it doesn't exist.
+            MissingError: it doesn't exist.
         """
         return _hash_of(self.init)
 
@@ -54,7 +54,7 @@ class Task:
         """The hash of the teacher's Bundle.
 
         Raises:
-            DamagedError: it doesn't exist.
+            MissingError: it doesn't exist.
         """
         return _hash_of(self.teacher)
 
@@ -123,7 +123,7 @@ def task(
 
     Raises:
         UsageError: `name` is neither `any` nor a condition, or a teacher is needed and missing.
-        DamagedError: the Bundle of the teacher or to start from doesn't exist.
+        MissingError: the Bundle of the teacher or to start from doesn't exist.
     """
     keys = config.generalist_conditions if name == "any" else (name,)
     selection = (config.selection_conditions if name == "any" else ()) or keys
@@ -160,5 +160,5 @@ def _hash_of(bundle: Path | None) -> str | None:
     if bundle is None:
         return None
     if not bundle.is_file():
-        raise DamagedError(f"Bundle {bundle} doesn't exist; check the path.")
+        raise MissingError(f"Bundle {bundle} doesn't exist; check the path.")
     return sha256_file(bundle)

@@ -1,7 +1,6 @@
 """What programs hand over as pictures: paths, bytes, open files, arrays, Pillow's, tensors."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,12 @@ import numpy.typing as npt
 from hemiface.errors import DamagedError, UsageError
 from hemiface.limits import limits, over
 from hemiface.vision.photos import Photo, of_pillow, read_photo
-from hemiface.vision.sources import find_sources
+from hemiface.vision.sources import find_sources, require_local
 
 __all__ = ["Given", "Picture", "each", "is_folder", "is_picture", "look_up"]
 
 Pixels = npt.NDArray[np.uint8]
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
 _ARRAYS = "an array must be RGB uint8 [height, width, 3] or grey uint8 [height, width]"
 _TENSORS = "a tensor must be [3 or 1, height, width], uint8 or floating point in 0..1"
 
@@ -113,11 +111,7 @@ def look_up(source: Any, *, bgr: bool = False, most_pixels: int | None = None) -
         raise UsageError("bgr=True is for arrays of OpenCV; everything else says its channels.")
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
-        if _URL.match(name) and not Path(name).exists():
-            raise UsageError(
-                f"{name} is an address on a network, and nothing is fetched from there; download "
-                "it and name the file."
-            )
+        require_local(name)
         return Given(name, source, most_pixels=most_pixels)
     if isinstance(source, _BinaryFile) and not isinstance(source, _PillowImage):
         name = getattr(source, "name", "")

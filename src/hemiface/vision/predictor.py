@@ -483,7 +483,10 @@ class Predictor:
             return f"{cut}, and {free} that is uncovered"
         if confidence < self.abstain_below:
             whose = ", chosen for the trained mix" if self._is_threshold_of_another_mix else ""
-            return f"confidence {confidence:.2f} is below {self.abstain_below:.2f}{whose}"
+            # Two digits are enough unless they are the same.
+            digits = 2 if f"{confidence:.2f}" != f"{self.abstain_below:.2f}" else 4
+            below = f"{confidence:.{digits}f} is below {self.abstain_below:.{digits}f}"
+            return f"confidence {below}{whose}"
         return ""
 
 

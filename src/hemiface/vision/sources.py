@@ -1,6 +1,7 @@
 """What to look at: photos, videos and cameras, named or found in folders; names of copies."""
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,9 @@ from hemiface.inputs import require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
-__all__ = ["Source", "copy_names", "find_sources"]
+__all__ = ["Source", "copy_names", "find_sources", "require_local"]
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
 _COPY_SUFFIX = {"photo": ".png", "video": ".mp4", "camera": ".mp4"}
 
 
@@ -60,7 +62,8 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
             or a device.
-        UsageError: a folder holds neither pictures nor videos, or `camera:` lacks its number.
+        UsageError: a folder holds neither pictures nor videos, `camera:` lacks its number, or a
+            name is an address on a network.
     """
     found: dict[str, Source] = {}
     copies = None if out is None else (out / "pictures").resolve()
@@ -68,9 +71,22 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
         if camera_number(name) is not None:
             found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
             continue
+        require_local(name)
         with reading(name):
             found |= {one.path: one for one in _named(Path(name), copies)}
     return list(found.values())
+
+
+def require_local(name: str) -> None:
+    """Raise UsageError if a name is an address on a network, and no file's.
+
+    `http:/a.jpg` may be a file in a folder that is called so.
+    """
+    if _ADDRESS.match(name) and not os.path.lexists(name):
+        raise UsageError(
+            f"{name} is an address on a network, and nothing is fetched from there; download it "
+            "and name the file."
+        )
 
 
 def _named(path: Path, copies: Path | None) -> list[Source]:
