@@ -8,6 +8,7 @@ import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -210,7 +211,7 @@ def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
         network: nn.Module = timm.create_model(
             config.architecture, pretrained=wants_weights, **options
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, UnpicklingError, ValueError) as error:
         if not wants_weights:
             raise UsageError(
                 f"timm can't build {config.architecture} with {config.channels} channel(s): {error}"

@@ -103,9 +103,11 @@ def quantise(
         passing_folder() as folder,
         redirect_stdout(StringIO()),
     ):
-        prepared, written = folder / "prepared.onnx", folder / "int8.onnx"
+        whole, prepared, written = (folder / f"{one}.onnx" for one in ("whole", "shaped", "int8"))
+        # ONNX Runtime 1.22 loses a model that it is given in memory.
+        onnx.save(model, whole)
         # Batch normalisation is folded already; what the quantiser still needs are shapes.
-        quant_pre_process(model, prepared, skip_optimization=True, skip_symbolic_shape=True)
+        quant_pre_process(whole, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             written,
