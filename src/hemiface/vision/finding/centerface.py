@@ -17,7 +17,12 @@ import numpy.typing as npt
 from hemiface.errors import DamagedError, UsageError
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.alignment import can_align
-from hemiface.vision.finding.detector import FoundFace, check_photo, largest_first
+from hemiface.vision.finding.detector import (
+    LEAST_CONTRAST,
+    FoundFace,
+    check_photo,
+    largest_first,
+)
 from hemiface.vision.finding.squares import LEAST_FACE_PX
 
 __all__ = ["CenterFaceDetector", "decode", "suppress"]
@@ -122,6 +127,8 @@ class CenterFaceDetector:
             UsageError: the array has another type or shape.
         """
         check_photo(photo)
+        if int(photo.max()) - int(photo.min()) < LEAST_CONTRAST:
+            return []  # OpenCV 4 sees a face in a single grey pixel.
         points, scores = self._candidates(photo)
         faces = [
             FoundFace(one[:2], score, five=one[2:])

@@ -33,6 +33,7 @@ from hemiface.vision.finding.squares import (
 )
 
 __all__ = [
+    "LEAST_CONTRAST",
     "SURELY_UPRIGHT",
     "Detector",
     "FollowingDetector",
@@ -47,8 +48,8 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
-_LEAST_CONTRAST = 8
-"""A tile whose grey levels span less shows no face."""
+LEAST_CONTRAST = 8
+"""A picture whose grey levels span less shows no face."""
 _LEAST_PRODUCT = 0.55
 """Of both networks' scores: on 30 photos of 75 faces the worst face had 0.66, a pattern 0.50."""
 SURELY_UPRIGHT = 0.88
@@ -226,7 +227,7 @@ class MediaPipeDetector:
 
     def _blaze(self, pixels: Pixels) -> tuple[Floats, Floats]:
         """Return boxes with keypoints [n, 8, 2] in pixels of a square of 128 px, and scores."""
-        if int(pixels.max()) - int(pixels.min()) < _LEAST_CONTRAST:
+        if int(pixels.max()) - int(pixels.min()) < LEAST_CONTRAST:
             return np.zeros((0, 8, 2)), np.zeros(0)
         found = self._detection.run(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1))
         points, scores = blazeface.decode(
