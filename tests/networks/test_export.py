@@ -80,7 +80,8 @@ class TestGraph:
         assert made_by[softmax.input[0]].op_type == "Gemm"
         node = next(node for node in graph.node if "faces" in node.input)
         while node.op_type != "QuantizeLinear":
-            assert node.op_type in {"Cast", "Unsqueeze", "Div", "Sub"}
+            # Some versions of torch ask for the shape of what comes in.
+            assert node.op_type in {"Cast", "Unsqueeze", "Div", "Sub", "Shape"}
             node = next(one for one in graph.node if node.output[0] in one.input)
 
     def test_int8_has_a_scale_for_each_channel(self, exported):
@@ -387,7 +388,7 @@ class TestCommand:
             (["--int8"], 2, "int8 needs training images"),
             (["--int8", "--calibrate", "phantom:n=70", "--calibration", "max"], 2, "'max' is unk"),
             (["--int8", "--calibrate", "phantom:n=70", "--calibration", ""], 2, "choose from"),
-            (["--scores", "none.csv"], 4, "none.csv doesn't exist"),
+            (["--scores", "none.csv"], 2, "none.csv doesn't exist"),
         ],
     )
     def test_errors(self, exported, monkeypatch, capsys, arguments, code, sentence):

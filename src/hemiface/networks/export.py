@@ -8,7 +8,9 @@ computed in single precision whatever becomes of the weights.
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -232,16 +234,18 @@ def _graph(network: FaceNetwork, opset: int) -> onnx.ModelProto:
     wrapped = _Graph(network.to(memory_format=torch.contiguous_format)).eval()
     example = torch.zeros(2, FER2013_SIZE_PX, FER2013_SIZE_PX, dtype=torch.uint8)
     try:
-        program = torch.onnx.export(
-            wrapped,
-            (example,),
-            dynamo=True,
-            input_names=["faces"],
-            output_names=["logits", "probabilities"],
-            dynamic_shapes={"faces": {0: torch.export.Dim("n")}},
-            opset_version=opset,
-            verbose=False,
-        )
+        # torch 2.9 tells on standard output what it rewrote, where commands print JSON.
+        with redirect_stdout(StringIO()):
+            program = torch.onnx.export(
+                wrapped,
+                (example,),
+                dynamo=True,
+                input_names=["faces"],
+                output_names=["logits", "probabilities"],
+                dynamic_shapes={"faces": {0: torch.export.Dim("n")}},
+                opset_version=opset,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise HemifaceError(

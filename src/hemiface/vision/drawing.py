@@ -1,60 +1,219 @@
-"""Pictures with what was found: a box and a word for each face, and faces made unrecognisable."""
+"""Pictures with what was found: faces with their labels, and faces made unrecognisable.
 
-from collections.abc import Iterable
+Lines and letters are sized for the picture and its faces. A label stands beside its face, where it
+covers neither a face nor another label if there is any such place, with a line to its face where it
+stands apart. The part that a network didn't see is shaded.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from hemiface.occlusion.conditions import QUADRANTS, condition
+from hemiface.tables import FER2013_SIZE_PX
+from hemiface.vision.finding.alignment import similarity
 
 if TYPE_CHECKING:
     from hemiface.vision.faces import FacePrediction
 
-__all__ = ["annotate", "blur"]
+__all__ = ["COLOURS", "annotate", "blur"]
 
 Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"""x, y, width, height."""
 
-_GREEN, _GREY, _BLACK = (64, 224, 96), (190, 190, 190), (0, 0, 0)
+COLOURS = {
+    "angry": (240, 96, 72), "disgust": (126, 200, 80), "fear": (196, 144, 240),
+    "happy": (255, 208, 64), "sad": (104, 172, 255), "surprise": (255, 152, 196),
+    "neutral": (232, 232, 232),
+}  # fmt: skip
+"""RGB of each emotion, all of them light enough for a black ground."""
+_NO_LABEL = (160, 160, 160)
+_GROUND = (0, 0, 0, 190)
+_SHADE = (0, 0, 0, 120)
 _BLUR_MARGIN = 0.25
 _BLUR_CELLS = 6
+_TYPE_SHARE, _LEAST_TYPE_PX, _MOST_TYPE_PX = 1 / 40, 11, 64
+"""Type by the picture's longer side, ..."""
+_TYPE_OF_FACE = 1 / 5
+"""... and no larger than by the face's width, as long as it can be read."""
+_REASON_COLUMNS = 30
+_COVERED_COSTS, _BEYOND_COSTS = 20.0, 40.0
+"""What a pixel costs that a label covers of a face or another label, or that lies beyond the
+picture; a pixel of distance costs 1 for each line of type."""
 
 
-def annotate(pixels: Pixels, faces: "Iterable[FacePrediction]") -> Pixels:
-    """Return a copy of an RGB picture with each face's box, number, label and confidence.
+@dataclass(frozen=True)
+class _Rectangle:
+    left: float
+    top: float
+    right: float
+    bottom: float
 
-    Abstained faces are grey and carry a question mark.
+    @classmethod
+    def of(cls, box: Box, margin: float = 0.0) -> "_Rectangle":
+        x, y, width, height = box
+        across, down = margin * width, margin * height
+        return cls(x - across, y - down, x + width + across, y + height + down)
+
+    @property
+    def area(self) -> float:
+        return max(self.right - self.left, 0) * max(self.bottom - self.top, 0)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    def common(self, other: "_Rectangle") -> float:
+        """Return the area that both cover."""
+        return _Rectangle(
+            max(self.left, other.left), max(self.top, other.top),
+            min(self.right, other.right), min(self.bottom, other.bottom),
+        ).area  # fmt: skip
+
+    def nearest(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Return its point that is nearest to another."""
+        x, y = point
+        return min(max(x, self.left), self.right), min(max(y, self.top), self.bottom)
+
+
+def annotate(pixels: Pixels, faces: Iterable["FacePrediction"], *, off: bool = False) -> Pixels:
+    """Return a copy of an RGB picture with each face's box, label and confidence.
+
+    Faces without a label are grey and say why in words; several are numbered. With `off` nothing is
+    drawn on the faces and a quarter of their boxes around them, which `blur` has covered: labels
+    stand beside them.
     """
-    drawn = np.ascontiguousarray(pixels).copy()
-    thick = max(1, round(max(pixels.shape[:2]) / 600))
-    for face in faces:
-        left, top, width, height = face.box_px
-        colour = _GREY if face.abstained else _GREEN
-        corner, end = (round(left), round(top)), (round(left + width), round(top + height))
-        cv2.rectangle(drawn, corner, end, colour, thick)
-        text = f"{face.face} {face.label or '?'} {100 * face.confidence:.0f}%"
-        _write(drawn, text, corner, end, colour, thick)
-    return drawn
+    known = list(faces)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    draw = ImageDraw.Draw(picture, "RGBA")
+    whole = _Rectangle(0, 0, pixels.shape[1], pixels.shape[0])
+    areas = [_Rectangle.of(face.box_px, _BLUR_MARGIN if off else 0) for face in known]
+    placed: list[_Rectangle] = []
+    if not off:
+        for face in known:
+            _shade(draw, face)
+    for face, area in zip(known, areas, strict=True):
+        colour = COLOURS[face.best] if face.label else _NO_LABEL
+        size = _type_px(pixels, face)
+        thick = max(round(size / 9), 1)
+        if not off:
+            draw.rectangle(_corners(area), outline=colour, width=thick)
+        font = _font(size)
+        text = _words(face, number=len(known) > 1)
+        left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font)
+        pad = max(size // 4, 2)
+        wide, high = right - left + 2 * pad, bottom - top + 2 * pad
+        place = _placed(wide, high, area, [*areas, *placed], whole, size)
+        placed.append(place)
+        if _gap(place, area) > size / 2:
+            start = area.nearest(place.middle)
+            draw.line([start, place.nearest(start)], fill=colour, width=thick)
+        draw.rectangle(_corners(place), fill=_GROUND)
+        draw.multiline_text(
+            (place.left + pad - left, place.top + pad - top), text, fill=colour, font=font
+        )
+    return np.array(picture, dtype=np.uint8)
 
 
-def _write(
-    drawn: Pixels, text: str, corner: tuple[int, int], end: tuple[int, int],
-    colour: tuple[int, int, int], thick: int,
-) -> None:  # fmt: skip
-    """Write above a box, or below where there is no room."""
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    # As wide as the face, as long as it can be read: neighbours in a group must not be covered.
-    size = min(max((end[0] - corner[0]) / 190, 0.35), 0.42 * (thick + 0.3))
-    thick = 1 if size < 0.6 else thick
-    (width, height), drop = cv2.getTextSize(text, font, size, thick)
-    x = min(max(corner[0], 0), max(drawn.shape[1] - width, 0))
-    y = corner[1] - drop - thick
-    if y - height < 0:
-        y = min(end[1] + height + 2 * thick, drawn.shape[0] - drop)
-    cv2.rectangle(drawn, (x, y - height - thick), (x + width, y + drop), _BLACK, -1)
-    cv2.putText(drawn, text, (x, y), font, size, colour, thick, cv2.LINE_AA)
+def _type_px(pixels: Pixels, face: "FacePrediction") -> int:
+    by_picture: float = min(max(pixels.shape[:2]) * _TYPE_SHARE, _MOST_TYPE_PX)
+    return max(round(min(by_picture, face.box_px[2] * _TYPE_OF_FACE)), _LEAST_TYPE_PX)
 
 
-def blur(pixels: Pixels, boxes: Iterable[tuple[float, float, float, float]]) -> Pixels:
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _words(face: "FacePrediction", *, number: bool) -> str:
+    name = f"{face.face}  " if number else ""
+    if face.label:
+        return f"{name}{face.label} {100 * face.confidence:.0f} %"
+    return "\n".join([f"{name}no label", *textwrap.wrap(face.reason, _REASON_COLUMNS)])
+
+
+def _placed(
+    wide: float, high: float, face: _Rectangle, taken: Sequence[_Rectangle], whole: _Rectangle,
+    size: int,
+) -> _Rectangle:  # fmt: skip
+    """Return where a label costs least: beside its face, on nothing else, within the picture."""
+
+    def costs(place: _Rectangle) -> float:
+        covered = sum(place.common(one) for one in taken)
+        beyond = place.area - place.common(whole)
+        return _COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * _gap(place, face)
+
+    return min(_places(wide, high, face, whole, size), key=costs)
+
+
+def _places(
+    wide: float, high: float, face: _Rectangle, whole: _Rectangle, size: int
+) -> Iterator[_Rectangle]:
+    """Yield places around a face, the nearest first: above, below, right, left; then further."""
+    x, y = face.middle
+    lefts = (face.left, x - wide / 2, face.right - wide)
+    tops = (face.top, y - high / 2, face.bottom - high)
+    for step in range(12):
+        # The box's own line is left free.
+        away = step * size + 1
+        beside = [
+            *product(lefts, (face.top - high - away, face.bottom + away)),
+            *product((face.right + away, face.left - wide - away), tops),
+        ]
+        for left, top in beside:
+            # Pushed back into the picture along its border.
+            left = max(min(left, whole.right - wide), 0)
+            top = max(min(top, whole.bottom - high), 0)
+            yield _Rectangle(left, top, left + wide, top + high)
+
+
+def _gap(place: _Rectangle, face: _Rectangle) -> float:
+    x, y = place.nearest(face.middle)
+    near = face.nearest((x, y))
+    return math.hypot(near[0] - x, near[1] - y)
+
+
+def _corners(one: _Rectangle) -> tuple[int, int, int, int]:
+    return round(one.left), round(one.top), round(one.right), round(one.bottom)
+
+
+def _shade(draw: ImageDraw.ImageDraw, face: "FacePrediction") -> None:
+    """Darken what was hidden from the network, as declared or by estimate."""
+    key = face.hidden or face.hidden_by_estimate
+    if not key:
+        return
+    half = FER2013_SIZE_PX / 2
+    hidden = condition(key).hidden
+    for name in QUADRANTS:
+        if name in hidden:
+            top, left = half * name.startswith("lower"), half * name.endswith("right")
+            corners = np.array([[left, top], [left + half, top], [left + half, top + half],
+                                [left, top + half]])  # fmt: skip
+            draw.polygon([tuple(one) for one in _in_photo(face, corners).tolist()], fill=_SHADE)
+
+
+def _in_photo(face: "FacePrediction", points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return points [n, 2] of the networks' crop in pixels of the photo."""
+    if face.five_px:
+        to_frame = similarity(np.array(face.five_px))
+        back = (points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T
+    else:
+        x, y, width, height = face.box_px
+        back = np.array([x, y]) + points * np.array([width, height]) / FER2013_SIZE_PX
+    return np.asarray(back, dtype=np.float64)
+
+
+def blur(pixels: Pixels, boxes: Iterable[Box]) -> Pixels:
     """Return a copy in which every box and a quarter more on each side is six by six soft cells.
 
     What is left can't be turned back: a face becomes 36 colours. Boxes are x, y, width, height.

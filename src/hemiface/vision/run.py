@@ -240,7 +240,7 @@ class _Copies:
 
     def drawn(self, frame: Frame, faces: Faces, boxes: Sequence[Box]) -> Any:
         pixels = blur(frame.pixels, boxes) if self.blur else frame.pixels
-        return annotate(pixels, faces)
+        return annotate(pixels, faces, off=self.blur)
 
     def save(self, source: Source, frame: Frame, faces: Faces) -> None:
         with atomic_path(self.path(source)) as partial:
