@@ -112,7 +112,7 @@ class TestCommand:
 
     def test_wrong_usage(self, model, crops, tmp_path, monkeypatch):
         gone = tmp_path / "gone.jpg"
-        assert hemiface(monkeypatch, "predict", gone, "--model", model) == 4
+        assert hemiface(monkeypatch, "predict", gone, "--model", model) == 2
         options = ["predict", crops, "--no-detect", "--model", model]
         assert hemiface(monkeypatch, *options, "--save-image") == 2
         assert hemiface(monkeypatch, *options, "--hide", "nose") == 2
@@ -134,7 +134,7 @@ class TestCommand:
         assert r"a\x1b[2J.png" in said.out
         assert r"c\u202egnp.png" in said.out
         assert r"broken\x1b[31m.jpg" in said.err
-        assert hemiface(monkeypatch, "predict", "gone\x1b[31m.png") == 4
+        assert hemiface(monkeypatch, "predict", "gone\x1b[31m.png") == 2
         assert r"gone\x1b[31m.png" in capsys.readouterr().err
 
     def test_a_video_becomes_rows_and_a_video(self, model, tmp_path, monkeypatch, capsys):

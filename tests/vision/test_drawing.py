@@ -38,7 +38,7 @@ def test_blurred_faces_are_found_no_more(model, shared_data, face_networks, tmp_
     )
     for photo in photos:
         before = np.array(Image.open(photo).convert("RGB"))
-        after = np.array(Image.open(tmp_path / "pictures" / f"{photo.stem}.png"))
+        after = np.array(Image.open(tmp_path / "pictures" / f"{photo.stem}.jpg"))
         assert after.shape == before.shape
         middles = [one.box.mean(axis=0) for one in detector.detect(after)]
         for _, face in faces[faces["source"] == str(photo)].iterrows():

@@ -288,6 +288,19 @@ def test_an_unknown_format_is_told_before_the_work(predict, tmp_path, form):
     assert not (tmp_path / "o").exists()
 
 
+def test_copies_of_jpeg_are_jpeg(crops, predict):
+    Image.new("RGB", (48, 48), "red").save(crops / "a.JPG")
+    Image.new("RGB", (48, 48), "red").save(crops / "b.jpeg")
+    Image.new("RGB", (48, 48), "red").save(crops / "b.jpg")
+    assert predict(crops / "out", "--save-image")[0] == 0
+    made = sorted((crops / "out" / "pictures").iterdir())
+    names = ["0 ÿ.png", "1 ÿ.png", "2 ÿ.png", "a.jpg", "b.jpeg.jpg", "b.jpg.jpg"]
+    assert [path.name for path in made] == names
+    for path in made:
+        with Image.open(path) as copy:
+            assert copy.format == ("JPEG" if path.suffix == ".jpg" else "PNG")
+
+
 def test_copies_are_no_sources_and_namesakes_stay_apart(crops, predict):
     Image.new("RGB", (48, 48), "red").save(crops / "0 ÿ.gif")
     out = crops / "out"

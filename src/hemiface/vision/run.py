@@ -17,8 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import MOST_BYTES, atomic_path, fitting, keep_larger, printable, sweep
 from hemiface.inputs import open_lines
@@ -30,6 +28,7 @@ from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.seen import Frame
+from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import Source, copy_names
 from hemiface.vision.video.blurring import Box, Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
@@ -243,9 +242,7 @@ class _Copies:
         return annotate(pixels, faces, off=self.blur)
 
     def save(self, source: Source, frame: Frame, faces: Faces) -> None:
-        with atomic_path(self.path(source)) as partial:
-            picture = self.drawn(frame, faces, [face.box_px for face in faces])
-            Image.fromarray(picture).save(partial)
+        write_picture(self.drawn(frame, faces, [face.box_px for face in faces]), self.path(source))
 
 
 class _Film:

@@ -17,7 +17,7 @@ from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 __all__ = ["Source", "copy_names", "find_sources", "require_local"]
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
-_COPY_SUFFIX = {"photo": ".png", "video": ".mp4", "camera": ".mp4"}
+_JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"})
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ def _source(path: Path, inner: Path) -> Source:
 
 
 def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
-    """Return source name -> its copy below `pictures`: a.png, or a.jpg.png where a.gif is too.
+    """Return source name -> its copy below `pictures`: a.png, or a.gif.png where a.bmp is too.
 
+    JPEG stays JPEG, videos become .mp4, every other photo .png.
     Of a name that becomes too long its start and a hash are left.
     """
     sources = [one for one in sources if one.kind != "folder"]
@@ -161,5 +162,7 @@ def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
 
 
 def _copy(source: Source, stem: str) -> Path:
-    suffix = _COPY_SUFFIX[source.kind]
+    # What came as JPEG has lost what PNG would keep.
+    still = ".jpg" if Path(source.path).suffix.lower() in _JPEG_SUFFIXES else ".png"
+    suffix = ".mp4" if source.moves else still
     return source.inner.with_name(fitting(stem, MOST_BYTES - len(suffix)) + suffix)
