@@ -11,13 +11,33 @@ NETWORKS = pytest.mark.usefixtures("face_networks")
 @NETWORKS
 def test_what_litert_says_at_its_start_is_kept_away_and_nothing_else():
     code = (
-        "import sys\n"
+        "import os, sys\n"
+        "from hemiface.vision.finding import litert\n"
         "from hemiface.vision.finding.crop_landmarks import default_detector\n"
-        "from hemiface.vision.finding.litert import quiet_start\n"
         "print('before', file=sys.stderr)\n"
-        "with quiet_start():\n"
-        "    default_detector()\n"
+        "make = litert._made\n"
+        "def noisy(first):\n"
+        "    def made():\n"
+        "        os.write(2, b'meanwhile\\n')\n"
+        "        return first()\n"
+        "    return make(made)\n"
+        "litert._made = noisy\n"
+        "default_detector()\n"
         "print('after', file=sys.stderr)\n"
     )
     quiet = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert quiet.stderr == "before\nafter\n"
+    # Two networks, one interpreter each.
+    assert quiet.stderr == "before\nmeanwhile\nmeanwhile\nafter\n"
+
+
+@NETWORKS
+def test_standard_error_may_be_closed():
+    code = (
+        "import os\n"
+        "os.close(2)\n"
+        "from hemiface.vision.finding.crop_landmarks import default_detector\n"
+        "default_detector()\n"
+        "print('found')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "found\n"

@@ -16,7 +16,6 @@ from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.files import passing_folder
 from hemiface.vision.faces import SCHEMA
-from hemiface.vision.finding.litert import quiet_start
 from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
 from hemiface.vision.sources import find_sources
@@ -67,8 +66,7 @@ def predict(
         running = replace(running, formats=())
     with _folder(out) as folder, ExitStack() as stack:
         with progress() as on_progress, _said_if_lost(out):
-            with quiet_start():
-                predictor = Predictor.of(looking)
+            predictor = Predictor.of(looking)
             told = _lines(on_progress)
             outcome = stack.enter_context(
                 run(sources, predictor, folder, running, on_progress=told)

@@ -107,9 +107,7 @@ def is_by_face(halves: str) -> bool:
 def crop_landmarks(on_progress: "OnProgress") -> "FindLandmarks":
     """Return what finds the landmarks of face crops, telling how far it is."""
     from hemiface.vision.finding.crop_landmarks import CropLandmarks
-    from hemiface.vision.finding.litert import quiet_start
 
-    with quiet_start():
-        return CropLandmarks(
-            on_progress=lambda done, total: on_progress("finding the faces' lines", done, total)
-        )
+    return CropLandmarks(
+        on_progress=lambda done, total: on_progress("finding the faces' lines", done, total)
+    )

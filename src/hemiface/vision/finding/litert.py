@@ -2,9 +2,10 @@
 
 import os
 import queue
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import numpy.typing as npt
 
 from hemiface.errors import DamagedError
 
-__all__ = ["TfliteNetwork", "quiet_start"]
+__all__ = ["TfliteNetwork"]
 
 Floats = npt.NDArray[np.float32]
+
+_GREETING = b"INFO: Created TensorFlow Lite"
+_greeted = threading.Event()
+_FIRST = threading.Lock()
 
 
 class TfliteNetwork:
@@ -61,8 +66,7 @@ class TfliteNetwork:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(model_content=self._content, num_threads=1)
-            interpreter.allocate_tensors()
+            interpreter = _made(lambda: Interpreter(model_content=self._content, num_threads=1))
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise DamagedError(
@@ -72,20 +76,40 @@ class TfliteNetwork:
         return interpreter
 
 
-@contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keep what LiteRT's first interpreter writes to the process's standard error away.
+def _made(make: Callable[[], Any]) -> Any:
+    """Return a new interpreter, the first of the process quietly."""
+    with ExitStack() as stack:
+        if not _greeted.is_set():
+            stack.enter_context(_FIRST)
+            stack.enter_context(_without_greeting())
+        interpreter = make()
+        interpreter.allocate_tensors()
+        _greeted.set()
+    return interpreter
 
-    For commands, which own the process: nothing of it reaches standard error meanwhile.
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep what LiteRT tells of its first interpreter away from standard error, and nothing else.
+
+    It writes there past Python, and nothing that it offers to Python ends that. Whatever else is
+    written meanwhile, by any thread, comes a moment later.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
     try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        kept = os.dup(2)
+    except OSError:  # There is no standard error.
+        yield
+        return
+    try:
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
             try:
                 yield
             finally:
                 os.dup2(kept, 2)
+                aside.seek(0)
+                others = b"".join(line for line in aside if not line.startswith(_GREETING))
+                if others:
+                    os.write(2, others)
     finally:
         os.close(kept)
