@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -203,6 +204,18 @@ class TestSeveral:
         found = predictor.predict([COLOURS] * 70)
         assert len(found) == 70
         assert sizes == [32, 32, 6]
+
+    def test_one_after_the_other_is_in_memory(self, predictor):
+        """Four pictures of 39 MB."""
+        large = np.zeros((3600, 3600), np.uint8)
+        content = png(large)
+        del large
+        predictor.predict(content)
+        tracemalloc.start()
+        predictor.predict([content] * 4)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 3 * 3 * 3600**2
 
     def test_come_while_they_are_looked_at(self, predictor):
         asked = []

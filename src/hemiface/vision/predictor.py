@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ MediaPipe's for videos."""
 
 Pixels = npt.NDArray[np.uint8]
 _AT_ONCE = 32
-"""Pictures that are in memory together, whose faces the network sees in one batch."""
+"""Pictures whose faces the network sees in one batch."""
+_NOTHING = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,25 +265,23 @@ class Predictor:
 
     def _predict_batch(self, batch: Sequence[Given], skip_bad: bool) -> list[Faces]:
         """Return the faces of some pictures, of which the network sees all in one batch."""
-        notes, problems, frames, seen = [], [], [], []
+        seen: list[list[SeenFace]] = []
+        told: list[dict[str, Any]] = []
         for one in batch:
-            photo, problem = Photo(np.zeros((0, 0, 3), np.uint8)), ""
             try:
                 photo = one.open()
             except DamagedError as error:
                 if not skip_bad:
                     raise
-                problem = str(error)
-            notes.append(photo.note)
-            problems.append(problem)
-            frames.append(Frame(photo.pixels, one.name))
-            seen.append([] if problem else self.see(photo.pixels))
-        return [
-            replace(faces, note=note, problem=problem, opened=None if problem else one.open)
-            for faces, note, problem, one in zip(
-                self.say(frames, seen), notes, problems, batch, strict=True
-            )
-        ]
+                seen.append([])
+                told.append({"problem": str(error)})
+            else:
+                seen.append(self.see(photo.pixels))
+                told.append({"note": photo.note, "opened": one.open})
+        # Crops are all that is needed now; whole pictures together would fill the memory.
+        frames = [Frame(_NOTHING, one.name) for one in batch]
+        found = zip(self.say(frames, seen), told, strict=True)
+        return [replace(faces, **known) for faces, known in found]
 
     def watch(
         self, source: str | os.PathLike[str], *, search_every: int = SEARCH_EVERY
