@@ -22,7 +22,8 @@ changes whole files of every kind that hemiface reads and hands them to its own 
 `validity/fuzz.py`). None may end in anything but a result or one of hemiface's own errors, take
 more than 2 GB or 20 s, or be taken although a checksum in it doesn't fit. `-bare` are files without
 a seal, as other programs and earlier versions wrote them. `taken` were read, `refused` named in a
-sentence. Versions and hardware are in `fuzz.environment.json`.
+sentence. atheris sees what a checksum is compared with and writes the one that fits: what it has
+taken is no damage. Versions and hardware are in `fuzz.environment.json`.
 
 {table}
 """

@@ -100,7 +100,7 @@ class TestCompare:
             (["--protocol", "best"], 2, "Protocol 'best' is unknown"),
             (["--margin", "0"], 2, "margin must be above 0"),
             (["--mirrored", "predictions.parquet"], 2, "needs predictions of mirrored pictures"),
-            (["--mirrored", "nothing.parquet"], 4, "doesn't exist"),
+            (["--mirrored", "nothing.parquet"], 2, "doesn't exist"),
         ],
     )
     def test_errors(self, run, tmp_path, monkeypatch, capsys, options, code, sentence):

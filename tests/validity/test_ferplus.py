@@ -80,7 +80,7 @@ def test_the_whole_of_it(files, tmp_path, capsys):
 def test_errors(files, tmp_path, capsys):
     folder, bundle = files
     arguments = [str(bundle), "--data", str(folder / "data"), "--out", str(tmp_path)]
-    assert bench.main([*arguments, "--votes", str(tmp_path / "none.csv")]) == 4
+    assert bench.main([*arguments, "--votes", str(tmp_path / "none.csv")]) == 2
     assert "doesn't exist" in capsys.readouterr().err
 
 
