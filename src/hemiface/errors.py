@@ -10,6 +10,7 @@ HemifaceError          1  the work failed
 import unicodedata
 
 __all__ = [
+    "BROUGHT",
     "DamagedError",
     "HemifaceError",
     "MissingError",
@@ -19,6 +20,15 @@ __all__ = [
     "extra_of",
     "first_line",
 ]
+
+
+BROUGHT = {
+    "study": ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2"),
+    "train": ("torch", "torchvision", "timm", "lightning", "safetensors"),
+    "export": ("onnx", "onnxscript"),
+    "video": ("av",),
+}
+"""What each extra brings beside those that it contains, by the names that are imported."""
 
 
 class HemifaceError(Exception):
@@ -54,14 +64,7 @@ class MissingError(DamagedError):
 def extra_of(module: str) -> str | None:
     """Return the extra that brings `module`, None if it is none of ours."""
     top = module.partition(".")[0]
-    if top in {"torch", "torchvision", "timm", "lightning", "safetensors"}:
-        return "train"
-    if top in {"onnx", "onnxscript"}:
-        return "export"
-    if top == "av":
-        return "video"
-    known = {"scipy", "sklearn", "matplotlib", "jinja2", "pandas", "pyarrow"}
-    return "study" if top in known else None
+    return next((extra for extra, brought in BROUGHT.items() if top in brought), None)
 
 
 def first_line(error: Exception) -> str:

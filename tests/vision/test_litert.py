@@ -8,6 +8,10 @@ import pytest
 NETWORKS = pytest.mark.usefixtures("face_networks")
 
 
+def of_a_process(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
 @NETWORKS
 def test_what_litert_says_at_its_start_is_kept_away_and_nothing_else():
     code = (
@@ -25,9 +29,8 @@ def test_what_litert_says_at_its_start_is_kept_away_and_nothing_else():
         "default_detector()\n"
         "print('after', file=sys.stderr)\n"
     )
-    quiet = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # Two networks, one interpreter each.
-    assert quiet.stderr == "before\nmeanwhile\nmeanwhile\nafter\n"
+    assert of_a_process(code).stderr == "before\nmeanwhile\nmeanwhile\nafter\n"
 
 
 @NETWORKS
@@ -39,5 +42,4 @@ def test_standard_error_may_be_closed():
         "default_detector()\n"
         "print('found')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "found\n"
+    assert of_a_process(code).stdout == "found\n"

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import BROUGHT, HemifaceError, UsageError
 
 if TYPE_CHECKING:
     from hemiface.config import Config
@@ -25,10 +25,7 @@ __all__ = [
 ]
 
 
-_STUDY = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2")
-_TRAIN = (*_STUDY, "torch", "torchvision", "timm", "lightning", "safetensors")
-_BROUGHT = {"train": _TRAIN, "export": (*_TRAIN, "onnx", "onnxscript")}
-"""What an extra brings, by the names that are imported."""
+_CONTAINED = {"train": ("study", "train"), "export": ("study", "train", "export")}
 
 
 def require_extra(extra: Literal["train", "export"]) -> None:
@@ -37,7 +34,8 @@ def require_extra(extra: Literal["train", "export"]) -> None:
     Raises:
         HemifaceError: something isn't; the extra that brings all of it is named.
     """
-    missing = [name for name in _BROUGHT[extra] if find_spec(name) is None]
+    names = [name for one in _CONTAINED[extra] for name in BROUGHT[one]]
+    missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise HemifaceError(
             f"This command needs {', '.join(missing)}; pip install 'hemiface[{extra}]'."

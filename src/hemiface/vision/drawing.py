@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hemiface.occlusion.conditions import QUADRANTS, condition
 from hemiface.tables import FER2013_SIZE_PX
-from hemiface.vision.finding.alignment import similarity
+from hemiface.vision.finding.alignment import back, similarity
 
 if TYPE_CHECKING:
     from hemiface.vision.faces import FacePrediction
@@ -205,12 +205,11 @@ def _shade(draw: ImageDraw.ImageDraw, face: "FacePrediction") -> None:
 def _in_photo(face: "FacePrediction", points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return points [n, 2] of the networks' crop in pixels of the photo."""
     if face.five_px:
-        to_frame = similarity(np.array(face.five_px))
-        back = (points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T
-    else:
-        x, y, width, height = face.box_px
-        back = np.array([x, y]) + points * np.array([width, height]) / FER2013_SIZE_PX
-    return np.asarray(back, dtype=np.float64)
+        return back(similarity(np.array(face.five_px)), points)
+    x, y, width, height = face.box_px
+    corner, size = np.array([x, y]), np.array([width, height])
+    placed: npt.NDArray[np.float64] = corner + points * size / FER2013_SIZE_PX
+    return placed
 
 
 def blur(pixels: Pixels, boxes: Iterable[Box]) -> Pixels:

@@ -16,7 +16,15 @@ import numpy.typing as npt
 from hemiface.errors import UsageError
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["FRAME", "AlignedFace", "align", "can_align", "similarity", "whole_picture"]
+__all__ = [
+    "FRAME",
+    "AlignedFace",
+    "align",
+    "back",
+    "can_align",
+    "similarity",
+    "whole_picture",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -139,7 +147,7 @@ def _centred(transform: Floats) -> Floats:
 def _needed(photo: npt.NDArray[np.uint8], to_frame: Floats) -> tuple[slice, slice]:
     """Return the rows and columns of the photo that the crop shows, and some around them."""
     side = float(FER2013_SIZE_PX)
-    corners = _back(to_frame, np.array([[0, 0], [side, 0], [0, side], [side, side]]))
+    corners = back(to_frame, np.array([[0, 0], [side, 0], [0, side], [side, side]]))
     low = np.floor(corners.min(axis=0)).astype(int) - 2
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
     height, width = photo.shape[:2]
@@ -151,13 +159,13 @@ def _needed(photo: npt.NDArray[np.uint8], to_frame: Floats) -> tuple[slice, slic
 def _inside(to_frame: Floats, height: int, width: int) -> npt.NDArray[np.bool_]:
     side = FER2013_SIZE_PX
     y, x = np.mgrid[:side, :side] + 0.5
-    centres = _back(to_frame, np.stack([x.ravel(), y.ravel()], axis=1))
+    centres = back(to_frame, np.stack([x.ravel(), y.ravel()], axis=1))
     within = (centres >= 0).all(axis=1) & (centres < [width, height]).all(axis=1)
     result: npt.NDArray[np.bool_] = within.reshape(side, side)
     return result
 
 
-def _back(to_frame: Floats, points: Floats) -> Floats:
+def back(to_frame: Floats, points: Floats) -> Floats:
     """Return points [n, 2] of the crop in pixels of the photo."""
-    back: Floats = (points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T
-    return back
+    found: Floats = (points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T
+    return found
