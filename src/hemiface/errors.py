@@ -27,6 +27,14 @@ BROUGHT = {
     "train": ("torch", "torchvision", "timm", "lightning", "safetensors"),
     "export": ("onnx", "onnxscript"),
     "video": ("av",),
+    "serve": (
+        "fastapi",
+        "fastapi_offline",
+        "onnx",
+        "prometheus_client",
+        "python_multipart",
+        "uvicorn",
+    ),
 }
 """What each extra brings beside those that it contains, by the names that are imported."""
 

@@ -52,6 +52,18 @@ class Limits:
     """The largest that is fetched, MediaPipe's wheel, has 36 million."""
     download_seconds: int = _limit(1_800, "seconds for a download")
     phantom_faces: int = _limit(1_000_000, "rendered faces")
+    request_bytes: int = _limit(20_000_000, "bytes of a request")
+    """Of `hemiface serve`, as all that follow; a video has a limit of its own."""
+    request_video_bytes: int = _limit(200_000_000, "bytes of a video in a request")
+    request_pictures: int = _limit(32, "pictures in a request")
+    request_pixels: int = _limit(30_000_000, "pixels of a picture in a request")
+    """While such a picture is read it takes about .25 GB."""
+    request_faces: int = _limit(256, "faces in a picture of a request")
+    request_frames: int = _limit(18_000, "frames of a video in a request")
+    """Ten minutes at 30 a second."""
+    request_seconds: int = _limit(30, "seconds for a picture in a request")
+    """The request's way in, waiting for a turn and being looked at have so many each."""
+    requests: int = _limit(64, "requests at a time")
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -55,6 +55,36 @@ class TestPredictor:
         with pytest.raises(UsageError, match="exclude each other"):
             Predictor.of(PredictorOptions(model=model, no_detect=True), detector=object())
 
+    @pytest.mark.parametrize(
+        "asked",
+        [{"hide": "lower"}, {"mix": "balanced"}, {"flip": True}, {"abstain_below": 0.9}, {}],
+    )
+    def test_another_look_with_the_same_networks_is_a_new_object_s(self, tmp_path, asked):
+        path = linear_model(tmp_path / "linear.onnx", class_mix=MIX)
+        before = Predictor(path, no_detect=True, hide="upper", mix="natural")
+        other = before.but(**asked)
+        alone = Predictor(path, no_detect=True, **{"hide": "upper", "mix": "natural", **asked})
+        assert other.settings() == alone.settings()
+        assert other.model is before.model
+        assert [one.row() for one in other.predict(PIXELS)] == [
+            one.row() for one in alone.predict(PIXELS)
+        ]
+        assert before.settings() == Predictor(
+            path, no_detect=True, hide="upper", mix="natural"
+        ).settings()
+
+    def test_what_takes_another_network_takes_another_object(self, model):
+        predictor = Predictor(model, no_detect=True)
+        for wrong, words in (
+            ({"model": "nano"}, "model can't be changed"),
+            ({"abstain_below": 2}, "abstain_below must lie in"),
+            ({"hide": "nose"}, "Condition 'nose' is unknown"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                predictor.but(**wrong)
+        # Nothing hidden, and nothing declared, are the same network's too.
+        assert predictor.but(hide="lower").but(hide=None).settings() == predictor.settings()
+
     def test_what_is_declared_hidden_is_not_seen(self, model):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
         other = pixels.copy()

@@ -25,10 +25,14 @@ __all__ = [
 ]
 
 
-_CONTAINED = {"train": ("study", "train"), "export": ("study", "train", "export")}
+_CONTAINED = {
+    "train": ("study", "train"),
+    "export": ("study", "train", "export"),
+    "serve": ("serve",),
+}
 
 
-def require_extra(extra: Literal["train", "export"]) -> None:
+def require_extra(extra: Literal["train", "export", "serve"]) -> None:
     """Name everything that isn't installed of what a command needs, before it does anything.
 
     Raises:

@@ -54,6 +54,8 @@ Pixels = npt.NDArray[np.uint8]
 _AT_ONCE = 32
 """Pictures whose faces the network sees in one batch."""
 _NOTHING = np.zeros((0, 0, 3), dtype=np.uint8)
+_ASKED = frozenset({"hide", "abstain_below", "flip", "mix"})
+"""The options that say how faces are looked at, not with what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,16 +141,24 @@ class Predictor:
             most_pixels=most_pixels, estimate=estimate, mix=mix,
         )  # fmt: skip
         _check(options, detector)
-        self._options = options
-        self._hidden = condition(options.hide) if options.hide else None
-        self.mix = Mix.of(options.mix)
-        """What was declared."""
         self.model = OnnxModel.load(_model_path(options.model, options.label_as))
         self.model_sha256 = sha256_file(self.model.path)
         self._detector = self._in_videos = detector
         if detector is None and not options.no_detect:
             self._detector, self._in_videos = _detectors(options)
-        known = ModelCalibration.beside(self.model.path, self.model_sha256)
+        self._known = ModelCalibration.beside(self.model.path, self.model_sha256)
+        self._estimator = _shipped_tiles() if options.estimate else None
+        self._learnt = learnt_conditions(self.model.header)
+        self._ask(options)
+
+    def _ask(self, options: PredictorOptions) -> None:
+        """Take the options for which no network is opened."""
+        self._options = options
+        self._hidden = condition(options.hide) if options.hide else None
+        self._tiles = self._estimator if self._hidden is None else None
+        self.mix = Mix.of(options.mix)
+        """What was declared."""
+        known = self._known
         self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
         """What is known of this model's confidence with this `flip`, None if nothing is."""
         beside = known.class_mix if known else None
@@ -160,13 +170,31 @@ class Predictor:
         default = self.calibration.abstain_below if self.calibration else 0.0
         asked = options.abstain_below
         self.abstain_below: float = default if asked is None else asked
-        self._tiles = _shipped_tiles() if options.estimate and self._hidden is None else None
-        self._learnt = learnt_conditions(self.model.header)
 
     @classmethod
     def of(cls, options: PredictorOptions, detector: Detector | None = None) -> Self:
         """Return a Predictor with these options; errors as the class."""
         return cls(detector=detector, **vars(options))
+
+    def but(self, **changes: Any) -> Self:
+        """Return this object with another hide, abstain_below, flip or mix, on the same networks.
+
+        That costs next to nothing, and both may be used at once.
+
+        Raises:
+            UsageError: as the class, or another option is named.
+        """
+        others = sorted(set(changes) - _ASKED)
+        if others:
+            raise UsageError(
+                f"{others[0]} can't be changed in a Predictor (only {', '.join(sorted(_ASKED))} "
+                "can); make a new one."
+            )
+        options = replace(self._options, **changes)
+        _check_asked(options)
+        other = copy.copy(self)
+        other._ask(options)
+        return other
 
     @property
     def hidden(self) -> str:
@@ -489,11 +517,19 @@ class Predictor:
         return ""
 
 
-def _check(options: PredictorOptions, detector: Detector | None) -> None:
-    """Raise UsageError for options out of range or without a meaning together."""
+def _check_asked(options: PredictorOptions) -> None:
+    """Raise UsageError for a condition, a mix or a threshold that there isn't."""
+    if options.hide:
+        condition(options.hide)
+    Mix.of(options.mix)
     below = options.abstain_below
     if below is not None and not 0 <= below <= 1:
         raise UsageError(f"abstain_below must lie in 0..1, got {below}.")
+
+
+def _check(options: PredictorOptions, detector: Detector | None) -> None:
+    """Raise UsageError for options out of range or without a meaning together."""
+    _check_asked(options)
     if options.detect_by not in SEARCHES:
         raise UsageError(
             f"Search {options.detect_by!r} is unknown; choose from {', '.join(SEARCHES)}."

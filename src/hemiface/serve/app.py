@@ -1,0 +1,270 @@
+"""The service: REST over the Predictor, and the page.
+
+- POST /predict: pictures in, the table's rows out
+- POST /watch: a video in, its frames' rows out as they come
+- GET /health: whether it runs
+- GET /metrics: counts, for Prometheus
+- GET /docs: all of this, to be tried (OpenAPI)
+- GET /: the page, which predicts in the browser
+"""
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from hemiface import __version__
+from hemiface.errors import UsageError
+from hemiface.files import passing_folder
+from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.serve.answers import FORMATS, asked_format, of_pictures, of_video, refused
+from hemiface.serve.bodies import SentPicture, pictures_of, save_video
+from hemiface.serve.counts import Counted, Counts
+from hemiface.serve.desk import Asked, Desk
+from hemiface.serve.guard import Guard
+from hemiface.serve.refusals import RefusedError
+from hemiface.serve.written import ERRORS, PREDICT, WATCH
+from hemiface.vision.faces import SCHEMA, Faces
+from hemiface.vision.predictor import Predictor
+
+__all__ = ["ServiceOptions", "create_app"]
+
+_ROUTES = ("/predict", "/watch", "/health", "/metrics")
+_ABOUT = (
+    "What emotion faces look like, how much of each can be seen, and why none is named where none "
+    "is. Pictures are looked at in memory and kept nowhere."
+)
+
+Hide = Annotated[
+    str | None, Query(description=f"What everybody hides: {', '.join(CONDITIONS)}, ...")
+]
+# No file: what a request names is never read here.
+MixName = Annotated[
+    Literal["trained", "balanced", "natural"] | None,
+    Query(description="How often these pictures show each emotion."),
+]
+Flip = Annotated[bool | None, Query(description="Average with the mirrored view.")]
+Below = Annotated[
+    float | None, Query(ge=0, le=1, description="Give no label below this confidence.")
+]
+Format = Annotated[
+    Literal["json", "csv", "jsonl"] | None, Query(description="Of the answer; else as Accept says.")
+]
+VideoFormat = Annotated[
+    Literal["jsonl", "csv"] | None, Query(description="Of the answer; else as Accept says.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """How the service works, and for whom."""
+
+    workers: int = 1
+    """Threads that find faces."""
+    page: Path | None = None
+    """The folder of the page (`hemiface page`), None for none."""
+    token: str = ""
+    """What has to come with each request, empty for nothing."""
+    hosts: frozenset[str] = frozenset()
+    """Names that requests may be for, empty for any; see `serve.guard.allowed_hosts`."""
+    origins: tuple[str, ...] = ()
+    """Pages from elsewhere that may ask, such as https://lab.example."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"The service needs at least 1 worker, got {self.workers}.")
+
+
+def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> FastAPI:
+    """Return the service as an ASGI application, for any server that runs one.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    options = options or ServiceOptions()
+    service = _Service(predictor, options.workers)
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="hemiface",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=service.lifespan,
+        swagger_ui_oauth2_redirect_url="/docs/oauth2-redirect",
+    )
+    app.add_api_route(
+        "/predict", service.predict, methods=["POST"], openapi_extra=PREDICT, responses=ERRORS,
+        response_model=None, summary="The faces of pictures",
+    )  # fmt: skip
+    app.add_api_route(
+        "/watch", service.watch, methods=["POST"], openapi_extra=WATCH, responses=ERRORS,
+        response_model=None, summary="The faces of a video's frames, as they come",
+    )  # fmt: skip
+    app.add_api_route("/health", service.health, methods=["GET"], summary="Whether it runs")
+    app.add_api_route(
+        "/metrics", service.metrics, methods=["GET"], response_model=None,
+        summary="Counts, for Prometheus",
+    )  # fmt: skip
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(UsageError, _misused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _elsewhere)
+    _add_page(app, options.page)
+    # What is added last sees a request first.
+    if options.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=options.origins, allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )  # fmt: skip
+    app.add_middleware(Guard, hosts=options.hosts, origins=options.origins, token=options.token)
+    app.add_middleware(Counted, counts=service.counts, paths=_ROUTES)
+    return app
+
+
+class _Service:
+    """What answers requests."""
+
+    def __init__(self, predictor: Predictor, workers: int) -> None:
+        self._predictor = predictor
+        self.counts = Counts(__version__, predictor.model.path.stem, lambda: self._desk.here)
+        self._desk = Desk(predictor, workers, self.counts.batches.observe)
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with self._desk.open():
+            yield
+
+    async def predict(
+        self,
+        request: Request,
+        hide: Hide = None,
+        mix: MixName = None,
+        flip: Flip = None,
+        abstain_below: Below = None,
+        format: Format = None,  # noqa: A002 - the name that users write
+    ) -> Response:
+        """Return a row for each face of each picture, with the columns of `hemiface predict`.
+
+        Of several pictures those that can't be read are named in `sources` with the reason.
+        """
+        asked = Asked(hide, mix, flip, abstain_below)
+        self._desk.with_options(asked)
+        async with self._desk.admitted():
+            found = await self._look(await pictures_of(request), asked)
+        for faces in found:
+            self._count(faces)
+        return of_pictures(found, asked_format(request, format, "json"))
+
+    async def _look(self, pictures: Sequence[SentPicture], asked: Asked) -> list[Faces]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                looked = [group.create_task(self._desk.look(one, asked)) for one in pictures]
+        except* RefusedError as errors:
+            first = errors.exceptions[0]
+            raise first from None
+        return [one.result() for one in looked]
+
+    async def watch(
+        self,
+        request: Request,
+        hide: Hide = None,
+        mix: MixName = None,
+        flip: Flip = None,
+        abstain_below: Below = None,
+        format: VideoFormat = None,  # noqa: A002 - the name that users write
+    ) -> Response:
+        """Return what each frame shows while the video is watched; faces keep their numbers.
+
+        JSON lines hold one frame each; the last line has the number of frames and, where the
+        video ended before its end, the reason.
+        """
+        if find_spec("av") is None:
+            raise RefusedError(501, "Videos need PyAV here; pip install 'hemiface[video]'.")
+        asked = Asked(hide, mix, flip, abstain_below)
+        self._desk.with_options(asked)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._desk.admitted())
+            path = stack.enter_context(passing_folder()) / "video"
+            name = await save_video(request, path) or "video"
+            kind = asked_format(request, format, "jsonl")
+            kind = "jsonl" if kind == "json" else kind
+            lines = of_video(self._counted(self._desk.watch(path, name, asked)), kind)
+            return _Held(lines, media_type=FORMATS[kind], until=stack.pop_all())
+
+    async def _counted(self, frames: AsyncIterator[Faces | str]) -> AsyncIterator[Faces | str]:
+        async for found in frames:
+            if isinstance(found, Faces):
+                self._count(found)
+            yield found
+
+    def _count(self, faces: Faces) -> None:
+        self.counts.pictures.inc()
+        self.counts.faces.inc(len(faces))
+
+    async def health(self) -> dict[str, str | int]:
+        """Say that the service runs, and with what."""
+        model = self._predictor.model.path.stem
+        return {"status": "ok", "version": __version__, "model": model, "schema": SCHEMA}
+
+    async def metrics(self) -> Response:
+        """Return counts of requests, pictures, faces and batches, and the process's memory."""
+        return Response(self.counts.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Held(StreamingResponse):
+    """An answer that holds what it needs until it is sent, or nobody wants it any more."""
+
+    def __init__(self, lines: AsyncIterator[str], media_type: str, until: AsyncExitStack) -> None:
+        super().__init__(lines, media_type=media_type)
+        self._until = until
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._until:
+            await super().__call__(scope, receive, send)
+
+
+def _add_page(app: FastAPI, page: Path | None) -> None:
+    if page is None:
+        app.add_api_route(
+            "/", lambda: RedirectResponse("/docs"), methods=["GET"], include_in_schema=False
+        )
+        return
+    # Some systems know neither, and browsers run nothing of an unknown type.
+    for suffix, kind in ((".mjs", "text/javascript"), (".wasm", "application/wasm"),
+                         (".webmanifest", "application/manifest+json")):  # fmt: skip
+        mimetypes.add_type(kind, suffix)
+    app.mount("/", StaticFiles(directory=page, html=True), name="page")
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    return refused(error.status if isinstance(error, RefusedError) else 500, str(error))
+
+
+def _misused(_: Request, error: Exception) -> JSONResponse:
+    return refused(422, str(error))
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """Say in one sentence which option of a request is wrong."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    where, what = found[0]["loc"][-1], str(found[0]["msg"])
+    return refused(422, f"Option {where}: {what[0].lower()}{what[1:]}.")
+
+
+def _elsewhere(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    known = {404: "There is nothing here; see /docs.", 405: "Another method is needed; see /docs."}
+    return refused(status, known.get(status, str(getattr(error, "detail", error))))

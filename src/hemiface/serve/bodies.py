@@ -1,0 +1,209 @@
+"""What comes in a request: pictures as multipart, as they are or as base64 in JSON, or a video.
+
+Nothing that a body says is ever taken for a path or an address: names are only written into rows.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from hemiface.documents import json_value
+from hemiface.errors import first_line
+from hemiface.files import printable
+from hemiface.limits import limits, over
+from hemiface.serve.refusals import RefusedError
+
+__all__ = ["SentPicture", "pictures_of", "save_video"]
+
+_LONGEST_NAME = 200
+_JSON_FORM = '{"pictures": [{"name": "a.jpg", "base64": "..."}]}'
+_RAW = ("image/", "application/octet-stream")
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class SentPicture:
+    """A picture file's content, under the name that its rows bear."""
+
+    name: str
+    content: bytes
+
+
+async def pictures_of(request: Request) -> list[SentPicture]:
+    """Return the pictures of a request's body, by its Content-Type.
+
+    Those without a name are called by their place, as in `#0`.
+
+    Raises:
+        RefusedError: 408 it doesn't come in time, 413 it is too long or too many, 415 of another
+            type, 422 no picture or of another form.
+    """
+    most = limits()
+    kind = _kind(request)
+    async with _in_time(most.request_seconds):
+        if kind == "multipart/form-data":
+            found = await _of_form(request, most.request_pictures)
+        elif kind == "application/json":
+            found = _of_json(await _whole(request, most.request_bytes, "request_bytes"))
+        elif kind.startswith(_RAW) or not kind:
+            found = [("", await _whole(request, most.request_bytes, "request_bytes"))]
+        else:
+            raise RefusedError(
+                415,
+                f"Content-Type {kind} isn't read; send multipart/form-data, image/* or "
+                "application/json.",
+            )
+    if not found:
+        raise RefusedError(422, "The request holds no picture; send one as a file.")
+    if len(found) > most.request_pictures:
+        raise RefusedError(413, f"The request holds {len(found)}, {over('request_pictures')}.")
+    return [
+        SentPicture(_name(name) or f"#{place}", content)
+        for place, (name, content) in enumerate(found)
+    ]
+
+
+async def save_video(request: Request, path: Path) -> str:
+    """Write the video of a request's body to `path` and return its name, empty if it has none.
+
+    It comes as it is (video/*) or as the one file of a multipart body.
+
+    Raises:
+        RefusedError: 408, 413, 415 and 422 as `pictures_of`.
+    """
+    most = limits()
+    kind = _kind(request)
+    # A long video may take its time, as long as bytes keep coming.
+    seconds = most.request_seconds * -(-most.request_video_bytes // most.request_bytes)
+    async with _in_time(seconds):
+        if kind == "multipart/form-data":
+            return await _one_file(request, path)
+        if not (kind.startswith("video/") or kind in ("application/octet-stream", "")):
+            raise RefusedError(
+                415, f"Content-Type {kind} isn't read; send multipart/form-data or video/*."
+            )
+        with path.open("wb") as file:
+            async for part in _bounded(request, most.request_video_bytes, "request_video_bytes"):
+                await asyncio.to_thread(file.write, part)
+            if not file.tell():
+                raise RefusedError(422, "The request holds no video; send one as its body.")
+    return ""
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _name(text: str) -> str:
+    return printable(text)[:_LONGEST_NAME]
+
+
+@asynccontextmanager
+async def _in_time(seconds: int) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise RefusedError(408, f"The request didn't come within {seconds} seconds.") from error
+
+
+async def _bounded(request: Request, most: int, limit: str) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, and no more of it than a limit allows."""
+    told = request.headers.get("content-length", "")
+    size = int(told) if told.isascii() and told.isdigit() and len(told) < 19 else 0
+    if size > most:
+        raise RefusedError(413, f"The request has {size:,} bytes, {over(limit)}.")
+    read = 0
+    async for part in request.stream():
+        read += len(part)
+        if read > most:
+            raise RefusedError(413, f"The request is {over(limit)}.")
+        yield part
+
+
+async def _whole(request: Request, most: int, limit: str) -> bytes:
+    return b"".join([part async for part in _bounded(request, most, limit)])
+
+
+@asynccontextmanager
+async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIterator[list[Any]]:
+    """Yield the files of a multipart body, of which long ones lie on the disk."""
+    bounded = _bounded(request, most, limit)
+
+    async def receive() -> dict[str, Any]:
+        part = await anext(bounded, b"")
+        return {"type": "http.request", "body": part, "more_body": bool(part)}
+
+    # The parser takes what comes from a request; this one counts.
+    counted = Request(request.scope, receive)
+    try:
+        async with counted.form(max_files=files, max_fields=files) as form:
+            yield [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
+    except HTTPException as error:
+        too_many = "Too many files" in str(error.detail)
+        why = str(error.detail).rstrip(".")
+        raise RefusedError(
+            413 if too_many else 422, f"The multipart body can't be read ({why})."
+        ) from error
+    except (AssertionError, KeyError, LookupError, UnicodeError, ValueError) as error:
+        raise RefusedError(
+            422, f"The multipart body can't be read ({first_line(error)})."
+        ) from error
+
+
+async def _of_form(request: Request, most: int) -> list[tuple[str, bytes]]:
+    limit = limits().request_bytes
+    async with _form(request, limit, "request_bytes", most) as files:
+        return [(one.filename or "", await one.read()) for one in files]
+
+
+async def _one_file(request: Request, path: Path) -> str:
+    limit = limits().request_video_bytes
+    async with _form(request, limit, "request_video_bytes", 1) as files:
+        if len(files) != 1:
+            raise RefusedError(422, "The request holds no video; send one as a file.")
+        await asyncio.to_thread(_copy, files[0].file, path)
+        return _name(files[0].filename or "")
+
+
+def _copy(source: BinaryIO, path: Path) -> None:
+    with path.open("wb") as file:
+        while part := source.read(_CHUNK_BYTES):
+            file.write(part)
+
+
+def _of_json(body: bytes) -> list[tuple[str, bytes]]:
+    try:
+        value = json_value(body)
+    except ValueError as error:
+        raise RefusedError(422, f"The body is no JSON ({first_line(error)}).") from error
+    listed = value.get("pictures") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        raise RefusedError(422, f"The JSON has another form than {_JSON_FORM}.")
+    return [_decoded(place, one) for place, one in enumerate(listed)]
+
+
+def _decoded(place: int, one: Any) -> tuple[str, bytes]:
+    name, text = (one.get("name", ""), one.get("base64")) if isinstance(one, dict) else ("", one)
+    if not isinstance(name, str) or not isinstance(text, str):
+        raise RefusedError(422, f"Picture #{place} has another form than in {_JSON_FORM}.")
+    head, comma, rest = text.partition(",")
+    if comma and head.startswith("data:") and head.endswith(";base64"):
+        text = rest
+    try:
+        return name, base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(
+            422,
+            f"Picture #{place} is no base64 ({first_line(error)}); addresses and paths aren't read "
+            "here.",
+        ) from error

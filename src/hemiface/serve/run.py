@@ -1,0 +1,95 @@
+"""Listening, and answering until somebody ends it."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.inputs import read_bytes
+
+__all__ = ["TOKEN_VARIABLE", "address_of", "listen", "run", "token_of"]
+
+TOKEN_VARIABLE = "HEMIFACE_TOKEN"  # noqa: S105 - its name, not a token
+_SHORTEST_TOKEN = 16
+_PATIENCE_S = 10
+"""For requests that are being answered when the service is to end."""
+
+
+def token_of(file: Path | None) -> str:
+    """Return the token in `file`, else that in the environment, empty if there is none.
+
+    On the command line every user of the machine could read it.
+
+    Raises:
+        UsageError: the file can't be read, or the token is short or more than a word.
+    """
+    text = os.environ.get(TOKEN_VARIABLE, "")
+    if file is not None:
+        try:
+            text = read_bytes(file, "text_bytes", "Token", UsageError).decode()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"Token {file} can't be read; name a file of one word.") from error
+    token = text.strip()
+    is_word = token.isascii() and token.isprintable() and " " not in token
+    if (file or token) and not (is_word and len(token) >= _SHORTEST_TOKEN):
+        raise UsageError(
+            f"The token must be one word of at least {_SHORTEST_TOKEN} letters and digits."
+        )
+    return token
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at `host` and `port`; port 0 is any that is free.
+
+    Raises:
+        HemifaceError: the port is taken or may not be used, or the host isn't this machine's.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise HemifaceError(
+            f"Nothing can listen at {host}, port {port} ({why}); name others with --host and "
+            "--port."
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address to write into a browser on this machine."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - what was asked for
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def run(app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Answer until Ctrl-C or SIGTERM, and what is being answered then, for ten seconds."""
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_PATIENCE_S,
+    )
+    server = _Server(config, on_ready)
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        # The server has ended properly and hands on what ended it.
+        return
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()

@@ -1,0 +1,495 @@
+"""REST, through FastAPI's own client: what comes, what is answered, what is refused."""
+
+import asyncio
+import base64
+import csv
+import io
+import json
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
+
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hemiface.data.phantom import make as phantom
+from hemiface.serve.app import ServiceOptions, create_app
+from hemiface.serve.guard import allowed_hosts
+from hemiface.tables import EMOTIONS
+from hemiface.vision.faces import COLUMNS, SCHEMA
+from hemiface.vision.finding.detector import FoundFace
+from hemiface.vision.predictor import Predictor
+
+FIVE = np.array([[17.0, 19], [31, 19], [24, 27], [18, 34], [30, 34]])
+RAW = {"content-type": "image/png"}
+
+
+class Many:
+    """A detector that sees `n` faces in every photo, each the whole of it, after `seconds`."""
+
+    def __init__(self, n=1, seconds=0.0):
+        self.n, self.seconds = n, seconds
+        self.at_once, self.most_at_once = 0, 0
+        self._lock = threading.Lock()
+
+    def detect(self, photo):
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(self.seconds)
+        box = np.array([[0.0, 0], photo.shape[1::-1]])
+        with self._lock:
+            self.at_once -= 1
+        return [FoundFace(box, 0.9, five=FIVE) for _ in range(self.n)]
+
+
+@contextmanager
+def served(predictor, **options):
+    with TestClient(create_app(predictor, ServiceOptions(**options))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(no_detect=True)
+
+
+@pytest.fixture(scope="module")
+def client(predictor):
+    with served(predictor, workers=2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return phantom.render(np.arange(4), seed=0)
+
+
+def png(face) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(face).save(file, "PNG")
+    return file.getvalue()
+
+
+def rows_of(predictor, content, name):
+    rows = predictor.predict(content).rows()
+    return [{**row, "source": name} for row in rows]
+
+
+class TestPictures:
+    def test_as_they_are(self, client, predictor, faces):
+        answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+        assert answer.status_code == 200
+        told = answer.json()
+        assert told["schema"] == SCHEMA
+        assert told["faces"] == rows_of(predictor, png(faces[0]), "#0")
+        assert told["sources"] == [
+            {"source": "#0", "kind": "photo", "faces": 1, "frames": None, "error": "", "note": ""}
+        ]
+
+    def test_as_multipart_in_their_order(self, client, predictor, faces):
+        sent = [("pictures", (f"{n}.png", png(face), "image/png")) for n, face in enumerate(faces)]
+        told = client.post("/predict", files=sent).json()
+        expected = [
+            row for n, face in enumerate(faces) for row in rows_of(predictor, png(face), f"{n}.png")
+        ]
+        assert told["faces"] == expected
+
+    @pytest.mark.parametrize("head", ["", "data:image/png;base64,"])
+    def test_as_json(self, client, predictor, faces, head):
+        text = head + base64.b64encode(png(faces[1])).decode()
+        for one, name in (({"name": "a", "base64": text}, "a"), (text, "#0")):
+            answer = client.post("/predict", json={"pictures": [one]})
+            assert answer.json()["faces"] == rows_of(predictor, png(faces[1]), name)
+
+    def test_answers_as_csv_and_json_lines(self, client, faces):
+        sent = [("p", (f"={n}.png", png(face))) for n, face in enumerate(faces[:2])]
+        rows = client.post("/predict", files=sent).json()["faces"]
+        lines = client.post("/predict?format=jsonl", files=sent)
+        assert [json.loads(line) for line in lines.text.splitlines()] == rows
+        accepted = client.post("/predict", files=sent, headers={"accept": "text/csv"})
+        assert accepted.headers["content-type"].startswith("text/csv")
+        table = list(csv.DictReader(io.StringIO(accepted.text)))
+        assert list(table[0]) == list(COLUMNS)
+        # What a spreadsheet would run has an apostrophe before it, as in every table.
+        assert [one["source"] for one in table] == ["'=0.png", "'=1.png"]
+        assert [float(one["confidence"]) for one in table] == [one["confidence"] for one in rows]
+
+    def test_what_is_asked_for_is_what_python_gives(self, client, predictor, faces):
+        content = png(faces[2])
+        for asked in (
+            {"hide": "lower"},
+            {"mix": "balanced", "flip": True},
+            {"abstain_below": 1.0},
+            {"hide": "upper@noise"},
+        ):
+            answer = client.post("/predict", content=content, headers=RAW, params=asked)
+            alone = predictor.but(**asked)
+            expected = rows_of(alone, content, "#0")
+            if asked.get("hide") == "upper@noise":
+                # The noise is seeded by the picture's name.
+                assert answer.json()["faces"][0]["hidden"] == "upper@noise"
+                continue
+            assert answer.json()["faces"] == expected
+
+    def test_one_that_cannot_be_read_stops_no_other(self, client, faces):
+        sent = [("p", ("a.png", png(faces[0]))), ("p", ("b.png", b"nothing"))]
+        answer = client.post("/predict", files=sent)
+        assert answer.status_code == 200
+        assert [one["faces"] for one in answer.json()["sources"]] == [1, 0]
+        assert "of no known format" in answer.json()["sources"][1]["error"]
+        alone = client.post("/predict", files=sent[1:])
+        assert alone.status_code == 422
+        assert alone.json()["error"] == answer.json()["sources"][1]["error"]
+
+    def test_requests_at_a_time_share_batches_and_get_their_own(self, predictor, faces):
+        contents = [png(face) for face in faces]
+        expected = [rows_of(predictor, one, "#0") for one in contents]
+        with served(predictor, workers=2) as client:
+            got = [None] * 24
+
+            def ask(place):
+                answer = client.post("/predict", content=contents[place % 4], headers=RAW)
+                got[place] = answer.json()["faces"]
+
+            threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(got))]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+            counts = client.get("/metrics").text
+        for place, rows in enumerate(got):
+            for row, alone in zip(rows, expected[place % 4], strict=True):
+                # Rounding may differ by batch.
+                for emotion in EMOTIONS:
+                    assert row[f"p_{emotion}"] == pytest.approx(alone[f"p_{emotion}"], abs=1e-5)
+        batches = float(counts.split("hemiface_batch_pictures_count ")[1].split("\n")[0])
+        assert batches <= len(got)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("sent", "status", "words"),
+        [
+            ({"content": b"", "headers": RAW}, 422, "is empty"),
+            ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "text/plain"),
+            ({"json": {"pictures": ["/etc/passwd"]}}, 422, "paths aren't read"),
+            ({"json": {"pictures": ["https://a.example/b.png"]}}, 422, "addresses and paths"),
+            ({"json": {"pictures": "aa"}}, 422, "has another form"),
+            ({"json": {"pictures": [{"name": 3, "base64": "aa"}]}}, 422, "has another form"),
+            ({"json": {"pictures": []}}, 422, "holds no picture"),
+            ({"json": [1]}, 422, "has another form"),
+            ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "no JSON"),
+            ({"content": b"[" * 99_999, "headers": {"content-type": "application/json"}}, 422,
+             "nested too deeply"),
+            ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422,
+             "boundary"),
+            ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}}, 422,
+             "multipart body can't be read"),
+            ({"data": {"picture": "x"}, "files": {}}, 415, "form-urlencoded"),
+        ],
+    )  # fmt: skip
+    def test_bodies(self, client, sent, status, words):
+        answer = client.post("/predict", **sent)
+        assert answer.status_code == status, answer.text
+        assert words in answer.json()["error"]
+
+    @pytest.mark.parametrize(
+        ("asked", "words"),
+        [
+            ({"hide": "nose"}, "Condition 'nose' is unknown"),
+            ({"mix": "/etc/passwd"}, "Option mix: input should be 'trained'"),
+            ({"abstain_below": 2}, "Option abstain_below: input should be less than"),
+            ({"abstain_below": "nan"}, "abstain_below"),
+            ({"format": "xml"}, "Option format"),
+        ],
+    )
+    def test_options(self, client, faces, asked, words):
+        answer = client.post("/predict", content=png(faces[0]), headers=RAW, params=asked)
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]
+
+    def test_elsewhere(self, client):
+        assert client.get("/nothing").json() == {"error": "There is nothing here; see /docs."}
+        answer = client.get("/predict")
+        assert answer.status_code == 405
+        assert "Another method" in answer.json()["error"]
+
+    def test_bytes(self, client, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_BYTES", "1000")
+        parts = iter([b"x" * 600, b"x" * 600])
+        for sent in (
+            {"content": b"x" * 1001, "headers": RAW},
+            {"content": parts, "headers": RAW},
+            {"files": {"p": ("a.png", b"x" * 1001)}},
+            {"json": {"pictures": ["x" * 1001]}},
+        ):
+            answer = client.post("/predict", **sent)
+            assert answer.status_code == 413
+            assert "HEMIFACE_MAX_REQUEST_BYTES" in answer.json()["error"]
+
+    @pytest.mark.parametrize("form", ["json", "files"])
+    def test_pictures(self, client, faces, monkeypatch, form):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_PICTURES", "2")
+        content = png(faces[0])
+        many = {
+            "json": {"pictures": [base64.b64encode(content).decode()] * 3},
+            "files": [("p", ("a.png", content))] * 3,
+        }
+        answer = client.post("/predict", **{form: many[form]})
+        assert answer.status_code == 413
+
+    def test_pixels(self, client, faces, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_PIXELS", str(48 * 48 - 1))
+        answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+        assert answer.status_code == 422
+        assert "pixels" in answer.json()["error"]
+
+    def test_faces(self, faces, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_FACES", "2")
+        for n, status in ((2, 200), (3, 422)):
+            with served(Predictor(detector=Many(n))) as client:
+                answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+                assert answer.status_code == status
+        assert "shows 3 faces, over the limit of 2" in answer.json()["error"]
+
+    def test_time_and_turns(self, faces, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_SECONDS", "1")
+        slow = Many(seconds=2.5)
+        with served(Predictor(detector=slow), workers=1) as client:
+            statuses = Counter()
+
+            def ask():
+                answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+                statuses[answer.status_code, answer.headers.get("retry-after")] += 1
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+        # One was looked at for too long, and kept its turn, which two waited for in vain.
+        assert statuses == {(422, None): 1, (429, "1"): 2}
+        assert slow.most_at_once == 1
+
+    def test_requests_at_a_time(self, faces, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUESTS", "1")
+        with served(Predictor(detector=Many(seconds=1)), workers=1) as client:
+            first = threading.Thread(
+                target=lambda: client.post("/predict", content=png(faces[0]), headers=RAW)
+            )
+            first.start()
+            time.sleep(0.5)
+            answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+            first.join()
+            assert answer.status_code == 429
+            assert answer.headers["retry-after"] == "1"
+            assert client.post("/predict", content=png(faces[0]), headers=RAW).status_code == 200
+
+    @given(
+        body=st.binary(max_size=200),
+        kind=st.sampled_from(
+            ["image/png", "application/json", "multipart/form-data; boundary=x", "", "a/b", "\xff"]
+        ),
+    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_any_bytes_get_a_sentence(self, client, body, kind):
+        answer = client.post(
+            "/predict", content=body, headers={b"content-type": kind.encode("latin-1")}
+        )
+        assert answer.status_code in (413, 415, 422)
+        assert answer.json()["error"].endswith(".")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, faces):
+    pytest.importorskip("av", reason="videos need hemiface[video]")
+    from hemiface.vision.video.frames import open_writer
+
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with open_writer(path) as writer:
+        for number in range(5):
+            face = np.asarray(Image.fromarray(faces[number % 4]).resize((96, 96)))
+            writer.add(np.repeat(face[..., None], 3, axis=2), number / 10)
+    return path
+
+
+class TestVideo:
+    @pytest.mark.parametrize("form", ["raw", "multipart"])
+    def test_a_line_for_each_frame(self, client, predictor, clip, form):
+        sent = (
+            {"content": clip.read_bytes(), "headers": {"content-type": "video/mp4"}}
+            if form == "raw"
+            else {"files": {"video": ("c.mp4", clip.read_bytes())}}
+        )
+        answer = client.post("/watch", **sent)
+        assert answer.status_code == 200
+        lines = [json.loads(line) for line in answer.text.splitlines()]
+        name = "video" if form == "raw" else "c.mp4"
+        expected = [
+            [{**row, "source": name} for row in found.rows()] for found in predictor.watch(clip)
+        ]
+        assert [one["faces"] for one in lines[:-1]] == expected
+        assert [one["frame"] for one in lines[:-1]] == list(range(5))
+        assert lines[-1] == {"frames": 5, "error": ""}
+
+    def test_as_csv(self, client, clip):
+        answer = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
+        table = list(csv.DictReader(io.StringIO(answer.text)))
+        assert [one["frame"] for one in table] == list("01234")
+
+    def test_one_that_breaks_off_says_so(self, client, clip, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_FRAMES", "3")
+        answer = client.post("/watch", files={"video": ("c.mp4", clip.read_bytes())})
+        last = json.loads(answer.text.splitlines()[-1])
+        assert last["frames"] == 3
+        assert "isn't watched to its end, over the limit of 3 frames" in last["error"]
+
+    def test_no_video(self, client):
+        answer = client.post("/watch", content=b"nothing", headers={"content-type": "video/mp4"})
+        [line] = map(json.loads, answer.text.splitlines())
+        assert line["frames"] == 0
+        assert line["error"].startswith("Video video can't be read to its end")
+        empty = client.post("/watch", content=b"", headers={"content-type": "video/mp4"})
+        assert empty.status_code == 422
+
+    def test_bytes(self, client, clip, monkeypatch):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_VIDEO_BYTES", "100")
+        answer = client.post("/watch", files={"video": ("c.mp4", clip.read_bytes())})
+        assert answer.status_code == 413
+
+
+class TestWhoMayAsk:
+    def test_token(self, predictor, faces):
+        with served(predictor, token="a-secret-of-20-signs") as client:
+            ask = {"content": png(faces[0])}
+            for given_, status in (
+                ({}, 401),
+                ({"authorization": "Bearer wrong"}, 401),
+                ({"authorization": "Bearer a-secret-of-20-signs"}, 200),
+            ):
+                answer = client.post("/predict", headers={**RAW, **given_}, **ask)
+                assert answer.status_code == status
+                assert client.get("/metrics", headers=given_).status_code == status
+                assert client.get("/health", headers=given_).status_code == 200
+
+    def test_host(self, predictor):
+        hosts = allowed_hosts("127.0.0.1", ["lab.example"])
+        with served(predictor, hosts=hosts) as client:
+            for host, status in (
+                ("localhost:8000", 200),
+                ("127.0.0.1", 200),
+                ("[::1]:80", 200),
+                ("LAB.example", 200),
+                ("evil.example", 403),
+                ("", 403),
+                ("[", 403),
+            ):
+                assert client.get("/health", headers={"host": host}).status_code == status, host
+        assert allowed_hosts("0.0.0.0", ()) == frozenset()  # noqa: S104
+
+    def test_pages_from_elsewhere(self, predictor, faces):
+        with served(predictor, origins=("https://lab.example",)) as client:
+            for origin, status in (
+                ("https://lab.example", 200),
+                ("http://testserver", 200),
+                ("https://evil.example", 403),
+                ("null", 403),
+            ):
+                headers = {**RAW, "origin": origin}
+                answer = client.post("/predict", content=png(faces[0]), headers=headers)
+                assert answer.status_code == status, origin
+                allowed = answer.headers.get("access-control-allow-origin")
+                assert (allowed == origin) == (origin == "https://lab.example")
+
+    def test_browsers_are_told(self, client):
+        headers = client.get("/health").headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+class TestTheService:
+    def test_health(self, client):
+        told = client.get("/health").json()
+        assert told["status"] == "ok"
+        assert told["schema"] == SCHEMA
+
+    def test_counts(self, predictor, faces):
+        with served(predictor) as client:
+            client.post("/predict", content=png(faces[0]), headers=RAW)
+            client.post("/predict", content=b"x", headers=RAW)
+            client.get("/anything")
+            text = client.get("/metrics").text
+        assert 'hemiface_requests_total{path="/predict",status="200"} 1.0' in text
+        assert 'hemiface_requests_total{path="/predict",status="422"} 1.0' in text
+        assert 'hemiface_requests_total{path="/",status="404"} 1.0' in text
+        assert "hemiface_faces_total 1.0" in text
+
+    def test_its_own_page_asks_nobody_else(self, client):
+        page = client.get("/docs").text
+        assert "swagger-ui-bundle.js" in page
+        assert "//cdn" not in page
+        assert "https://" not in page
+
+    def test_its_description_is_whole(self, client):
+        told = client.get("/openapi.json").json()
+        assert set(told["paths"]) == {"/predict", "/watch", "/health", "/metrics"}
+        answers = told["paths"]["/predict"]["post"]["responses"]
+        assert set(answers) == {"200", "401", "403", "408", "413", "415", "422", "429"}
+        shape = answers["200"]["content"]["application/json"]["schema"]
+        assert list(shape["properties"]["faces"]["items"]["properties"]) == list(COLUMNS)
+
+    def test_a_page_at_its_root(self, predictor, tmp_path):
+        (tmp_path / "index.html").write_text("<h1>Hello</h1>")
+        (tmp_path / "a.wasm").write_bytes(b"\0asm")
+        with served(predictor, page=tmp_path) as client:
+            assert "Hello" in client.get("/").text
+            assert client.get("/a.wasm").headers["content-type"] == "application/wasm"
+            assert client.get("/../secret").status_code == 404
+            assert client.get("/health").json()["status"] == "ok"
+
+    def test_workers_are_positive(self, predictor):
+        with pytest.raises(Exception, match="at least 1 worker"):
+            create_app(predictor, ServiceOptions(workers=0))
+
+    def test_what_fails_is_told_to_all_who_wait(self, faces, monkeypatch):
+        predictor = Predictor(no_detect=True)
+
+        def fail(*_):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(Predictor, "say", fail)
+        app = create_app(predictor)
+        with TestClient(app, raise_server_exceptions=False) as client:
+            for _ in range(2):
+                answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+                assert answer.status_code == 500
+
+
+def test_a_body_that_does_not_come(predictor, monkeypatch):
+    monkeypatch.setenv("HEMIFACE_MAX_REQUEST_SECONDS", "1")
+    app = create_app(predictor)
+    sent = []
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict",
+        "query_string": b"", "headers": [(b"host", b"x"), (b"content-type", b"image/png")],
+        "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("y", 1),
+        "root_path": "",
+    }  # fmt: skip
+    asyncio.run(app(scope, never, send))
+    assert sent[0]["status"] == 408
