@@ -51,6 +51,8 @@ CAN_TRACE = can_trace()
 NETWORK = re.compile(r"\bAF_INET")
 """To look up a name is to send to a name server; unlike users' names, which have sockets too."""
 
+LOOPBACK = 'sin_addr=inet_addr("127.0.0.1")'
+
 Ran = tuple[subprocess.CompletedProcess[str], list[str], list[str]]
 Run = Callable[..., Ran]
 
@@ -185,6 +187,41 @@ def test_a_page_as_pdf(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert pdf.read_bytes().startswith(b"%PDF-")
     assert calls == []
+
+
+SERVED = """
+import http.client, os, signal, sys, threading
+from hemiface.serve.app import create_app
+from hemiface.serve.run import listen, run
+from hemiface.vision.predictor import Predictor
+
+listening = listen("127.0.0.1", 0)
+
+def ask():
+    for method, path, body in (
+        ("POST", "/predict", open(sys.argv[1], "rb").read()), ("GET", "/docs", None),
+        ("GET", "/openapi.json", None), ("GET", "/metrics", None), ("GET", "/health", None),
+    ):
+        asked = http.client.HTTPConnection(*listening.getsockname())
+        asked.request(method, path, body, {"Content-Type": "image/png"} if body else {})
+        assert asked.getresponse().status == 200, path
+    print("answered", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+app = create_app(Predictor(no_detect=True))
+run(app, listening, lambda: threading.Thread(target=ask).start())
+"""
+
+
+def test_the_service(run, photos):
+    pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
+    done, files, calls = run(SERVED, photos / "0.png")
+    assert (done.returncode, done.stdout, files) == (0, "answered\n", []), done.stderr
+    # It listens, and its own client asks it; nobody is asked elsewhere.
+    far = [one for one in calls if re.search(r"\b(connect|sendto)\(", one) and LOOPBACK not in one]
+    assert far == []
+    assert not CAN_TRACE or any(LOOPBACK in one for one in calls)
 
 
 def test_a_program_that_quantises(run):

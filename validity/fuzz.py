@@ -41,6 +41,7 @@ from pathlib import Path
 from types import FunctionType
 
 import fuzz_brought
+import fuzz_sent
 import fuzz_written
 import reliability_page
 from experiment import exit_code, parser
@@ -77,6 +78,7 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "journals": fuzz_written.journals,
     "checkpoints": fuzz_written.checkpoints,
     "records": fuzz_written.records,
+    "bodies": fuzz_sent.bodies,
 }
 """Name -> what makes the target in an empty folder. `-bare` are files without a seal, of others and
 of earlier versions, of which no change but those that make no sense can be told."""

@@ -35,6 +35,8 @@ _PACKAGES = (
     "safetensors",
     "onnx",
     "onnxscript",
+    "fastapi",
+    "uvicorn",
 )
 
 

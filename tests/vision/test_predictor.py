@@ -69,9 +69,10 @@ class TestPredictor:
         assert [one.row() for one in other.predict(PIXELS)] == [
             one.row() for one in alone.predict(PIXELS)
         ]
-        assert before.settings() == Predictor(
-            path, no_detect=True, hide="upper", mix="natural"
-        ).settings()
+        assert (
+            before.settings()
+            == Predictor(path, no_detect=True, hide="upper", mix="natural").settings()
+        )
 
     def test_what_takes_another_network_takes_another_object(self, model):
         predictor = Predictor(model, no_detect=True)

@@ -1,0 +1,103 @@
+"""Listening: ports, tokens, and a service that runs, answers and ends as it should."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
+
+from hemiface.errors import HemifaceError, UsageError
+from hemiface.serve.run import address_of, listen, token_of
+
+SERVED = """
+from hemiface.serve.app import create_app
+from hemiface.serve.run import address_of, listen, run
+from hemiface.threads import stopped_like_ctrl_c
+from hemiface.vision.predictor import Predictor
+
+with stopped_like_ctrl_c(), listen("127.0.0.1", 0) as listening:
+    app = create_app(Predictor(no_detect=True))
+    run(app, listening, lambda: print(address_of(listening), flush=True))
+print("ended")
+"""
+
+
+@pytest.fixture
+def service():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_and_ends_when_told(service, sign):
+    address = service.stdout.readline().strip()
+    with urllib.request.urlopen(f"{address}/health", timeout=30) as answer:  # noqa: S310
+        assert answer.status == 200
+        assert "server" not in answer.headers
+    service.send_signal(sign)
+    out, error = service.communicate(timeout=30)
+    assert (service.returncode, out, error) == (0, "ended\n", "")
+
+
+def test_what_is_being_answered_is_answered(service):
+    import io
+
+    from PIL import Image
+
+    address = service.stdout.readline().strip()
+    host, _, port = address.removeprefix("http://").partition(":")
+    content = io.BytesIO()
+    Image.fromarray(np.zeros((48, 48), np.uint8)).save(content, "PNG")
+    body = content.getvalue()
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode()
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head + body[:10])
+        time.sleep(0.3)
+        service.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        connection.sendall(body[10:])
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200")
+    service.communicate(timeout=30)
+    assert service.returncode == 0
+
+
+def test_a_taken_port_is_told():
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        assert address_of(first) == f"http://127.0.0.1:{port}"
+        with pytest.raises(HemifaceError, match=rf"127\.0\.0\.1, port {port} \(.*in use"):
+            listen("127.0.0.1", port)
+    with pytest.raises(HemifaceError, match="Nothing can listen at 203"):
+        listen("203.0.113.1", 0)
+
+
+def test_tokens(tmp_path, monkeypatch):
+    monkeypatch.delenv("HEMIFACE_TOKEN", raising=False)
+    assert token_of(None) == ""
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef\n")
+    assert token_of(file) == "0123456789abcdef"
+    monkeypatch.setenv("HEMIFACE_TOKEN", "f" * 16)
+    assert token_of(None) == "f" * 16
+    for wrong in ("short", "two words of some length", "ä" * 16, ""):
+        file.write_text(wrong)
+        with pytest.raises(UsageError, match="one word of at least 16"):
+            token_of(file)
+    with pytest.raises(UsageError, match="nothing"):
+        token_of(tmp_path / "nothing")
