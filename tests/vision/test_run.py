@@ -372,14 +372,14 @@ def test_fewer_photos_replace_more_only_if_asked(crops, model, tmp_path, monkeyp
 
 
 def test_fewer_frames_count_too(tmp_path):
-    before = tmp_path / "sources.csv"
-    before.write_text("source,kind,faces,frames,error,note\nfilm.mp4,video,1,9,,\n")
+    before = "source,kind,faces,frames,error,note\nfilm.mp4,video,1,9,,\n"
+    (tmp_path / "sources.csv").write_text(before)
     film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
     for most in (None, 9):
-        _keep_larger(before, film, RunOptions(most_frames=most))
-    _keep_larger(before, film, RunOptions(most_frames=2, replace=True))
+        _keep_larger(tmp_path, film, RunOptions(most_frames=most))
+    _keep_larger(tmp_path, film, RunOptions(most_frames=2, replace=True))
     with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
-        _keep_larger(before, film, RunOptions(most_frames=2))
+        _keep_larger(tmp_path, film, RunOptions(most_frames=2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are shorter on other systems")

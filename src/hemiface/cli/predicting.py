@@ -18,9 +18,10 @@ from hemiface.files import passing_folder
 from hemiface.vision.faces import SCHEMA
 from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
+from hemiface.vision.shards import Shard, run_shard
 from hemiface.vision.sources import find_sources
 
-__all__ = ["predict"]
+__all__ = ["counted", "end", "predict"]
 
 _ROWS_SHOWN = 40
 _WELL_VISIBLE = 0.95
@@ -40,6 +41,7 @@ def predict(
     running: RunOptions,
     *,
     out: Path | None,
+    shard: str,
     strict: bool,
     as_json: bool,
     progress: Callable[[], AbstractContextManager[OnProgress]],
@@ -47,6 +49,7 @@ def predict(
     """Run, print a table or one JSON document, and raise at the end what went wrong.
 
     `out` is the folder of results; without one nothing is kept, whatever formats `running` names.
+    `shard`, such as 3/16, looks at that part of the sources alone (`hemiface.vision.shards`).
     `progress` shows how far the work is until it is left; nothing is printed before.
 
     Raises:
@@ -57,6 +60,9 @@ def predict(
     """
     if (running.pictures or running.timelines) and out is None:
         raise UsageError("Annotated copies and timelines need a folder; name it with --out.")
+    part = Shard.parse(shard) if shard else None
+    if part is not None and out is None:
+        raise UsageError("A shard needs the folder of all results; name it with --out.")
     if out is not None and not running.formats:
         raise UsageError("No format is named; give --format csv, parquet or jsonl.")
     # Pillow warns of oddities in metadata, which nothing here depends on.
@@ -70,6 +76,8 @@ def predict(
             told = _lines(on_progress)
             outcome = stack.enter_context(
                 run(sources, predictor, folder, running, on_progress=told)
+                if part is None
+                else run_shard(sources, predictor, folder, part, running, on_progress=told)
             )
         if as_json:
             _print_json(outcome)
@@ -79,9 +87,9 @@ def predict(
         print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
     if predictor.threshold_note:
         print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
-    for sentence in outcome.errors if len(sources) > 1 else []:
-        print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
-    _finish(outcome, strict)
+    if part is not None:
+        print(f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together.")
+    end(outcome, strict=strict)
 
 
 @contextmanager
@@ -121,7 +129,15 @@ def _lines(on_progress: OnProgress) -> OnProgress:
     return told
 
 
-def _finish(outcome: Outcome, strict: bool) -> None:
+def end(outcome: Outcome, *, strict: bool = False) -> None:
+    """Raise at the end what went wrong on the way, and name all of it.
+
+    Raises:
+        DamagedError: some sources couldn't be read.
+        NoFaceError: `strict`, and a source shows no face.
+    """
+    for sentence in outcome.errors if len(outcome.sources) > 1 else []:
+        print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
     errors, total = outcome.errors, len(outcome.sources)
     if errors and total == 1:
         raise DamagedError(errors[0])
@@ -151,10 +167,10 @@ def _print_table(outcome: Outcome) -> None:
         _print_faces(shown)
     more = sum(1 for _ in photos)
     if more:
-        print(f"... and {_counted(more, 'more face')}")
+        print(f"... and {counted(more, 'more face')}")
     for one in outcome.sources:
         if one["frames"] is not None:
-            seen = f"{_counted(one['faces'], 'face')} in {_counted(one['frames'], 'frame')}"
+            seen = f"{counted(one['faces'], 'face')} in {counted(one['frames'], 'frame')}"
             print(f"{escaped(one['source'])}: {seen}")
         if one["note"]:
             print(escaped(f"{one['source']}: {one['note']}"))
@@ -162,17 +178,18 @@ def _print_table(outcome: Outcome) -> None:
         print(f"{escaped(source)}: no face found")
     more = len(outcome.faceless) - _ROWS_SHOWN
     if more > 0:
-        print(f"... and no face in {_counted(more, 'more source')}")
+        print(f"... and no face in {counted(more, 'more source')}")
     faces = sum(one["faces"] for one in outcome.sources)
     read = len(outcome.sources) - len(outcome.errors)
-    print(f"{_counted(faces, 'face')} in {_counted(read, 'source')}")
+    print(f"{counted(faces, 'face')} in {counted(read, 'source')}")
     if not outcome.written and any(one["frames"] for one in outcome.sources):
         print("To keep what was seen in each frame, name a folder with --out, or give --json.")
     for path in outcome.written:
         say(path)
 
 
-def _counted(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """Return `1 face`, `2 faces`."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 

@@ -12,7 +12,7 @@ from hemiface.cli.printing import print_json, say, show_progress
 from hemiface.cli.reading import is_by_face, words
 from hemiface.errors import escaped
 
-__all__ = ["occlude", "predict"]
+__all__ = ["merge", "occlude", "predict"]
 
 MostPixelsOption = Annotated[
     int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
@@ -112,6 +112,14 @@ def predict(
             ".toml or .csv with seven shares)."
         ),
     ] = "trained",
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Look at one part of the sources alone: 3/16 is the third of sixteen, for jobs "
+            "that share a folder --out; hemiface merge puts their tables together.",
+            metavar="K/N",
+        ),
+    ] = "",
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -149,10 +157,34 @@ def predict(
         looking,
         running,
         out=out,
+        shard=shard,
         strict=strict,
         as_json=as_json,
         progress=show_progress,
     )
+
+
+@app.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(help="The --out of hemiface predict --shard K/N.")],
+    replace: ReplaceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the tables of all shards together, checked complete, as one run writes them."""
+    from hemiface.cli.predicting import counted, end
+    from hemiface.vision.shards import merge as merge_shards
+
+    outcome = merge_shards(folder, replace=replace)
+    if as_json:
+        print_json(
+            {"sources": len(outcome.sources), "written": [str(one) for one in outcome.written]}
+        )
+    else:
+        faces = sum(one["faces"] for one in outcome.sources)
+        print(f"{counted(faces, 'face')} in {counted(len(outcome.sources), 'source')}")
+        for path in outcome.written:
+            say(path)
+    end(outcome)
 
 
 @app.command()

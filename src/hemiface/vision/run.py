@@ -35,11 +35,22 @@ from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 
-__all__ = ["Outcome", "RunOptions", "run"]
+__all__ = [
+    "WHAT",
+    "Outcome",
+    "RunOptions",
+    "looked_at",
+    "run",
+    "settings_of",
+    "told_of",
+    "write_tables",
+]
 
 OnProgress = Callable[[str, int, int], None]
 _Seen = tuple[Source, Faces | None, str]
 
+WHAT = "photos and frames"
+"""What the size of a run is counted in."""
 _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
@@ -102,13 +113,14 @@ def run(
     options: RunOptions | None = None,
     *,
     on_progress: OnProgress = lambda *_: None,
+    before: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Look at every source and write tables into `folder`; yield what came of it.
 
     A source that can't be read becomes an error in the outcome and stops nothing. Sources that the
     journal in `folder` knows as done, with the same options and an unchanged file, aren't looked at
     again. `on_progress` is called with what is done, its number and the total, 0 where nobody knows
-    it.
+    it; `before` is called when the folder is locked and nothing has been looked at.
 
     Raises:
         UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
@@ -122,21 +134,27 @@ def run(
     copies = None
     if options.pictures:
         copies = _Copies(folder / "pictures", options.blur, copy_names(sources))
-    settings = {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
-                "blur": options.blur, "most_frames": options.most_frames,
-                "search_every": options.search_every}  # fmt: skip
+    settings = settings_of(predictor, options)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         # Before the journal, which forgets what was done with other options.
-        _keep_larger(folder / "sources.csv", sources, options)
+        _keep_larger(folder, sources, options)
+        before()
         journal = stack.enter_context(Journal(folder, settings))
         _sweep(folder)
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
         names = [one.name for one in sources]
-        told = [{"source": name, **_told(journal.ended[name])} for name in names]
+        told = [told_of(name, journal.ended[name]) for name in names]
         written = _write(sources, told, journal, folder, options)
         yield Outcome(told, lambda: journal.rows(names), written)
+
+
+def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
+    """Return what the results of a run depend on beside its sources, as JSON values."""
+    return {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
+            "blur": options.blur, "most_frames": options.most_frames,
+            "search_every": options.search_every}  # fmt: skip
 
 
 def _check(options: RunOptions, sources: Sequence[Source]) -> None:
@@ -151,24 +169,34 @@ def _check(options: RunOptions, sources: Sequence[Source]) -> None:
         _check_timelines(sources)
 
 
-def _keep_larger(before: Path, sources: Sequence[Source], options: RunOptions) -> None:
+def _keep_larger(folder: Path, sources: Sequence[Source], options: RunOptions) -> None:
     """Raise if an earlier run into the folder looked at more photos and frames than this one can.
 
     Raises:
         UsageError: it did, and nobody asked to replace its results.
     """
-    known: dict[str, int] = {}
-    try:
-        with open_lines(before) as file:
-            for row in csv.DictReader(file):
-                known[row["source"]] = int(row["frames"] or 1)
-    except (DamagedError, OSError, csv.Error, KeyError, TypeError, ValueError):
-        return  # No earlier run, or none that can be read.
+    known = looked_at(folder)
     had = sum(known.values())
     # Of a video nobody knows how long it is: as long as it was, or as all that there was.
     most = (min(options.most_frames or had, known.get(for_spreadsheets(one.name), had))
             if one.moves else 1 for one in sources)  # fmt: skip
-    keep_larger(before, had, sum(most), "photos and frames", replace=options.replace)
+    keep_larger(_sources_file(folder), had, sum(most), WHAT, replace=options.replace)
+
+
+def looked_at(folder: Path) -> dict[str, int]:
+    """Return source -> photos and frames that a run into `folder` looked at; {} without one."""
+    known: dict[str, int] = {}
+    try:
+        with open_lines(_sources_file(folder)) as file:
+            for row in csv.DictReader(file):
+                known[row["source"]] = int(row["frames"] or 1)
+    except (DamagedError, OSError, csv.Error, KeyError, TypeError, ValueError):
+        return {}  # No earlier run, or none that can be read.
+    return known
+
+
+def _sources_file(folder: Path) -> Path:
+    return folder / "sources.csv"
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
@@ -216,14 +244,23 @@ def _known(source: Source, values: dict[str, Any], note: str) -> dict[str, Any]:
     return {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
 
 
-def _told(known: dict[str, Any]) -> dict[str, Any]:
-    return {key: known[key] for key in _TOLD}
+def told_of(name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Return what an Outcome tells of a source that ended with `known`."""
+    return {"source": name, **{key: known[key] for key in _TOLD}}
 
 
-def _write_sources(told: Sequence[dict[str, Any]], path: Path) -> Path:
+def write_tables(
+    rows: Iterable[dict[str, Any]],
+    told: Sequence[dict[str, Any]],
+    folder: Path,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Write the rows of faces and what is told of the sources; return their files."""
+    written = write_rows(rows, folder, formats)
+    path = _sources_file(folder)
     with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
         sink(told)
-    return path
+    return [*written, path]
 
 
 @dataclass(frozen=True)
@@ -309,8 +346,8 @@ def _write(
     """Write the tables and timelines that are asked for; return their files."""
     written: list[Path] = []
     if options.formats:
-        written = write_rows(journal.rows([one.name for one in sources]), folder, options.formats)
-        written.append(_write_sources(told, folder / "sources.csv"))
+        every = journal.rows([one.name for one in sources])
+        written = write_tables(every, told, folder, options.formats)
     for source in sources if options.timelines else ():
         if source.moves:
             target = folder / "timelines" / source.inner.parent

@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from hemiface.errors import UsageError
@@ -14,7 +15,12 @@ from hemiface.inputs import require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
-__all__ = ["Source", "copy_names", "find_sources", "require_local"]
+__all__ = ["COPIES", "SHARDS", "Source", "copy_names", "find_sources", "require_local"]
+
+COPIES = "pictures"
+"""The folder of annotated copies, below that of a run's results."""
+SHARDS = "shard-*-of-*"
+"""What the folders of shards are called, below that of all results."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
 _JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"})
@@ -55,9 +61,10 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
     """Return what to look at: files and cameras as named, and the pictures and videos in folders.
 
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
-    name begins with a dot are passed over, and so are the copies that an earlier run has put below
-    the folder of results `out`. A file named on purpose is tried whatever its suffix. A folder that
-    can't be looked into is a source too, so that nobody takes what lies there for looked at.
+    name begins with a dot are passed over, and so are the copies that earlier runs and shards have
+    put below the folder of results `out`. A file named on purpose is tried whatever its suffix. A
+    folder that can't be looked into is a source too, so that nobody takes what lies there for
+    looked at.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
@@ -66,14 +73,14 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
             name is an address on a network.
     """
     found: dict[str, Source] = {}
-    copies = None if out is None else (out / "pictures").resolve()
+    results = None if out is None else out.resolve()
     for name in names:
         if camera_number(name) is not None:
             found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
             continue
         require_local(name)
         with reading(name):
-            found |= {one.path: one for one in _named(Path(name), copies)}
+            found |= {one.path: one for one in _named(Path(name), results)}
     return list(found.values())
 
 
@@ -89,13 +96,13 @@ def require_local(name: str) -> None:
         )
 
 
-def _named(path: Path, copies: Path | None) -> list[Source]:
+def _named(path: Path, results: Path | None) -> list[Source]:
     """Return what a path that isn't a camera stands for."""
     if not path.is_dir():
         require_file(path)
         return [_source(path, Path(path.name))]
     closed: list[OSError] = []
-    inside = [_source(one, one.relative_to(path)) for one in _files(path, copies, closed.append)]
+    inside = [_source(one, one.relative_to(path)) for one in _files(path, results, closed.append)]
     if not inside and not closed:
         raise UsageError(f"Folder {path} holds neither pictures nor videos.")
     return [*inside, *(_closed(error, path) for error in closed)]
@@ -109,16 +116,23 @@ def _closed(error: OSError, below: Path) -> Source:
 
 
 def _files(
-    folder: Path, copies: Path | None, on_closed: Callable[[OSError], None]
+    folder: Path, results: Path | None, on_closed: Callable[[OSError], None]
 ) -> Iterator[Path]:
-    """Yield the pictures and videos in `folder`, but not those in `copies`."""
+    """Yield the pictures and videos in `folder`, but not the copies below `results`."""
     for path in files_below(folder, on_closed):
         if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
             continue
-        if copies is not None and copies in path.resolve().parents:
+        if results is not None and _is_copy(path.resolve(), results):
             continue
         if _is_file(path):
             yield path
+
+
+def _is_copy(path: Path, results: Path) -> bool:
+    if not path.is_relative_to(results):
+        return False
+    first, *rest = path.relative_to(results).parts
+    return COPIES in ([first], rest[:1])[fnmatch(first, SHARDS)]
 
 
 def _is_file(path: Path) -> bool:
