@@ -67,6 +67,7 @@ def bodies(folder: Path) -> Target:
 async def _asked(app: Any, where: bytes, kind: bytes, body: bytes) -> tuple[int, bytes]:
     """Return the status and the body of the answer to a POST."""
     path, _, query = where.partition(b"?")
+    path = path or b"/"  # Without one nothing can be asked.
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "path": path.decode("latin-1"), "raw_path": path, "query_string": query,

@@ -104,6 +104,7 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
         description=_ABOUT,
         lifespan=service.lifespan,
         swagger_ui_oauth2_redirect_url="/docs/oauth2-redirect",
+        redirect_slashes=False,
     )
     app.add_api_route(
         "/predict", service.predict, methods=["POST"], openapi_extra=PREDICT, responses=ERRORS,
