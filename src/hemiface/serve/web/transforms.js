@@ -1,0 +1,145 @@
+/**
+ * Transforms of points in the plane, and pictures seen through them.
+ *
+ * What is the same in Python is in `vision/finding/squares.py` and in OpenCV's `warpAffine`.
+ *
+ * @typedef {[number, number]} Point x, to the right, and y, down
+ * @typedef {[[number, number, number], [number, number, number]]} Transform two rows: x' = a x + b y + c
+ */
+
+import { blank, GREY } from './pixels.js';
+import { roundEven } from './resize.js';
+
+/** @typedef {import('./pixels.js').Picture} Picture */
+
+/**
+ * @param {Transform} transform
+ * @param {ArrayLike<number>} point
+ * @returns {Point}
+ */
+export function placed([[a, b, c], [d, e, f]], [x, y]) {
+  return [a * x + b * y + c, d * x + e * y + f];
+}
+
+/**
+ * @param {Transform} transform
+ * @returns {Transform} the way back
+ */
+export function inverse([[a, b, c], [d, e, f]]) {
+  const area = a * e - b * d;
+  const [p, q, r, s] = [e / area, -b / area, -d / area, a / area];
+  return [
+    [p, q, -(p * c + q * f)],
+    [r, s, -(r * c + s * f)],
+  ];
+}
+
+/**
+ * By how much a transform that keeps shapes enlarges.
+ *
+ * @param {Transform} transform
+ * @returns {number}
+ */
+export function scaleOf([[a], [d]]) {
+  return Math.hypot(a, d);
+}
+
+/**
+ * From a square of `size` pixels to one of a photo whose rows run `across`.
+ *
+ * @param {Point} middle of the photo's square
+ * @param {number} side of it
+ * @param {Point} across
+ * @param {number} size
+ * @returns {Transform}
+ */
+export function toSquare(middle, side, across, size) {
+  const angle = Math.atan2(across[1], across[0]);
+  const scale = side / size;
+  const [cosine, sine] = [scale * Math.cos(angle), scale * Math.sin(angle)];
+  const half = size / 2;
+  return [
+    [cosine, -sine, middle[0] - half * (cosine - sine)],
+    [sine, cosine, middle[1] - half * (sine + cosine)],
+  ];
+}
+
+/**
+ * What a square of a photo shows, grey where it reaches beyond.
+ *
+ * @param {Picture} photo
+ * @param {Transform} toPhoto from pixels of the square to those of the photo
+ * @param {number} size of the square in pixels
+ * @returns {Picture}
+ */
+export function cutOut(photo, toPhoto, size) {
+  return warped(photo, toPhoto, size, GREY);
+}
+
+/**
+ * A square that shows a picture through a transform, interpolated linearly.
+ *
+ * OpenCV 5 does this in single precision, which gives another level, by one, for under 1 % of the
+ * values of photos; OpenCV 4 places pixels in steps of a 32nd.
+ *
+ * @param {Picture} picture
+ * @param {Transform} toPicture from pixels of the square to those of the picture
+ * @param {number} size of the square in pixels
+ * @param {number | null} around what lies beyond the picture; null repeats its border
+ * @returns {Picture}
+ */
+export function warped(picture, toPicture, size, around) {
+  const { width, height, channels, data } = picture;
+  const [[a, b, c], [d, e, f]] = toPicture;
+  const result = blank(size, size, channels);
+  let to = 0;
+  for (let row = 0; row < size; row += 1) {
+    for (let column = 0; column < size; column += 1) {
+      // Pixels' centres lie at halves; x and y are counted from the first centre.
+      const x = a * (column + 0.5) + b * (row + 0.5) + c - 0.5;
+      const y = d * (column + 0.5) + e * (row + 0.5) + f - 0.5;
+      const left = Math.floor(x);
+      const top = Math.floor(y);
+      const right = x - left;
+      const down = y - top;
+      const isInside = left >= 0 && top >= 0 && left + 1 < width && top + 1 < height;
+      let from = (top * width + left) * channels;
+      for (let channel = 0; channel < channels; channel += 1, from += 1, to += 1) {
+        let one;
+        let two;
+        let three;
+        let four;
+        if (isInside) {
+          one = data[from];
+          two = data[from + channels];
+          three = data[from + width * channels];
+          four = data[from + (width + 1) * channels];
+        } else {
+          one = level(picture, left, top, channel, around);
+          two = level(picture, left + 1, top, channel, around);
+          three = level(picture, left, top + 1, channel, around);
+          four = level(picture, left + 1, top + 1, channel, around);
+        }
+        const upper = one + right * (two - one);
+        const lower = three + right * (four - three);
+        result.data[to] = roundEven(upper + down * (lower - upper));
+      }
+    }
+  }
+  return result;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {number} column may lie beyond the picture, as `row`
+ * @param {number} row
+ * @param {number} channel
+ * @param {number | null} around
+ * @returns {number}
+ */
+function level({ width, height, channels, data }, column, row, channel, around) {
+  const x = Math.min(Math.max(column, 0), width - 1);
+  const y = Math.min(Math.max(row, 0), height - 1);
+  if (around !== null && (x !== column || y !== row)) return around;
+  return data[(y * width + x) * channels + channel];
+}
