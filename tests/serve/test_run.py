@@ -1,5 +1,6 @@
 """Listening: ports, tokens, and a service that runs, answers and ends as it should."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
 
+from builders import hemiface
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.serve.run import address_of, listen, token_of
 
@@ -101,3 +103,35 @@ def test_tokens(tmp_path, monkeypatch):
             token_of(file)
     with pytest.raises(UsageError, match="nothing"):
         token_of(tmp_path / "nothing")
+
+
+def test_the_command(face_networks):
+    known = {**os.environ, "HEMIFACE_CACHE": str(face_networks), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "hemiface", "serve", "--port", "0", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known) as process:
+        try:
+            address = process.stdout.readline().split()[0]
+            for path, kind in (("/", "text/html"), ("/page.json", "application/json")):
+                with urllib.request.urlopen(address + path, timeout=30) as answer:  # noqa: S310
+                    assert answer.headers["content-type"].startswith(kind)
+                    assert "connect-src 'self'" in answer.headers["content-security-policy"]
+        finally:
+            process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert f"{address}/docs  REST, to be tried" in rest
+    assert process.returncode == 0
+
+
+def test_the_page_alone(face_networks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HEMIFACE_CACHE", str(face_networks))
+    out = tmp_path / "page"
+    assert hemiface(monkeypatch, "page", "--out", out, "--model", "nano-int8") == 0
+    assert str(out) in capsys.readouterr().out
+    assert (out / "index.html").is_file()
+    assert (out / "models/nano-int8.onnx").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    assert hemiface(monkeypatch, "page", "--out", tmp_path / "mine") == 2
+    assert "is no page" in capsys.readouterr().err
+    assert (tmp_path / "mine/notes.txt").read_text() == "mine"
+    assert hemiface(monkeypatch, "page", "--out", out, "--model", "nothing") == 2

@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 # The order in which these register their commands is the order of --help.
-from hemiface.cli import networks, configs, report, importing, vision, data, models, visibility  # isort: skip
+# isort: off
+from hemiface.cli import networks, configs, report, importing, vision, serving
+from hemiface.cli import data, models, visibility
+
+# isort: on
 from hemiface.cli.apps import app
 from hemiface.cli.options import JsonOption
 from hemiface.cli.printing import print_json
@@ -24,6 +28,7 @@ __all__ = [
     "models",
     "networks",
     "report",
+    "serving",
     "visibility",
     "vision",
 ]
