@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -200,3 +204,21 @@ def test_the_commands(photos, tmp_path, capsys, monkeypatch):
     assert run_it("predict", photos, "--shard", "1/2") == 2
     assert "A shard needs the folder of all results" in capsys.readouterr().err
     assert run_it("merge", tmp_path / "nothing") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script for bash")
+def test_the_script_of_the_docs(photos, tmp_path):
+    page = (Path(__file__).parents[2] / "docs/many-machines.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
+    here = f'"{sys.executable}" -m hemiface'
+    script = script.replace("hemiface predict", f"{here} predict --no-detect --json")
+    (tmp_path / "predict.sh").write_text(script.replace(" photos ", f' "{photos}" '))
+    jobs = [
+        subprocess.Popen(
+            ["bash", "predict.sh"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(n), "SLURM_ARRAY_TASK_COUNT": "2"},
+        )
+        for n in (1, 2)
+    ]  # fmt: skip
+    assert [(job.communicate(), job.returncode)[1] for job in jobs] == [0, 4]
+    assert len(merge(tmp_path / "results").errors) == 1
