@@ -1,5 +1,6 @@
 """What anybody may send to the service: a line with path and options, one with the type, a body."""
 
+import asyncio
 import base64
 import io
 import json
@@ -78,7 +79,10 @@ async def _asked(app: Any, where: bytes, kind: bytes, body: bytes) -> tuple[int,
     status, said = 0, []
 
     async def receive() -> dict[str, Any]:
-        return coming.pop() if coming else {"type": "http.disconnect"}
+        if coming:
+            return coming.pop()
+        await asyncio.sleep(3600)  # Who asks waits for the whole answer.
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         nonlocal status

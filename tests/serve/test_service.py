@@ -222,6 +222,7 @@ class TestRefusals:
         answer = client.get("/predict")
         assert answer.status_code == 405
         assert "Another method" in answer.json()["error"]
+        assert answer.headers["allow"] == "POST"
 
     def test_bytes(self, client, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_BYTES", "1000")
@@ -352,14 +353,23 @@ class TestVideo:
         last = json.loads(answer.text.splitlines()[-1])
         assert last["frames"] == 3
         assert "isn't watched to its end, over the limit of 3 frames" in last["error"]
+        # A table can't say so.
+        table = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
+        assert table.status_code == 422
+        assert table.json()["error"] == last["error"]
+        assert client.get("/health").status_code == 200
 
-    def test_no_video(self, client):
-        answer = client.post("/watch", content=b"nothing", headers={"content-type": "video/mp4"})
-        [line] = map(json.loads, answer.text.splitlines())
-        assert line["frames"] == 0
-        assert line["error"].startswith("Video video can't be read to its end")
-        empty = client.post("/watch", content=b"", headers={"content-type": "video/mp4"})
-        assert empty.status_code == 422
+    @pytest.mark.parametrize("kind", ["jsonl", "csv"])
+    def test_no_video(self, client, kind):
+        for body, words in (
+            (b"nothing", "Video video can't be read to its end"),
+            (b"", "no video"),
+        ):
+            answer = client.post(
+                f"/watch?format={kind}", content=body, headers={"content-type": "video/mp4"}
+            )
+            assert answer.status_code == 422
+            assert words in answer.json()["error"]
 
     def test_bytes(self, client, clip, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_VIDEO_BYTES", "100")

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +13,15 @@ from hemiface.serve.refusals import RefusedError
 from hemiface.tables import for_spreadsheets
 from hemiface.vision.faces import COLUMNS, SCHEMA, Faces
 
-__all__ = ["FORMATS", "asked_format", "of_pictures", "of_video", "refused", "source_of"]
+__all__ = [
+    "FORMATS",
+    "asked_format",
+    "csv_of_video",
+    "lines_of_video",
+    "of_pictures",
+    "refused",
+    "source_of",
+]
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "jsonl": "application/x-ndjson"}
 """Name -> media type."""
@@ -55,40 +63,38 @@ def of_pictures(found: Sequence[Faces], format_: str) -> Response:
     return JSONResponse({"schema": SCHEMA, "sources": sources, "faces": rows})
 
 
-async def of_video(frames: AsyncIterator[Faces | str], format_: str) -> AsyncIterator[str]:
-    """Yield the answer for a video, line by line.
+async def lines_of_video(frames: AsyncIterator[Faces | str]) -> AsyncIterator[str]:
+    """Yield a line of JSON for each frame, with its rows, while they come, and one at the end.
 
-    In JSON lines each frame is one, with its rows, and the last one says how many there were and
-    why the video ended before its end, if it did. CSV has rows alone: there an unread rest breaks
-    the answer off.
-
-    Raises:
-        RefusedError: in CSV, the video ended before its end.
+    The last one says how many frames there were, and why the video ended before its end, if it did.
     """
-    if format_ == "csv":
-        yield _csv([], header=True)
     number, problem = 0, ""
     async for found in frames:
         if isinstance(found, str):
             problem = found
-            continue
-        number += 1
-        if format_ == "csv":
-            yield _csv(found.rows(), header=False)
         else:
-            yield _line({"frame": number - 1, "faces": found.rows()})
-    if format_ != "csv":
-        yield _line({"frames": number, "error": problem})
-    elif problem:
-        raise RefusedError(422, problem)
+            yield _line({"frame": number, "faces": found.rows()})
+            number += 1
+    yield _line({"frames": number, "error": problem})
 
 
-def refused(status: int, sentence: str) -> JSONResponse:
-    """Return the answer that says why there is none."""
-    headers = {"Retry-After": "1"} if status == 429 else {}
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": sentence}, status, headers)
+async def csv_of_video(frames: AsyncIterator[Faces | str]) -> AsyncIterator[str]:
+    """Yield the rows of all frames as CSV.
+
+    Raises:
+        RefusedError: 422, the video ended before its end, which a table can't say.
+    """
+    yield _csv([], header=True)
+    async for found in frames:
+        if isinstance(found, str):
+            raise RefusedError(422, found)
+        yield _csv(found.rows(), header=False)
+
+
+def refused(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer that says why there is none, with what HTTP wants beside a status."""
+    wanted = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status, {})
+    return JSONResponse({"error": sentence}, status, {**wanted, **(headers or {})})
 
 
 def _csv(rows: Iterable[dict[str, Any]], *, header: bool) -> str:

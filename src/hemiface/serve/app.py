@@ -24,14 +24,27 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.types import Receive, Scope, Send
 
 from hemiface import __version__
 from hemiface.errors import UsageError
 from hemiface.files import passing_folder
 from hemiface.occlusion.conditions import CONDITIONS
-from hemiface.serve.answers import FORMATS, asked_format, of_pictures, of_video, refused
+from hemiface.serve.answers import (
+    FORMATS,
+    asked_format,
+    csv_of_video,
+    lines_of_video,
+    of_pictures,
+    refused,
+)
 from hemiface.serve.bodies import SentPicture, pictures_of, save_video
 from hemiface.serve.counts import Counted, Counts
 from hemiface.serve.desk import Asked, Desk
@@ -187,10 +200,11 @@ class _Service:
         abstain_below: Below = None,
         format: VideoFormat = None,  # noqa: A002 - the name that users write
     ) -> Response:
-        """Return what each frame shows while the video is watched; faces keep their numbers.
+        """Return what each frame shows; faces keep their numbers.
 
-        JSON lines hold one frame each; the last line has the number of frames and, where the
-        video ended before its end, the reason.
+        JSON lines come while the video is watched and hold one frame each; the last line has the
+        number of frames and, where the video ended before its end, the reason. CSV comes when all
+        of the video has been watched.
         """
         if find_spec("av") is None:
             raise RefusedError(501, "Videos need PyAV here; pip install 'hemiface[video]'.")
@@ -202,8 +216,9 @@ class _Service:
             name = await save_video(request, path) or "video"
             kind = asked_format(request, format, "jsonl")
             kind = "jsonl" if kind == "json" else kind
-            lines = of_video(self._counted(self._desk.watch(path, name, asked)), kind)
-            return _Held(lines, media_type=FORMATS[kind], until=stack.pop_all())
+            frames = await _begun(self._counted(self._desk.watch(path, name, asked)))
+            answer = await _whole_csv(frames, path) if kind == "csv" else _as_they_come(frames)
+            return _Held(answer, until=stack.pop_all())
 
     async def _counted(self, frames: AsyncIterator[Faces | str]) -> AsyncIterator[Faces | str]:
         async for found in frames:
@@ -225,16 +240,47 @@ class _Service:
         return Response(self.counts.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-class _Held(StreamingResponse):
+async def _begun(frames: AsyncIterator[Faces | str]) -> AsyncIterator[Faces | str]:
+    """Return frames of which the first one has come.
+
+    Raises:
+        RefusedError: 422, there is none.
+    """
+    first = await anext(frames, "The video has no frames.")
+    if isinstance(first, str):
+        raise RefusedError(422, first)
+
+    async def all_of_them() -> AsyncIterator[Faces | str]:
+        yield first
+        async for one in frames:
+            yield one
+
+    return all_of_them()
+
+
+def _as_they_come(frames: AsyncIterator[Faces | str]) -> Response:
+    return StreamingResponse(lines_of_video(frames), media_type=FORMATS["jsonl"])
+
+
+async def _whole_csv(frames: AsyncIterator[Faces | str], video: Path) -> Response:
+    table = video.with_name("faces.csv")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        async for part in csv_of_video(frames):
+            file.write(part)
+    return FileResponse(table, media_type=FORMATS["csv"])
+
+
+class _Held(Response):
     """An answer that holds what it needs until it is sent, or nobody wants it any more."""
 
-    def __init__(self, lines: AsyncIterator[str], media_type: str, until: AsyncExitStack) -> None:
-        super().__init__(lines, media_type=media_type)
+    def __init__(self, answer: Response, until: AsyncExitStack) -> None:
+        super().__init__()
+        self._answer = answer
         self._until = until
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._until:
-            await super().__call__(scope, receive, send)
+            await self._answer(scope, receive, send)
 
 
 def _add_page(app: FastAPI, page: Path | None) -> None:
@@ -266,6 +312,8 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _elsewhere(_: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    if not isinstance(error, HTTPException):
+        raise error
     known = {404: "There is nothing here; see /docs.", 405: "Another method is needed; see /docs."}
-    return refused(status, known.get(status, str(getattr(error, "detail", error))))
+    sentence = known.get(error.status_code, str(error.detail))
+    return refused(error.status_code, sentence, error.headers)

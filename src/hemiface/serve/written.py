@@ -48,7 +48,7 @@ _ERROR: dict[str, Any] = {
 
 
 def _files(name: str, *, many: bool) -> dict[str, Any]:
-    part = {"type": "array", "items": _BYTES} if many else _BYTES
+    part = {"type": "array", "items": _BYTES, "minItems": 1} if many else _BYTES
     return {"schema": {"type": "object", "required": [name], "properties": {name: part}}}
 
 
@@ -58,6 +58,7 @@ _SENT: dict[str, Any] = {
     "properties": {
         "pictures": {
             "type": "array",
+            "minItems": 1,
             "items": {
                 "type": "object",
                 "required": ["base64"],
