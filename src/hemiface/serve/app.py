@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import (
     FileResponse,
     JSONResponse,
+    PlainTextResponse,
     RedirectResponse,
     Response,
     StreamingResponse,
@@ -129,8 +130,8 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     )  # fmt: skip
     app.add_api_route("/health", service.health, methods=["GET"], summary="Whether it runs")
     app.add_api_route(
-        "/metrics", service.metrics, methods=["GET"], response_model=None,
-        summary="Counts, for Prometheus",
+        "/metrics", service.metrics, methods=["GET"], response_class=PlainTextResponse,
+        response_model=None, summary="Counts, for Prometheus",
     )  # fmt: skip
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UsageError, _misused)
