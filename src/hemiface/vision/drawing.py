@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hemiface.occlusion.conditions import QUADRANTS, condition
 from hemiface.tables import FER2013_SIZE_PX
 from hemiface.vision.finding.alignment import back, similarity
+from hemiface.vision.seen import Box
 
 if TYPE_CHECKING:
     from hemiface.vision.faces import FacePrediction
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "annotate", "blur"]
 
 Pixels = npt.NDArray[np.uint8]
-Box = tuple[float, float, float, float]
-"""x, y, width, height."""
 
 COLOURS = {
     "angry": (240, 96, 72), "disgust": (126, 200, 80), "fear": (196, 144, 240),

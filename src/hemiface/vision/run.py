@@ -27,10 +27,10 @@ from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.seen import Frame
+from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import Source, copy_names
-from hemiface.vision.video.blurring import Box, Covers, frames_ahead
+from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch

@@ -9,9 +9,11 @@ from hemiface.vision.finding.alignment import AlignedFace
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.visible_regions import VisibleRegions
 
-__all__ = ["Frame", "SeenFace"]
+__all__ = ["Box", "Frame", "SeenFace"]
 
 Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"""x, y, width, height in pixels of the picture."""
 
 
 @dataclass(frozen=True, eq=False)

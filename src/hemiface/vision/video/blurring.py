@@ -22,12 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hemiface.vision.faces import Faces
-from hemiface.vision.seen import Frame
+from hemiface.vision.seen import Box, Frame
 
-__all__ = ["AHEAD_FRAMES", "HOLD_FRAMES", "MOST_AHEAD_FRAMES", "Box", "Covers", "frames_ahead"]
-
-Box = tuple[float, float, float, float]
-"""x, y, width, height in pixels of the frame."""
+__all__ = ["AHEAD_FRAMES", "HOLD_FRAMES", "MOST_AHEAD_FRAMES", "Covers", "frames_ahead"]
 
 AHEAD_FRAMES = 12
 HOLD_FRAMES = 25
