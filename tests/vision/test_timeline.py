@@ -8,7 +8,8 @@ from test_faces import rows
 from test_watching import video_of
 
 from builders import hemiface
-from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.vision.faces import SMOOTHED_COLUMNS
 from hemiface.vision.video import timeline
 
 
@@ -52,3 +53,24 @@ class TestTimeline:
     def test_any_name_of_a_video_is_a_title(self, tmp_path, name, shown):
         svg, _ = timeline.write(lambda: rows(3), tmp_path, "name", name)
         assert shown in svg.read_text(encoding="utf-8")
+
+    def test_smoothed_rows_are_drawn_with_their_own_labels(self):
+        def smoothed():
+            for index, row in enumerate(rows(4)):
+                shares = dict.fromkeys(SMOOTHED_COLUMNS, 1 / len(EMOTIONS))
+                label = "happy" if index < 3 else None
+                yield {**row, "smoothing": "log-mean-0.5s", "smoothed_label": label, **shares}
+
+        (face,) = timeline.read(smoothed).faces
+        np.testing.assert_allclose(face.smoothed, 1 / len(EMOTIONS))
+        np.testing.assert_array_equal(face.probabilities[:, 3], [0, 1, 0, 1])
+        np.testing.assert_array_equal(face.abstained, [0, 0, 0, 1])
+        assert timeline.read(lambda: rows(4)).faces[0].smoothed is None
+
+    def test_each_lane_has_the_picture_of_its_face(self):
+        portraits = {face: np.full((8, 8, 3), 30 * face, dtype=np.uint8) for face in (1, 2)}
+        found = timeline.read(lambda: rows(5, (0, 1, 2)))
+        figure = timeline.draw(found, "v.mp4", portraits)
+        lanes = figure.axes[::2]
+        shown = [[one.images[0].get_array()[0, 0, 0] for one in lane.child_axes] for lane in lanes]
+        assert shown == [[], [30], [60]]

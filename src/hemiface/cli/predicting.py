@@ -83,8 +83,11 @@ def predict(
             _print_json(outcome)
         else:
             _print_table(outcome)
-    if running.timelines and not any(one.moves for one in sources):
-        print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
+    if not any(one.moves for one in sources):
+        if running.timelines:
+            print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
+        if running.smooth_s is not None:
+            print("hemiface: --smooth smooths videos; these are photos.", file=sys.stderr)
     if predictor.threshold_note:
         print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
     if part is not None:

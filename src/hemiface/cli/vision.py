@@ -97,6 +97,14 @@ def predict(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Draw each video's faces over time, below --out.")
     ] = False,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Smooth the labels of videos, with this half-life in seconds, such as 0.5: copies "
+            "and timelines show them, tables have both.",
+            metavar="SECONDS",
+        ),
+    ] = None,
     max_pixels: MostPixelsOption = None,
     estimate: Annotated[
         bool,
@@ -150,6 +158,7 @@ def predict(
         most_frames=frames,
         search_every=search_every or SEARCH_EVERY,
         timelines=timeline,
+        smooth_s=smooth,
         replace=replace,
     )
     look(

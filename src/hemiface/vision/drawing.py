@@ -38,14 +38,17 @@ COLOURS = {
 """RGB of each emotion, all of them light enough for a black ground."""
 _NO_LABEL = (160, 160, 160)
 _GROUND = (0, 0, 0, 190)
-_SHADE = (0, 0, 0, 120)
+_BLACK = (0, 0, 0)
+_SHADE = 120
+"""Of 255: how much of that is laid over what is hidden."""
 _BLUR_MARGIN = 0.25
 _BLUR_CELLS = 6
 _TYPE_SHARE, _LEAST_TYPE_PX, _MOST_TYPE_PX = 1 / 40, 11, 64
 """Type by the picture's longer side, ..."""
 _TYPE_OF_FACE = 1 / 5
 """... and no larger than by the face's width, as long as it can be read."""
-_REASON_COLUMNS = 30
+_REASON_COLUMNS = 20
+"""Where words break: a label is no wider than about two faces."""
 _COVERED_COSTS, _BEYOND_COSTS = 20.0, 40.0
 """What a pixel costs that a label covers of a face or another label, or that lies beyond the
 picture; a pixel of distance costs 1 for each line of type."""
@@ -90,17 +93,16 @@ def annotate(pixels: Pixels, faces: Iterable["FacePrediction"], *, off: bool = F
 
     Faces without a label are grey and say why in words; several are numbered. With `off` nothing is
     drawn on the faces and a quarter of their boxes around them, which `blur` has covered: labels
-    stand beside them.
+    stand beside them. Faces of videos are shown as smoothed where they are.
     """
-    known = list(faces)
+    known = [face.steadied for face in faces]
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     draw = ImageDraw.Draw(picture, "RGBA")
     whole = _Rectangle(0, 0, pixels.shape[1], pixels.shape[0])
     areas = [_Rectangle.of(face.box_px, _BLUR_MARGIN if off else 0) for face in known]
     placed: list[_Rectangle] = []
     if not off:
-        for face in known:
-            _shade(draw, face)
+        picture.paste(_BLACK, mask=_shade(picture.size, known))
     for face, area in zip(known, areas, strict=True):
         colour = COLOURS[face.best] if face.label else _NO_LABEL
         size = _type_px(pixels, face)
@@ -186,19 +188,24 @@ def _corners(one: _Rectangle) -> tuple[int, int, int, int]:
     return round(one.left), round(one.top), round(one.right), round(one.bottom)
 
 
-def _shade(draw: ImageDraw.ImageDraw, face: "FacePrediction") -> None:
-    """Darken what was hidden from the network, as declared or by estimate."""
-    key = face.hidden or face.hidden_by_estimate
-    if not key:
-        return
+def _shade(size: tuple[int, int], faces: Iterable["FacePrediction"]) -> Image.Image:
+    """Return how dark to make what was hidden from the network, as declared or by estimate.
+
+    One picture for all of it, so that where two parts meet it isn't darker.
+    """
+    shade = Image.new("L", size)
+    draw = ImageDraw.Draw(shade)
     half = FER2013_SIZE_PX / 2
-    hidden = condition(key).hidden
-    for name in QUADRANTS:
-        if name in hidden:
-            top, left = half * name.startswith("lower"), half * name.endswith("right")
-            corners = np.array([[left, top], [left + half, top], [left + half, top + half],
-                                [left, top + half]])  # fmt: skip
-            draw.polygon([tuple(one) for one in _in_photo(face, corners).tolist()], fill=_SHADE)
+    for face in faces:
+        key = face.hidden or face.hidden_by_estimate
+        hidden = condition(key).hidden if key else ()
+        for name in QUADRANTS:
+            if name in hidden:
+                top, left = half * name.startswith("lower"), half * name.endswith("right")
+                corners = np.array([[left, top], [left + half, top], [left + half, top + half],
+                                    [left, top + half]])  # fmt: skip
+                draw.polygon([tuple(one) for one in _in_photo(face, corners).tolist()], _SHADE)
+    return shade
 
 
 def _in_photo(face: "FacePrediction", points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,11 +1,12 @@
 """What is known of each face: one row per face and frame, in CSV, Parquet or JSON lines.
 
-Schema version 4 (column `schema`; version 1 knew no estimated visibility, version 2 no mix and no
-`covered`, version 3 no points, yaw and pitch). Positions are pixels of the upright photo; x to the
-right, y down; they may lie beyond its border. Sides are the viewer's. What doesn't apply is empty.
-A row is a face that was detected in that very frame: a frame in which detection misses a face has
-no row for it, also where `--blur` hides the place. In CSV a name that a spreadsheet would run has
-an apostrophe before it (`hemiface.tables.for_spreadsheets`); Parquet and JSON have it as it is.
+Schema version 5 (column `schema`; version 1 knew no estimated visibility, version 2 no mix and no
+`covered`, version 3 no points, yaw and pitch, version 4 nothing smoothed). Positions are pixels of
+the upright photo; x to the right, y down; they may lie beyond its border. Sides are the viewer's.
+What doesn't apply is empty. A row is a face that was detected in that very frame: a frame in which
+detection misses a face has no row for it, also where `--blur` hides the place. In CSV a name that a
+spreadsheet would run has an apostrophe before it (`hemiface.tables.for_spreadsheets`); Parquet and
+JSON have it as it is.
 
 source              str    the file as it was named, or camera:N
 frame               int    number of the video's frame from 0; empty for photos
@@ -44,6 +45,13 @@ label               str    the most probable emotion; empty if abstained
 confidence          float  the largest probability, 0..1
 abstained           bool   whether no label is given
 reason              str    why not
+smoothing           str    of videos, if asked for: filter and half-life, such as `log-mean-0.5s`;
+                           see `vision.video.smoothing`. What stands before it is the frame's own
+smoothed_p_<emotion>  float  the seven probabilities over the face's last moments
+smoothed_label      str    the most probable emotion by these; empty where the frame shows too
+                           little of the face, or below the threshold
+smoothed_confidence float  the largest of these
+smoothed_reason     str    why there is no smoothed label
 model               str    name of the network's file without its suffix
 model_sha256        str    of that file
 schema              int    version of this list; a change of meaning raises it
@@ -54,11 +62,11 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -77,21 +85,31 @@ __all__ = [
     "FORMATS",
     "POINTS",
     "SCHEMA",
+    "SMOOTHED_COLUMNS",
     "FacePrediction",
     "Faces",
+    "Smoothed",
     "require_formats",
     "write_rows",
 ]
 
 Pixels = npt.NDArray[np.uint8]
 
-SCHEMA = 4
+SCHEMA = 5
 FORMATS = ("csv", "parquet", "jsonl")
 
 _TEXT, _INT, _FLOAT, _BOOL = "string", "int64", "float64", "bool"
 POINTS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
 """The points of a face in the table, as the viewer sees them, in the order of `five_px`."""
 _FIVE_COLUMNS = tuple(f"{point}_{axis}_px" for point in POINTS for axis in "xy")
+SMOOTHED_COLUMNS = tuple(f"smoothed_{name}" for name in PROBABILITY_COLUMNS)
+_SMOOTHED = {
+    "smoothing": _TEXT,
+    **dict.fromkeys(SMOOTHED_COLUMNS, _FLOAT),
+    "smoothed_label": _TEXT,
+    "smoothed_confidence": _FLOAT,
+    "smoothed_reason": _TEXT,
+}
 COLUMNS: dict[str, str] = {
     "source": _TEXT,
     "frame": _INT,
@@ -116,6 +134,7 @@ COLUMNS: dict[str, str] = {
     "confidence": _FLOAT,
     "abstained": _BOOL,
     "reason": _TEXT,
+    **_SMOOTHED,
     "model": _TEXT,
     "model_sha256": _TEXT,
     "schema": _INT,
@@ -125,6 +144,18 @@ COLUMNS: dict[str, str] = {
 _NO_POINTS = ((math.nan, math.nan),) * len(POINTS)
 _ROWS_AT_ONCE = 4096
 _DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What a face of a video looks like over its last moments; see `vision.video.smoothing`."""
+
+    filter: str
+    """The filter and its half-life."""
+    probabilities: tuple[float, ...]
+    """In the order of EMOTIONS."""
+    reason: str
+    """Why no label is given; empty if one is."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,6 +192,8 @@ class FacePrediction:
     model_sha256: str
     landmarks: npt.NDArray[np.float64] | None = field(default=None, compare=False)
     """[468, 2] in pixels of the photo, of MediaPipe's face mesh; None without."""
+    smoothed: Smoothed | None = None
+    """None where nothing is smoothed: in photos, and in videos unless it is asked for."""
 
     def __repr__(self) -> str:
         return f"<face {self.face}: {self.told}>"
@@ -192,6 +225,13 @@ class FacePrediction:
         """The most probable emotion, None if abstained."""
         return None if self.abstained else self.best
 
+    @property
+    def steadied(self) -> Self:
+        """The face as smoothed, itself where it isn't: what pictures of it show."""
+        if self.smoothed is None:
+            return self
+        return replace(self, probabilities=self.smoothed.probabilities, reason=self.smoothed.reason)
+
     def row(self) -> dict[str, Any]:
         """Return the columns of the schema; None where a value doesn't apply."""
         values: dict[str, Any] = {
@@ -215,6 +255,7 @@ class FacePrediction:
             "confidence": self.confidence,
             "abstained": self.abstained,
             "reason": self.reason or None,
+            **self._smoothed_values(),
             "temperature": self.temperature,
             "mix": self.mix,
             "model": self.model,
@@ -226,6 +267,18 @@ class FacePrediction:
             values[f"visible_{region}_source"] = self.visibility.sources[region]
             values[f"covered_{region}"] = self.visibility.covered[region]
         return {column: _plain(values[column]) for column in COLUMNS}
+
+    def _smoothed_values(self) -> dict[str, Any]:
+        if self.smoothed is None:
+            return dict.fromkeys(_SMOOTHED)
+        shown = self.steadied
+        return {
+            "smoothing": self.smoothed.filter,
+            **dict(zip(SMOOTHED_COLUMNS, shown.probabilities, strict=True)),
+            "smoothed_label": shown.label,
+            "smoothed_confidence": shown.confidence,
+            "smoothed_reason": shown.reason or None,
+        }
 
 
 def _plain(value: Any) -> Any:

@@ -312,19 +312,23 @@ class Predictor:
         return [replace(faces, **known) for faces, known in found]
 
     def watch(
-        self, source: str | os.PathLike[str], *, search_every: int = SEARCH_EVERY
+        self,
+        source: str | os.PathLike[str],
+        *,
+        search_every: int = SEARCH_EVERY,
+        smooth_s: float | None = None,
     ) -> Iterator[Faces]:
         """Yield the faces of each frame of a video's file or of `camera:N`, as they come.
 
-        `face` is the number that each face keeps; `search_every` is that of
+        `face` is the number that each face keeps; `search_every` and `smooth_s` are those of
         `hemiface.vision.video.watching.Watch`.
 
         Raises:
             DamagedError: the file is no video, or is damaged; what came before is yielded.
             HemifaceError: there is no such camera.
-            UsageError: `search_every` is not positive.
+            UsageError: `search_every` or `smooth_s` is not positive.
         """
-        watch = Watch(self, search_every)
+        watch = Watch(self, search_every, smooth_s)
         return self._watched(watch, os.fspath(source))
 
     def _watched(self, watch: Watch, source: str) -> Iterator[Faces]:
@@ -491,14 +495,14 @@ class Predictor:
             probabilities=tuple(values.tolist()),
             temperature=temperature,
             mix=self.mix.name,
-            reason=self._why_not(seen.visibility, float(values.max())),
+            reason=self.why_unseen(seen.visibility) or self.why_unsure(float(values.max())),
             model=self.model.path.stem,
             model_sha256=self.model_sha256,
             landmarks=seen.found.landmarks,
         )
 
-    def _why_not(self, looks: VisibleRegions, confidence: float) -> str:
-        """Return why no label should be given, empty if one should."""
+    def why_unseen(self, looks: VisibleRegions) -> str:
+        """Return why too little of a face is seen for a label, empty if enough is."""
         if looks.most < LEAST_VISIBLE:
             where = "can be seen" if self._hidden else "lies in the picture"
             return f"at most {100 * looks.most:.0f} % of the face {where}"
@@ -508,6 +512,10 @@ class Predictor:
                 return f"{free} the face is uncovered"
             cut = f"{100 * looks.most:.0f} % of the face lies in the picture"
             return f"{cut}, and {free} that is uncovered"
+        return ""
+
+    def why_unsure(self, confidence: float) -> str:
+        """Return why a confidence is too low for a label, empty if it isn't."""
         if confidence < self.abstain_below:
             whose = ", chosen for the trained mix" if self._is_threshold_of_another_mix else ""
             # Two digits are enough unless they are the same.

@@ -32,6 +32,9 @@ from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import Source, copy_names
 from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
+from hemiface.vision.video.portraits import Portraits, unpacked
+from hemiface.vision.video.smoothing import Smoother
+from hemiface.vision.video.timeline import MOST_FACES
 from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 
@@ -79,6 +82,9 @@ class RunOptions:
     """Search every so many-th frame of a video in full (see `vision.video.watching`)."""
     timelines: bool = False
     """Draw each video's faces over time."""
+    smooth_s: float | None = None
+    """Half-life of what smooths the labels of videos (see `vision.video.smoothing`); None smooths
+    nothing."""
     replace: bool = False
     """Let the results of fewer photos and frames take the place of those of more."""
 
@@ -123,9 +129,9 @@ def run(
     it; `before` is called when the folder is locked and nothing has been looked at.
 
     Raises:
-        UsageError: `workers` or `most_frames` is not positive, `blur` without `pictures`, an
-            unknown format, two annotated pictures would have the same name, another process writes
-            into the folder, or the results of more lie there.
+        UsageError: `workers`, `most_frames` or `smooth_s` is not positive, `blur` without
+            `pictures`, an unknown format, two annotated pictures would have the same name, another
+            process writes into the folder, or the results of more lie there.
         HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
@@ -154,13 +160,16 @@ def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
     """Return what the results of a run depend on beside its sources, as JSON values."""
     return {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
             "blur": options.blur, "most_frames": options.most_frames,
-            "search_every": options.search_every}  # fmt: skip
+            "search_every": options.search_every, "smooth_s": options.smooth_s}  # fmt: skip
 
 
 def _check(options: RunOptions, sources: Sequence[Source]) -> None:
     frames = options.most_frames
     if options.workers < 1 or (frames is not None and frames < 1):
         raise UsageError("Workers and frames must be at least 1.")
+    if options.smooth_s is not None:
+        # Refused before anything is looked at.
+        Smoother(options.smooth_s)
     if options.blur and not options.pictures:
         raise UsageError("Blurring changes the pictures that --save-image writes; give both.")
     # Not only when all the work is done and is to be written.
@@ -216,14 +225,16 @@ def _sweep(folder: Path) -> None:
     sweep(folder)
 
 
-def _is_done(source: Source, journal: Journal, copies: "_Copies | None") -> bool:
-    known = journal.ended.get(source.name)
+def _is_done(source: Source, work: "_Work") -> bool:
+    known = work.journal.ended.get(source.name)
     return (
         known is not None
         and source.kind != "camera"
         and not known["error"]
         and known["fingerprint"] == source.fingerprint
-        and (copies is None or copies.path(source).is_file())
+        and (work.copies is None or work.copies.path(source).is_file())
+        # Kept only where somebody asked to see them.
+        and not (source.moves and work.shows_faces and "portraits" not in known)
     )
 
 
@@ -312,11 +323,16 @@ class _Work:
     options: RunOptions
     on_progress: OnProgress
 
+    @property
+    def shows_faces(self) -> bool:
+        """Whether timelines show whose lane is whose."""
+        return self.options.timelines and not self.options.blur
+
 
 def _look_at(sources: Sequence[Source], work: _Work) -> None:
     """Look at what the journal doesn't know as done: photos first, then videos and cameras."""
     journal = work.journal
-    todo = [one for one in sources if not _is_done(one, journal, work.copies)]
+    todo = [one for one in sources if not _is_done(one, work)]
     done = len(sources) - len(todo)
     if done:
         _log.info("%d of %d sources were looked at before", done, len(sources))
@@ -354,7 +370,8 @@ def _write(
             rows = partial(journal.rows, [source.name])
             name = source.inner.name
             short = fitting(name, MOST_BYTES - len(".svg"))
-            written += write_timeline(rows, target, short, name)
+            portraits = unpacked(journal.ended[source.name].get("portraits", {}))
+            written += write_timeline(rows, target, short, name, portraits)
     return written
 
 
@@ -379,7 +396,8 @@ def _photos(sources: Sequence[Source], work: _Work) -> Generator[_Seen, None, No
 def _watch(source: Source, work: _Work) -> None:
     """Look at a video or camera, some frames at a time."""
     copies, journal = work.copies, work.journal
-    watch = Watch(work.predictor, work.options.search_every)
+    watch = Watch(work.predictor, work.options.search_every, work.options.smooth_s)
+    portraits = Portraits() if work.shows_faces else None
     frames, faces, error = 0, 0, ""
     read = (replace(frame, source=source.name) for frame in read_frames(source.path))
     stream = islice(read, work.options.most_frames)
@@ -395,6 +413,8 @@ def _watch(source: Source, work: _Work) -> None:
             for frame, found in zip(part, watch.predict_frames(part), strict=True):
                 if film is not None:
                     film.add(frame, found)
+                if portraits is not None:
+                    portraits.add(frame, found)
                 rows += [face.row() for face in found]
                 frames, faces = frames + 1, faces + len(found)
                 if frames % _TOLD_EVERY == 0:
@@ -409,6 +429,8 @@ def _watch(source: Source, work: _Work) -> None:
         error = f"Video {source.name} has no frames; get it again."
     note = "sound isn't kept" if film is not None and source.kind == "video" else ""
     known = {"faces": faces, "frames": frames, "error": error}
+    if portraits is not None:
+        known["portraits"] = portraits.packed(MOST_FACES)
     journal.end(source.name, _known(source, known, note))
 
 

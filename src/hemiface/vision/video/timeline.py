@@ -1,5 +1,8 @@
 """A picture of each face of a video over time: probabilities, where no label is given, visibility.
 
+Beside it is who it is, if pictures of the faces are given. What is smoothed is drawn over the
+frames' own probabilities, which are pale then, and says where no label is given.
+
 Whatever the length of a video, a face is drawn at no more than _BINS points, each the mean over the
 frames of a stretch of time; rows are read twice and never kept. Needs matplotlib, which comes with
 `hemiface[study]`.
@@ -15,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.vision.faces import SMOOTHED_COLUMNS
+from hemiface.vision.video.tracking import STEP_S
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,16 +28,17 @@ if TYPE_CHECKING:
 __all__ = ["MOST_FACES", "FaceTimeline", "Timeline", "draw", "read", "write"]
 
 Floats = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
 Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 MOST_FACES = 6
 """The faces that are there for the most frames are drawn; the title says how many aren't."""
 
 _BINS = 1000
+_NOBODY: Mapping[int, Pixels] = {}
 _NO_LABEL = "#e3e3e3"
+_PALE = 0.3
 _OPPOSITE = (("upper", "lower"), ("left", "right"))
-_STEP_S = 1 / 25
-"""A frame's length where a file tells no times, as in `hemiface.vision.video.tracking`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,8 @@ class FaceTimeline:
     """In how many the face was found."""
     probabilities: Floats
     """[bins, 7], NaN where the face wasn't found."""
+    smoothed: Floats | None
+    """The same of the smoothed ones, None where nothing is smoothed."""
     abstained: Floats
     """[bins]: share of its frames without a label, NaN where the face wasn't found."""
     visible: Floats
@@ -77,28 +85,33 @@ def read(rows: Rows) -> Timeline:
     if not counts:
         return Timeline(np.zeros(0), [], 0)
     chosen = sorted(face for face, _ in counts.most_common(MOST_FACES))
-    edges = np.linspace(first, max(last, first + _STEP_S), min(max(frames, 2), _BINS) + 1)
+    edges = np.linspace(first, max(last, first + STEP_S), min(max(frames, 2), _BINS) + 1)
     bins = len(edges) - 1
-    sums = {face: np.zeros((bins, len(EMOTIONS) + 2)) for face in chosen}
+    count = len(EMOTIONS)
+    sums = {face: np.zeros((bins, 2 * count + 2)) for face in chosen}
     seen = {face: np.zeros((bins, 1)) for face in chosen}
     for row in rows():
         if row["face"] in sums:
             at = min(int((_time_s(row) - first) / (edges[-1] - first) * bins), bins - 1)
             values = [row[name] for name in PROBABILITY_COLUMNS]
-            sums[row["face"]][at] += [*values, row["abstained"], _visible(row)]
+            smoothed, abstained = _smoothed(row)
+            sums[row["face"]][at] += [*values, *smoothed, abstained, _visible(row)]
             seen[row["face"]][at] += 1
     faces = []
     for face in chosen:
         empty = np.full_like(sums[face], np.nan)
         means = np.divide(sums[face], seen[face], out=empty, where=seen[face] > 0)
-        faces.append(FaceTimeline(face, counts[face], means[:, :-2], means[:, -2], means[:, -1]))
+        own, steady, rest = np.split(means, [count, 2 * count], axis=1)
+        known = None if np.isnan(steady).all() else steady
+        faces.append(FaceTimeline(face, counts[face], own, known, rest[:, 0], rest[:, 1]))
     return Timeline(edges, faces, len(counts) - len(chosen))
 
 
-def draw(timeline: Timeline, name: str) -> "Figure":
+def draw(timeline: Timeline, name: str, portraits: Mapping[int, Pixels] = _NOBODY) -> "Figure":
     """Return the figure: for each face probabilities, stretches without a label grey, visibility.
 
-    `name` is what the title calls the video. There must be a face.
+    `name` is what the title calls the video, `portraits` are pictures of some faces by number, RGB
+    uint8 [height, width, 3]. There must be a face.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -115,6 +128,8 @@ def draw(timeline: Timeline, name: str) -> "Figure":
         )[:, 0]
         for face, above, below in zip(timeline.faces, axes[::2], axes[1::2], strict=True):
             _draw_face(timeline.edges_s, face, above, below)
+            if face.face in portraits:
+                _draw_portrait(portraits[face.face], above)
         axes[-1].set_xlabel("time in the video, s")
         axes[-1].set_xlim(timeline.edges_s[0], timeline.edges_s[-1])
         marks: list[Any] = [
@@ -122,14 +137,22 @@ def draw(timeline: Timeline, name: str) -> "Figure":
             for emotion, colour, line in zip(EMOTIONS, COLOURS, LINES, strict=True)
         ]
         marks.append(Patch(facecolor=_NO_LABEL, label="no label"))
-        figure.legend(handles=marks, loc="outside lower center", ncols=4)
+        if any(face.smoothed is not None for face in timeline.faces):
+            marks.append(
+                Line2D([], [], color=COLOURS[0], alpha=_PALE, label="pale: before smoothing")
+            )
+        figure.legend(handles=marks, loc="outside lower center", ncols=-(-len(marks) // 2))
         more = f"; {timeline.left_out} faces seen for less time are left out"
         title(figure, f"What the faces of {name} look like{more if timeline.left_out else ''}")
     return figure
 
 
-def write(rows: Rows, folder: Path, name: str, video: str) -> list[Path]:
+def write(
+    rows: Rows, folder: Path, name: str, video: str, portraits: Mapping[int, Pixels] = _NOBODY
+) -> list[Path]:
     """Write `name`.svg and `name`.png about `video` into `folder`; nothing if it shows no face.
+
+    `portraits` are those of `draw`.
 
     Raises:
         ModuleNotFoundError: matplotlib isn't installed.
@@ -138,7 +161,9 @@ def write(rows: Rows, folder: Path, name: str, video: str) -> list[Path]:
     from hemiface.report.figures.style import save
 
     timeline = read(rows)
-    return list(save(draw(timeline, video), folder, name)) if timeline.faces else []
+    if not timeline.faces:
+        return []
+    return list(save(draw(timeline, video, portraits), folder, name))
 
 
 def _draw_face(edges: Floats, face: FaceTimeline, above: "Axes", below: "Axes") -> None:
@@ -146,9 +171,16 @@ def _draw_face(edges: Floats, face: FaceTimeline, above: "Axes", below: "Axes") 
 
     for start, stop in _stretches(face.abstained >= 0.5):
         above.axvspan(edges[start], edges[stop], color=_NO_LABEL, linewidth=0)
-    for values, colour, line in zip(face.probabilities.T, COLOURS, LINES, strict=True):
-        # Steps, so that a face that is there for a single frame is seen too.
-        above.stairs(values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.1)
+    curves = [(face.probabilities, 1.0)]
+    if face.smoothed is not None:
+        curves = [(face.probabilities, _PALE), (face.smoothed, 1.0)]
+    for shares, alpha in curves:
+        for values, colour, line in zip(shares.T, COLOURS, LINES, strict=True):
+            # Steps, so that a face that is there for a single frame is seen too.
+            above.stairs(
+                values, edges, baseline=None, color=colour, linestyle=line, linewidth=1.1,
+                alpha=alpha,
+            )  # fmt: skip
     above.set_ylim(0, 1)
     above.set_yticks([0, 0.5, 1])
     above.set_ylabel("probability")
@@ -157,6 +189,13 @@ def _draw_face(edges: Floats, face: FaceTimeline, above: "Axes", below: "Axes") 
     below.set_ylim(0, 1)
     below.set_yticks([0, 1])
     below.set_ylabel("visible")
+
+
+def _draw_portrait(pixels: Pixels, lane: "Axes") -> None:
+    """Draw a picture to the left of a lane, as high as it."""
+    beside = lane.inset_axes((-0.24, 0.0, 0.14, 1.0))
+    beside.imshow(pixels, interpolation="lanczos")
+    beside.set_axis_off()
 
 
 def _stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -168,7 +207,14 @@ def _stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def _time_s(row: Mapping[str, Any]) -> float:
     time = row["timestamp_s"]
-    return float(row["frame"] * _STEP_S if time is None else time)
+    return float(row["frame"] * STEP_S if time is None else time)
+
+
+def _smoothed(row: Mapping[str, Any]) -> tuple[list[float], bool]:
+    """Return what is smoothed, NaN where nothing is, and whether no label is shown."""
+    if row["smoothing"] is None:
+        return [np.nan] * len(EMOTIONS), row["abstained"]
+    return [row[name] for name in SMOOTHED_COLUMNS], row["smoothed_label"] is None
 
 
 def _visible(row: Mapping[str, Any]) -> float:

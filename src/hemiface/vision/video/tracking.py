@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MEMORY_S", "MOST_COST", "Tracker"]
+__all__ = ["MEMORY_S", "MOST_COST", "STEP_S", "Tracker"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _GOES_ON_S = 0.4
 """For so long an unseen face is expected to go on as it went; then it waits."""
 _SMOOTH = 0.4
 """Weight of the latest step in a face's speed: landmarks jitter by a few percent of a face."""
-_STEP_S = 1 / 25
+STEP_S = 1 / 25
 """Between frames where a file tells no time, or one that doesn't go on."""
 
 
@@ -62,15 +62,16 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 0
-        self._now_s = -math.inf
+        self.now_s = -math.inf
+        """The time of the latest frame: later than that of the one before, whatever a file says."""
 
     def update(self, boxes: Sequence[Floats], timestamp_s: float | None = None) -> list[int]:
         """Return one number for each of the next frame's boxes, each [2, 2]: two corners.
 
         The order of the boxes makes no difference to known faces; new ones are numbered in it.
         """
-        self._now_s = self._clock(timestamp_s)
-        self._tracks = [one for one in self._tracks if self._now_s - one.seen_s <= MEMORY_S]
+        self.now_s = self._clock(timestamp_s)
+        self._tracks = [one for one in self._tracks if self.now_s - one.seen_s <= MEMORY_S]
         centres = [np.asarray(box, dtype=np.float64).mean(axis=0) for box in boxes]
         sides = [max(math.sqrt(abs(float(np.prod(box[1] - box[0])))), 1e-6) for box in boxes]
         matched = self._match(centres, sides)
@@ -78,24 +79,24 @@ class Tracker:
         for index, (centre, side) in enumerate(zip(centres, sides, strict=True)):
             track = matched.get(index)
             if track is None:
-                track = _Track(self._next, centre, side, self._now_s)
+                track = _Track(self._next, centre, side, self.now_s)
                 self._next += 1
                 self._tracks.append(track)
             else:
-                track.move(centre, side, self._now_s)
+                track.move(centre, side, self.now_s)
             numbers.append(track.number)
         return numbers
 
     def _clock(self, timestamp_s: float | None) -> float:
         """Return the time of the next frame, always later than that of the one before."""
-        if timestamp_s is not None and timestamp_s > self._now_s:
+        if timestamp_s is not None and timestamp_s > self.now_s:
             return timestamp_s
-        return 0.0 if math.isinf(self._now_s) else self._now_s + _STEP_S
+        return 0.0 if math.isinf(self.now_s) else self.now_s + STEP_S
 
     def _match(self, centres: Sequence[Floats], sides: Sequence[float]) -> dict[int, _Track]:
         """Return index of a box -> the known face that it is."""
         pairs = [
-            (track.cost(centre, side, self._now_s), track.number, index, track)
+            (track.cost(centre, side, self.now_s), track.number, index, track)
             for index, (centre, side) in enumerate(zip(centres, sides, strict=True))
             for track in self._tracks
         ]

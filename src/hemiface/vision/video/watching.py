@@ -10,15 +10,17 @@ which photos are searched too, follows nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hemiface.errors import UsageError
-from hemiface.vision.faces import Faces
+from hemiface.vision.faces import Faces, Smoothed
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.seen import Frame, Pixels, SeenFace
+from hemiface.vision.video.smoothing import Smoother, filter_name
 from hemiface.vision.video.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -35,18 +37,25 @@ third."""
 class Watch:
     """The faces of one video's frames, which must come in order; for one thread at a time.
 
-    Any number of these may share a Predictor.
+    Any number of these may share a Predictor. With `smooth_s`, a half-life in seconds, faces have
+    smoothed probabilities too (`hemiface.vision.video.smoothing`).
 
     Raises:
-        UsageError: `search_every` is not positive.
+        UsageError: `search_every` or `smooth_s` is not positive.
     """
 
-    def __init__(self, predictor: "Predictor", search_every: int = SEARCH_EVERY) -> None:
+    def __init__(
+        self,
+        predictor: "Predictor",
+        search_every: int = SEARCH_EVERY,
+        smooth_s: float | None = None,
+    ) -> None:
         if search_every < 1:
             raise UsageError(f"search_every must be at least 1, got {search_every}.")
         self._predictor = predictor.for_videos()
         self.search_every = search_every
         self._tracker = Tracker()
+        self._smoother = None if smooth_s is None else Smoother(smooth_s)
         self._known: list[FoundFace] = []
         self._left = 0
         """Frames until the next one that is searched in full."""
@@ -58,11 +67,31 @@ class Watch:
             UsageError: an array isn't RGB uint8 [height, width, 3].
         """
         seen = [self._see(frame.pixels) for frame in frames]
-        numbers = [
-            self._tracker.update([face.found.box for face in faces], frame.timestamp_s)
-            for frame, faces in zip(frames, seen, strict=True)
-        ]
-        return self._predictor.say(frames, seen, numbers)
+        numbers, times = [], []
+        for frame, faces in zip(frames, seen, strict=True):
+            boxes = [face.found.box for face in faces]
+            numbers.append(self._tracker.update(boxes, frame.timestamp_s))
+            times.append(self._tracker.now_s)
+        said = self._predictor.say(frames, seen, numbers)
+        return [self._smoothed(*one) for one in zip(times, said, strict=True)]
+
+    def _smoothed(self, now_s: float, faces: Faces) -> Faces:
+        """Return the next frame's faces with what they look like over their last moments."""
+        if self._smoother is None:
+            return faces
+        unseen = [self._predictor.why_unseen(one.visibility) for one in faces]
+        own = {
+            one.face: None if why else one.probabilities
+            for one, why in zip(faces, unseen, strict=True)
+        }
+        means = self._smoother.add(now_s, own)
+        name = filter_name(self._smoother.half_life_s)
+        shown = []
+        for one, why in zip(faces, unseen, strict=True):
+            mean = means.get(one.face, one.probabilities)
+            reason = why or self._predictor.why_unsure(max(mean))
+            shown.append(replace(one, smoothed=Smoothed(name, mean, reason)))
+        return replace(faces, faces=tuple(shown))
 
     def _see(self, pixels: Pixels) -> list[SeenFace]:
         faces: list[SeenFace] = []
