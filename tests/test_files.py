@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hemiface import files
 from hemiface.errors import DamagedError, HemifaceError
 from hemiface.files import (
     SEAL_KEY,
@@ -440,3 +441,45 @@ class TestSeals:
     def test_a_file_that_is_not_there(self, tmp_path):
         with pytest.raises(DamagedError, match=r"gone\.bin doesn't exist"):
             sealed_content(tmp_path / "gone.bin")
+
+
+class TestOpenOnWindows:
+    """What Windows says where somebody has the file open that is to be replaced."""
+
+    def refusing(self, monkeypatch, times: int, winerror: int | None) -> list[Path]:
+        """Let the next renames fail as they do there; return the list of those that were tried."""
+        tried: list[Path] = []
+        replace = Path.replace
+
+        def refuse(self: Path, target: Path) -> Path:
+            tried.append(self)
+            if len(tried) <= times:
+                error = PermissionError(13, "Access is denied")
+                error.winerror = winerror
+                raise error
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        monkeypatch.setattr(files, "_OPEN_S", 0.1)
+        return tried
+
+    @pytest.mark.parametrize("winerror", [5, 32])
+    def test_it_is_tried_again(self, tmp_path, monkeypatch, winerror):
+        tried = self.refusing(monkeypatch, 3, winerror)
+        files.write_text(tmp_path / "a.txt", "new")
+        assert len(tried) == 4
+        assert (tmp_path / "a.txt").read_text() == "new"
+
+    def test_not_for_ever(self, tmp_path, monkeypatch):
+        (tmp_path / "a.txt").write_text("old")
+        self.refusing(monkeypatch, 1000, 32)
+        with pytest.raises(HemifaceError, match="can't be written"):
+            files.write_text(tmp_path / "a.txt", "new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+        assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+    def test_another_refusal_is_told_at_once(self, tmp_path, monkeypatch):
+        tried = self.refusing(monkeypatch, 1000, None)
+        with pytest.raises(HemifaceError, match="can't be written"):
+            files.write_text(tmp_path / "a.txt", "new")
+        assert len(tried) == 1

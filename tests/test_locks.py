@@ -121,3 +121,17 @@ def test_a_process_runs_until_it_has_ended():
     process.communicate(b"\n")
     assert not runs(process.pid)
     assert started(process.pid) == ""
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_lock_file_that_stays_names_nobody(tmp_path, monkeypatch):
+    """Windows removes no file that is open."""
+
+    def refuse(*_):
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(2):
+        with locked(tmp_path):
+            assert (tmp_path / LOCK_FILE).stat().st_size > 0
+        assert (tmp_path / LOCK_FILE).stat().st_size == 0

@@ -57,6 +57,10 @@ MOST_BYTES = 255
 
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
+_OPEN_S = 2.0
+"""For so long it is tried again on Windows to rename over a file that somebody has open."""
+_HELD = (5, 32)
+"""What Windows says then: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION."""
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What the system says where there is no space for more."""
 
@@ -87,7 +91,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # Without this a crash of the machine can leave an empty file under the final name.
         if partial.is_file():
             _sync(partial, os.O_RDWR)
-        partial.replace(target)
+        _renamed(partial, target)
         # And without this no file. Some systems can't do it for folders.
         with suppress(OSError):
             _sync(target.parent, os.O_RDONLY)
@@ -149,7 +153,8 @@ def unwritable(path: Path, error: OSError) -> str:
     if error.errno in (None, errno.ENOSPC):
         with suppress(OSError):
             disk = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-            disk = next(one for one in (disk, *disk.parents) if one.is_mount())
+            # Path.is_mount isn't there on Windows before Python 3.12.
+            disk = next(one for one in (disk, *disk.parents) if os.path.ismount(one))
             place = f" on {disk}, which has {shutil.disk_usage(disk).free / 1e6:,.1f} MB left"
     reason = error.strerror or str(error)
     return f"{path} can't be written ({reason}); choose another place or free some space{place}."
@@ -203,6 +208,24 @@ def _sync(path: Path, mode: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _renamed(partial: Path, target: Path) -> None:
+    """Give a file its final name; on Windows wait for whoever has that name open for a moment.
+
+    Elsewhere an open file may be renamed over. There a search index or virus scanner opens what is
+    new, and a reader of ours may map it (`numpy.load`).
+    """
+    end_s = time.monotonic() + _OPEN_S
+    while True:
+        try:
+            partial.replace(target)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _HELD or time.monotonic() > end_s:
+                raise
+            time.sleep(_OPEN_S / 20)
+        else:
+            return
 
 
 def _partial_stem(target: Path) -> str:

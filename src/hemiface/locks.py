@@ -45,7 +45,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: afterwards it may be somebody else's.
+        # While it is held: afterwards it may be somebody else's. Windows removes no open file:
+        # there it stays, and names nobody.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
         with suppress(OSError):
             path.unlink()
         os.close(handle)
@@ -89,6 +92,7 @@ def _flocked(handle: int) -> bool | None:
     try:
         import fcntl
     except ImportError:
+        # On Windows.
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,9 +19,11 @@ from typing import TypeVar
 __all__ = ["STOPPING", "in_threads", "stopped_like_ctrl_c"]
 
 STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
-"""Ctrl-C, `kill` or a computing centre's end of time, a terminal that closes."""
+"""Ctrl-C, `kill` or a computing centre's end of time, a terminal that closes, on Windows too."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

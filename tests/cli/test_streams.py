@@ -1,5 +1,6 @@
 """Standard streams that are closed, full, left by their reader, or of few letters."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hemiface.cli.streams import ReaderGoneError, standard_streams
+from hemiface.cli.streams import ReaderGoneError, _is_reader_gone, standard_streams
 
 needs_a_full_device = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="there is no /dev/full here"
@@ -111,3 +112,15 @@ def test_a_failure_is_told_once(monkeypatch):
         os.dup2(before, 1)
         os.close(before)
     assert sys.stdout is sys.__stdout__
+
+
+@pytest.mark.parametrize(
+    ("system", "number", "is_gone"),
+    [
+        ("win32", errno.EINVAL, True), ("linux", errno.EINVAL, False),
+        ("win32", errno.EPIPE, True), ("linux", errno.EPIPE, True), ("win32", errno.ENOSPC, False),
+    ],
+)  # fmt: skip
+def test_windows_calls_a_reader_that_left_an_invalid_argument(monkeypatch, system, number, is_gone):
+    monkeypatch.setattr(sys, "platform", system)
+    assert _is_reader_gone(OSError(number, "as it is said")) is is_gone

@@ -5,6 +5,7 @@ letters: one place knows, and no command has to.
 """
 
 import codecs
+import errno
 import io
 import os
 import sys
@@ -72,15 +73,20 @@ class _Output(io.FileIO):
             return memoryview(data).nbytes
         try:
             return super().write(data)
-        except BrokenPipeError as error:
-            self._is_lost = True
-            raise ReaderGoneError("Standard output isn't read any more.") from error
         except OSError as error:
             self._is_lost = True
+            if _is_reader_gone(error):
+                raise ReaderGoneError("Standard output isn't read any more.") from error
             reason = error.strerror or error
             raise HemifaceError(
                 f"Standard output can't be written ({reason}); free some space."
             ) from error
+
+
+def _is_reader_gone(error: OSError) -> bool:
+    """Return whether nobody reads a pipe any more, which Windows calls an invalid argument."""
+    on_windows = sys.platform == "win32" and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or on_windows
 
 
 class _Words(io.FileIO):
