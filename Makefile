@@ -14,7 +14,7 @@ TORCH := torch torchvision triton $(addprefix nvidia-,cublas cuda-cccl cuda-cupt
 	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) \
 	cuda-bindings cuda-pathfinder cuda-toolkit
 
-.PHONY: help install study test check format lint types imports fuzz chaos constraints lowest sbom clean
+.PHONY: help install study test check format lint types imports dist platforms fuzz chaos constraints lowest sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ study: $(VENV)/installed ## the whole study on rendered faces, in minutes
 test: $(VENV)/installed ## all tests
 	$(RUN)/python -m pytest
 
-check: format lint types imports test ## everything that must be fine before a commit
+check: format lint types imports dist test ## everything that must be fine before a commit
 
 format: $(VENV)/installed
 	$(RUN)/ruff format --check .
@@ -47,6 +47,15 @@ types: $(VENV)/installed
 
 imports: $(VENV)/installed
 	$(RUN)/lint-imports
+
+dist: $(VENV)/installed ## the source distribution and the wheel of it, checked as PyPI does
+	rm -rf $(BUILD)/dist
+	$(RUN)/python -m build --no-isolation --outdir $(BUILD)/dist .
+	$(RUN)/twine check --strict $(BUILD)/dist/*
+
+platforms: $(VENV)/installed ## types as on Windows and macOS: what isn't there
+	$(RUN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/win32
+	$(RUN)/mypy --platform darwin --no-warn-unreachable --cache-dir .mypy_cache/darwin
 
 fuzz: $(VENV)/installed ## changed files of every kind to every reader, for minutes
 	$(RUN)/python validity/fuzz.py --engine all --inputs 1000 --seconds 20
