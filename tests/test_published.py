@@ -1,0 +1,43 @@
+"""What is published says the same everywhere: version, addresses, pictures."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+TEMPLATES = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def citation(key: str) -> str:
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    found = re.search(rf'^{key}: "?([^"\n]+)"?$', text, flags=re.MULTILINE)
+    assert found is not None, f"CITATION.cff has no {key}"
+    return found[1]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert citation("version") == PROJECT["version"]
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", citation("date-released"))
+    assert citation("license") == PROJECT["license"]
+
+
+def test_there_is_one_address() -> None:
+    assert citation("repository-code") == REPOSITORY
+    assert all(url.startswith(REPOSITORY) for url in PROJECT["urls"].values())
+
+
+@pytest.mark.skipif(not TEMPLATES, reason="a source distribution leaves .github out")
+def test_issue_templates_point_here() -> None:
+    assert {"bug.yml", "config.yml"} <= {one.name for one in TEMPLATES}
+    addresses = re.findall(
+        r"url: (\S+)", (ROOT / ".github/ISSUE_TEMPLATE/config.yml").read_text(encoding="utf-8")
+    )
+    assert addresses
+    for address in addresses:
+        assert address.startswith(f"{REPOSITORY}/")
+        inside = address.removeprefix(f"{REPOSITORY}/").split("/", 2)[2]
+        assert (ROOT / inside).exists()
