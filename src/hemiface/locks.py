@@ -89,10 +89,11 @@ def _require_free(path: Path, handle: int) -> None:
 
 def _flocked(handle: int) -> bool | None:
     """Return whether the system's lock could be taken, None where there is none."""
+    if sys.platform == "win32":
+        return None
     try:
         import fcntl
     except ImportError:
-        # On Windows.
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
