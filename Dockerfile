@@ -1,6 +1,6 @@
 # The service, in a container that needs no root and writes nowhere but into /tmp:
 #
-#     python -m build --wheel
+#     make dist
 #     docker build --tag hemiface .
 #     docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 #         --publish 127.0.0.1:8000:8000 hemiface
@@ -14,12 +14,12 @@ ENV HEMIFACE_CACHE=/opt/hemiface \
     PIP_NO_CACHE_DIR=1 \
     PYTHONDONTWRITEBYTECODE=1
 
-COPY constraints/serve.txt dist/*.whl /build/
-RUN python -m pip install --require-hashes --no-deps --requirement /build/serve.txt \
-    && python -m pip install --no-deps /build/*.whl \
+COPY constraints/serve.txt build/dist/*.whl /put/
+RUN python -m pip install --require-hashes --no-deps --requirement /put/serve.txt \
+    && python -m pip install --no-deps /put/*.whl \
     && python -m pip check \
     && hemiface models pull \
-    && rm -r /build \
+    && rm -r /put \
     && useradd --system --uid 10001 --no-create-home hemiface
 
 USER 10001

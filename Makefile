@@ -66,6 +66,7 @@ chaos: $(VENV)/installed ## commands killed at random moments, what they leave c
 constraints: $(BUILD)/tools/installed ## pin everything anew, by version and hash (needs the package index)
 	$(UNIVERSAL) pyproject.toml --extra dev --extra pdf $(addprefix --no-emit-package ,$(TORCH)) --output-file constraints/dev.txt
 	$(UNIVERSAL) pyproject.toml --constraint constraints/dev.txt --output-file constraints/light.txt
+	$(UNIVERSAL) pyproject.toml --extra serve --extra video --constraint constraints/dev.txt --output-file constraints/serve.txt
 	$(UNIVERSAL) --group pyproject.toml:supply --constraint constraints/dev.txt --output-file constraints/tools.txt
 	$(COMPILE) pyproject.toml --python-version 3.11 --resolution lowest-direct --only-binary :all: --extra dev --extra pdf \
 		--output-file constraints/lowest.txt

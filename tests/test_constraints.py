@@ -23,6 +23,7 @@ TORCH = {"torch", "torchvision"}
 
 PINNED = {
     "light": PROJECT["dependencies"],
+    "serve": [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["video"]],
     "dev": [*PROJECT["dependencies"], *(one for group in EXTRAS.values() for one in group)],
     "tools": CONFIG["dependency-groups"]["supply"],
     "lowest": [*PROJECT["dependencies"], *(one for group in EXTRAS.values() for one in group)],
@@ -101,7 +102,8 @@ def test_what_is_asked_for_is_pinned_within_its_bounds(name, python):
 
 def test_what_tests_run_is_what_users_install():
     for python in ("3.11", "3.12", "3.13"):
-        assert pinned("light", python).items() <= pinned("dev", python).items()
+        assert pinned("light", python).items() <= pinned("serve", python).items()
+        assert pinned("serve", python).items() <= pinned("dev", python).items()
 
 
 def test_the_environment_of_tests_leaves_only_torch_and_its_kind_to_the_machine():
