@@ -63,6 +63,10 @@ class DataConfig:
     """Leave out images that can't be used and count them, instead of stopping at the first."""
     near_duplicates: bool = True
     """Find near duplicates and make them one group (otherwise only exact copies share a group)."""
+    align: bool = False
+    """Find and align the faces of whole pictures; otherwise pictures are taken for crops."""
+    deal: bool = False
+    """Deal images into splits anew, by persons and copies, whatever the source says."""
     protocol: Literal["standard", "paper"] = "standard"
     """`paper` tests on the validation and test images together, as the original study did, and
     selects on a tenth of the training groups instead."""

@@ -15,7 +15,15 @@ from typing import Protocol, TextIO
 from hemiface.errors import DamagedError, HemifaceError, MissingError
 from hemiface.limits import limits, over
 
-__all__ = ["BoundedBytes", "Readable", "open_lines", "read_bytes", "require_file", "require_size"]
+__all__ = [
+    "BoundedBytes",
+    "Readable",
+    "is_offline",
+    "open_lines",
+    "read_bytes",
+    "require_file",
+    "require_size",
+]
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -24,6 +32,11 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+def is_offline() -> bool:
+    """Return whether HEMIFACE_OFFLINE forbids the network."""
+    return os.environ.get("HEMIFACE_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def require_file(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from hemiface.config import Config, as_plain, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
+from hemiface.data.listed import AlignFaces
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import UsageError
 from hemiface.files import printable, sha256_file, sweep, write_json, write_text
@@ -57,6 +58,7 @@ def study(
     until: Until = "report",
     trust_code: bool = False,
     on_progress: OnProgress | None = None,
+    align: AlignFaces | None = None,
 ) -> Path:
     """Run the whole study and return its folder (`runs/<name>` unless `out` says otherwise).
 
@@ -65,15 +67,22 @@ def study(
     on a machine whose GPU is lent for minutes: the same call without it goes on from there. With
     `trust_code` networks and predictions made from the same config and data by other code are kept:
     whoever says so knows that the code's changes don't matter to them. What was kept so is written
-    into stages.json.
+    into stages.json. `align` finds the faces where the config's `data.align` asks for it; the
+    command line gives `hemiface.vision.finding.aligned_pictures.AlignedPictures`.
 
     Raises:
-        UsageError: no data is named, or another process is writing into the folder.
+        UsageError: no data is named, faces are to be aligned and nothing is given that does it, or
+            another process is writing into the folder.
         HemifaceError: a stage failed; those before it stay done.
     """
     if not config.data.source:
         raise UsageError(
             "No data: name it with --data PATH (or --data phantom: for rendered faces)."
+        )
+    if config.data.align and align is None:
+        raise UsageError(
+            "data.align asks for faces to be found, and nothing is given that finds them; start "
+            "the study from the command line, or pass align=AlignedPictures()."
         )
     # A misspelt name would otherwise show after hours of training.
     hidden = (*config.generalist_conditions, *config.selection_conditions)
@@ -87,7 +96,7 @@ def study(
         for place in (folder, folder / "figures", *(folder / "models").glob("*")):
             sweep(place)
         book = _Book(folder, config, trust_code)
-        images = book.run("data", None, lambda: _prepare(config, folder))
+        images = book.run("data", None, lambda: _prepare(config, folder, align))
         bundles = _train_all(config, images, folder, book, device, on_progress)
         if until != "models":
             _evaluate(config, images, bundles, folder, book, device, on_progress)
@@ -96,7 +105,7 @@ def study(
     return folder
 
 
-def _prepare(config: Config, folder: Path) -> Images:
+def _prepare(config: Config, folder: Path, align: AlignFaces | None) -> Images:
     return prepare(
         config.data.source,
         folder,
@@ -104,6 +113,8 @@ def _prepare(config: Config, folder: Path) -> Images:
         skip_bad=config.data.skip_bad,
         near_duplicates=config.data.near_duplicates,
         protocol=config.data.protocol,
+        align=align if config.data.align else None,
+        deal=config.data.deal,
     )
 
 

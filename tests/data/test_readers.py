@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import shutil
 import sys
 import tracemalloc
 import zipfile
@@ -21,11 +22,11 @@ from PIL import Image
 
 from builders import without_privileges
 from hemiface.data.cache import prepare
-from hemiface.data.class_folders import CARVED_NOTE
 from hemiface.data.csv_files import _parse_pixels, _parse_row
 from hemiface.data.images import Images
 from hemiface.data.pictures import read_picture
 from hemiface.data.readers import load
+from hemiface.data.splits import CARVED_NOTE
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS
 
@@ -375,18 +376,27 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
         assert images.info["skipped"][0].startswith("train/angry/im1.jpg is not a readable")
     broken.unlink()
 
-    (tmp_path / "train/contempt").mkdir()
-    with pytest.raises(DamagedError, match=r"^train/contempt is not a known class"):
+    (tmp_path / "train/fear").rename(tmp_path / "train/shame")
+    with pytest.raises(DamagedError, match=r"^train/shame is not a known class"):
         load(tmp_path)
-    (tmp_path / "train/contempt").rmdir()
+    (tmp_path / "train/shame").rename(tmp_path / "train/fear")
 
     for path in (tmp_path / "test/fear").iterdir():
         path.unlink()
-    with pytest.raises(DamagedError, match=r"/test has no pictures of fear; each"):
+    with pytest.raises(DamagedError, match=r"/test/fear is empty; copy or unpack"):
         load(tmp_path)
+    (tmp_path / "test/fear").rmdir()
+    assert f"{tmp_path.name} has no pictures of fear in test." in load(tmp_path).info["notes"]
 
     (tmp_path / "test").rename(tmp_path / "other")
-    with pytest.raises(DamagedError, match="has no test split"):
+    with pytest.raises(DamagedError, match=r"other/angry/im0\.png is in no split"):
+        load(tmp_path)
+    shutil.rmtree(tmp_path / "other")
+    with pytest.raises(DamagedError, match="has no test split, only train; add it, or deal"):
+        load(tmp_path)
+    (tmp_path / "train/val/sad").mkdir(parents=True)
+    Image.fromarray(faces(1)[0]).save(tmp_path / "train/val/sad/1.png")
+    with pytest.raises(DamagedError, match="lies in folders of two splits"):
         load(tmp_path)
 
 
@@ -396,7 +406,7 @@ def test_files_that_are_no_pictures_are_said(tmp_path: Path) -> None:
     (tmp_path / "train/sad/.DS_Store").write_bytes(b"x")
     (tmp_path / "train/sad/more").mkdir()
     assert load(tmp_path).info["notes"] == [
-        f"{tmp_path.name}: 2 files or folders that are no pictures were ignored, such as "
+        f"{tmp_path.name}: 1 files that are no pictures of a class were ignored, such as "
         "train/sad/Thumbs.db."
     ]
 

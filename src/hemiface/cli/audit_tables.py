@@ -16,15 +16,34 @@ _Rows = list[Sequence[str] | None]
 def print_audit(found: dict[str, Any]) -> None:
     """Print `found`, what `hemiface.data.audit.audit` returned.
 
-    Counts, copies and leaks, and, where there are any, examples of groups with conflicting labels
-    and images that are constant or were left out.
+    How the source was read, counts, copies and leaks, and, where there are any, examples of groups
+    with conflicting labels and images that are constant or were left out.
     """
+    _print_reading(found)
     _print_counts(found)
     _print_duplicates(found)
     if found["near"]["conflicts"] or found["exact"]["conflicts"]:
         _print_conflicts(found)
     if found["constant"]["images"] or found["skipped"]:
         _print_problems(found)
+
+
+def _print_reading(found: dict[str, Any]) -> None:
+    known = found["reading"]
+    persons, aligned = known["persons"], known["aligned"]
+    rows: _Rows = [
+        ["form", found["form"]],
+        ["data set", known["dataset"]],
+        ["persons", "not known" if persons is None else f"{persons:,}"],
+        ["groups that are resampled", f"{known['groups']:,}"],
+    ]
+    if aligned:
+        rows.append(["pictures with a face that was found", f"{aligned['found']:,}"])
+        rows.append(["pictures without, left out", f"{aligned['without']:,}"])
+        rows.append(["pictures with several", f"{aligned['several']:,}"])
+    for what, counts in (("converted", known["converted"]), ("left out", known["other_labels"])):
+        rows += [[f"{what}: {name}", f"{count:,}"] for name, count in counts.items()]
+    show("How it was read", ["", "what"], rows)
 
 
 def _print_counts(found: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look at data: check, show, lines, phantom."""
+"""Commands that look at data: check, show, lines, phantom, across."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,27 +6,44 @@ from typing import Annotated
 import typer
 
 from hemiface.cli.apps import data_app
-from hemiface.cli.options import JsonOption, LabelsOption, SkipBadOption
-from hemiface.cli.printing import print_json, print_lines, records, say, show_progress
-from hemiface.cli.reading import crop_landmarks, words
+from hemiface.cli.options import (
+    AlignOption,
+    DealOption,
+    DrawsOption,
+    JsonOption,
+    LabelsOption,
+    SkipBadOption,
+)
+from hemiface.cli.printing import (
+    print_data_sets,
+    print_json,
+    print_lines,
+    records,
+    say,
+    show_progress,
+)
+from hemiface.cli.reading import crop_landmarks, read_images, words
 
-__all__ = ["data_check", "data_lines", "data_phantom", "data_show"]
+__all__ = ["data_across", "data_check", "data_lines", "data_phantom", "data_show"]
 
 
 @data_app.command("check")
 def data_check(
     path: Annotated[str, typer.Argument(help="Any source of data.")],
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Audit: counts, duplicates, leaks between splits, conflicting labels, unreadable files."""
+    """Audit: how it was read, counts, duplicates, leaks, conflicting labels, unreadable files."""
     from hemiface.cli.audit_tables import print_audit
     from hemiface.data.audit import audit
-    from hemiface.data.readers import load
 
-    images = load(path, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
+        images = read_images(
+            path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+        )
         found = audit(
             images, progress=lambda done, total: on_progress("comparing images", done, total)
         )
@@ -48,14 +65,18 @@ def data_show(
         Path | None, typer.Option(help="A prediction table, for sheets of confident mistakes.")
     ] = None,
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw sheets: examples of each class, every condition, the most confident mistakes."""
-    from hemiface.data.readers import load
     from hemiface.data.sheets import write_sheets
 
-    images = load(path, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        images = read_images(
+            path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+        )
     keys = words(conditions)
     beside = Path(path) / "predictions.parquet"
     table = predictions or (beside if beside.is_file() else None)
@@ -73,15 +94,18 @@ def data_lines(
     out: Annotated[Path, typer.Option(help="Folder of lines.csv and line_summary.csv.")],
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
-    from hemiface.data.readers import load
     from hemiface.occlusion.face_lines import measure_lines
 
-    images = load(path, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
+        images = read_images(
+            path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+        )
         summary = measure_lines(images, split or ["test"], crop_landmarks(on_progress), out)
     if as_json:
         print_json({"folder": str(out), "summary": records(summary)})
@@ -100,4 +124,28 @@ def data_phantom(
     from hemiface.data.phantom import make as phantom
 
     phantom.write_folder(phantom.make(n, seed), out)
+    say(out)
+
+
+@data_app.command("across")
+def data_across(
+    tables: Annotated[
+        list[Path], typer.Argument(help="Prediction tables, *.parquet, of one or more data sets.")
+    ],
+    out: Annotated[Path, typer.Option(help="The table.")] = Path("data_sets.csv"),
+    protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Set data sets side by side: accuracy, mean recall, macro F1 of each model and condition."""
+    from hemiface.config import StatisticsOptions
+    from hemiface.stats.data_sets import data_sets, read_data_sets
+    from hemiface.tables import write_csv
+
+    found = data_sets(read_data_sets(tables), StatisticsOptions(draws=draws), protocol=protocol)
+    write_csv(found, out)
+    if as_json:
+        print_json({"table": str(out), "scores": records(found)})
+        return
+    print_data_sets(found)
     say(out)

@@ -7,8 +7,10 @@ import typer
 
 from hemiface.cli.apps import app
 from hemiface.cli.options import (
+    AlignOption,
     ConfigPath,
     DataOption,
+    DealOption,
     DeviceOption,
     HalvesOption,
     JsonOption,
@@ -29,8 +31,10 @@ from hemiface.cli.printing import (
 )
 from hemiface.cli.reading import (
     crop_landmarks,
+    face_aligner,
     is_by_face,
     read_config,
+    read_images,
     require_extra,
     training_images,
     words,
@@ -62,6 +66,8 @@ def study(
     ] = False,
     settings: SetOption = None,
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +75,9 @@ def study(
     require_extra("train")
     from hemiface.stages import study as run_study
 
-    chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
+    chosen = read_config(
+        config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+    )
     with show_progress() as on_progress:
         folder = run_study(
             chosen,
@@ -79,6 +87,7 @@ def study(
             until=until,
             trust_code=trust_code,
             on_progress=on_progress,
+            align=face_aligner(on_progress) if chosen.data.align else None,
         )
     if until == "report":
         print_study(folder, as_json)
@@ -106,6 +115,8 @@ def train(
     device: DeviceOption = "auto",
     settings: SetOption = None,
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -115,13 +126,15 @@ def train(
     from hemiface.networks.reopened import trainable
     from hemiface.networks.train import fit, task
 
-    chosen = read_config(config, settings, data=data, labels=labels, skip_bad=skip_bad)
-    images = training_images(chosen, out)
-    init, teacher = (
-        None if one is None else trainable(one, images, out) for one in (init, teacher)
+    chosen = read_config(
+        config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal
     )
-    job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
     with show_progress() as on_progress:
+        images = training_images(chosen, out, on_progress)
+        init, teacher = (
+            None if one is None else trainable(one, images, out) for one in (init, teacher)
+        )
+        job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
         bundle = fit(
             job,
             images,
@@ -162,17 +175,20 @@ def evaluate(
     replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
     require_extra("train")
-    from hemiface.data.readers import load
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 
     by_face = is_by_face(halves)
-    images = load(data, labels=labels or None, skip_bad=skip_bad)
     with show_progress() as on_progress:
+        images = read_images(
+            data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+        )
         options = EvaluationOptions(
             conditions=tuple(words(conditions)),
             splits=tuple(split or ["test"]),

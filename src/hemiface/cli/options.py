@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "AlignOption",
     "ConfigPath",
     "DataOption",
+    "DealOption",
     "DeviceOption",
     "DrawsOption",
     "FolderOption",
@@ -28,8 +30,22 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="fer2013.csv (also .gz, .bz2, .zip), a folder of class folders, a run folder, "
+        help="fer2013.csv (also .gz, .bz2, .zip), a CSV of pictures (path, label, split, person), "
+        "folders named after emotions, a published data set, hf:NAME, a run folder, "
         "or phantom: for rendered faces.",
+    ),
+]
+AlignOption = Annotated[
+    bool,
+    typer.Option(
+        "--align",
+        help="Find and align the faces of whole pictures; without, pictures are taken for crops.",
+    ),
+]
+DealOption = Annotated[
+    bool,
+    typer.Option(
+        "--deal", help="Deal images into train, validation and test anew, persons kept together."
     ),
 ]
 LabelsOption = Annotated[

@@ -22,6 +22,7 @@ __all__ = [
     "print_calibration",
     "print_cells",
     "print_changed_halves",
+    "print_data_sets",
     "print_differences",
     "print_evaluated",
     "print_halves",
@@ -161,6 +162,35 @@ def print_evaluated(predictions: "Predictions", file: Path, as_json: bool) -> No
             "fallback)."
         )
     say(f"{file}: {len(predictions):,} rows")
+
+
+def print_data_sets(rows: "pd.DataFrame") -> None:
+    """Print scores of models on several data sets, in per cent with intervals."""
+    metrics = list(dict.fromkeys(rows["metric"]))
+    shown: list[list[str] | None] = []
+    for name, of_set in rows.groupby("data_set", sort=False):
+        if shown:
+            shown.append(None)
+        for (model, condition), cell in of_set.groupby(["model", "condition"], sort=False):
+            values = cell.set_index("metric")
+            known = cell.iloc[0]
+            three = values[["value", "low", "high"]]
+            scores = (_per_cent(*three.loc[metric].to_list()) for metric in metrics)
+            counts = (f"{known['n']:,}", f"{known['groups']:,}")
+            shown.append([str(name), str(model), str(condition), *scores, *counts])
+    named = {"accuracy": "accuracy", "balanced_accuracy": "mean recall", "macro_f1": "macro F1"}
+    numbers = [*(named.get(metric, metric) for metric in metrics), "images", "groups"]
+    title = "Scores in %, 95% intervals over groups (persons, copies)"
+    show(title, ["data set", "model", "hidden", *numbers], shown, numbers=numbers)
+    classes = [name for name in map(str, rows) if name.startswith("n_")]
+    of_sets = rows.drop_duplicates("data_set")[["data_set", *classes]]
+    names = [name.removeprefix("n_") for name in classes]
+    table = ([str(name), *(f"{count:,}" for count in of)] for name, *of in of_sets.to_numpy())
+    show("Images", ["data set", *names], table, numbers=names)
+
+
+def _per_cent(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:

@@ -10,15 +10,18 @@ from hemiface.errors import BROUGHT, HemifaceError, UsageError
 if TYPE_CHECKING:
     from hemiface.config import Config
     from hemiface.data.images import Images
+    from hemiface.data.listed import AlignFaces
     from hemiface.occlusion.face_lines import FindLandmarks
     from hemiface.stages import OnProgress
     from hemiface.tables import Predictions
 
 __all__ = [
     "crop_landmarks",
+    "face_aligner",
     "is_by_face",
     "open_predictions",
     "read_config",
+    "read_images",
     "require_extra",
     "training_images",
     "words",
@@ -47,7 +50,14 @@ def require_extra(extra: Literal["train", "export", "serve"]) -> None:
 
 
 def read_config(
-    path: Path, settings: list[str] | None, *, data: str, labels: str, skip_bad: bool
+    path: Path,
+    settings: list[str] | None,
+    *,
+    data: str,
+    labels: str,
+    skip_bad: bool,
+    align: bool = False,
+    deal: bool = False,
 ) -> "Config":
     """Read a config; what the command line names overrides its keys."""
     from hemiface.config import load
@@ -57,9 +67,34 @@ def read_config(
         extra.append(f"data.source={json.dumps(data)}")
     if labels:
         extra.append(f"data.labels={json.dumps(labels)}")
-    if skip_bad:
-        extra.append("data.skip_bad=true")
+    flags = {"skip_bad": skip_bad, "align": align, "deal": deal}
+    extra += [f"data.{name}=true" for name, is_asked in flags.items() if is_asked]
     return load(path, [*(settings or []), *extra])
+
+
+def read_images(
+    data: str,
+    on_progress: "OnProgress",
+    *,
+    labels: str = "",
+    skip_bad: bool = False,
+    align: bool = False,
+    deal: bool = False,
+) -> "Images":
+    """Read what --data names, telling how far it is where faces have to be found."""
+    from hemiface.data.readers import load
+
+    aligner = face_aligner(on_progress) if align else None
+    return load(data, labels=labels or None, skip_bad=skip_bad, align=aligner, deal=deal)
+
+
+def face_aligner(on_progress: "OnProgress") -> "AlignFaces":
+    """Return what finds and aligns the faces of whole pictures, telling how far it is."""
+    from hemiface.vision.finding.aligned_pictures import AlignedPictures
+
+    return AlignedPictures(
+        on_progress=lambda done, total: on_progress("finding faces", done, total)
+    )
 
 
 def words(text: str) -> list[str]:
@@ -67,7 +102,7 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def training_images(config: "Config", folder: Path) -> "Images":
+def training_images(config: "Config", folder: Path, on_progress: "OnProgress") -> "Images":
     """Read the data once and keep it beside the training, so that starting again is quick."""
     from hemiface.data.cache import prepare
     from hemiface.locks import locked
@@ -80,6 +115,8 @@ def training_images(config: "Config", folder: Path) -> "Images":
             skip_bad=config.data.skip_bad,
             near_duplicates=False,
             protocol=config.data.protocol,
+            align=face_aligner(on_progress) if config.data.align else None,
+            deal=config.data.deal,
         )
 
 

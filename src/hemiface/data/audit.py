@@ -48,6 +48,10 @@ def audit(
       validation.
     - `constant`: `images` whose pixels are all equal, and their `sources`.
     - `skipped`: one sentence for each picture that was left out while reading.
+    - `reading`: what the reader made of the source: `dataset`, `notes`, `converted`, `other_labels`
+      (label that is none of the seven -> images left out), `aligned` (pictures with a face that was
+      found, without, with several; {} where none was looked for), `persons` (None where nobody says
+      who is who), `groups`.
 
     A `share` is None where the split is empty. `groups` ([n], any hashable) are near-duplicate
     groups already known; else the `group` column is used if near duplicates are in it
@@ -80,6 +84,20 @@ def audit(
             "sources": _sources(table[constant], _EXAMPLES),
         },
         "skipped": [str(sentence) for sentence in images.info.get("skipped", [])],
+        "reading": _reading(images),
+    }
+
+
+def _reading(images: Images) -> dict[str, Any]:
+    info = images.info
+    return {
+        "dataset": ", ".join(dict.fromkeys(images.table["dataset"])),
+        "notes": [str(note) for note in info.get("notes", [])],
+        "converted": dict(info.get("converted", {})),
+        "other_labels": dict(info.get("other_labels", {})),
+        "aligned": dict(info.get("aligned", {})),
+        "persons": info.get("persons"),
+        "groups": int(images.table["group"].nunique()),
     }
 
 

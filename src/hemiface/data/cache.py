@@ -7,9 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from hemiface.data.class_folders import carve_validation
+from hemiface.data.groups import joined_groups
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
+from hemiface.data.listed import AlignFaces, ReadOptions
 from hemiface.data.readers import find, labels_file, read, source_sha256
+from hemiface.data.splits import carve_validation, deal_splits
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json, sha256_file
 from hemiface.inputs import require_file
@@ -34,24 +36,28 @@ def prepare(
     skip_bad: bool = False,
     near_duplicates: bool = True,
     protocol: Literal["standard", "paper"] = "standard",
+    align: AlignFaces | None = None,
+    deal: bool = False,
 ) -> Images:
     """Return `load(source)` with near-duplicate groups, from `folder` if it is there already.
 
     `folder` then holds `images.parquet` and `pixels.npy`. They are used again while the source's
-    bytes, the FER+ file, the options and the code that reads are the same; else, or if they are
-    damaged (which is logged), they are made anew, whole or not at all. With `near_duplicates`
-    the `group` of an image is the ID of the first image of its near-duplicate component (see
-    `audit.near_duplicate_groups`), else of its first exact copy; a validation split that was
-    carved out of train is dealt again by these groups. With protocol `paper` the validation images
-    join the test images, as in the original study, and a tenth of the train groups is the new
-    validation split. Errors are those of `load`.
+    bytes, the FER+ file, the options, what aligns faces and the code that reads are the same; else,
+    or if they are damaged (which is logged), they are made anew, whole or not at all. With
+    `near_duplicates` the `group` of an image is the ID of the first image of its near-duplicate
+    component (see `audit.near_duplicate_groups`), joined with those of its person, else of its
+    first exact copy or picture of its person; a validation split that was carved out of train, and
+    splits that were dealt, are dealt again by these groups. With protocol `paper` the validation
+    images join the test images, as in the original study, and a tenth of the train groups is the
+    new validation split. Errors are those of `load`.
     """
     found, target, votes = find(source), Path(folder), labels_file(labels)
     if found.form == "images" and found.path.resolve() == target.resolve():
         raise UsageError(f"{target} is the source itself; prepare it into another folder.")
     if votes:
         require_file(votes, hint="check --labels")
-    sha256 = source_sha256(found)
+    options = ReadOptions(skip_bad=skip_bad, align=align, deal=deal)
+    sha256 = source_sha256(found, options)
     key = hash_json(
         {
             "form": found.form,
@@ -62,13 +68,15 @@ def prepare(
             "skip_bad": skip_bad,
             "near_duplicates": near_duplicates,
             "protocol": protocol,
+            "align": None if align is None else align.key,
+            "deal": deal,
             "code": code_hash(__name__),
         }
     )
     cached = _cached(target, key)
     if cached:
         return cached
-    images = read(found, labels=labels, skip_bad=skip_bad, sha256=sha256)
+    images = read(found, options, labels=labels, sha256=sha256)
     if near_duplicates:
         images = _grouped(images)
     if protocol == "paper" and not images.info.get("validation_carved"):
@@ -97,10 +105,13 @@ def _cached(folder: Path, key: str) -> Images | None:
 
 
 def _grouped(images: Images) -> Images:
-    """Return `images` with near-duplicate components as groups."""
+    """Return `images` with near-duplicate components, joined with those there were, as groups."""
     from hemiface.data.audit import near_duplicate_groups
 
-    first = np.asarray(near_duplicate_groups(images.pixels))
+    near = np.asarray(near_duplicate_groups(images.pixels)).astype(str)
+    first = joined_groups(near, images.table["group"])
     group = images.table["image"].iloc[first].reset_index(drop=True)
     images = dataclasses.replace(images, table=images.table.assign(group=group))
+    if images.info.get("dealt"):
+        return deal_splits(images)
     return carve_validation(images) if images.info.get("validation_carved") else images

@@ -211,7 +211,8 @@ def _require_usable(header: Header, name: str) -> None:
         )
     raise DamagedError(
         f"{name} has columns {', '.join(map(repr, header.columns[:6]))}"
-        f"{' and more' if len(header.columns) > 6 else ''}; expected emotion, pixels and Usage."
+        f"{' and more' if len(header.columns) > 6 else ''}; expected emotion, pixels and Usage, or "
+        "path and label of pictures."
     )
 
 

@@ -14,7 +14,15 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.inputs import open_lines
 from hemiface.tables import EMOTIONS
 
-__all__ = ["FERPLUS_RULE", "MAJORITY_RULE", "OWN_LABEL", "VOTE_COLUMNS", "relabel"]
+__all__ = [
+    "FERPLUS_RULE",
+    "MAJORITY_RULE",
+    "NO_MAJORITY",
+    "OWN_LABEL",
+    "VOTE_COLUMNS",
+    "relabel",
+    "winners",
+]
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 _CLASSES = {
@@ -32,6 +40,8 @@ _CLASSES = {
 """From the columns of fer2013new.csv, in their order (which is not FER2013's), to our names."""
 
 VOTE_COLUMNS = tuple(f"votes_{name}" for name in _CLASSES.values())
+NO_MAJORITY = "no majority"
+"""What images are counted under on which the voters don't agree."""
 OWN_LABEL = "own_label"
 """The column that keeps the data set's own label beside the one that FER+ gives."""
 FERPLUS_RULE = (
@@ -84,11 +94,24 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
     return _with_votes(images, votes[rows], path.name, majority)
 
 
-def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majority: bool) -> Images:
-    """Return `images` labelled by `votes` (int64 [n, 10])."""
+def winners(
+    votes: npt.NDArray[np.int64], *, majority: bool = False
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
+    """Return the classes (str [n]) that votes int64 [n, 10] give, and whether the voters agreed.
+
+    The class follows FERPLUS_RULE, under which voters always agree, or with `majority`
+    MAJORITY_RULE; it may be contempt, unknown or nf.
+    """
     counted = np.where(votes > 1, votes, 0) if majority else votes
     label = np.asarray(list(_CLASSES.values()))[counted.argmax(axis=1)]
-    agreed = 2 * counted.max(axis=1) > counted.sum(axis=1) if majority else np.True_
+    if not majority:
+        return label, np.ones(len(votes), dtype=bool)
+    return label, 2 * counted.max(axis=1) > counted.sum(axis=1)
+
+
+def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majority: bool) -> Images:
+    """Return `images` labelled by `votes` (int64 [n, 10])."""
+    label, agreed = winners(votes, majority=majority)
     kept = np.isin(label, EMOTIONS) & agreed
     old = images.table["label"].to_numpy(dtype=str)
     info = {
@@ -99,7 +122,7 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
             for other in _CLASSES.values()
             if other not in EMOTIONS
         }
-        | ({"no majority": int((~agreed).sum())} if majority else {}),
+        | ({NO_MAJORITY: int((~agreed).sum())} if majority else {}),
         "changed": int((kept & (label != old)).sum()),
         "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
     }

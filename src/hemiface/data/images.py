@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.data.groups import joined_groups
 from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import atomic_path, printable
 from hemiface.inputs import require_file
@@ -28,11 +29,12 @@ class Images:
 
     `table` has the columns of the Images table (see `hemiface.tables`), then `source` (where the
     image came from: `fer2013.csv:34737` counts data rows from 0, `train/angry/x.jpg` is relative
-    to the source folder), `source_row` (int64, the same row; -1 where the source has no rows) and
-    any `votes_*`. Its index is 0..n-1. `pixels` is uint8 [n, 48, 48] in the same order, possibly
-    read-only. `info` is JSON-able: `source`, `form`, `source_sha256`, `skipped` (one sentence for
-    each picture left out) and whatever the reader adds; `data_sha256` is always derived here, from
-    pixels, splits and labels, so equal hashes mean that models saw the same data.
+    to the source folder), `source_row` (int64, the same row; -1 where the source has no rows),
+    `person` where the source says whom an image shows ("" where not), and any `votes_*`. Its index
+    is 0..n-1. `pixels` is uint8 [n, 48, 48] in the same order, possibly read-only. `info` is
+    JSON-able: `source`, `form`, `source_sha256`, `skipped` (one sentence for each picture left out)
+    and whatever the reader adds; `data_sha256` is always derived here, from pixels, splits and
+    labels, so equal hashes mean that models saw the same data.
 
     A table that is not a valid Images table raises DamagedError, an array of another dtype or
     shape UsageError.
@@ -62,6 +64,7 @@ class Images:
         dataset: str,
         sources: Sequence[str],
         source_rows: npt.ArrayLike | None = None,
+        persons: Sequence[str] | None = None,
         extra: Mapping[str, Any] | None = None,
         info: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -70,22 +73,28 @@ class Images:
         `image` is the first 16 hexadecimal digits of the SHA-256 of the image's bytes; further
         exact copies get `-2`, `-3`, ... in the order given. `group` is the ID of the first exact
         copy. `labels` and `splits` are names, one per image; `source_rows` is -1 throughout if not
-        given; `extra` holds further columns.
+        given; `extra` holds further columns. `persons` say whom each image shows, "" where nobody
+        knows: they become column `person`, and all images of a person one group.
         """
         hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
         first = pd.Series([digest[:16] for digest in hashes], dtype="str")
         copy = first.groupby(first).cumcount()
+        image = first.where(copy == 0, first + "-" + (copy + 1).astype("str"))
+        group, known = first, dict(extra or {})
+        if persons is not None:
+            known["person"] = pd.Series([printable(one) for one in persons], dtype="str")
+            group = image.iloc[joined_groups(first, known["person"])].reset_index(drop=True)
         table = pd.DataFrame(
             {
-                "image": first.where(copy == 0, first + "-" + (copy + 1).astype("str")),
+                "image": image,
                 "dataset": printable(dataset),
                 "split": pd.Series(splits, dtype="str"),
                 "label": pd.Series(labels, dtype="str"),
-                "group": first,
+                "group": group,
                 "sha256": pd.Series(hashes, dtype="str"),
                 "source": pd.Series([printable(one) for one in sources], dtype="str"),
                 "source_row": np.int64(-1) if source_rows is None else np.asarray(source_rows),
-                **(extra or {}),
+                **known,
             }
         )
         base = {"source": dataset, "form": dataset, "source_sha256": "", "skipped": []}

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemiface.data.vocabulary import SPLIT_NAMES, SYNONYMS
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
 from hemiface.inputs import open_lines
@@ -48,30 +49,7 @@ from hemiface.tables import (
     read_predictions,
 )
 
-__all__ = ["MODEL_COLUMNS", "SPLIT_NAMES", "SYNONYMS", "ImportOptions", "import_predictions"]
-
-SYNONYMS = {
-    "anger": "angry",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happiness": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
-}
-"""Other names of emotions, as columns and as labels; upper and lower case don't matter."""
-
-SPLIT_NAMES = {
-    "training": "train",
-    "publictest": "validation",
-    "public": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "privatetest": "test",
-    "private": "test",
-    "testing": "test",
-}
-"""Other names of splits; upper and lower case don't matter. Any other is named with --split."""
+__all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
 
 MODEL_COLUMNS = ("model", "name", "seed", "trained_on", "conditions", "flips", "selected_on")
 """Of the models table: model (its ID), name (what it was trained on: full, upper, ..., any) and

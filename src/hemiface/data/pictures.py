@@ -83,15 +83,19 @@ class PictureError(Exception):
         self.reason = reason
 
 
-def read_picture(path: Path) -> tuple[Pixels, frozenset[str]] | str:
+def read_picture(
+    source: Path | bytes, box: tuple[float, float, float, float] | None = None
+) -> tuple[Pixels, frozenset[str]] | str:
     """Return uint8 [48, 48] and what was converted (`grey`, `cropped`, `resized`), or the problem.
 
-    A grey 48 x 48 picture comes back untouched; others follow CONVERSION_RULE. The problem is a
-    predicate ("is not a readable picture (...)") for a sentence that begins with the file's name.
+    A grey 48 x 48 picture comes back untouched; others follow CONVERSION_RULE. With `box` (left,
+    top, width, height of the face in pixels) the square of its longer side about its middle is
+    taken, moved and cut to lie inside the picture. The problem is a predicate ("is not a readable
+    picture (...)") for a sentence that begins with the file's name.
     """
     try:
-        with open_picture(path) as picture:
-            return _convert(picture)
+        with open_picture(source) as picture:
+            return _convert(picture, box)
     except PictureError as error:
         return str(error)
 
@@ -201,7 +205,24 @@ def on_black(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
 
 
-def _convert(picture: Image.Image) -> tuple[Pixels, frozenset[str]]:
+def _square(
+    size: tuple[int, int], box: tuple[float, float, float, float]
+) -> tuple[int, int, int, int]:
+    """Return the square about a box as left, top, right, bottom inside a picture of `size`."""
+    left, top, width, height = box
+    if not (width > 0 and height > 0 and left + width > 0 and top + height > 0):
+        raise PictureError(f"has no face at its box {box}", "content")
+    side = min(max(round(max(width, height)), 1), *size)
+    across, down = (
+        min(max(round(start + length / 2 - side / 2), 0), whole - side)
+        for start, length, whole in zip((left, top), (width, height), size, strict=True)
+    )
+    return across, down, across + side, down + side
+
+
+def _convert(
+    picture: Image.Image, box: tuple[float, float, float, float] | None = None
+) -> tuple[Pixels, frozenset[str]]:
     """Apply CONVERSION_RULE to a picture; PictureError where it has no 8 bits a channel."""
     done = set()
     picture.load()
@@ -209,6 +230,9 @@ def _convert(picture: Image.Image) -> tuple[Pixels, frozenset[str]]:
         ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith(("I", "F")):
         raise PictureError(f"has mode {picture.mode}, but 8 bits a channel are needed", "format")
+    if box is not None:
+        done.add("cropped")
+        picture = picture.crop(_square(picture.size, box))
     width, height = picture.size
     if width != height:
         done.add("cropped")

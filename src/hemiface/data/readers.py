@@ -4,16 +4,21 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemiface.data.class_folders import class_files, is_class_folder, read_class_folders
-from hemiface.data.csv_files import peek_header, read_csv
+from hemiface.data.class_folders import is_class_tree, list_class_tree
+from hemiface.data.csv_files import Header, peek_header, read_csv
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
+from hemiface.data.listed import AlignFaces, ReadOptions
+from hemiface.data.listing import Listing, read_listing
+from hemiface.data.picture_tables import is_picture_table, list_tables, picture_tables
+from hemiface.data.sets import affectnet, ckplus, ferplus_images, hub, posed, rafdb
+from hemiface.data.splits import deal_splits
 from hemiface.data.strips import read_strips, strip_files
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.files import printable, reading, sha256_file
 from hemiface.inputs import require_file
 
@@ -29,18 +34,46 @@ _MAJORITY = "ferplus-majority"
 class Reader:
     """How one form is read.
 
-    `read(path, skip_bad)` gives Images; `files(path)` lists what it reads, for the hash.
+    `read(path, options)` gives Images; `sha256(path, options)` is the hash of what it reads.
+    `holds_crops` says that its pictures are 48 x 48 already, so that no face can be looked for.
     """
 
-    read: Callable[[Path, bool], Images]
-    files: Callable[[Path], Sequence[Path]]
+    read: Callable[[Path, ReadOptions], Images]
+    sha256: Callable[[Path, ReadOptions], str]
+    holds_crops: bool = True
+
+
+def _array(read: Callable[[Path, bool], Images], files: Callable[[Path], Sequence[Path]]) -> Reader:
+    """Return the reader of a form that holds arrays: `read(path, skip_bad)`, and its files."""
+    return Reader(
+        lambda path, options: read(path, options.skip_bad),
+        lambda path, _: _files_sha256(path, files(path)),
+    )
+
+
+def _pictures(
+    crops: Callable[[Path], Listing], whole: Callable[[Path], Listing] | None = None
+) -> Reader:
+    """Return the reader of a form that holds pictures in files.
+
+    `crops(path)` lists them, `whole(path)` those to find faces in, if they are others.
+    """
+
+    def listing(path: Path, options: ReadOptions) -> Listing:
+        return crops(path) if options.align is None or whole is None else whole(path)
+
+    return Reader(
+        lambda path, options: read_listing(listing(path, options), options),
+        lambda path, options: _files_sha256(path, listing(path, options).files),
+        holds_crops=False,
+    )
 
 
 def _read_images(folder: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - nothing is half bad here
     return Images.read(folder)
 
 
-def _read_phantom(source: Path, skip_bad: bool) -> Images:  # noqa: ARG001 - rendered, never bad
+def _read_phantom(source: Path, _: ReadOptions) -> Images:
     from hemiface.data.phantom import make as phantom
 
     options = _phantom_options(str(source))
@@ -69,14 +102,72 @@ def _phantom_options(source: str) -> dict[str, int]:
     return options
 
 
+def _phantom_sha256(source: Path, _: ReadOptions) -> str:
+    """Return the hash of the options and of the code that draws."""
+    options = repr(sorted(_phantom_options(str(source)).items()))
+    return _files_sha256(_DRAWN_BY.parent, sorted(_DRAWN_BY.glob("*.py")), options)
+
+
+def _headers(folder: Path) -> dict[Path, Header]:
+    """Return the header of each CSV file in a folder."""
+    return {
+        path: peek_header(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and ".csv" in [suffix.lower() for suffix in path.suffixes]
+    }
+
+
+def _list_picture_tables(source: Path) -> Listing:
+    if source.is_file():
+        return list_tables([source])
+    headers = {path: header.columns for path, header in _headers(source).items()}
+    return list_tables(picture_tables(headers))
+
+
 READERS: dict[str, Reader] = {
-    "csv": Reader(read_csv, lambda path: [path]),
-    "strips": Reader(read_strips, strip_files),
-    "class folders": Reader(read_class_folders, class_files),
-    "images": Reader(_read_images, lambda path: [path / TABLE_FILE, path / PIXELS_FILE]),
-    "phantom": Reader(_read_phantom, lambda _: sorted(_DRAWN_BY.glob("*.py"))),
+    "csv": _array(read_csv, lambda path: [path]),
+    "strips": _array(read_strips, strip_files),
+    "images": _array(_read_images, lambda path: [path / TABLE_FILE, path / PIXELS_FILE]),
+    "phantom": Reader(_read_phantom, _phantom_sha256),
+    "affectnet": _pictures(affectnet.list_affectnet),
+    "raf-db": _pictures(rafdb.list_rafdb, rafdb.list_rafdb_originals),
+    "ferplus": _pictures(ferplus_images.list_ferplus),
+    "ferplus-majority": _pictures(ferplus_images.list_ferplus_majority),
+    "ck+": _pictures(ckplus.list_ckplus),
+    "table of pictures": _pictures(_list_picture_tables),
+    "kdef": _pictures(posed.list_kdef),
+    "kdef-all": _pictures(posed.list_kdef_of_all_angles),
+    "jaffe": _pictures(posed.list_jaffe),
+    "ck+48": _pictures(ckplus.list_ckplus_crops),
+    "class folders": _pictures(list_class_tree),
+    "hub": Reader(
+        lambda source, options: read_listing(hub.list_hub(source), options),
+        lambda source, _: hub.hub_sha256(source),
+        holds_crops=False,
+    ),
 }
-"""Every form of a source and its reader; `find` tells which one a source has."""
+"""Every form of a source and its reader; `find` tells which one a source has.
+
+`raf-db:PATH` takes a form without looking, the only way to ask for kdef-all and ferplus-majority.
+"""
+
+_BEFORE_TABLES = {
+    "affectnet": affectnet.is_affectnet,
+    "raf-db": rafdb.is_rafdb,
+    "ferplus": ferplus_images.is_ferplus_images,
+    "ck+": ckplus.is_ckplus,
+}
+"""How a folder's form is told, in this order: these know the tables that lie there."""
+
+_BEHIND_TABLES = {
+    "kdef": posed.is_kdef,
+    "jaffe": posed.is_jaffe,
+    "ck+48": ckplus.is_ckplus_crops,
+    "class folders": is_class_tree,
+}
+"""Of these a table of pictures, which may say more, is read in their place."""
+
+_FORCED = (*_BEFORE_TABLES, *_BEHIND_TABLES, "kdef-all", "ferplus-majority")
 
 
 @dataclass(frozen=True)
@@ -99,28 +190,75 @@ def find(source: str | Path) -> Found:
 
 
 def _form_of(source: str | Path) -> Found:
-    if str(source).startswith(_PHANTOM):
-        _phantom_options(str(source))
+    name = str(source)
+    if name.startswith(_PHANTOM):
+        _phantom_options(name)
         return Found("phantom", Path(source))
+    if name.startswith(hub.PREFIX):
+        hub.HubSource.of(name)
+        return Found("hub", Path(source))
+    form, _, rest = name.partition(":")
+    if rest and form in _FORCED:
+        return Found(form, _folder(rest))
     path = Path(source)
-    if not path.is_dir():
-        require_file(path, hint="check the path given as data")
-        with path.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        return Found("images", path.parent) if is_parquet else Found("csv", path)
+    return _form_of_folder(path) if path.is_dir() else _form_of_file(path)
+
+
+def _folder(path: str) -> Path:
+    if not Path(path).is_dir():
+        raise MissingError(f"{path} is no folder; check the path given as data.")
+    return Path(path)
+
+
+def _form_of_file(path: Path) -> Found:
+    require_file(path, hint="check the path given as data")
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return Found("images", path.parent)
+    # What is packed, or no text, or has no header, is read as FER2013's, which says what is wrong.
+    if path.suffix.lower() == ".csv" and path.stat().st_size:
+        columns = _columns(path)
+        if set(affectnet.NEEDED_COLUMNS) <= set(columns):
+            return Found("affectnet", path)
+        if is_picture_table(columns):
+            return Found("table of pictures", path)
+    return Found("csv", path)
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    try:
+        return peek_header(path).columns
+    except DamagedError:
+        return ()
+
+
+def _form_of_folder(path: Path) -> Found:
     if (path / TABLE_FILE).is_file() and (path / PIXELS_FILE).is_file():
         return Found("images", path)
     if strip_files(path):
         return Found("strips", path)
-    return _find_csv(path) or _find_folders(path)
+    headers = _headers(path)
+    found = _find_csv(path, headers)
+    if found:
+        return found
+    for form, is_here in _BEFORE_TABLES.items():
+        if is_here(path):
+            return Found(form, path)
+    tables = picture_tables({one: header.columns for one, header in headers.items()})
+    if tables:
+        return Found("table of pictures", path if len(tables) > 1 else tables[0])
+    for form, is_here in _BEHIND_TABLES.items():
+        if is_here(path):
+            return Found(form, path)
+    raise DamagedError(
+        f"{path} has none of the known forms; expected a CSV file of FER2013, a table of pictures "
+        "(path, label), folders named after emotions, fer2013_pixels_0.png with its labels, "
+        f"{TABLE_FILE}, or AffectNet, CK+, FER+, JAFFE, KDEF or RAF-DB as they were published."
+    )
 
 
-def _find_csv(folder: Path) -> Found | None:
+def _find_csv(folder: Path, headers: Mapping[Path, Header]) -> Found | None:
     """Return the CSV of faces in `folder`: the one with Usage, else the contest's train.csv."""
-    headers = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and ".csv" in [suffix.lower() for suffix in path.suffixes]:
-            headers[path] = peek_header(path)
     for usage in (True, False):
         found = [path for path, one in headers.items() if one.usable and one.has_usage == usage]
         if len(found) > 1:
@@ -140,16 +278,7 @@ def _find_csv(folder: Path) -> Found | None:
     return None
 
 
-def _find_folders(folder: Path) -> Found:
-    if is_class_folder(folder):
-        return Found("class folders", folder)
-    raise DamagedError(
-        f"{folder} has none of the known forms; expected a CSV file of FER2013, train/<class>/ and "
-        f"test/<class>/ folders, fer2013_pixels_0.png with its labels, or {TABLE_FILE}."
-    )
-
-
-def source_sha256(found: Found) -> str:
+def source_sha256(found: Found, options: ReadOptions | None = None) -> str:
     """Return the SHA-256 of a source: of its bytes if it is one file.
 
     Else of the name relative to the folder, the size and the bytes of each file that the reader
@@ -157,16 +286,16 @@ def source_sha256(found: Found) -> str:
     options and of the code that draws them.
     """
     with reading(found.path):
-        files = READERS[found.form].files(found.path)
-        if list(files) == [found.path]:
-            return sha256_file(found.path)
-    digest = hashlib.sha256()
-    root = found.path
-    if found.form == "phantom":
-        digest.update(repr(sorted(_phantom_options(str(found.path)).items())).encode())
-        root = Path(__file__).parent
-    for path in sorted(files):
-        name = path.relative_to(root).as_posix()
+        return READERS[found.form].sha256(found.path, options or ReadOptions())
+
+
+def _files_sha256(source: Path, files: Sequence[Path], options: str = "") -> str:
+    if list(files) == [source]:
+        return sha256_file(source)
+    digest = hashlib.sha256(options.encode())
+    root = source if source.is_dir() else source.parent
+    named = {os.path.relpath(path, root).replace(os.sep, "/"): path for path in files}
+    for name, path in sorted(named.items()):
         try:
             content = path.read_bytes()
         except OSError:
@@ -195,41 +324,65 @@ def labels_file(labels: str | None) -> Path | None:
     return Path(path)
 
 
-def load(source: str | Path, *, labels: str | None = None, skip_bad: bool = False) -> Images:
+def load(
+    source: str | Path,
+    *,
+    labels: str | None = None,
+    skip_bad: bool = False,
+    align: AlignFaces | None = None,
+    deal: bool = False,
+) -> Images:
     """Read any source of labelled faces into Images.
 
-    `source` is a CSV file of FER2013 (plain, .gz, .bz2 or .zip) or a folder that holds one, class
-    folders of pictures, FER2013 as strips, a folder written by `Images.write`, or `phantom:` /
+    `source` is a CSV file of FER2013 (plain, .gz, .bz2 or .zip) or a folder that holds one, a table
+    of pictures (path, label, maybe split and person), a tree of folders named after emotions,
+    AffectNet, CK+, FER+, JAFFE, KDEF or RAF-DB as they were published, `hf:NAME` for a data set of
+    the hub, FER2013 as strips, a folder written by `Images.write`, or `phantom:` /
     `phantom:n=3000,seed=1` for rendered faces. `labels="ferplus=fer2013new.csv"` replaces the
-    labels by FER+ votes, `ferplus-majority=` by those of a majority (see `ferplus.relabel`). What
-    else a user should know (no validation split, no test rows, converted pictures) is in
-    `info["notes"]` and is logged as a warning.
+    labels by FER+ votes, `ferplus-majority=` by those of a majority (see `ferplus.relabel`).
+    `align` finds the faces of whole pictures (`hemiface.vision.finding.aligned_pictures` does);
+    without, pictures are taken for crops. `deal` gives whole groups of images splits of our own
+    (`splits.deal_splits`). What else a user should know (no validation split, no test rows,
+    converted pictures, labels that are none of the seven) is in `info["notes"]` and is logged as a
+    warning.
 
     A bad row or picture raises DamagedError, naming it; under `skip_bad` it is left out, logged
     and listed in `info["skipped"]`. A missing or unusable source raises DamagedError, a wrong
     option UsageError.
     """
-    return read(find(source), labels=labels, skip_bad=skip_bad)
+    options = ReadOptions(skip_bad=skip_bad, align=align, deal=deal)
+    return read(find(source), options, labels=labels)
 
 
 def read(
-    found: Found, *, labels: str | None = None, skip_bad: bool = False, sha256: str | None = None
+    found: Found,
+    options: ReadOptions | None = None,
+    *,
+    labels: str | None = None,
+    sha256: str | None = None,
 ) -> Images:
     """Do the work of `load` for a source that was found; `sha256` if its hash is known already."""
-    votes = labels_file(labels)
+    options = options or ReadOptions()
+    votes, reader = labels_file(labels), READERS[found.form]
+    if options.align is not None and reader.holds_crops:
+        raise UsageError(
+            f"{found.path} holds faces that are cut out already ({found.form}); --align is for "
+            "pictures."
+        )
     with reading(found.path):
-        images = READERS[found.form].read(found.path, skip_bad)
+        images = reader.read(found.path, options)
     info = dict(images.info)
     if found.form != "images":  # those remember where they came from, and it has been said
         info["source"] = printable(found.path.name or found.path.resolve().name)
         info["form"] = found.form
-        info["source_sha256"] = sha256 or source_sha256(found)
+        info["source_sha256"] = sha256 or source_sha256(found, options)
         info["notes"] = [*info.get("notes", []), *found.notes]
         _say(info["notes"], info["skipped"])
     images = dataclasses.replace(images, info=info)
-    if votes is None:
-        return images
-    return relabel(images, votes, majority=str(labels).startswith(_MAJORITY))
+    if votes is not None:
+        images = relabel(images, votes, majority=str(labels).startswith(_MAJORITY))
+    # Pictures in files were dealt when they were read, before their own splits were looked at.
+    return deal_splits(images) if options.deal and reader.holds_crops else images
 
 
 def _say(notes: list[str], skipped: list[str]) -> None:

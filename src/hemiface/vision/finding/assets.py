@@ -33,14 +33,13 @@ from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, passing_folder, reading, sha256_file
-from hemiface.inputs import require_file
+from hemiface.inputs import is_offline, require_file
 from hemiface.limits import limits, over
 
 __all__ = [
     "ASSETS",
     "Asset",
     "cache_folder",
-    "is_offline",
     "path_of",
     "pull",
     "status",
@@ -153,11 +152,6 @@ def cache_folder() -> Path:
         ) from error
     inside = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
     return home / inside / "hemiface"
-
-
-def is_offline() -> bool:
-    """Return whether HEMIFACE_OFFLINE forbids the network."""
-    return os.environ.get("HEMIFACE_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def path_of(name: str) -> Path:

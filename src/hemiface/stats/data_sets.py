@@ -1,0 +1,143 @@
+"""Several data sets side by side: each model under each condition on each of them.
+
+A prediction table knows its data sets; they are never pooled, for their images, labels and mixes of
+emotions are different things. Each has draws of its own: another data set's images are another
+sample, so that intervals of two rows may be compared and their rows not paired.
+
+Sources of the scores: see `hemiface.stats.metrics`; of the intervals: `hemiface.stats.inference`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from hemiface.config import StatisticsOptions
+from hemiface.errors import UsageError
+from hemiface.stats.inference import interval
+from hemiface.stats.metrics import why_undefined
+from hemiface.stats.sample import Sample
+from hemiface.tables import EMOTIONS, Predictions, read_predictions
+
+__all__ = ["DATA_SET_COLUMNS", "SHOWN_METRICS", "data_sets", "read_data_sets"]
+
+SHOWN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+"""What is scored: accuracy, the mean recall of the classes present, macro F1."""
+
+DATA_SET_COLUMNS = (
+    "data_set",
+    "protocol",
+    "model",
+    "condition",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "reason",
+    "n",
+    "groups",
+    *(f"n_{emotion}" for emotion in EMOTIONS),
+)
+"""`model` is its ID, for tables of several sources may name and number theirs alike; `n` and
+`n_<emotion>` count images, `groups` what is resampled: persons, or copies; `reason` says why there
+is no value or interval."""
+
+
+def data_sets(
+    tables: Sequence[tuple[str, Predictions]],
+    options: StatisticsOptions | None = None,
+    *,
+    protocol: str = "standard",
+    metrics: Sequence[str] = SHOWN_METRICS,
+) -> pd.DataFrame:
+    """Score every model under every condition on every data set, with intervals.
+
+    `tables` are names and Predictions of one data set each, as `read_data_sets` gives them.
+    Columns: DATA_SET_COLUMNS, a row per metric. The interval is that of the draws of the data set's
+    own groups. A class without images has n_<emotion> 0 and no say in the mean recall.
+
+    Raises:
+        UsageError: a name occurs twice, the protocol has no image of a data set, or a metric is
+            unknown.
+    """
+    names = [name for name, _ in tables]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"Two tables are both called {twice}; give each data set once.")
+    rows = [_of_one(name, one, options, protocol, metrics) for name, one in tables]
+    return pd.concat(rows, ignore_index=True)[list(DATA_SET_COLUMNS)]
+
+
+def _of_one(
+    name: str,
+    predictions: Predictions,
+    options: StatisticsOptions | None,
+    protocol: str,
+    metrics: Sequence[str],
+) -> pd.DataFrame:
+    sample = Sample.of(predictions, protocol, options)
+    if sample.table.empty:
+        raise UsageError(
+            f"{name} has no image that protocol {protocol} scores; evaluate with --split test."
+        )
+    images = sample.table.drop_duplicates("image")
+    counts = {f"n_{emotion}": int((images["label"] == emotion).sum()) for emotion in EMOTIONS}
+    scores = sample.scores(metrics)
+    level, groups = sample.options.level, sample.group_count
+    rows = []
+    for model, condition in sample.cells:
+        labels = sample.labels[sample.places[model, condition]]
+        for metric, values in scores[model, condition].items():
+            low, high, why = interval(values[1:], groups, level)
+            rows.append(
+                {
+                    "data_set": name,
+                    "protocol": protocol,
+                    "model": model,
+                    "condition": condition,
+                    "metric": metric,
+                    "value": float(values[0]),
+                    "low": low,
+                    "high": high,
+                    "reason": why_undefined(metric, labels) or why,
+                    "n": len(labels),
+                    "groups": groups,
+                    **counts,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def read_data_sets(paths: Sequence[str | Path]) -> list[tuple[str, Predictions]]:
+    """Return each data set of each prediction table under a name.
+
+    That is the name in column `dataset`; where two would have the same one, such as FER2013 by two
+    kinds of labels, the name of the table's file stands behind it, or of its folder.
+
+    Raises:
+        DamagedError: a table is missing or damaged.
+        UsageError: a table is given twice.
+    """
+    resolved = [Path(path).resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise UsageError("A table is given twice; give each once.")
+    parts = [part for path in resolved for part in _parts(path)]
+    plain = [name for name, _, _ in parts]
+    return [
+        (f"{name} ({_called(path, resolved)})" if plain.count(name) > 1 else name, one)
+        for name, path, one in parts
+    ]
+
+
+def _called(path: Path, paths: Sequence[Path]) -> str:
+    """Return what tells a table from the others: its file's name, or its folder's too."""
+    same = [one for one in paths if one.stem == path.stem]
+    return path.stem if len(same) == 1 else f"{path.parent.name}/{path.stem}"
+
+
+def _parts(path: Path) -> Iterator[tuple[str, Path, Predictions]]:
+    """Yield the name, file and rows of each data set in a table."""
+    whole = read_predictions(path)
+    for name, rows in whole.table.groupby("dataset", sort=False, observed=True):
+        yield str(name), path, replace(whole, table=rows.reset_index(drop=True))
