@@ -33,6 +33,7 @@ from hemiface.cli.reading import (
     crop_landmarks,
     face_aligner,
     is_by_face,
+    network_files,
     read_config,
     read_images,
     require_extra,
@@ -154,7 +155,10 @@ def train(
 
 @app.command()
 def evaluate(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles, *.safetensors, or *.onnx.")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(help="Bundles, *.safetensors or *.onnx, or names of hemiface models list."),
+    ],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
@@ -185,6 +189,7 @@ def evaluate(
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 
     by_face = is_by_face(halves)
+    networks = network_files(bundles)
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
@@ -201,7 +206,7 @@ def evaluate(
         )
         predictions = evaluate_by(
             options,
-            bundles,
+            networks,
             images,
             out=out,
             replace=replace,

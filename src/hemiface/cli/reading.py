@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from hemiface.errors import BROUGHT, HemifaceError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hemiface.config import Config
     from hemiface.data.images import Images
     from hemiface.data.listed import AlignFaces
@@ -19,6 +21,7 @@ __all__ = [
     "crop_landmarks",
     "face_aligner",
     "is_by_face",
+    "network_files",
     "open_predictions",
     "read_config",
     "read_images",
@@ -95,6 +98,22 @@ def face_aligner(on_progress: "OnProgress") -> "AlignFaces":
     return AlignedPictures(
         on_progress=lambda done, total: on_progress("finding faces", done, total)
     )
+
+
+def network_files(named: "Sequence[Path]") -> list[Path]:
+    """Return the files of networks, of which those that come along go by their names.
+
+    Raises:
+        UsageError: a plain word is neither a file nor the name of such a network.
+    """
+    from hemiface.models import shipped
+
+    return [
+        shipped.path_of(str(one))
+        if one.name == str(one) and not (one.suffix or one.exists())
+        else one
+        for one in named
+    ]
 
 
 def words(text: str) -> list[str]:

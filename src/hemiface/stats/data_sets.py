@@ -7,14 +7,16 @@ sample, so that intervals of two rows may be compared and their rows not paired.
 Sources of the scores: see `hemiface.stats.metrics`; of the intervals: `hemiface.stats.inference`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
+from hemiface.files import hash_json
 from hemiface.stats.inference import interval
 from hemiface.stats.metrics import why_undefined
 from hemiface.stats.sample import Sample
@@ -58,15 +60,18 @@ def data_sets(
     own groups. A class without images has n_<emotion> 0 and no say in the mean recall.
 
     Raises:
-        UsageError: a name occurs twice, the protocol has no image of a data set, or a metric is
-            unknown.
+        UsageError: nothing is given, a cell occurs twice, the protocol has no image of a data set,
+            or a metric is unknown.
     """
-    names = [name for name, _ in tables]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"Two tables are both called {twice}; give each data set once.")
+    if not tables:
+        raise UsageError("No prediction table is named; name at least one.")
     rows = [_of_one(name, one, options, protocol, metrics) for name, one in tables]
-    return pd.concat(rows, ignore_index=True)[list(DATA_SET_COLUMNS)]
+    found = pd.concat(rows, ignore_index=True)[list(DATA_SET_COLUMNS)]
+    twice = found[found.duplicated(["data_set", "model", "condition", "metric"])]
+    if len(twice):
+        name, model, condition = twice[["data_set", "model", "condition"]].iloc[0]
+        raise UsageError(f"{model} under {condition} on {name} is given twice; give each once.")
+    return found
 
 
 def _of_one(
@@ -110,10 +115,11 @@ def _of_one(
 
 
 def read_data_sets(paths: Sequence[str | Path]) -> list[tuple[str, Predictions]]:
-    """Return each data set of each prediction table under a name.
+    """Return each data set of each prediction table under the name in its column `dataset`.
 
-    That is the name in column `dataset`; where two would have the same one, such as FER2013 by two
-    kinds of labels, the name of the table's file stands behind it, or of its folder.
+    Where two tables say of one name that other images or labels belong to it, such as FER2013 by
+    two kinds of labels, what tells the tables apart stands behind it: the file's name, or the
+    folder's too. The same stands behind a model's ID where two tables of one data set have it.
 
     Raises:
         DamagedError: a table is missing or damaged.
@@ -122,22 +128,44 @@ def read_data_sets(paths: Sequence[str | Path]) -> list[tuple[str, Predictions]]
     resolved = [Path(path).resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
         raise UsageError("A table is given twice; give each once.")
-    parts = [part for path in resolved for part in _parts(path)]
-    plain = [name for name, _, _ in parts]
-    return [
-        (f"{name} ({_called(path, resolved)})" if plain.count(name) > 1 else name, one)
-        for name, path, one in parts
+    parts = [
+        _Part(str(name), _called(path, resolved), replace(whole, table=rows))
+        for path in resolved
+        for whole in [read_predictions(path)]
+        for name, rows in whole.table.groupby("dataset", sort=False, observed=True)
     ]
+    truths = {name: {one.truth for one in parts if one.name == name} for name, _, _ in parts}
+    parts = [
+        one._replace(name=f"{one.name} ({one.called})") if len(truths[one.name]) > 1 else one
+        for one in parts
+    ]
+    return [(one.name, one.apart([other for other in parts if other is not one])) for one in parts]
+
+
+class _Part(NamedTuple):
+    """One data set of one table."""
+
+    name: str
+    called: str
+    predictions: Predictions
+
+    @property
+    def truth(self) -> str:
+        """The images with their labels and groups, as a hash."""
+        images = self.predictions.table[["image", "split", "label", "group"]].drop_duplicates()
+        return hash_json(images.sort_values("image").to_csv(index=False))
+
+    def apart(self, others: Sequence["_Part"]) -> Predictions:
+        """Return the Predictions, models that others of the data set have too named after both."""
+        of_set = [one.predictions.table["model"] for one in others if one.name == self.name]
+        known = {str(model) for models in of_set for model in models.unique()}
+        table = self.predictions.table
+        own = table["model"].astype("str")
+        named = own.where(~own.isin(known), own + f" ({self.called})")
+        return replace(self.predictions, table=table.assign(model=named))
 
 
 def _called(path: Path, paths: Sequence[Path]) -> str:
     """Return what tells a table from the others: its file's name, or its folder's too."""
     same = [one for one in paths if one.stem == path.stem]
     return path.stem if len(same) == 1 else f"{path.parent.name}/{path.stem}"
-
-
-def _parts(path: Path) -> Iterator[tuple[str, Path, Predictions]]:
-    """Yield the name, file and rows of each data set in a table."""
-    whole = read_predictions(path)
-    for name, rows in whole.table.groupby("dataset", sort=False, observed=True):
-        yield str(name), path, replace(whole, table=rows.reset_index(drop=True))

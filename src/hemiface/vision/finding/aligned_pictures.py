@@ -86,8 +86,9 @@ class AlignedPictures:
             if cuts is None:
                 cuts = self._find_all(part, done, len(pictures))
                 self._keep(cuts, place)
+            else:
+                self._on_progress(done + len(part), len(pictures))
             done += len(part)
-            self._on_progress(done, len(pictures))
             yield from cuts
 
     def _key(self, part: Sequence[Listed]) -> str:
