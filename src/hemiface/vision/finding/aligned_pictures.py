@@ -171,7 +171,8 @@ def _read(place: Path, n: int) -> list[Cut] | None:
         return None
     side = FER2013_SIZE_PX
     try:
-        with np.load(place, allow_pickle=False) as kept:
+        # Opened here, because numpy leaves a damaged file open.
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             pixels, faces, problems = (kept[name] for name in ("pixels", "faces", "problems"))
         is_whole = pixels.shape == (n, side, side) and pixels.dtype == np.uint8
         is_whole = is_whole and faces.shape == problems.shape == (n,)
