@@ -112,7 +112,8 @@ def _list_set(
 def _number(path: Path) -> int:
     """Return the number in a .npy file, which holds it as a number or as text; -1 for none."""
     try:
-        value = np.load(path, allow_pickle=False)
+        # Mapped: a header that promises more than the file holds would be allocated first.
+        value = np.load(path, mmap_mode="r", allow_pickle=False)
         return int(value.item()) if value.size == 1 else -1
     except (OSError, ValueError, EOFError):
         return -1

@@ -91,9 +91,11 @@ def _label(path: Path) -> tuple[str, str]:
     """Return the label in a file of Emotion/, and what is wrong with it."""
     try:
         number = float(read_bytes(path, "text_bytes").decode("ascii"))
-        return LABELS[range(len(LABELS)).index(number)], ""  # type: ignore[arg-type]
     except ValueError:
-        return "", f"holds no number from 0 to {len(LABELS) - 1}"
+        number = -1.0
+    if number in range(len(LABELS)):
+        return LABELS[int(number)], ""
+    return "", f"holds no number from 0 to {len(LABELS) - 1}"
 
 
 def _frames(sequence: Path) -> list[Path]:
