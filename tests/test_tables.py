@@ -274,7 +274,11 @@ class TestFiles:
             [{"model": "a", "name": "b", "seed": "c"}],
         ):
             write_predictions(known.with_facts(models=models), path)
-            with pytest.raises(DamagedError, match="what it says of its models is damaged"):
+            with pytest.raises(DamagedError, match="what it says of its models or data is damaged"):
+                read_predictions(path)
+        for data in ([], {"aligned": [3]}, {"other_labels": {"contempt": "3"}}):
+            write_predictions(known.with_facts(data=data), path)
+            with pytest.raises(DamagedError, match="what it says of its models or data is damaged"):
                 read_predictions(path)
 
     @pytest.mark.parametrize("text", [b"[]", b"[" * 100_000, b"\xff", b'{"a": NaN}'])

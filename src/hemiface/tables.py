@@ -248,9 +248,10 @@ def check_predictions(predictions: pd.DataFrame, where: str = "Predictions table
 
 
 def check_facts(facts: Mapping[str, Any], where: str) -> None:
-    """Raise unless what a table of predictions says of its models can be used.
+    """Raise unless what a table of predictions says of its models and data can be used.
 
-    Each of `models` has `model`, `name` and `seed`, and maybe `conditions`.
+    Each of `models` has `model`, `name` and `seed`, and maybe `conditions`; `data` counts in
+    `aligned` and `other_labels`.
 
     Raises:
         DamagedError: something is missing or of another kind.
@@ -258,13 +259,17 @@ def check_facts(facts: Mapping[str, Any], where: str) -> None:
     try:
         for name in {"models", "unknown"} & facts.keys():
             entry(facts, name, list)
+        known = entry({"data": {}, **facts}, "data", dict)
+        for name in {"aligned", "other_labels"} & known.keys():
+            for count in entry(known, name, dict):
+                entry(known[name], count, int)
         for one in facts.get("models", ()):
             for key, kind in (("model", str), ("name", str), ("seed", int)):
                 entry(one, key, kind)
             entry({"conditions": [], **one}, "conditions", list)
     except ValueError as error:
         raise DamagedError(
-            f"{where}: what it says of its models is damaged ({error}); make it anew."
+            f"{where}: what it says of its models or data is damaged ({error}); make it anew."
         ) from error
 
 

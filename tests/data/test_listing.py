@@ -58,6 +58,15 @@ def test_a_tree_without_splits_is_all_test(tmp_path: Path) -> None:
     assert "has no pictures of disgust, fear, surprise, neutral." in said
 
 
+def test_a_tree_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a folder that CK+ has too nor the folder one is in has another meaning."""
+    picture(tmp_path / "faces/Emotion/happy/1.png")
+    monkeypatch.chdir(tmp_path / "faces")
+    images = load(".")
+    assert (images.info["form"], images.info["source"]) == ("class folders", "faces")
+    assert "faces has no splits" in " ".join(images.info["notes"])
+
+
 def test_a_tree_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     picture(tmp_path / "happy/1.png")
     stray = picture(tmp_path / "hapy/2.png")

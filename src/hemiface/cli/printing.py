@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -190,7 +191,9 @@ def print_data_sets(rows: "pd.DataFrame") -> None:
 
 
 def _per_cent(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
+    """Return a score with its interval, each only where it is defined."""
+    shown = "undefined" if math.isnan(value) else f"{100 * value:.1f}"
+    return shown if math.isnan(low) else f"{shown}\n[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:

@@ -8,7 +8,9 @@ import typer
 
 from hemiface.cli.apps import app
 from hemiface.cli.options import (
+    AlignOption,
     DataOption,
+    DealOption,
     DeviceOption,
     DrawsOption,
     JsonOption,
@@ -29,7 +31,7 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import open_predictions
+from hemiface.cli.reading import open_predictions, read_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,16 +256,20 @@ def tiles(
     replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
-    from hemiface.data.readers import load
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
     from hemiface.occlusion.tiles import TILES
     from hemiface.tables import keep_larger_table
 
-    images = load(data, labels=labels or None, skip_bad=skip_bad)
+    with show_progress() as on_progress:
+        images = read_images(
+            data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+        )
     of_split = int((images.table["split"] == split).sum())
     rows = min(limit or of_split, of_split) * samples * (1 if bubbles else TILES + 1)
     keep_larger_table(out, rows, replace=replace)

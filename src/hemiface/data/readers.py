@@ -233,6 +233,8 @@ def _columns(path: Path) -> tuple[str, ...]:
 
 
 def _form_of_folder(path: Path) -> Found:
+    # Of "." the name is nothing, and sentences and tables need one.
+    path = path if path.name else path.resolve()
     if (path / TABLE_FILE).is_file() and (path / PIXELS_FILE).is_file():
         return Found("images", path)
     if strip_files(path):

@@ -40,7 +40,9 @@ _SUFFIX = "_emotion.txt"
 
 def is_ckplus(folder: Path) -> bool:
     """Whether CK+'s sequences or their labels lie here."""
-    return any((folder / one).is_dir() for one in (*_LABEL_FOLDERS[:2], *_PICTURE_FOLDERS))
+    # A folder called Emotion may hold anything.
+    labels = (path for one in _LABEL_FOLDERS for path in (folder / one).glob(f"*/*/*{_SUFFIX}"))
+    return any((folder / one).is_dir() for one in _PICTURE_FOLDERS) or any(labels)
 
 
 def list_ckplus(folder: Path) -> Listing:

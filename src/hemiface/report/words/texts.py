@@ -145,6 +145,8 @@ def data_rows(predictions: Predictions, images: Images | None) -> Pairs:
             ("Left out as unusable", f"{len(info.get('skipped', [])):,} images"),
             ("Groups of near duplicates", _groups(images.table["group"])),
         ]
+    info = predictions.facts.get("data", {}) if images is None else images.info
+    rows += _left_out_rows(info)
     test = table[table["split"] == "test"].drop_duplicates("image")
     if "leaked" in predictions.unknown:
         rows.append(("Test images with a near duplicate", "not known"))
@@ -154,6 +156,23 @@ def data_rows(predictions: Predictions, images: Images | None) -> Pairs:
         rows.append(("Test images with a near duplicate", f"{leaked:,} ({share:.1f} %)"))
     conditions = list(dict.fromkeys(table["condition"]))
     return [*rows, ("Hidden in the test", ", ".join(conditions))]
+
+
+def _left_out_rows(info: Mapping[str, Any]) -> Pairs:
+    """Return what a reader counted of somebody's own data: persons, labels, faces not found."""
+    rows = []
+    if info.get("persons") is not None:
+        rows.append(("Persons, each a group", str(info["persons"])))
+    others = info.get("other_labels") or {}
+    if others:
+        said = ", ".join(f"{count:,} {label}" for label, count in others.items())
+        rows.append(("Left out, of other labels", said))
+    aligned = info.get("aligned") or {}
+    if aligned:
+        without, found = aligned.get("without", 0), aligned.get("found", 0)
+        said = f"{without:,} of {without + found:,}"
+        rows.append(("Pictures left out, without a face that was found", said))
+    return rows
 
 
 def _trained_on(described: Mapping[str, Any]) -> str:
