@@ -1,7 +1,7 @@
 """The published data sets, read from made folders that are laid out as theirs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 import layouts
+from builders import grey_faces
 from hemiface.data.images import Images
+from hemiface.data.listed import Cut, Listed
 from hemiface.data.pictures import read_picture
 from hemiface.data.readers import find, load
 from hemiface.errors import DamagedError, MissingError
@@ -102,6 +104,40 @@ def test_half_of_rafdb_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"_label\.txt, line 15 has label '9'.*compound"):
         load(folder)
     assert len(load(folder, skip_bad=True)) == 14
+
+
+class _Seen:
+    """Stands for what finds faces: remembers what it is given, and finds one in each."""
+
+    key = "seen"
+
+    def __init__(self) -> None:
+        self.given: list[Listed] = []
+
+    def __call__(self, pictures: Sequence[Listed]) -> Iterator[Cut]:
+        self.given += pictures
+        return (Cut(face, faces=1) for face in grey_faces(len(pictures)))
+
+
+def test_faces_are_found_in_the_original_photos(tmp_path: Path) -> None:
+    layouts.rafdb(tmp_path / "faces")
+    layouts.rafdb(tmp_path / "faces", original=True)
+    align = _Seen()
+    images = load(tmp_path / "faces", align=align)
+    assert [one.name for one in align.given] == images.table["source"].tolist()
+    assert images.table["source"].iloc[0] == "basic/Image/original/train_00001.jpg"
+    crops = load(tmp_path / "faces")
+    assert crops.table["source"].iloc[0] == "basic/Image/aligned/train_00001_aligned.jpg"
+    assert crops.info["source_sha256"] != images.info["source_sha256"]
+    # Without originals the aligned ones are what there is.
+    shutil.rmtree(tmp_path / "faces/basic/Image/original")
+    assert load(tmp_path / "faces", align=_Seen()).table["source"].iloc[0].endswith("_aligned.jpg")
+
+
+def test_boxes_are_handed_to_what_finds_faces(tmp_path: Path) -> None:
+    align = _Seen()
+    load(layouts.affectnet_tables(tmp_path), align=align)
+    assert {one.box for one in align.given} == {(10.0, 20.0, 30.0, 40.0)}
 
 
 def test_affectnet_by_tables(tmp_path: Path) -> None:

@@ -90,21 +90,14 @@ def read_listing(listing: Listing, options: ReadOptions) -> Images:
     _require_splits(listing, wanted, options.deal)
     read = _Read(wanted, options, bad)
     _require_splits(listing, read.pictures, options.deal)  # again: unreadable pictures are gone now
+    persons = [one.person for one in read.pictures]
     info: dict[str, Any] = {
         "skipped": [*bad.sentences, *read.faceless],
         "notes": [*listing.notes, *_notes(listing, read, others)],
-        "converted": dict(read.converted),
+        **read.counts,
         "other_labels": dict(sorted(others.items())),
+        **({"persons": len(set(persons) - {""})} if any(persons) else {}),
     }
-    if options.align is not None:
-        info["aligned"] = {
-            "found": len(read.pictures),
-            "without": len(read.faceless),
-            "several": read.several,
-        }
-    persons = [one.person for one in read.pictures]
-    if any(persons):
-        info["persons"] = len(set(persons) - {""})
     images = Images.build(
         read.pixels,
         labels=[one.label for one in read.pictures],
@@ -148,6 +141,10 @@ class _Read:
                 self.several += cut.faces > 1
         self.faceless = left_out.sentences
         self.pixels = pixels[: len(self.pictures)]
+        self.counts: dict[str, dict[str, int]] = {"converted": dict(self.converted)}
+        if align is not None:
+            found, without = len(self.pictures), len(self.faceless)
+            self.counts["aligned"] = {"found": found, "without": without, "several": self.several}
 
 
 def _converted(wanted: Sequence[Listed], counts: Counter[str]) -> Iterator[Cut]:
