@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -10,7 +10,8 @@ from hemiface.cli.apps import app
 from hemiface.cli.options import HalvesOption, JsonOption, ReplaceOption
 from hemiface.cli.printing import print_json, say, show_progress
 from hemiface.cli.reading import is_by_face, words
-from hemiface.errors import escaped
+from hemiface.errors import UsageError, escaped
+from hemiface.occlusion.conditions import Fill
 
 __all__ = ["merge", "occlude", "predict"]
 
@@ -198,23 +199,83 @@ def merge(
 
 @app.command()
 def occlude(
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    hide: Annotated[str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures; of a set also folders.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    hide: Annotated[
+        str, typer.Option(help="upper, lower, left, right, upper-left, diagonal, ...")
+    ] = "",
     fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
     halves: HalvesOption = "image",
     max_pixels: MostPixelsOption = None,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            "--set",
+            help="In place of --hide a whole set with a manifest, comma-separated: halves, "
+            "composites, chimeras, bubbles, tiles, mask, sunglasses, and any condition of --hide.",
+        ),
+    ] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a set: CSV with file, label and, if known, person; default class folders."
+        ),
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Of a set: find each photo's face and cut it out.")
+    ] = False,
+    name: Annotated[str, typer.Option(help="Of a set: letters and digits.")] = "stimuli",
+    size: Annotated[
+        int, typer.Option(help="Of a set: side of every stimulus in pixels, a multiple of 48.")
+    ] = 480,
+    bubbles: Annotated[int, typer.Option(help="Apertures of a stimulus of bubbles.", min=1)] = 12,
+    sigma_px: Annotated[
+        float, typer.Option(help="Width of apertures, in pixels of a 48 x 48 face.")
+    ] = 4.0,
+    percent: Annotated[
+        int, typer.Option(help="Share of tiles that is hidden.", min=1, max=99)
+    ] = 50,
+    samples: Annotated[
+        int, typer.Option(help="Stimuli of bubbles, and of tiles, for each face.", min=1)
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of everything random in a set.", min=0)] = 0,
+    participants: Annotated[
+        int, typer.Option(help="Of a set: deal out trials for so many people.", min=0)
+    ] = 0,
+    blocks: Annotated[int, typer.Option(help="Blocks of a participant's trials.", min=1)] = 1,
+    design: Annotated[
+        str,
+        typer.Option(
+            help="all: everybody sees every stimulus. latin: each picture once, in turn in every "
+            "version."
+        ),
+    ] = "all",
     as_json: JsonOption = False,
 ) -> None:
-    """Hide a part of pictures, as stimuli; exactly the named pixels change."""
-    from hemiface.vision.stimuli import occlude_files
-
+    """Hide a part of pictures, or make a whole set of stimuli with a manifest and trials."""
+    if bool(hide) == bool(kinds):
+        raise UsageError("Give --hide for one picture of each, or --set for a whole set.")
     landmarks = None
     if is_by_face(halves):
         from hemiface.vision.finding.crop_landmarks import default_detector
         from hemiface.vision.finding.photo_landmarks import PhotoLandmarks
 
         landmarks = PhotoLandmarks(default_detector())
+    if kinds:
+        from hemiface.cli.stimuli import make
+        from hemiface.vision.sets.make import SetOptions
+        from hemiface.vision.sets.order import Dealing
+
+        options = SetOptions(
+            kinds=tuple(words(kinds)), name=name, side_px=size, fill=cast(Fill, fill),
+            bubbles=bubbles, sigma_px=sigma_px, percent=percent, samples=samples, seed=seed,
+        )  # fmt: skip
+        dealing = Dealing(participants=participants, blocks=blocks, design=design, seed=seed)
+        make(images, out, options, dealing, labels=labels, align=align, landmarks=landmarks,
+             most_pixels=max_pixels, as_json=as_json)  # fmt: skip
+        return
+    from hemiface.vision.stimuli import occlude_files
+
     written = occlude_files(
         images,
         hide,

@@ -19,8 +19,9 @@ from hemiface.errors import UsageError
 from hemiface.files import sha256_file
 from hemiface.networks.evaluate import leaked
 from hemiface.networks.network import Bundle, predict, resolve_device
+from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.conditions import FILLS, Fill, hide_tiles, image_seeds
-from hemiface.occlusion.tiles import TILES, apertures, pack
+from hemiface.occlusion.tiles import TILES, pack
 from hemiface.tables import PROBABILITY_COLUMNS, SAMPLE_COLUMNS, Uncovered, write_table
 
 __all__ = ["UncoverOptions", "sample_bubbles", "sample_chains"]
@@ -30,7 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 OnBatch = Callable[[int, int], None]
 
 _FACES_AT_A_TIME = 2048
-_CHAIN_SALT, _BUBBLE_SALT = 1, 2
+_CHAIN_SALT = 1
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,12 @@ def sample_bubbles(
     side = images.pixels.shape[1]
 
     def shown(id_seed: int) -> npt.NDArray[np.uint16]:
-        random = np.random.default_rng([id_seed, options.seed, _BUBBLE_SALT])
-        return random.integers(side * side, size=(options.samples, bubbles)).astype(np.uint16)
+        return bubble_centres(id_seed, options.seed, options.samples, bubbles, side)
 
     def render(
         faces: Bytes, centres: npt.NDArray[np.uint16], seeds: npt.NDArray[np.uint64]
     ) -> Bytes:
-        nothing = np.zeros((len(faces), TILES), dtype=bool)
-        covered = hide_tiles(faces, nothing, cast(Fill, options.fill), seeds)
-        seen = apertures(centres, side, side, sigma_px)
-        mixed = covered + seen * (faces.astype(np.float32) - covered)
-        return np.asarray(np.rint(mixed), dtype=np.uint8)
+        return through_bubbles(faces, centres, sigma_px, cast(Fill, options.fill), seeds)
 
     table, facts = _sample(bundle, images, options, 1, shown, render)
     table = table.rename(columns={"shown": "bubbles"})

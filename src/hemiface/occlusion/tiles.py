@@ -44,20 +44,29 @@ def tile_map(height_px: int, width_px: int) -> npt.NDArray[np.int64]:
 
 
 def apertures(
-    centres: npt.NDArray[np.integer], height_px: int, width_px: int, sigma_px: float
+    centres: npt.NDArray[np.integer],
+    height_px: int,
+    width_px: int,
+    sigma_px: float,
+    grid_px: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return float32 [n, height, width] in 0..1: how visible Gaussian apertures make each pixel.
 
     `centres` is int [n, bubbles], pixels as row * width + column. Apertures that overlap add up to
-    at most 1, as in Gosselin & Schyns 2001, Bubbles, Vision Research 41.
+    at most 1, as in Gosselin & Schyns 2001, Bubbles, Vision Research 41. With `grid_px`, centres
+    and `sigma_px` count pixels of a coarser picture of this side that shows the same: a pixel's
+    centre is where it lies among those.
     """
 
     def bell(size_px: int, at: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-        away = np.arange(size_px)[None, :, None] - at[:, None, :]
+        places = np.arange(size_px, dtype=np.float64)
+        if grid_px is not None:
+            places = (places + 0.5) * grid_px / size_px - 0.5
+        away = places[None, :, None] - at[:, None, :]
         heights: npt.NDArray[np.float32] = np.exp(-0.5 * (away / sigma_px) ** 2).astype(np.float32)
         return heights
 
-    rows, columns = np.divmod(centres.astype(np.int64), width_px)
+    rows, columns = np.divmod(centres.astype(np.int64), grid_px or width_px)
     planes = bell(height_px, rows) @ bell(width_px, columns).transpose(0, 2, 1)
     result: npt.NDArray[np.float32] = np.minimum(planes, 1)
     return result

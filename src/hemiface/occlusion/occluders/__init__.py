@@ -1,4 +1,4 @@
-"""Drawn occluders: masks, glasses, scarves, hands and the like laid on grey 48 x 48 faces.
+"""Drawn occluders: masks, glasses, scarves, hands and the like laid on faces.
 
 They serve to train and to test what says how much of a face can be seen (`models.visible_tiles`),
 and to train networks that shall read faces under such things: of a drawn occluder it is known,
@@ -20,7 +20,7 @@ from hemiface.occlusion.occluders import boxes, held, masks, worn
 from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "layers", "wear"]
+__all__ = ["HELD_OUT", "KINDS", "NOTHING", "SEEN", "lay", "layers", "wear", "wear_large"]
 
 Faces = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -83,15 +83,46 @@ def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Face
     for i, (kind, seed) in enumerate(zip(kinds, numbers, strict=True)):
         if kind == NOTHING:
             continue
-        if kind not in KINDS:
-            raise UsageError(f"Occluder {kind!r} is unknown; choose from {', '.join(KINDS)}.")
-        random = np.random.default_rng([int(seed), list(KINDS).index(kind)])
-        canvas = Canvas(
-            random, skin=float(np.median(faces[i, 14:40, 12:36])), light=_light(faces[i])
-        )
-        KINDS[kind](canvas)
-        result[i], covered[i] = lay(faces[i], canvas)
+        result[i], covered[i] = lay(faces[i], _painted(faces[i], kind, int(seed)))
     return result, covered
+
+
+def wear_large(picture: Faces, kind: str, seed: int) -> tuple[Faces, Masks]:
+    """Return a copy of a larger picture of a face with one of KINDS, and which pixels it covers.
+
+    `picture` is uint8 [side, side] or [side, side, 3] and shows a face as a crop does (see `wear`),
+    in more pixels; the mask is bool [side, side]. The same kind and seed draw the same thing, its
+    edges and its tone finer than at 48 x 48; it is grey on coloured pictures too.
+
+    Raises:
+        UsageError: the picture is no square of at least 48 pixels, or the kind is unknown.
+    """
+    side = picture.shape[0]
+    if picture.dtype != np.uint8 or picture.shape[:2] != (side, side) or side < FER2013_SIZE_PX:
+        raise UsageError(
+            f"An occluder is laid on uint8 squares of {FER2013_SIZE_PX} pixels or more, got "
+            f"{picture.dtype} {list(picture.shape)}."
+        )
+    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    size = (FER2013_SIZE_PX, FER2013_SIZE_PX)
+    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    canvas = _painted(small, kind, seed)
+    weight, tone = _rendered(canvas, side)
+    if picture.ndim == 3:
+        weight, tone = weight[:, :, None], tone[:, :, None]
+    mixed = picture + weight * (np.clip(tone, 0, 255) - picture)
+    worn = np.where(weight > 0, np.rint(mixed), picture).astype(np.uint8)
+    return worn, (weight > 0).reshape(side, side)
+
+
+def _painted(face: Faces, kind: str, seed: int) -> Canvas:
+    """Return what one of KINDS with this seed draws on a face [48, 48]."""
+    if kind not in KINDS:
+        raise UsageError(f"Occluder {kind!r} is unknown; choose from {', '.join(KINDS)}.")
+    random = np.random.default_rng([seed, list(KINDS).index(kind)])
+    canvas = Canvas(random, skin=float(np.median(face[14:40, 12:36])), light=_light(face))
+    KINDS[kind](canvas)
+    return canvas
 
 
 def layers(n: int, seed: int) -> tuple[Faces, Faces]:
@@ -128,13 +159,16 @@ def _light(face: Faces) -> npt.NDArray[np.float32]:
     return np.asarray(large, dtype=np.float32)
 
 
-def _rendered(canvas: Canvas) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return at 48 x 48 how much of each pixel shows the canvas, in 0..1, and its tone."""
-    random, side = canvas.random, FER2013_SIZE_PX
-    softness_px = canvas.softness_px * CANVAS_PX / side
+def _rendered(
+    canvas: Canvas, side: int = FER2013_SIZE_PX
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return at side x side how much of each pixel shows the canvas, in 0..1, and its tone."""
+    random = canvas.random
+    softness_px = canvas.softness_px * CANVAS_PX / FER2013_SIZE_PX
     cover = cv2.GaussianBlur(canvas.cover, (0, 0), softness_px) if softness_px else canvas.cover
-    cover = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
-    tone = cv2.resize(canvas.tone, (side, side), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if side <= CANVAS_PX else cv2.INTER_CUBIC
+    cover = np.clip(cv2.resize(cover, (side, side), interpolation=how), 0, 1)
+    tone = cv2.resize(canvas.tone, (side, side), interpolation=how)
     if canvas.grain:
         tone = tone + canvas.grain * random.standard_normal((side, side), dtype=np.float32)
     weight = np.where(cover >= _LEAST_COVER, np.minimum(cover * canvas.opacity, 1), 0)

@@ -1,0 +1,1 @@
+"""Sets of stimuli: from pictures of faces to what people see, in which order, and what it is."""

@@ -1,0 +1,156 @@
+"""The faces that a set of stimuli is made of: pictures, what they show, and their square crops."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hemiface.errors import DamagedError, UsageError
+from hemiface.files import printable
+from hemiface.inputs import open_lines
+from hemiface.tables import EMOTIONS, SYNONYMS
+from hemiface.vision.finding.alignment import can_align, cut_out
+from hemiface.vision.finding.detector import Detector
+from hemiface.vision.photos import read_photo
+from hemiface.vision.sources import find_sources
+
+__all__ = ["Face", "crops", "find_faces", "placed"]
+
+Pictures = npt.NDArray[np.uint8]
+OnNote = Callable[[str], None]
+
+_KEPT = 32
+"""Crops in memory: a composite needs two at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A picture of a face, and what is known of it."""
+
+    path: Path
+    name: str
+    """File name as it stands in tables."""
+    emotion: str
+    """One of EMOTIONS, empty where nobody labelled it."""
+    person: str
+    """Who is shown; the file's name where that isn't known."""
+    five: npt.NDArray[np.float64] | None = None
+    """Points by which it is cut out of a photo, None where the central square is taken."""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return Path(self.name).stem
+
+
+def find_faces(names: Sequence[str], labels: Path | None = None) -> list[Face]:
+    """Return the pictures that files and folders hold, with their labels.
+
+    `labels` is a CSV table with the columns `file` (a path from the table's folder, or a name that
+    only one picture has), `label` and, if known, `person`; without it the folder in which a picture
+    lies names the emotion, where it is one's name.
+
+    Raises:
+        DamagedError: a file or the table is missing or damaged, or a label is no emotion.
+        UsageError: there are no pictures, or two bear the same name.
+    """
+    paths = [Path(one.path) for one in find_sources(names) if one.kind == "photo"]
+    if not paths:
+        raise UsageError(f"{', '.join(names)} holds no pictures to make stimuli of.")
+    stems = Counter(path.stem for path in paths)
+    twice = [stem for stem, count in stems.items() if count > 1]
+    if twice:
+        raise UsageError(f"Two of the pictures are called {twice[0]}; rename one of them.")
+    known = _labels(labels) if labels else {}
+    found = []
+    for path in paths:
+        name = printable(path.name)
+        row = known.get(str(path.resolve()), known.get(path.name, {}))
+        emotion = row.get("label", "") if labels else _emotion(path.parent.name)
+        found.append(Face(path, name, emotion, row.get("person") or Path(name).stem))
+    return found
+
+
+def _emotion(word: str) -> str:
+    """Return the emotion that a word names, empty if it names none."""
+    plain = word.strip().casefold()
+    plain = SYNONYMS.get(plain, plain)
+    return plain if plain in EMOTIONS else ""
+
+
+def _labels(path: Path) -> dict[str, dict[str, str]]:
+    """Return what a table says of each picture, by its whole path and by its name."""
+    found: dict[str, dict[str, str]] = {}
+    names: Counter[str] = Counter()
+    with open_lines(path) as lines:
+        reader = csv.DictReader(lines)
+        missing = {"file", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise UsageError(f"{path} lacks column {', '.join(sorted(missing))}.")
+        for row in reader:
+            emotion = _emotion(row["label"] or "")
+            if not emotion:
+                raise DamagedError(
+                    f"{path}, line {reader.line_num}: {row['label']!r} is none of "
+                    f"{', '.join(EMOTIONS)}."
+                )
+            file = path.parent / (row["file"] or "")
+            said = {"label": emotion, "person": row.get("person") or ""}
+            found |= {str(file.resolve()): said, file.name: said}
+            names[file.name] += 1
+    # A name that several have says nothing.
+    return {name: said for name, said in found.items() if names[name] < 2}
+
+
+def placed(
+    faces: Sequence[Face], detector: Detector, most_pixels: int | None, on_note: OnNote
+) -> Iterator[Face]:
+    """Yield the faces with the points of the largest one in each photo; others are left out.
+
+    `on_note` is told in a sentence of each photo that shows no face.
+
+    Raises:
+        DamagedError: a picture can't be read; see `vision.photos.read_photo`.
+    """
+    for one in faces:
+        found = detector.detect(read_photo(one.path, most_pixels).pixels)
+        fives = [face.five for face in found if face.five is not None and can_align(face.five)]
+        if fives:
+            yield replace(one, five=fives[0])
+        else:
+            on_note(f"no face was found in {one.path}; it is left out.")
+
+
+def crops(side_px: int, most_pixels: int | None = None) -> Callable[[Face], Pictures]:
+    """Return what gives a face's crop: uint8 [side_px, side_px], or [..., 3] if it has colours.
+
+    A face with points is cut out upright, as the networks see it (`alignment.cut_out`); of others
+    the central square is taken, as `predict --no-detect` takes it.
+    """
+
+    @lru_cache(maxsize=_KEPT)
+    def crop(face: Face) -> Pictures:
+        photo = read_photo(face.path, most_pixels)
+        pixels = (
+            _square(photo.pixels, side_px)
+            if face.five is None
+            else cut_out(photo.pixels, face.five, side_px)
+        )
+        return pixels[..., 0] if photo.is_grey else pixels
+
+    return crop
+
+
+def _square(pixels: Pictures, side_px: int) -> Pictures:
+    """Return the central square of a picture, as large as is asked for."""
+    side = min(pixels.shape[:2])
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    part = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    how = cv2.INTER_AREA if side > side_px else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (side_px, side_px), interpolation=how), dtype=np.uint8)

@@ -1,0 +1,100 @@
+"""Who sees which stimuli in which order: counterbalanced, in blocks, repeatable from a seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hemiface.data.stimulus_set import Stimulus
+from hemiface.errors import UsageError
+
+__all__ = ["DESIGNS", "Dealing", "deal"]
+
+DESIGNS = ("all", "latin")
+"""all: everybody sees every stimulus. latin: everybody sees each picture once, in another version
+than the one before them, so that as many people as there are versions see everything once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dealing:
+    """How stimuli are dealt out."""
+
+    participants: int = 0
+    """How many people there will be; 0 deals nothing out."""
+    blocks: int = 1
+    """Parts of a participant's trials, each with about as many of every condition."""
+    design: str = "all"
+    """One of DESIGNS."""
+    seed: int = 0
+    """Of the orders."""
+
+    def __post_init__(self) -> None:
+        if self.participants < 0 or self.blocks < 1 or self.design not in DESIGNS:
+            raise UsageError(
+                "There must be 0 or more participants, 1 or more blocks and a design of "
+                f"{' or '.join(DESIGNS)}, got {self.participants}, {self.blocks} and "
+                f"{self.design!r}."
+            )
+
+
+def deal(stimuli: Sequence[Stimulus], dealing: Dealing) -> list[dict[str, Any]]:
+    """Return a row of TRIAL_COLUMNS for each trial of each participant, in order.
+
+    Within a block the order is random, but the same picture never comes twice in a row where that
+    can be had by exchanging trials.
+
+    Raises:
+        UsageError: there are more blocks than trials.
+    """
+    rows: list[dict[str, Any]] = []
+    for participant in range(dealing.participants):
+        random = np.random.default_rng([dealing.seed, participant])
+        own = list(stimuli) if dealing.design == "all" else list(_latin(stimuli, participant))
+        if dealing.blocks > len(own):
+            raise UsageError(f"{len(own)} trials can't be parted into {dealing.blocks} blocks.")
+        number = 0
+        for block, some in enumerate(_blocks(own, dealing.blocks, random), start=1):
+            for one in _apart([some[i] for i in random.permutation(len(some))]):
+                number += 1
+                known = {"participant": participant + 1, "block": block, "trial": number}
+                rows.append({**known, "stimulus": one.stimulus, "file": one.file, "cue": one.cue})
+    return rows
+
+
+def _latin(stimuli: Sequence[Stimulus], participant: int) -> Iterator[Stimulus]:
+    """Yield one version of each picture: the next one for the next participant and picture.
+
+    Pictures are counted within their emotion, so that each emotion is seen in all conditions.
+    """
+    versions: dict[str, list[Stimulus]] = {}
+    for one in stimuli:
+        versions.setdefault(one.picture, []).append(one)
+    seen: dict[str, int] = {}
+    for own in versions.values():
+        emotion = own[0].emotion
+        place = seen.get(emotion, 0)
+        seen[emotion] = place + 1
+        yield own[(participant + place) % len(own)]
+
+
+def _blocks(
+    own: Sequence[Stimulus], blocks: int, random: np.random.Generator
+) -> list[list[Stimulus]]:
+    """Return the stimuli in blocks whose sizes, as well as conditions, differ by 1 at most."""
+    shuffled = [own[i] for i in random.permutation(len(own))]
+    shuffled.sort(key=lambda one: one.condition)
+    return [shuffled[block::blocks] for block in range(blocks)]
+
+
+def _apart(order: list[Stimulus]) -> list[Stimulus]:
+    """Return the trials without the same picture twice in a row, as far as exchanges can do it."""
+    for place in range(1, len(order)):
+        before = order[place - 1].picture
+        if order[place].picture != before:
+            continue
+        later = (i for i in range(place + 1, len(order)) if order[i].picture != before)
+        found = next(later, None)
+        if found is not None:
+            order[place], order[found] = order[found], order[place]
+    return order
