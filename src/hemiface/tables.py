@@ -45,7 +45,6 @@ __all__ = [
     "PROBABILITY_COLUMNS",
     "SAMPLE_COLUMNS",
     "SPLITS",
-    "SYNONYMS",
     "Predictions",
     "Uncovered",
     "check_facts",
@@ -68,16 +67,6 @@ __all__ = [
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven emotions in FER2013's order; index i is class i everywhere."""
-
-SYNONYMS = {
-    "anger": "angry",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happiness": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
-}
-"""Other names of emotions, as columns and as labels; upper and lower case don't matter."""
 
 SPLITS = ("train", "validation", "test")
 FER2013_SIZE_PX = 48

@@ -8,7 +8,7 @@ import typer
 
 # The order in which these register their commands is the order of --help.
 # isort: off
-from hemiface.cli import networks, configs, report, importing, vision, serving
+from hemiface.cli import networks, configs, report, importing, vision, people, serving
 from hemiface.cli import data, models, visibility
 
 # isort: on
@@ -27,6 +27,7 @@ __all__ = [
     "main",
     "models",
     "networks",
+    "people",
     "report",
     "serving",
     "visibility",

@@ -11,7 +11,7 @@ from hemiface.cli.options import JsonOption, ReplaceOption
 from hemiface.cli.printing import print_json, say
 from hemiface.errors import UsageError
 
-__all__ = ["import_"]
+__all__ = ["import_", "pairs_of"]
 
 
 @app.command("import")
@@ -63,9 +63,9 @@ def import_(
         dataset=dataset,
         models=models,
         classes=tuple(words(classes)),
-        columns=_pairs(column, "--column"),
-        splits=_pairs(split, "--split"),
-        conditions=_pairs(condition, "--condition"),
+        columns=pairs_of(column, "--column"),
+        splits=pairs_of(split, "--split"),
+        conditions=pairs_of(condition, "--condition"),
         pattern=pattern,
         beside=beside,
     )
@@ -81,7 +81,7 @@ def import_(
     say(f"{out}: {len(predictions):,} rows")
 
 
-def _pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+def pairs_of(given: Sequence[str] | None, option: str) -> dict[str, str]:
     """Return {before the sign: after it} of each `A=B`."""
     found = {}
     for one in given or ():

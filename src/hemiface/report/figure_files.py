@@ -28,7 +28,7 @@ from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
-__all__ = ["CellGroup", "Figures", "Picture", "draw", "inline_svg"]
+__all__ = ["CellGroup", "Figures", "Picture", "draw", "drawn_picture", "inline_svg"]
 
 _MODELS_A_FIGURE = 5
 _MOST_SHEETS = 6
@@ -103,7 +103,7 @@ def draw(
         some = {model: run.histories[model] for model in models[start : start + _MODELS_A_FIGURE]}
         name = "training" if not start else f"training-{start // _MODELS_A_FIGURE + 1}"
         caption = f"Loss and validation accuracy by epoch: {', '.join(some)}."
-        drawn.training.append(_picture(scores.training_curves(some), folder, name, caption))
+        drawn.training.append(drawn_picture(scores.training_curves(some), folder, name, caption))
     if not pictures:
         return drawn, "Pictures were left out on request."
     if run.images is None:
@@ -145,13 +145,13 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
         for metric in PAPER_METRICS:
             figure = scores.heat_map(results.matrix, metric, protocol=protocol)
             caption = f"{METRIC_NAMES[metric]} with its interval, protocol {protocol}."
-            picture = _picture(figure, folder, f"heat-{metric}-{protocol}", caption)
+            picture = drawn_picture(figure, folder, f"heat-{metric}-{protocol}", caption)
             if metric == "accuracy" and protocol == results.primary:
                 drawn.scores.append(picture)
     if (results.matrix["condition"] != "full").any():
         figure = scores.drop_plot(results.matrix, protocol=results.primary)
         caption = "Each mark is one model; the further right, the more it loses."
-        drawn.drop.append(_picture(figure, folder, "drop-accuracy", caption))
+        drawn.drop.append(drawn_picture(figure, folder, "drop-accuracy", caption))
 
 
 def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
@@ -162,7 +162,7 @@ def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
             "Points of accuracy lost, with intervals. Left, a network that met only whole faces; "
             "right, networks trained for what is hidden."
         )
-        drawn.halves.append(_picture(forest_plot(contrasts), folder, "halves", caption))
+        drawn.halves.append(drawn_picture(forest_plot(contrasts), folder, "halves", caption))
     if "confusion_shifts" not in results.tables:
         return
     table = shifts.once(results.tables["confusion_shifts"])
@@ -173,7 +173,7 @@ def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
             "orange: less often; the diagonal is what is still read right."
         )
         figure = shift_maps(table, model, shown)
-        drawn.shifts.append(_picture(figure, folder, f"shifts-{model}", caption))
+        drawn.shifts.append(drawn_picture(figure, folder, f"shifts-{model}", caption))
 
 
 def _draw_confidence(
@@ -186,13 +186,13 @@ def _draw_confidence(
     for group in groups:
         figure = reliability_panels(tables["reliability"], group.cells, group.title)
         caption = f"{group.title}. The larger a mark, the more images it stands for."
-        drawn.calibration.append(_picture(figure, folder, f"reliability-{group.key}", caption))
+        drawn.calibration.append(drawn_picture(figure, folder, f"reliability-{group.key}", caption))
     panels = {group.short: group.cells for group in groups[:_MOST_PANELS]}
     caption = (
         "The further right a line starts to rise, the better a network knows what it can't tell."
     )
     figure = risk_coverage_plot(tables["risk_coverage"], panels)
-    drawn.abstention.append(_picture(figure, folder, "risk-coverage", caption))
+    drawn.abstention.append(drawn_picture(figure, folder, "risk-coverage", caption))
 
 
 def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
@@ -205,8 +205,8 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
             f"{METRIC_NAMES[metric]} under the original study's protocol; the original gave no "
             "intervals."
         )
-        picture = _picture(plot, folder, f"original-{metric}", caption)
-        _picture(scores.comparison_map(compared, metric), folder, f"difference-{metric}", "")
+        picture = drawn_picture(plot, folder, f"original-{metric}", caption)
+        drawn_picture(scores.comparison_map(compared, metric), folder, f"difference-{metric}", "")
         if metric == "accuracy":
             drawn.original.append(picture)
 
@@ -222,12 +222,12 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
             "emotions as frequent. Left and right are those of the picture."
         )
         figure = halves_map(results.tables["shapley"], model, lambda row: verdict(row, "bits").sign)
-        drawn.first.append(_picture(figure, folder, "halves-map", caption, narrow=True))
+        drawn.first.append(drawn_picture(figure, folder, "halves-map", caption, narrow=True))
     bits = "Marks and lines: one half alone, with its interval; grey bars: the whole face."
     parts = "The parts of a bar add up to what the whole face tells."
     for name, figure in information_figures(results.tables).items():
         caption = bits if name.startswith("information") else parts
-        drawn.information.append(_picture(figure, folder, name, caption))
+        drawn.information.append(drawn_picture(figure, folder, name, caption))
 
 
 def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
@@ -237,7 +237,7 @@ def _draw_regions(drawn: Figures, results: Results, folder: Path) -> None:
     halves = "Each half is the sum of its two quarters; lines are intervals."
     for name, figure in importance_figures(results.regions.regions).items():
         caption = quarters if "quadrants" in name else halves
-        drawn.regions.append(_picture(figure, folder, name, caption))
+        drawn.regions.append(drawn_picture(figure, folder, name, caption))
 
 
 def _draw_cells(
@@ -248,23 +248,25 @@ def _draw_cells(
     for group in groups:
         cells, key, caption = group.cells, group.key, f"{group.title}."
         bars = classes.class_bars(tables["class_scores"], cells, protocol=primary)
-        drawn.classes.append(_picture(bars, folder, f"recall-{key}", caption))
+        drawn.classes.append(drawn_picture(bars, folder, f"recall-{key}", caption))
         f1 = classes.class_bars(tables["class_scores"], cells, "f1", protocol=primary)
         save(f1, folder, f"f1-{key}")
         counts = classes.confusion_matrices(tables["confusions"], cells, protocol=primary)
         drawn.confusions.append(
-            _picture(counts, folder, f"confusions-{key}", caption, len(cells) == 1)
+            drawn_picture(counts, folder, f"confusions-{key}", caption, len(cells) == 1)
         )
         for name, curves in (
             ("roc", classes.roc_curves),
             ("precision-recall", classes.precision_recall_curves),
         ):
             figure = curves(scored, cells)
-            drawn.curves.append(_picture(figure, folder, f"{name}-{key}", caption, len(cells) == 1))
+            drawn.curves.append(
+                drawn_picture(figure, folder, f"{name}-{key}", caption, len(cells) == 1)
+            )
         if "reliability" not in tables:
             diagram = classes.reliability_diagram(scored, cells)
             drawn.calibration.append(
-                _picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
+                drawn_picture(diagram, folder, f"reliability-{key}", caption, len(cells) == 1)
             )
 
 
@@ -304,9 +306,10 @@ def _first_seeds(sample: Sample) -> pd.DataFrame:
     return kept.assign(name=kept["model"].map(known))
 
 
-def _picture(
+def drawn_picture(
     figure: Figure, folder: Path, name: str, caption: str, narrow: bool = False
 ) -> Picture:
+    """Write a figure into `folder` as SVG and PNG, and return it as the page shows it."""
     svg, _ = save(figure, folder, name)
     markup = inline_svg(svg.read_text(encoding="utf-8"), caption or name)
     return Picture(markup, caption, narrow)

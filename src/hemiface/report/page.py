@@ -39,7 +39,7 @@ from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.planned import shown_conditions
 
-__all__ = ["HEADINGS", "REPORT_FILE", "build"]
+__all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "template"]
 
 REPORT_FILE = "report.html"
 METHODS_FILE = "methods.txt"
@@ -106,11 +106,11 @@ def build(
     methods = _methods(run, results)
     write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
     text = _render(run, results, groups, figures, no_pictures, methods)
-    write_text(page, _linked(text, page.parent))
+    write_text(page, linked(text, page.parent))
     return page
 
 
-def _linked(text: str, folder: Path) -> str:
+def linked(text: str, folder: Path) -> str:
     """Return the page with each table that lies beside it linked where it is named."""
 
     def link(found: re.Match[str]) -> str:
@@ -164,7 +164,7 @@ def _render(
     predictions = run.predictions
     datasets = list(dict.fromkeys(predictions.table["dataset"]))
     parts = _parts(results, verdicts, datasets, level)
-    return _template().render(
+    return template("report.html.j2").render(
         title=texts.title(datasets),
         subtitle=texts.subtitle(run.name, run.environment),
         findings=findings(
@@ -200,12 +200,13 @@ def _render(
     )
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """Return a template of this room; what a page doesn't give it is an error."""
     loader = PackageLoader("hemiface.report")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _parts(

@@ -37,7 +37,7 @@ groups of test images and over seeds.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ from hemiface.models.temperatures import scale
 from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
 from hemiface.stats.calibration import fit_temperature
 from hemiface.stats.importance.game import GROUPED, means_over_draws
-from hemiface.stats.inference import infer
+from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
 from hemiface.stats.sample import Cell, Sample
 from hemiface.tables import EMOTIONS, Predictions
@@ -60,6 +60,8 @@ __all__ = [
     "WHOLE",
     "Bits",
     "Family",
+    "Informing",
+    "by_fill",
     "families",
     "information",
     "informative",
@@ -163,13 +165,13 @@ def families(sample: Sample | Predictions) -> list[Family]:
     names, cells = sample.names, set(sample.cells)
     singles = [str(one) for one in dict.fromkeys(names["name"]) if one not in HALVES]
     found = []
-    for fill, conditions in _by_fill(sample.conditions).items():
+    for fill, conditions in by_fill(sample.conditions).items():
         found += [_single(names, cells, conditions, fill, name) for name in singles]
         found.append(_specialists(names, cells, conditions, fill))
     return [one for one in found if one is not None]
 
 
-def _by_fill(conditions: Sequence[str]) -> dict[str, list[str]]:
+def by_fill(conditions: Sequence[str]) -> dict[str, list[str]]:
     """Return the conditions of each fill in their order, black first; `full` is of every fill."""
     fills = dict.fromkeys(["black", *(condition(key).fill for key in conditions)])
     return {
@@ -221,6 +223,32 @@ def informative(sample: Sample | Predictions) -> bool:
     """Return whether there is a family, and validation images to fit it on."""
     sample = Sample.of(sample)
     return bool(sample.protocol != "paper" and len(sample.validation.table) and families(sample))
+
+
+class Informing(Protocol):
+    """Whatever knows how much can be told of emotions by what is visible, under one mix."""
+
+    @property
+    def mix(self) -> str:
+        """One of MIXES."""
+        ...
+
+    @property
+    def groups(self) -> int:
+        """How many independent units there are to resample."""
+        ...
+
+    def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:
+        """Return [8, seeds, 1 + draws] of a family under one condition, the first axis GROUPED."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images or answers each of GROUPED has."""
+        ...
+
+    def infer(self, values: Floats) -> Inference:
+        """Return what draws [..., seeds, 1 + draws] say about a mean over seeds."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +336,15 @@ class Bits:
         """Return [8, seeds, 1 + draws] of a family under one condition."""
         return np.stack([self.of(family.members[one][key], key) for one in seeds], axis=-2)
 
+    @property
+    def groups(self) -> int:
+        """How many groups of images there are to resample."""
+        return self.sample.group_count
+
+    def infer(self, values: Floats) -> Inference:
+        """Return what draws [..., seeds, 1 + draws] say about a mean over seeds."""
+        return infer([values], self.sample.group_count, self.sample.options)
+
     def counts(self) -> dict[str, int]:
         """Return how many images each of GROUPED has."""
         known = np.bincount(self.sample.aligned.labels, minlength=len(EMOTIONS))
@@ -345,8 +382,8 @@ def information(sample: Sample | Predictions) -> pd.DataFrame:
 def _rows(
     bits: Bits, family: Family, seed: str, seeds: Sequence[str], key: str
 ) -> Iterator[dict[str, Any]]:
-    sample, counts = bits.sample, bits.counts()
-    one = infer([bits.by_seed(family, seeds, key)], sample.group_count, sample.options)
+    counts = bits.counts()
+    one = bits.infer(bits.by_seed(family, seeds, key))
     warmth = [bits.temperature(family.members[member][key], key) for member in seeds]
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
@@ -362,5 +399,5 @@ def _rows(
             "bits": row["difference"],
             "temperature": float(np.mean(warmth)),
             "n": counts[emotion],
-            "groups": sample.group_count,
+            "groups": bits.groups,
         }

@@ -36,7 +36,7 @@ from hemiface.stats.scores import emotion_aucs_over_draws
 from hemiface.stats.significance import holm
 from hemiface.tables import EMOTIONS, Predictions
 
-__all__ = ["MEASURES", "SENSITIVITY_COLUMNS", "sensitivity"]
+__all__ = ["MEASURES", "SENSITIVITY_COLUMNS", "measures_of_counts", "sensitivity"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -116,8 +116,18 @@ def _measures(sample: Sample, cell: Cell) -> Floats:
     counts = np.zeros((CLASSES**2, aligned.group_count))
     np.add.at(counts, (labels * CLASSES + values.argmax(axis=1), aligned.groups), 1.0)
     drawn = (counts @ weights.astype(np.float64)).reshape(CLASSES, CLASSES, -1)
-    images, answers = drawn.sum(axis=1), drawn.sum(axis=0)
-    hits = np.diagonal(drawn).T
+    areas = emotion_aucs_over_draws(values, labels, aligned.groups, weights)
+    return np.concatenate([measures_of_counts(drawn, drawn.sum(axis=1)), areas[np.newaxis]])
+
+
+def measures_of_counts(drawn: Floats, images: Floats) -> Floats:
+    """Return all MEASURES but the last, [4, 7, ...], from how often what was answered to what.
+
+    drawn: weighted counts [7 true, 7 answered, ...]; images: [7 true, ...], which may be more than
+    their sums where some answers were no emotion.
+    """
+    answers = drawn.sum(axis=0)
+    hits = np.moveaxis(np.diagonal(drawn), -1, 0)
     shares = ratio(drawn, images[:, None])
     alarms = _mean_of_others(shares)
     others = images.sum(axis=0) - images
@@ -132,7 +142,6 @@ def _measures(sample: Sample, cell: Cell) -> Floats:
             np.where((answers == 0) & (images > 0), 0.0, ratio(hits**2, images * answers)),
             hit - alarm,
             -(hit + alarm) / 2,
-            emotion_aucs_over_draws(values, labels, aligned.groups, weights),
         ]
     )
 

@@ -13,7 +13,7 @@ sixteen coalitions `quadrants` are four players, and each half has the sum of it
 Source: Shapley 1953, A value for n-person games.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,12 @@ from hemiface.stats.contrasts import corrected
 from hemiface.stats.decomposition import PAIRS, decomposable
 from hemiface.stats.importance.game import GROUPED, coalition_index
 from hemiface.stats.importance.indices import shapley_coefficients
-from hemiface.stats.inference import Inference, infer
-from hemiface.stats.information import MIXES, WHOLE, Bits, Family, families
+from hemiface.stats.inference import Inference
+from hemiface.stats.information import MIXES, WHOLE, Bits, Family, Informing, families
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
-__all__ = ["SHAPLEY_COLUMNS", "shapley"]
+__all__ = ["SHAPLEY_COLUMNS", "shapley", "shared_out"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,13 +83,17 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
         UsageError: as `information`.
     """
     sample = Sample.of(sample)
+    known = families(sample)
+    return shared_out((Bits(sample, mix), family) for mix in MIXES for family in known)
+
+
+def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
+    """Return the table of `shapley` for whatever tells bits, in the order in which it comes."""
     rows: list[dict[str, Any]] = []
-    for mix in MIXES:
-        bits = Bits(sample, mix)
-        for family in families(sample):
-            for seed, seeds in family.runs():
-                for one in _values(bits, family, seeds):
-                    rows += _rows(bits, family, seed, one)
+    for bits, family in told:
+        for seed, seeds in family.runs():
+            for one in _values(bits, family, seeds):
+                rows += _rows(bits, family, seed, one)
     table = pd.DataFrame(rows, columns=list(SHAPLEY_COLUMNS))
     run = ["question", "model", "seed", "fill", "mix", "players"]
     every = table["emotion"] == GROUPED[-1]
@@ -100,7 +104,7 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     return pd.concat(corrected_rows).sort_index().astype({"p_holm": float})
 
 
-def _values(bits: Bits, family: Family, seeds: Sequence[str]) -> Iterator[_Value]:
+def _values(bits: Informing, family: Family, seeds: Sequence[str]) -> Iterator[_Value]:
     whole = bits.by_seed(family, seeds, "full")
     pairs = decomposable(family)
     halves: dict[str, Floats] = {}
@@ -122,8 +126,8 @@ def _values(bits: Bits, family: Family, seeds: Sequence[str]) -> Iterator[_Value
         yield from _regions("quadrants", quadrants)
 
 
-def _quadrants(bits: Bits, family: Family, seeds: Sequence[str]) -> dict[str, Floats]:
-    worth = np.zeros((_SIZE, len(GROUPED), len(seeds), bits.sample.weights.shape[1]))
+def _quadrants(bits: Informing, family: Family, seeds: Sequence[str]) -> dict[str, Floats]:
+    worth = np.zeros((_SIZE, *bits.by_seed(family, seeds, "full").shape))
     for seen, name in COALITIONS.items():
         if seen:
             worth[coalition_index(seen)] = bits.by_seed(family, seeds, family.key(name))
@@ -144,9 +148,9 @@ def _regions(players: str, found: dict[str, Floats]) -> Iterator[_Value]:
         yield _Value(players, "lower / upper", np.where(np.isfinite(logs), logs, np.nan))
 
 
-def _rows(bits: Bits, family: Family, seed: str, value: _Value) -> Iterator[dict[str, Any]]:
-    sample, counts = bits.sample, bits.counts()
-    one = infer([value.values], sample.group_count, sample.options)
+def _rows(bits: Informing, family: Family, seed: str, value: _Value) -> Iterator[dict[str, Any]]:
+    counts = bits.counts()
+    one = bits.infer(value.values)
     p = one.p if value.tested else np.full(len(GROUPED), np.nan)
     for place, emotion in enumerate(GROUPED):
         yield _row(one, place, is_ratio="/" in value.region) | {
@@ -161,7 +165,7 @@ def _rows(bits: Bits, family: Family, seed: str, value: _Value) -> Iterator[dict
             "p": p[place],
             "p_holm": np.nan,
             "n": counts[emotion],
-            "groups": sample.group_count,
+            "groups": bits.groups,
         }
 
 

@@ -31,14 +31,19 @@ _COLOURS = matplotlib.colormaps["PuOr_r"]
 
 @matplotlib.rc_context(STYLE)
 def halves_map(
-    shapley: pd.DataFrame, model: str, sign: Callable[[Mapping[Any, Any]], int]
+    shapley: pd.DataFrame,
+    model: str,
+    sign: Callable[[Mapping[Any, Any]], int],
+    *,
+    label: str | None = None,
 ) -> Figure:
     """Return how much of what a whole face tells is due to each half, by emotion, in bits.
 
     `shapley` has the columns of shapley.csv; shown are the model's rows of its first fill, over all
     seeds where there are several. A value is bold and underlined where its half tells more than
     the other one of its pair: where `sign` of the row about the difference of the two, 1 or -1 if a
-    direction may be stated and 0 otherwise, is on its side.
+    direction may be stated and 0 otherwise, is on its side. `label` says what the model is, by
+    default what it was trained on.
 
     Raises:
         UsageError: the table has no two halves of this model.
@@ -79,7 +84,7 @@ def halves_map(
     axes.set_ylim(len(_ROWS), 0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    label = _OWN_NAMES.get(model, f"the network {model_label(model)}")
+    label = label or _OWN_NAMES.get(model, f"the network {model_label(model)}")
     figure.suptitle(f"Bits that each half tells\n{label}", ha="left", x=0.01)
     return figure
 

@@ -5,6 +5,8 @@ Vision Research 41, 2261-2271. A sample shows an image through Gaussian aperture
 the correlation, over samples, of a place's visibility with the answer says how much it helps.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,6 +18,7 @@ from hemiface.stats.importance.game import (
     ALL,
     GROUPED,
     VALUE_FUNCTIONS,
+    Scale,
     image_values,
     means_over_draws,
 )
@@ -24,9 +27,16 @@ from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import Sample
 from hemiface.tables import FER2013_SIZE_PX, Uncovered
 
-__all__ = ["BUBBLE_COLUMNS", "bubble_table", "classification_image"]
+__all__ = [
+    "BUBBLE_COLUMNS",
+    "bubble_table",
+    "classification_image",
+    "mean_visibility",
+    "visibility_correlations",
+]
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 BUBBLE_COLUMNS = (
     "model",
@@ -59,16 +69,15 @@ def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -
     """
     sample = Sample.whole_table(samples, options)
     table, sigma_px = sample.table, _sigma_px(samples)
-    planes = _planes(table, sigma_px)
+    planes = mean_visibility(table["bubbles"], sigma_px)
     tables = []
     for model in table["model"].unique():
         rows = (table["model"] == model).to_numpy()
-        seen, answers = planes[rows], image_values(table[rows])[:, : len(_USED)]
-        products = (seen[:, None, :] * answers[:, :, None]).reshape(len(seen), -1)
-        columns = np.hstack([seen, seen**2, products, answers, answers**2])
+        answers = image_values(table[rows])[:, : len(_USED)]
         labels, groups = sample.labels[rows], sample.groups[rows]
-        means, scale = means_over_draws(columns, labels, groups, sample.weights)
-        found = _correlations(means)
+        found, scale = visibility_correlations(
+            planes[rows], answers, labels, groups, sample.weights
+        )
         low, high = intervals(found[1:], scale.groups, sample.options.level)
         counts = scale.images[:, None, None]
         z = _fisher_z(found[0], counts)
@@ -82,6 +91,21 @@ def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -
     table = pd.concat(tables, ignore_index=True)
     table["row"], table["column"] = table["tile"] % TILE_ROWS, table["tile"] // TILE_ROWS
     return table[list(BUBBLE_COLUMNS)]
+
+
+def visibility_correlations(
+    seen: Floats, answers: Floats, labels: Ints, groups: Ints, weights: npt.NDArray[np.int16]
+) -> tuple[Floats, Scale]:
+    """Return Pearson's r of tiles' visibility with answers, float64 [draws, 8, k, 48], and n.
+
+    seen: [n, 48] in 0..1; answers: [n, k]; labels, groups and weights as for
+    `game.means_over_draws`, whose second axis, GROUPED, is the result's too. NaN where one of both
+    doesn't vary.
+    """
+    products = (seen[:, None, :] * answers[:, :, None]).reshape(len(seen), -1)
+    columns = np.hstack([seen, seen**2, products, answers, answers**2])
+    means, scale = means_over_draws(columns, labels, groups, weights)
+    return _correlations(means, answers.shape[1]), scale
 
 
 def classification_image(samples: Uncovered, emotion: str = ALL) -> Floats:
@@ -102,7 +126,7 @@ def classification_image(samples: Uncovered, emotion: str = ALL) -> Floats:
     sums = np.zeros((3, side, side))
     for start in range(0, len(rows), _CHUNK):
         part = slice(start, start + _CHUNK)
-        planes = _apertures(rows.iloc[part], sigma_px).astype(np.float64)
+        planes = _apertures(rows["bubbles"].iloc[part], sigma_px).astype(np.float64)
         sums[0] += planes.sum(axis=0)
         sums[1] += (planes**2).sum(axis=0)
         sums[2] += np.tensordot(right[part], planes, axes=1)
@@ -121,9 +145,8 @@ def _fisher_z(r: Floats, n: npt.NDArray[np.int64]) -> Floats:
     return z
 
 
-def _correlations(means: Floats) -> Floats:
-    """Return r float64 [draws, 8, 2, 48] from the means of what `bubble_table` puts in columns."""
-    used = len(_USED)
+def _correlations(means: Floats, used: int) -> Floats:
+    """Return r float64 [draws, 8, used, 48] from the means of `visibility_correlations`."""
     ends = np.cumsum([TILES, TILES, used * TILES, used])
     seen, squares, products, answers, answer_squares = np.split(means, ends, axis=-1)
     products = products.reshape(*means.shape[:2], used, TILES)
@@ -133,13 +156,13 @@ def _correlations(means: Floats) -> Floats:
     return ratio(covariance, np.sqrt(spread * answer_spread))
 
 
-def _planes(samples: pd.DataFrame, sigma_px: float) -> Floats:
-    """Return float64 [rows, 48]: the mean visibility of each tile."""
+def mean_visibility(bubbles: "pd.Series[Any]", sigma_px: float) -> Floats:
+    """Return float64 [rows, 48]: each tile's mean visibility through these lists of centres."""
     which = np.eye(TILES)[tile_map(FER2013_SIZE_PX, FER2013_SIZE_PX).ravel()]
     which /= which.sum(axis=0)
     parts = [
-        _apertures(samples.iloc[start : start + _CHUNK], sigma_px).reshape(-1, len(which)) @ which
-        for start in range(0, len(samples), _CHUNK)
+        _apertures(bubbles.iloc[start : start + _CHUNK], sigma_px).reshape(-1, len(which)) @ which
+        for start in range(0, len(bubbles), _CHUNK)
     ]
     return np.concatenate(parts)
 
@@ -151,6 +174,6 @@ def _sigma_px(samples: Uncovered) -> float:
     return float(sigma_px)
 
 
-def _apertures(rows: pd.DataFrame, sigma_px: float) -> npt.NDArray[np.float32]:
-    centres = np.stack(list(rows["bubbles"]))
+def _apertures(bubbles: "pd.Series[Any]", sigma_px: float) -> npt.NDArray[np.float32]:
+    centres = np.stack(list(bubbles))
     return apertures(centres, FER2013_SIZE_PX, FER2013_SIZE_PX, sigma_px)

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.data.vocabulary import emotion_of
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import printable
 from hemiface.inputs import open_lines
-from hemiface.tables import EMOTIONS, SYNONYMS
+from hemiface.tables import EMOTIONS
 from hemiface.vision.finding.alignment import can_align, cut_out
 from hemiface.vision.finding.detector import Detector
 from hemiface.vision.photos import read_photo
@@ -79,9 +80,8 @@ def find_faces(names: Sequence[str], labels: Path | None = None) -> list[Face]:
 
 def _emotion(word: str) -> str:
     """Return the emotion that a word names, empty if it names none."""
-    plain = word.strip().casefold()
-    plain = SYNONYMS.get(plain, plain)
-    return plain if plain in EMOTIONS else ""
+    named = emotion_of(word)
+    return named if named in EMOTIONS else ""
 
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:

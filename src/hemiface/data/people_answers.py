@@ -1,0 +1,200 @@
+"""What people answered to a set of stimuli: TRIALS.csv beside the set's manifest.
+
+A row is one trial, as PsychoPy, jsPsych, lab.js or a spreadsheet write it:
+
+column       needed  meaning
+participant  yes     who answered
+stimulus     yes     the stimulus's name in the manifest, or a file that one stimulus alone has
+response     yes     one of EMOTIONS or SYNONYMS, an answer that the manifest declares, or what
+                     `--response THEIRS=OURS` explains; empty is no answer
+rt_s         no      seconds until the answer
+confidence   no      how sure they were, any number
+block        no      block of the trial
+
+Upper and lower case and blanks around a response don't matter; other columns are passed over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.data.stimulus_set import LEFT_OUT, WRONG, Stimulus, StimulusSet
+from hemiface.data.vocabulary import SYNONYMS
+from hemiface.errors import DamagedError, UsageError
+from hemiface.tables import EMOTIONS, read_csv
+
+__all__ = ["ANSWERED_COLUMNS", "OUTSIDE", "Answered", "read_answers"]
+
+OUTSIDE = ""
+"""In column `answer` of a trial that counts, though its answer is no emotion."""
+
+ANSWERED_COLUMNS = (
+    "participant",
+    "stimulus",
+    "person",
+    "picture",
+    "kind",
+    "condition",
+    "reference",
+    "emotion",
+    "answer",
+    "said",
+    "handled",
+    "rt_s",
+    "confidence",
+    "block",
+    "bubbles",
+    "sigma_px",
+    "tiles",
+)
+_NEEDED = ("participant", "stimulus", "response")
+_COUNTED = "counted"
+_NO_ANSWER = "no answer"
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Trials with what was shown in each: ANSWERED_COLUMNS, in the file's order.
+
+    `said` is the answer as it was understood (an emotion, a declared other answer, `no answer`),
+    `handled` what became of it: counted, wrong (it counts, its `answer` is OUTSIDE) or left out.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def counting(self) -> pd.DataFrame:
+        """The trials that count, with a fresh index."""
+        kept: pd.DataFrame = self.table[self.table["handled"] != LEFT_OUT]
+        return kept.reset_index(drop=True)
+
+    @property
+    def outside(self) -> list[str]:
+        """A sentence for each answer that is no emotion: how often, and what became of it."""
+        rows = self.table[self.table["handled"] != _COUNTED]
+        total = len(self.table)
+        return [
+            f"{len(part):,} of {total:,} trials have {_called(str(said))}: "
+            f"{_CONSEQUENCES[str(done)]}."
+            for (said, done), part in rows.groupby(["said", "handled"], sort=True)
+        ]
+
+
+_CONSEQUENCES = {
+    WRONG: "they count as trials in which the emotion wasn't named",
+    LEFT_OUT: "they are left out",
+}
+
+
+def read_answers(
+    path: Path, known: StimulusSet, responses: Mapping[str, str] | None = None
+) -> Answered:
+    """Read TRIALS.csv; `responses` are answers of ours by the file's words for them.
+
+    Raises:
+        DamagedError: the file is missing or no CSV, or a cell is empty or no number.
+        UsageError: a column is missing, a stimulus isn't in the manifest, a response is unknown, or
+            nobody knows what a stimulus shows.
+    """
+    known.require_emotions()
+    table = read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in _NEEDED if name not in table.columns]
+    if missing:
+        raise UsageError(
+            f"{path} lacks column {', '.join(missing)}; it needs {', '.join(_NEEDED)} and may have "
+            "rt_s, confidence and block."
+        )
+    if table.empty:
+        raise UsageError(f"{path} holds no trial.")
+    nobody = table["participant"].str.strip() == ""
+    if nobody.any():
+        raise DamagedError(f"{path}, line {_line(nobody)}: column participant is empty.")
+    found = _stimuli(path, table["stimulus"], known)
+    said = _said(path, table["response"], known.others, responses or {})
+    others = {word or _NO_ANSWER: handled for word, handled in known.others.items()}
+    facts = ("stimulus", "person", "picture", "kind", "condition", "reference", "emotion")
+    columns: dict[str, Any] = {name: [getattr(one, name) for one in found] for name in facts}
+    columns |= {name: [getattr(one, name) for one in found] for name in ("bubbles", "tiles")}
+    columns |= {
+        "participant": table["participant"].str.strip(),
+        "answer": said.where(said.isin(EMOTIONS), OUTSIDE),
+        "said": said,
+        "handled": [others.get(one, _COUNTED) for one in said],
+        "sigma_px": pd.Series([one.sigma_px for one in found], dtype="float64"),
+        "rt_s": _numbers(path, table, "rt_s"),
+        "confidence": _numbers(path, table, "confidence"),
+        "block": table.get("block", ""),
+    }
+    return Answered(pd.DataFrame(columns)[list(ANSWERED_COLUMNS)])
+
+
+def _called(said: str) -> str:
+    return said if said == _NO_ANSWER else f"the answer {said!r}"
+
+
+def _stimuli(path: Path, cells: "pd.Series[str]", known: StimulusSet) -> list[Stimulus]:
+    """Return the stimulus of each trial."""
+    by_name: dict[str, Stimulus | None] = {}
+    for one in known.stimuli:
+        file = PurePosixPath(one.file)
+        for name in {one.file, file.name, file.stem} - {one.stimulus}:
+            # None where several stimuli, judged by another half, have one file.
+            by_name[name] = None if name in by_name else one
+    by_name |= {one.stimulus: one for one in known.stimuli}
+    found = [by_name.get(cell.strip()) for cell in cells]
+    unknown = pd.Series([one is None for one in found])
+    if unknown.any():
+        cell = cells.iloc[int(np.flatnonzero(unknown)[0])].strip()
+        several = f"{cell!r} is the file of several stimuli; write the stimulus's name"
+        why = several if cell in by_name else f"{cell!r} is no stimulus of {known.folder}"
+        raise UsageError(f"{path}, line {_line(unknown)}: {why}.")
+    return [one for one in found if one is not None]
+
+
+def _said(
+    path: Path, cells: "pd.Series[str]", others: Mapping[str, str], responses: Mapping[str, str]
+) -> "pd.Series[str]":
+    """Return each response as an emotion, a declared other answer or `no answer`."""
+    ours = {one: one for one in EMOTIONS} | SYNONYMS
+    ours |= {other.casefold(): other for other in others}
+    for theirs, word in responses.items():
+        plain = word.strip().casefold()
+        if plain not in ours:
+            raise UsageError(
+                f"--response {theirs}={word}: {word!r} is neither an emotion nor declared; choose "
+                f"from {', '.join((*EMOTIONS, *filter(None, others)))}."
+            )
+        ours[theirs.strip().casefold()] = ours[plain]
+    plain_cells = cells.str.strip().str.casefold()
+    unknown = ~plain_cells.isin(list(ours))
+    if unknown.any():
+        cell = cells[unknown].iloc[0]
+        raise UsageError(
+            f"{path}, line {_line(unknown)}: response {cell!r} is neither an emotion nor declared "
+            f"in the manifest; explain it with --response '{cell}=OURS', or declare it there."
+        )
+    return plain_cells.map(ours).replace("", _NO_ANSWER)
+
+
+def _numbers(path: Path, table: pd.DataFrame, column: str) -> "pd.Series[float]":
+    """Return a column of numbers, NaN where it is empty or not there."""
+    if column not in table:
+        return pd.Series(np.nan, index=table.index)
+    cells = table[column].str.strip()
+    numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    wrong = (cells != "") & ~np.isfinite(numbers)
+    if wrong.any():
+        raise DamagedError(
+            f"{path}, line {_line(wrong)}: column {column} holds {cells[wrong].iloc[0]!r}, which "
+            "is no number."
+        )
+    return numbers
+
+
+def _line(wrong: "pd.Series[bool]") -> int:
+    """Return the line of the first row that is wrong; the header is line 1."""
+    return int(np.flatnonzero(wrong.to_numpy())[0]) + 2

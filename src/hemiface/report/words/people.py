@@ -1,0 +1,178 @@
+"""People's answers in words: how many, how right, which half tells more, how like a network.
+
+A direction is stated only where the interval leaves 0 out and the corrected test agrees, as
+everywhere in the report.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemiface.report.words.texts import joined
+from hemiface.report.words.verdicts import Verdict, verdict
+from hemiface.stats.decomposition import PAIRS
+from hemiface.stats.people.trials import PEOPLE, Trials
+from hemiface.stats.planned import shown_conditions
+
+__all__ = ["agreement_words", "half_words", "hit_words", "likeness_words", "methods", "size_words"]
+
+_ALL = "all"
+
+
+def size_words(trials: Trials, outside: Sequence[str]) -> list[str]:
+    """Say who answered what, and what became of answers that are no emotion."""
+    table = trials.table
+    first = (
+        f"{trials.participant_count:,} participants gave {len(table):,} answers that count to "
+        f"{table['stimulus'].nunique():,} stimuli of {trials.face_count:,} faces."
+    )
+    few = []
+    if trials.units < 2:
+        what = "participant" if trials.participant_count < 2 else "face"
+        few = [f"There is a single {what}: nothing can be said about others, so no interval is."]
+    elif trials.units < 10:
+        few = [
+            f"Intervals come from {trials.units} units, which is few: they are wide, and what "
+            "isn't found may still be there."
+        ]
+    return [first, *few, *outside]
+
+
+def hit_words(sensitivity: pd.DataFrame) -> list[str]:
+    """Say which conditions change how often people are right, apart from what they answer."""
+    rows = sensitivity[(sensitivity["who"] == PEOPLE) & (sensitivity["emotion"] == _ALL)]
+    unbiased = _by(rows[rows["measure"] == "unbiased_hit_rate"], "condition")
+    compared = {key: row for key, row in unbiased.items() if row["reference"]}
+    changed = []
+    for key, row in compared.items():
+        found = _change(row)
+        if found.sign:
+            word = "more" if found.sign > 0 else "less"
+            changed.append(f"{key} {_points(found)} {word} than {row['reference']}")
+    if changed:
+        return [f"Unbiased hit rates, in points: {joined(changed)}."]
+    if compared:
+        return ["No condition's unbiased hit rate surely differs from its reference."]
+    return []
+
+
+def half_words(shapley: pd.DataFrame, who: str = PEOPLE) -> list[str]:
+    """Say which half of a pair tells more, all emotions alike."""
+    chosen = shapley["model"].eq(who) & shapley["mix"].eq("balanced")
+    rows = _by(shapley[chosen & shapley["emotion"].eq(_ALL)], "region")
+    sentences = []
+    for one, other in PAIRS:
+        if f"{one} - {other}" not in rows:
+            continue
+        first, second = (_bits(rows[half]) for half in (one, other))
+        found = verdict(rows[f"{one} - {other}"], "bits")
+        more = {1: f"the {one} half tells more", -1: f"the {other} half tells more"}
+        sure = more.get(found.sign, "neither surely tells more")
+        sentences.append(
+            f"Of what {_of(who)} tell, {first} bits are due to the {one} half and {second} to the "
+            f"{other} half: {sure}."
+        )
+    return sentences
+
+
+def agreement_words(agreement: pd.DataFrame) -> list[str]:
+    """Say how often each network answers as people do, beside two people and beyond chance.
+
+    Of whole faces and halves, where there are some, else of the first conditions.
+    """
+    sentences = []
+    for who, own in agreement[agreement["emotion"] == _ALL].groupby("who", sort=False):
+        for condition in shown_conditions(list(own["condition"])):
+            rows = _by(own[own["condition"] == condition], "measure")
+            sentences.append(
+                f"{condition}: {who} gives {_percent(rows['agreement'])} % of people's answers; "
+                f"two people agree in {_percent(rows['people'])} %, and answers as frequent but "
+                f"independent of the face would in {_percent(rows['expected'])} %. Beyond that it "
+                f"agrees by {_number(rows['beyond'])} (kappa)."
+            )
+    return sentences
+
+
+def likeness_words(likeness: pd.DataFrame) -> list[str]:
+    """Say how alike people's and the networks' maps are, and what a mere centre would be."""
+    sentences = []
+    rows = likeness[likeness["emotion"] == _ALL]
+    for (who, condition), own in rows.groupby(["who", "condition"], sort=False):
+        known = _by(own, "measure")
+        p = float(known["torus_p"]["value"])
+        shifted = f"{p:.0%} of the shifted maps agree as well" if np.isfinite(p) else "no p"
+        sentences.append(
+            f"{condition}: people's map and that of {who} have a rank correlation of "
+            f"{_number(known['correlation'])}; nearness to the middle alone has "
+            f"{_number(known['people_centre'])} with people's and "
+            f"{_number(known['centre'])} with the network's; among tiles equally far from it "
+            f"{_number(known['within_distance'])} is left ({shifted})."
+        )
+    return sentences
+
+
+def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Return how the numbers were made, ready for a paper."""
+    options = trials.options
+    made = f" (seed {settings['seed']})" if "seed" in settings else ""
+    found = [
+        f"Stimuli were made with hemiface occlude{made}. Hit rates, unbiased hit rates (Wagner "
+        "1993), d' and criterion (with rates (k + .5) / (n + 1), Hautus 1995) are given for each "
+        "emotion; their means weigh each emotion the same.",
+        "What answers tell about the emotion is V-information (Xu et al. 2020) of the answer, each "
+        "trial predicted from the other participants' trials; halves share it by their Shapley "
+        "values, nothing visible being worth 0.",
+        f"Intervals ({options.level:.0%}) are expanded percentile intervals of {options.draws:,} "
+        "bootstrap draws in which participants and faces were resampled independently and crossed "
+        "(Owen 2007); p are of t tests with the draws' standard error and as many degrees of "
+        f"freedom as the smaller of both samples has less one ({max(trials.units - 1, 0)}), "
+        "corrected by Holm's method over the seven emotions.",
+    ]
+    if networks:
+        found.append(
+            f"{joined(networks)} answered the very pictures that people saw, as upright face crops "
+            "of 48 x 48 pixels, and is scored on the very same trials."
+        )
+    return found
+
+
+def _by(rows: pd.DataFrame, column: str) -> dict[str, Mapping[Any, Any]]:
+    """Return the rows of a table by one of its columns."""
+    return {str(row[column]): row for row in rows.to_dict("records")}
+
+
+def _change(row: Mapping[Any, Any]) -> Verdict:
+    ends = {"difference": "change", "low": "change_low", "high": "change_high", "p_holm": "p_holm"}
+    return verdict({name: row[column] for name, column in ends.items()})
+
+
+def _points(found: Verdict) -> str:
+    """Return a change without its sign, in points with its interval."""
+    ends = (found.low, found.high) if found.value >= 0 else (-found.high, -found.low)
+    return _with_ends(*(100 * one for one in (abs(found.value), *ends)), digits=1)
+
+
+def _percent(row: Mapping[Any, Any]) -> str:
+    return _with_ends(*(100 * float(row[name]) for name in ("value", "low", "high")), digits=1)
+
+
+def _number(row: Mapping[Any, Any]) -> str:
+    return _with_ends(*(float(row[name]) for name in ("value", "low", "high")), digits=2)
+
+
+def _bits(row: Mapping[Any, Any]) -> str:
+    return _with_ends(*(float(row[name]) for name in ("bits", "low", "high")), digits=2)
+
+
+def _with_ends(value: float, low: float, high: float, *, digits: int) -> str:
+    """Return a number with its interval, where there is one."""
+    if not np.isfinite(value):
+        return "?"
+    ends = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite([low, high]).all() else ""
+    return f"{value:.{digits}f}{ends}".replace("-", "−")
+
+
+def _of(who: str) -> str:
+    return "people's answers" if who == PEOPLE else f"the answers of {who}"

@@ -1,0 +1,201 @@
+"""What people's answers tell about the emotion that was shown, in bits, and what each half adds.
+
+As `stats.information` has it of networks: how much better somebody who sees the answer can predict
+the emotion than somebody who doesn't,
+
+    PVI(answer -> y) = log2 p(y | answer) - log2 p(y)
+
+which averages to V-information, with all functions of the answer as the family of predictors. What
+is held out there (validation images) is held out here too: p(y | answer) and p(y) of a trial are
+those of the *other* participants' trials under the same condition, of a network's those of the
+other faces, each count starting at a half (Krichevsky & Trofimov 1981, The performance of universal
+encoding, IEEE Trans. Inf. Theory 27). So it isn't lifted by chance, as the plain mutual information
+of a table of answers is (Miller 1955), but the fewer people, the more it falls short.
+
+Answers keep less than a network's probabilities: compare these bits with those of the same table
+alone. Who sees nothing has 0 bits; the halves' Shapley values (`stats.shapley`) are made of these.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.errors import UsageError
+from hemiface.occlusion.conditions import condition
+from hemiface.stats.importance.game import GROUPED, means_over_draws
+from hemiface.stats.inference import Inference
+from hemiface.stats.information import MIXES, Family, by_fill
+from hemiface.stats.metrics import CLASSES, ratio
+from hemiface.stats.people.trials import PEOPLE, Trials, visible_of
+from hemiface.stats.shapley import shared_out
+
+__all__ = ["PEOPLE_INFORMATION_COLUMNS", "AnswerBits", "information", "shapley"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+PEOPLE_INFORMATION_COLUMNS = (
+    "who",
+    "mix",
+    "condition",
+    "visible",
+    "emotion",
+    "bits",
+    "low",
+    "high",
+    "se",
+    "df",
+    "n",
+    "participants",
+    "faces",
+    "method",
+    "reason",
+)
+_START = 0.5
+_MEAN = "mean"
+"""As what people or a network count among seeds: there is one of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerBits:
+    """Bits of one sample's answers under one mix, an `information.Informing`."""
+
+    trials: Trials
+    mix: str
+    _known: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> int:
+        """How many units there are to resample."""
+        return self.trials.units
+
+    def infer(self, values: Floats) -> Inference:
+        """Return what draws [..., 1, 1 + draws] say."""
+        return self.trials.infer(values[..., 0, :])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials show each of GROUPED."""
+        known = np.bincount(self.trials.labels, minlength=CLASSES)
+        return dict(zip(GROUPED, [*known.tolist(), int(known.sum())], strict=True))
+
+    def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:  # noqa: ARG002
+        """Return [8, 1, 1 + draws] of one condition; people and networks have one seed each."""
+        return self.of(key)[:, np.newaxis]
+
+    def of(self, key: str) -> Floats:
+        """Return the bits of one condition in the sample and its draws, [8, 1 + draws]."""
+        if key not in self._known:
+            rows = self.trials.rows(key)
+            labels = self.trials.labels[rows]
+            told = pointwise(labels, self.trials.answers[rows], self._units(rows), self.mix)
+            means, _ = means_over_draws(
+                told[:, np.newaxis], labels, self.trials.groups[rows], self.trials.weights
+            )
+            found = means[:, :, 0].T
+            if self.mix == "balanced":
+                there = np.isfinite(found[:-1])
+                mean = ratio(np.where(there, found[:-1], 0.0).sum(axis=0), there.sum(axis=0))
+                found = np.vstack([found[:-1], mean])
+            self._known[key] = found
+        return self._known[key]
+
+    def _units(self, rows: Ints) -> Ints:
+        """Return what is held out with each trial: its participant, of a network its face."""
+        own = self.trials.participants if self.trials.who == PEOPLE else self.trials.faces
+        return own[rows]
+
+
+def pointwise(labels: Ints, answers: Ints, units: Ints, mix: str) -> Floats:
+    """Return each answer's PVI in bits, float64 [n], by what the other units' answers say.
+
+    labels in 0..6, answers in 0..7, units any codes, each [n]; `mix` is one of MIXES. NaN where
+    there is a single unit: nothing is held out then.
+
+    Raises:
+        UsageError: the mix is unknown.
+    """
+    if mix not in MIXES:
+        raise UsageError(f"Mix {mix!r} is unknown; choose from {', '.join(MIXES)}.")
+    _, own = np.unique(units, return_inverse=True)
+    if own.max(initial=0) < 1:
+        return np.full(len(labels), np.nan)
+    shown = np.bincount(labels, minlength=CLASSES)
+    kinds = np.count_nonzero(shown)
+    # Of a trial's unit: how often its own answer was given to each emotion. [units, 8, 7].
+    counts = np.zeros((own.max() + 1, CLASSES + 1, CLASSES))
+    np.add.at(counts, (own, answers, labels), 1.0)
+    if mix == "balanced":
+        counts = counts * ratio(len(labels) / kinds, np.maximum(shown, 1))
+    left = counts.sum(axis=0) - counts
+    of_answer, of_all = left[own, answers], left.sum(axis=1)[own]
+    here = shown > 0
+
+    def log_share(found: Floats) -> Floats:
+        total = found[:, here].sum(axis=1) + _START * kinds
+        share: Floats = np.log2((found[np.arange(len(labels)), labels] + _START) / total)
+        return share
+
+    prior = np.full(len(labels), -np.log2(kinds)) if mix == "balanced" else log_share(of_all)
+    return log_share(of_answer) - prior
+
+
+def information(every: Sequence[Trials]) -> pd.DataFrame:
+    """Return what the answers tell under each condition: columns PEOPLE_INFORMATION_COLUMNS."""
+    rows: list[dict[str, Any]] = []
+    for trials in every:
+        for mix in MIXES:
+            bits = AnswerBits(trials, mix)
+            for key in trials.conditions:
+                rows += _rows(bits, key)
+    return pd.DataFrame(rows, columns=list(PEOPLE_INFORMATION_COLUMNS))
+
+
+def _rows(bits: AnswerBits, key: str) -> Iterator[dict[str, Any]]:
+    trials = bits.trials
+    one = trials.infer(bits.of(key))
+    support = trials.supports(key)
+    for place, emotion in enumerate(GROUPED):
+        row = one.row(place)
+        n = int(support.sum() if place == CLASSES else support[place])
+        yield row | {
+            "who": trials.who,
+            "mix": bits.mix,
+            "condition": key,
+            "visible": visible_of(key),
+            "emotion": emotion,
+            "bits": row["difference"],
+            "n": n,
+            "participants": trials.participant_count,
+            "faces": trials.face_count,
+            "reason": row["reason"] if n else "no trials",
+        }
+
+
+def shapley(every: Sequence[Trials]) -> pd.DataFrame:
+    """Return what each half adds to the answers, in bits: columns as `stats.shapley.shapley`.
+
+    `question` and `model` say whose answers they are, `fill` what is put where a half is hidden.
+    Empty where no one saw whole faces and both halves of a pair.
+    """
+    told = []
+    for trials in every:
+        known = [key for key in trials.conditions if _is_part(key)]
+        for fill, keys in by_fill(known).items():
+            if "full" in keys and len(keys) > 1:
+                # Bits of the other conditions would be counted as trials of the halves.
+                own = trials.select(keys)
+                family = Family(own.who, own.who, fill, {_MEAN: dict.fromkeys(keys, own.who)})
+                told += [(AnswerBits(own, mix), family) for mix in MIXES]
+    return shared_out(told)
+
+
+def _is_part(key: str) -> bool:
+    """Return whether a condition hides a part that is the same in every face."""
+    try:
+        return not condition(key).random_percent
+    except UsageError:
+        return False

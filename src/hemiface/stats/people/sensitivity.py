@@ -1,0 +1,173 @@
+"""How well people tell each emotion, apart from how often they answer it, as networks are scored.
+
+The measures are those of `stats.sensitivity` but its last, which needs probabilities: hit rate,
+Wagner's unbiased hit rate, d' and criterion, for each emotion and, as `all`, their mean over the
+emotions that were shown, each weighing the same. Chance of hit rates is one in as many emotions as
+could be answered; that of the unbiased hit rate is how often an emotion is shown times how often it
+is answered (Wagner 1993), so it has no one number.
+
+`change` is the value minus that under the condition's reference: whole faces, for one half the
+other side's chimera, for an aligned composite the misaligned one (the composite effect).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.stats.importance.game import GROUPED
+from hemiface.stats.metrics import CLASSES, ratio
+from hemiface.stats.people.trials import Trials, visible_of
+from hemiface.stats.sensitivity import MEASURES, measures_of_counts
+from hemiface.stats.significance import holm
+
+__all__ = ["BESIDE_COLUMNS", "PEOPLE_SENSITIVITY_COLUMNS", "beside", "sensitivity"]
+
+Floats = npt.NDArray[np.float64]
+
+_USED = MEASURES[:-1]
+
+PEOPLE_SENSITIVITY_COLUMNS = (
+    "who",
+    "condition",
+    "visible",
+    "reference",
+    "emotion",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "change",
+    "change_low",
+    "change_high",
+    "p",
+    "p_holm",
+    "n",
+    "participants",
+    "faces",
+    "method",
+    "reason",
+)
+
+BESIDE_COLUMNS = (
+    "who",
+    "condition",
+    "visible",
+    "emotion",
+    "measure",
+    "people",
+    "network",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "n",
+    "participants",
+    "faces",
+    "method",
+    "reason",
+)
+
+
+def sensitivity(every: Sequence[Trials]) -> pd.DataFrame:
+    """Return the measures of each of `every` under each condition: PEOPLE_SENSITIVITY_COLUMNS.
+
+    Holm's family: the seven emotions of one measure and condition; `all` is a family of its own.
+    """
+    rows: list[dict[str, Any]] = []
+    for trials in every:
+        known = {key: measures(trials, key) for key in trials.conditions}
+        for key, values in known.items():
+            rows += _rows(trials, key, values, known.get(trials.references.get(key, "")))
+    return pd.DataFrame(rows, columns=list(PEOPLE_SENSITIVITY_COLUMNS))
+
+
+def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
+    """Return people's measures minus each network's on the same trials: BESIDE_COLUMNS.
+
+    Both sides of a difference have the same draws. Holm's families as in `sensitivity`.
+    """
+    rows: list[dict[str, Any]] = []
+    for network in networks:
+        for key in people.conditions:
+            ours, theirs = measures(people, key), measures(network, key)
+            apart = people.infer(ours - theirs)
+            for place, measure in enumerate(_USED):
+                corrected = _holm(apart.p[place])
+                for index, emotion in enumerate(GROUPED):
+                    at = place, index
+                    row = apart.row(at) | _facts(people, key, index)
+                    rows.append(
+                        row
+                        | {
+                            "who": network.who,
+                            "emotion": emotion,
+                            "measure": measure,
+                            "people": ours[*at, 0],
+                            "network": theirs[*at, 0],
+                            "p_holm": corrected[index],
+                        }
+                    )
+    return pd.DataFrame(rows, columns=list(BESIDE_COLUMNS))
+
+
+def measures(trials: Trials, condition: str) -> Floats:
+    """Return the measures [4, 8, 1 + draws] of one condition: seven emotions, then their mean."""
+    drawn = trials.drawn_counts(condition)
+    found = measures_of_counts(drawn[:, :CLASSES], drawn.sum(axis=1))
+    shown = trials.supports(condition) > 0
+    # What a draw doesn't show is left out of its mean, as what the sample doesn't show is.
+    there = np.isfinite(found) & shown[:, None]
+    mean = ratio(np.where(there, found, 0.0).sum(axis=1), there.sum(axis=1))
+    return np.concatenate([found, mean[:, np.newaxis]], axis=1)
+
+
+def _rows(
+    trials: Trials, key: str, values: Floats, reference: Floats | None
+) -> Iterator[dict[str, Any]]:
+    level = trials.infer(values)
+    change = trials.infer(values - (np.nan if reference is None else reference))
+    for place, measure in enumerate(_USED):
+        corrected = _holm(change.p[place])
+        for index, emotion in enumerate(GROUPED):
+            at = place, index
+            yield (
+                level.row(at)
+                | _facts(trials, key, index)
+                | {
+                    "who": trials.who,
+                    "reference": trials.references.get(key, ""),
+                    "emotion": emotion,
+                    "measure": measure,
+                    "value": level.value[at],
+                    "change": change.value[at],
+                    "change_low": change.low[at],
+                    "change_high": change.high[at],
+                    "p": change.p[at],
+                    "p_holm": corrected[index],
+                    "reason": level.reason[at] if _support(trials, key, index) else "no trials",
+                }
+            )
+
+
+def _holm(p: Floats) -> Floats:
+    """Return p of seven emotions corrected together, and that of all as it is."""
+    return np.append(holm(p[:-1]), p[-1])
+
+
+def _support(trials: Trials, key: str, index: int) -> int:
+    support = trials.supports(key)
+    return int(support.sum() if index == CLASSES else support[index])
+
+
+def _facts(trials: Trials, key: str, index: int) -> dict[str, Any]:
+    return {
+        "condition": key,
+        "visible": visible_of(key),
+        "n": _support(trials, key, index),
+        "participants": trials.participant_count,
+        "faces": trials.face_count,
+    }

@@ -1,0 +1,219 @@
+"""The sample of people's answers: both the people and the faces are drawn, crossed.
+
+People who answered are a sample of people, and the faces that they saw one of faces; a result that
+shall hold for others of both kinds has to vary with both (Clark 1973, The language-as-fixed-effect
+fallacy, J. Verb. Learn. Verb. Behav. 12; Judd, Westfall & Kenny 2012, J. Pers. Soc. Psychol. 103).
+Each draw therefore takes participants with replacement and, independently, faces with replacement;
+a trial weighs how often its participant times how often its face was drawn: Owen 2007, The
+pigeonhole bootstrap, Ann. Appl. Stat. 1, 386-411. Intervals are, if anything, too wide: what
+neither people nor faces explain counts up to three times, what each of both explains once.
+Everybody need not have seen everything.
+
+Faces are drawn by person where that is known, for pictures of one person share their fate. Few have
+few degrees of freedom: intervals are expanded for as many units as the smaller of both samples has
+(`significance.expanded_quantiles`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hemiface.config import StatisticsOptions
+from hemiface.errors import UsageError
+from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.stats.inference import Inference, infer
+from hemiface.stats.information import visible_part
+from hemiface.stats.metrics import CLASSES
+from hemiface.stats.sample import Weights, group_weights
+from hemiface.tables import EMOTIONS
+
+__all__ = ["PEOPLE", "Trials", "visible_of"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+PEOPLE = "people"
+"""Whose answers they are, where it is no network."""
+
+_NEEDED = ("participant", "stimulus", "person", "condition", "reference", "emotion", "answer")
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Trials that count, whose answers they are, and how often each draw holds them.
+
+    `table` has at least participant, stimulus, person, condition, reference (the condition that it
+    is compared with, or ""), emotion (one of EMOTIONS) and answer (the same, or any other word for
+    an answer that is no emotion).
+
+    Raises:
+        UsageError: a column is missing, or there is no trial.
+    """
+
+    table: pd.DataFrame
+    options: StatisticsOptions
+    who: str = PEOPLE
+
+    def __post_init__(self) -> None:
+        missing = [name for name in _NEEDED if name not in self.table.columns]
+        if missing or self.table.empty:
+            raise UsageError(
+                f"The trials lack {', '.join(missing)}." if missing else "No trial counts."
+            )
+
+    @cached_property
+    def labels(self) -> Ints:
+        """What was shown, int64 [n]."""
+        return pd.Categorical(self.table["emotion"], list(EMOTIONS)).codes.astype(np.int64)
+
+    @cached_property
+    def answers(self) -> Ints:
+        """What was answered, int64 [n]; 7 is no emotion."""
+        codes = pd.Categorical(self.table["answer"], list(EMOTIONS)).codes.astype(np.int64)
+        return np.where(codes < 0, CLASSES, codes)
+
+    @cached_property
+    def participants(self) -> Ints:
+        """Whose answer each is, int64 [n], in 0 .. participant_count - 1."""
+        return _codes(self.table["participant"])
+
+    @cached_property
+    def faces(self) -> Ints:
+        """Whose face each shows, int64 [n], in 0 .. face_count - 1."""
+        return _codes(self.table["person"])
+
+    @property
+    def participant_count(self) -> int:
+        """How many people answered."""
+        return int(self.participants.max()) + 1
+
+    @property
+    def face_count(self) -> int:
+        """How many faces were shown."""
+        return int(self.faces.max()) + 1
+
+    @property
+    def units(self) -> int:
+        """How many independent units there are at least: the smaller of both samples."""
+        return min(self.participant_count, self.face_count)
+
+    @cached_property
+    def participant_weights(self) -> Weights:
+        """How often each draw holds each participant, int16 [participants, 1 + draws].
+
+        Column 0 holds everybody once: it is the sample itself.
+        """
+        return _weights(self.participant_count, self.options.draws, self.options.seed)
+
+    @cached_property
+    def face_weights(self) -> Weights:
+        """How often each draw holds each face, int16 [faces, 1 + draws], drawn independently."""
+        return _weights(self.face_count, self.options.draws, self.options.seed + 1)
+
+    @cached_property
+    def _pairs(self) -> tuple[Ints, Ints, Ints]:
+        """Each trial's pair of participant and face [n], and the two of each pair."""
+        codes, pairs = pd.factorize(self.participants * self.face_count + self.faces, sort=True)
+        people, faces = np.divmod(np.asarray(pairs, dtype=np.int64), self.face_count)
+        return codes.astype(np.int64), people, faces
+
+    @property
+    def groups(self) -> Ints:
+        """Each trial's row of `weights`, int64 [n]."""
+        return self._pairs[0]
+
+    @cached_property
+    def weights(self) -> Weights:
+        """How often each draw holds each pair of participant and face, int16 [pairs, 1 + draws]."""
+        _, people, faces = self._pairs
+        crossed: Weights = self.participant_weights[people] * self.face_weights[faces]
+        return crossed
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """The conditions: those of networks in their order, then others by name."""
+        places = {one: place for place, one in enumerate(CONDITIONS)}
+        found = set(self.table["condition"])
+        return sorted(found, key=lambda one: (places.get(one, len(places)), one))
+
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """The condition that each one is compared with, where there are trials of both."""
+        pairs = self.table.drop_duplicates("condition")[["condition", "reference"]]
+        known = set(self.conditions)
+        return {one: other for one, other in pairs.itertuples(index=False) if other in known}
+
+    def rows(self, condition: str) -> Ints:
+        """Return where the trials of a condition stand."""
+        return np.flatnonzero((self.table["condition"] == condition).to_numpy())
+
+    def drawn_counts(self, condition: str) -> Floats:
+        """Return how often what was answered to what in the sample and its draws.
+
+        float64 [7 shown, 8 answered, 1 + draws]; the eighth answer is no emotion.
+        """
+        rows = self.rows(condition)
+        codes = self.labels[rows] * (CLASSES + 1) + self.answers[rows]
+        groups, own = np.unique(self.groups[rows], return_inverse=True)
+        counts = np.zeros((CLASSES * (CLASSES + 1), len(groups)))
+        np.add.at(counts, (codes, own), 1.0)
+        drawn = counts @ self.weights[groups].astype(np.float64)
+        result: Floats = drawn.reshape(CLASSES, CLASSES + 1, -1)
+        return result
+
+    def infer(self, values: Floats) -> Inference:
+        """Return what draws [..., 1 + draws] say, with how many people and faces were drawn."""
+        one = infer([values[..., np.newaxis, :]], self.units, self.options)
+        if self.units < 2:
+            few = "participants" if self.participant_count < 2 else "faces"
+            one.reason[...] = f"fewer than two {few} to resample"
+        level, draws = f"{self.options.level:.0%}", self.options.draws
+        method = (
+            f"{level} percentile interval, {draws} draws of {self.participant_count} participants "
+            f"x {self.face_count} faces"
+        )
+        return replace(one, method=method)
+
+    def answered_by(self, who: str, answers: Mapping[str, str]) -> "Trials":
+        """Return the same trials as if `who`, a network, had answered each, by its stimulus.
+
+        Raises:
+            UsageError: a stimulus has no answer.
+        """
+        found = self.table["stimulus"].map(dict(answers))
+        if found.isna().any():
+            missing = self.table["stimulus"][found.isna()].iloc[0]
+            raise UsageError(f"{who} has no answer to stimulus {missing}.")
+        return replace(self, table=self.table.assign(answer=found), who=who)
+
+    def select(self, conditions: Iterable[str]) -> "Trials":
+        """Return the trials of some conditions, drawn for themselves."""
+        chosen = self.table["condition"].isin(list(conditions))
+        return replace(self, table=self.table[chosen].reset_index(drop=True))
+
+    def supports(self, condition: str) -> Ints:
+        """Return how many trials of a condition show each emotion, int64 [7]."""
+        return np.bincount(self.labels[self.rows(condition)], minlength=CLASSES)
+
+
+def visible_of(key: str) -> str:
+    """Return what can be seen under a condition of a stimulus, "" where no word says it."""
+    try:
+        return visible_part(key)
+    except UsageError:
+        return ""
+
+
+def _codes(names: "pd.Series[str]") -> Ints:
+    # Sorted, so that the rows' order doesn't matter.
+    codes, _ = pd.factorize(names, sort=True)
+    return codes.astype(np.int64)
+
+
+def _weights(units: int, draws: int, seed: int) -> Weights:
+    sample = np.ones((units, 1), dtype=np.int16)
+    return np.hstack([sample, group_weights(units, draws, seed)])
