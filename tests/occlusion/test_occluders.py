@@ -1,14 +1,25 @@
 """Drawn occluders: what they cover is what changes, where it should be, the same for one seed."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import smooth_faces
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import UsageError
 from hemiface.models.visible_tiles import USUAL_REGIONS
-from hemiface.occlusion.occluders import HELD_OUT, KINDS, NOTHING, SEEN, lay, layers, wear
+from hemiface.occlusion.occluders import (
+    HELD_OUT,
+    KINDS,
+    NOTHING,
+    SEEN,
+    lay,
+    layers,
+    wear,
+    wear_large,
+)
 from hemiface.occlusion.occluders.canvas import FACE, Canvas
 from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
 from hemiface.vision.finding.alignment import FRAME
@@ -148,3 +159,35 @@ class TestLayers:
             assert np.array_equal(one, other[:3])
         assert not np.array_equal(layers(3, 1)[0], few[0])
         assert (many[0].reshape(6, -1).max(1) > 128).all()
+
+
+class TestLarger:
+    """The same thing on a larger picture, finer and on colours."""
+
+    @pytest.mark.parametrize("kind", ["mask", "sunglasses", "scarf"])
+    def test_it_covers_what_the_small_one_covers(self, kind):
+        (face,) = smooth_faces(1)
+        large = np.repeat(np.repeat(face, 10, axis=0), 10, axis=1)
+        worn, covered = wear_large(large, kind, 7)
+        np.testing.assert_array_equal(worn[~covered], large[~covered])
+        _, small = wear(face[None], [kind], [7])
+        shares = covered.reshape(48, 10, 48, 10).mean(axis=(1, 3))
+        # A pixel counts as covered from a quarter on, which moves edges by less than one.
+        inside = cv2.erode(small[0].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        around = cv2.dilate(small[0].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        assert shares[inside].mean() > 0.98
+        assert shares[~around].max() == 0
+
+    def test_a_coloured_picture_gets_a_grey_thing(self):
+        rgb = np.dstack([np.full((96, 96), tone, np.uint8) for tone in (200, 120, 60)])
+        worn, covered = wear_large(rgb, "mask", 1)
+        assert covered.mean() > 0.05
+        np.testing.assert_array_equal(worn[~covered], rgb[~covered])
+        # Straps and edges let some skin through.
+        assert np.quantile(np.ptp(worn[covered].astype(int), axis=1), 0.75) <= 1
+
+    def test_what_is_no_square_or_unknown_is_said(self):
+        with pytest.raises(UsageError, match="squares of 48 pixels or more"):
+            wear_large(np.zeros((96, 90), np.uint8), "mask", 0)
+        with pytest.raises(UsageError, match="Occluder 'hat' is unknown"):
+            wear_large(np.zeros((96, 96), np.uint8), "hat", 0)

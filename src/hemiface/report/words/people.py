@@ -126,7 +126,8 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
         "values, nothing visible being worth 0.",
         f"Intervals ({options.level:.0%}) are expanded percentile intervals of {options.draws:,} "
         "bootstrap draws in which participants and faces were resampled independently and crossed "
-        "(Owen 2007); p are of t tests with the draws' standard error and as many degrees of "
+        "(Owen 2007), drawn in to the two-way clustered variance (Cameron, Gelbach & Miller 2011); "
+        "p are of t tests with the draws' standard error and as many degrees of "
         f"freedom as the smaller of both samples has less one ({max(trials.units - 1, 0)}), "
         "corrected by Holm's method over the seven emotions.",
     ]

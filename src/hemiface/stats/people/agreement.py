@@ -70,7 +70,7 @@ def agreement(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
 
 
 def two_people(people: Trials, condition: str) -> Floats:
-    """Return how often two different people answer a stimulus alike, [8, 1 + draws] as GROUPED.
+    """Return how often two different people answer a stimulus alike, [8, 1 + all draws] as GROUPED.
 
     Over all pairs of trials of different participants with the same stimulus; NaN where nobody
     shares one with anybody.
@@ -89,7 +89,7 @@ def two_people(people: Trials, condition: str) -> Floats:
         (np.ones(len(names)), (labels, np.arange(len(names)))), (CLASSES, len(names))
     )
     found = []
-    for start in range(0, people.options.draws + 1, _DRAWS_AT_ONCE):
+    for start in range(0, people.participant_weights.shape[1], _DRAWS_AT_ONCE):
         part = slice(start, start + _DRAWS_AT_ONCE)
         drawn = people.participant_weights[:, part].astype(np.float64)
         times = people.face_weights[faces, part].astype(np.float64)
@@ -117,7 +117,7 @@ def _agreed(people: Trials, network: Trials, key: str) -> Floats:
 
 
 def _expected(people: Trials, network: Trials, key: str) -> Floats:
-    """Return the agreement of independent answers, [8, 1 + draws]."""
+    """Return the agreement of independent answers, [8, 1 + all draws]."""
     ours, theirs = people.drawn_counts(key), network.drawn_counts(key)
     shown = ours.sum(axis=1)
     both = (ratio(ours, shown[:, None]) * ratio(theirs, shown[:, None]))[:, :CLASSES].sum(axis=1)

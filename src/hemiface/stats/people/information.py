@@ -74,7 +74,7 @@ class AnswerBits:
         return self.trials.units
 
     def infer(self, values: Floats) -> Inference:
-        """Return what draws [..., 1, 1 + draws] say."""
+        """Return what draws [..., 1, 1 + all draws] say."""
         return self.trials.infer(values[..., 0, :])
 
     def counts(self) -> dict[str, int]:
@@ -83,11 +83,11 @@ class AnswerBits:
         return dict(zip(GROUPED, [*known.tolist(), int(known.sum())], strict=True))
 
     def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:  # noqa: ARG002
-        """Return [8, 1, 1 + draws] of one condition; people and networks have one seed each."""
+        """Return [8, 1, 1 + all draws] of one condition; people and networks have one seed each."""
         return self.of(key)[:, np.newaxis]
 
     def of(self, key: str) -> Floats:
-        """Return the bits of one condition in the sample and its draws, [8, 1 + draws]."""
+        """Return the bits of one condition in the sample and its draws, [8, 1 + all draws]."""
         if key not in self._known:
             rows = self.trials.rows(key)
             labels = self.trials.labels[rows]

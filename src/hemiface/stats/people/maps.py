@@ -69,7 +69,7 @@ def shows_parts(trials: Trials, condition: str) -> bool:
 
 
 def map_of(trials: Trials, condition: str) -> Floats:
-    """Return the map of one condition in the sample and its draws, float64 [8, 48, 1 + draws].
+    """Return the map of one condition in the sample and its draws, float64 [8, 48, 1 + all draws].
 
     Raises:
         UsageError: its stimuli don't show parts, or apertures of several widths.
@@ -144,7 +144,7 @@ def _visibility(rows: pd.DataFrame, condition: str) -> Floats:
 
 
 def _tiles_last(found: Floats) -> Floats:
-    """Return [8, 1 + draws, 48] from [8, 48, 1 + draws]."""
+    """Return [8, 1 + draws, 48] from [8, 48, 1 + all draws]."""
     return np.moveaxis(found, 1, -1)
 
 

@@ -115,7 +115,7 @@ def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
 
 
 def measures(trials: Trials, condition: str) -> Floats:
-    """Return the measures [4, 8, 1 + draws] of one condition: seven emotions, then their mean."""
+    """Return the measures [4, 8, 1 + all draws] of one condition: emotions, then their mean."""
     drawn = trials.drawn_counts(condition)
     found = measures_of_counts(drawn[:, :CLASSES], drawn.sum(axis=1))
     shown = trials.supports(condition) > 0

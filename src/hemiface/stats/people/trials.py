@@ -4,14 +4,23 @@ People who answered are a sample of people, and the faces that they saw one of f
 shall hold for others of both kinds has to vary with both (Clark 1973, The language-as-fixed-effect
 fallacy, J. Verb. Learn. Verb. Behav. 12; Judd, Westfall & Kenny 2012, J. Pers. Soc. Psychol. 103).
 Each draw therefore takes participants with replacement and, independently, faces with replacement;
-a trial weighs how often its participant times how often its face was drawn: Owen 2007, The
-pigeonhole bootstrap, Ann. Appl. Stat. 1, 386-411. Intervals are, if anything, too wide: what
-neither people nor faces explain counts up to three times, what each of both explains once.
-Everybody need not have seen everything.
+a trial weighs how often its participant times how often its face was drawn (the pigeonhole
+bootstrap: Owen 2007, Ann. Appl. Stat. 1, 386-411). Everybody need not have seen everything.
 
-Faces are drawn by person where that is known, for pictures of one person share their fate. Few have
-few degrees of freedom: intervals are expanded for as many units as the smaller of both samples has
-(`significance.expanded_quantiles`).
+Such draws vary too much: what neither people nor faces explain, which is most of single answers,
+counts three times (Owen 2007, theorem 4). So there are draws of participants alone and of faces
+alone beside them. With P, F and X the variances over draws of participants, of faces and of both,
+X - P - F is that of the rest, and
+
+    variance = P + F - (X - P - F)
+
+counts everything once: the two-way clustered variance of Cameron, Gelbach & Miller 2011, Robust
+inference with multiway clustering, J. Bus. Econ. Stat. 29, 238-249. It is never taken for less than
+P or F. Crossed draws are drawn in towards the sample until they vary so much; intervals are their
+percentiles, expanded for as many units as the smaller of both samples has
+(`significance.expanded_quantiles`). `validity/people.py` counts how often they hold the truth.
+
+Faces are drawn by person where that is known, for pictures of one person share their fate.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +36,7 @@ from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.information import visible_part
-from hemiface.stats.metrics import CLASSES
+from hemiface.stats.metrics import CLASSES, ratio
 from hemiface.stats.sample import Weights, group_weights
 from hemiface.tables import EMOTIONS
 
@@ -73,8 +82,8 @@ class Trials:
     @cached_property
     def answers(self) -> Ints:
         """What was answered, int64 [n]; 7 is no emotion."""
-        codes = pd.Categorical(self.table["answer"], list(EMOTIONS)).codes.astype(np.int64)
-        return np.where(codes < 0, CLASSES, codes)
+        places = {emotion: place for place, emotion in enumerate(EMOTIONS)}
+        return np.array([places.get(one, CLASSES) for one in self.table["answer"]], dtype=np.int64)
 
     @cached_property
     def participants(self) -> Ints:
@@ -101,18 +110,36 @@ class Trials:
         """How many independent units there are at least: the smaller of both samples."""
         return min(self.participant_count, self.face_count)
 
+    @property
+    def _columns(self) -> tuple[slice, slice, slice]:
+        """Where draws of both, of participants alone and of faces alone stand behind column 0."""
+        draws = self.options.draws
+        alone = max(draws // 2, 1)
+        ends = np.cumsum([1, draws, alone, alone]).tolist()
+        return slice(ends[0], ends[1]), slice(ends[1], ends[2]), slice(ends[2], ends[3])
+
     @cached_property
     def participant_weights(self) -> Weights:
-        """How often each draw holds each participant, int16 [participants, 1 + draws].
+        """How often each draw holds each participant, int16 [participants, 1 + all draws].
 
-        Column 0 holds everybody once: it is the sample itself.
+        Column 0 holds everybody once, it is the sample itself; draws of both follow, half as many
+        of participants alone, and as many of faces alone, which hold everybody once.
         """
-        return _weights(self.participant_count, self.options.draws, self.options.seed)
+        both, people, _ = self._columns
+        return self._weights(self.participant_count, self.options.seed, (both, people))
 
     @cached_property
     def face_weights(self) -> Weights:
-        """How often each draw holds each face, int16 [faces, 1 + draws], drawn independently."""
-        return _weights(self.face_count, self.options.draws, self.options.seed + 1)
+        """How often each draw holds each face, int16 [faces, 1 + all draws], as for people."""
+        both, _, faces = self._columns
+        return self._weights(self.face_count, self.options.seed + 1, (both, faces))
+
+    def _weights(self, units: int, seed: int, drawn: tuple[slice, slice]) -> Weights:
+        weights: Weights = np.ones((units, self._columns[-1].stop), dtype=np.int16)
+        sizes = [one.stop - one.start for one in drawn]
+        every = group_weights(units, sum(sizes), seed)
+        weights[:, drawn[0]], weights[:, drawn[1]] = np.split(every, [sizes[0]], axis=1)
+        return weights
 
     @cached_property
     def _pairs(self) -> tuple[Ints, Ints, Ints]:
@@ -128,7 +155,7 @@ class Trials:
 
     @cached_property
     def weights(self) -> Weights:
-        """How often each draw holds each pair of participant and face, int16 [pairs, 1 + draws]."""
+        """How often each draw holds each pair of participant and face, int16 [pairs, 1 + all]."""
         _, people, faces = self._pairs
         crossed: Weights = self.participant_weights[people] * self.face_weights[faces]
         return crossed
@@ -154,7 +181,7 @@ class Trials:
     def drawn_counts(self, condition: str) -> Floats:
         """Return how often what was answered to what in the sample and its draws.
 
-        float64 [7 shown, 8 answered, 1 + draws]; the eighth answer is no emotion.
+        float64 [7 shown, 8 answered, 1 + all draws]; the eighth answer is no emotion.
         """
         rows = self.rows(condition)
         codes = self.labels[rows] * (CLASSES + 1) + self.answers[rows]
@@ -166,17 +193,28 @@ class Trials:
         return result
 
     def infer(self, values: Floats) -> Inference:
-        """Return what draws [..., 1 + draws] say, with how many people and faces were drawn."""
-        one = infer([values[..., np.newaxis, :]], self.units, self.options)
+        """Return what all draws [..., 1 + all draws] say, with how many of both were drawn."""
+        one = infer([self._drawn_in(values)[..., np.newaxis, :]], self.units, self.options)
         if self.units < 2:
             few = "participants" if self.participant_count < 2 else "faces"
             one.reason[...] = f"fewer than two {few} to resample"
         level, draws = f"{self.options.level:.0%}", self.options.draws
         method = (
-            f"{level} percentile interval, {draws} draws of {self.participant_count} participants "
-            f"x {self.face_count} faces"
+            f"{level} percentile interval, {draws} crossed draws of {self.participant_count} "
+            f"participants x {self.face_count} faces, two-way variance"
         )
         return replace(one, method=method)
+
+    def _drawn_in(self, values: Floats) -> Floats:
+        """Return the sample and the draws of both, [..., 1 + draws], with the two-way variance."""
+        both, people, faces = (values[..., part] for part in self._columns)
+        crossed, of_people, of_faces = (_variance(one) for one in (both, people, faces))
+        alone = of_people + of_faces
+        wanted = np.maximum(alone - (crossed - alone), np.maximum(of_people, of_faces))
+        scale = np.sqrt(np.minimum(ratio(wanted, crossed), 1))
+        scale = np.where(np.isfinite(scale), scale, 1.0)[..., np.newaxis]
+        sample = values[..., :1]
+        return np.concatenate([sample, sample + scale * (both - sample)], axis=-1)
 
     def answered_by(self, who: str, answers: Mapping[str, str]) -> "Trials":
         """Return the same trials as if `who`, a network, had answered each, by its stimulus.
@@ -214,6 +252,10 @@ def _codes(names: "pd.Series[str]") -> Ints:
     return codes.astype(np.int64)
 
 
-def _weights(units: int, draws: int, seed: int) -> Weights:
-    sample = np.ones((units, 1), dtype=np.int16)
-    return np.hstack([sample, group_weights(units, draws, seed)])
+def _variance(draws: Floats) -> Floats:
+    """Return the variance of what is defined of draws [..., draws]; NaN of fewer than two."""
+    there = np.isfinite(draws)
+    count = there.sum(axis=-1)
+    mean = ratio(np.where(there, draws, 0.0).sum(axis=-1), count)
+    away = np.where(there, draws - mean[..., np.newaxis], 0.0)
+    return ratio((away**2).sum(axis=-1), np.maximum(count - 1, 0))

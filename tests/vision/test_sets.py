@@ -1,0 +1,324 @@
+"""Sets of stimuli: what is in them is what their manifest says, in a psych-DS folder."""
+
+import csv
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hemiface.data.phantom import make as phantom
+from hemiface.data.stimulus_set import MANIFEST, StimulusSet
+from hemiface.errors import DamagedError, MissingError, UsageError
+from hemiface.files import sha256_file
+from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
+from hemiface.occlusion.composites import chimera, composite
+from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
+from hemiface.occlusion.tiles import tile_map
+from hemiface.tables import EMOTIONS
+from hemiface.vision.finding.alignment import FRAME, align, cut_out
+from hemiface.vision.finding.detector import FoundFace
+from hemiface.vision.sets.faces import find_faces
+from hemiface.vision.sets.kinds import known_kinds
+from hemiface.vision.sets.make import SetOptions, make_set
+from hemiface.vision.sets.order import Dealing, deal
+
+EVERY = ("halves", "composites", "chimeras", "bubbles", "tiles", "mask", "sunglasses", "left@mean")
+SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Fourteen rendered faces in class folders."""
+    root = tmp_path_factory.mktemp("faces")
+    for index, pixels in enumerate(phantom.render(np.arange(14) % 7, seed=0)):
+        place = root / EMOTIONS[index % 7]
+        place.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(place / f"f{index:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("set") / "out"
+    options = SetOptions(kinds=EVERY, side_px=SIDE, samples=2, bubbles=5, name="try1")
+    make_set([str(folder)], out, options, Dealing(participants=4, blocks=2))
+    return StimulusSet.read(out)
+
+
+def picture(known, one):
+    with Image.open(known.folder / one.file) as opened:
+        return np.array(opened)
+
+
+def of(known, condition, picture="f00.png"):
+    return [one for one in known.stimuli if (one.condition, one.picture) == (condition, picture)]
+
+
+class TestContent:
+    def test_every_face_is_there_in_every_condition(self, made):
+        counts = Counter(one.condition for one in made.stimuli)
+        assert set(counts) == {
+            "full", "upper", "lower", "left", "right", "left@mean", "chimera-left",
+            "chimera-right", "composite-aligned-upper", "composite-aligned-lower",
+            "composite-misaligned-upper", "composite-misaligned-lower", "bubbles", "tiles", "mask",
+            "sunglasses",
+        }  # fmt: skip
+        for name, count in counts.items():
+            assert count == (28 if name in ("bubbles", "tiles") else 14), name
+        assert len({one.stimulus for one in made.stimuli}) == len(made.stimuli)
+        for one in made.stimuli:
+            assert sha256_file(made.folder / one.file) == one.sha256
+            place = int(one.picture[1:3])
+            assert one.emotion == EMOTIONS[place % 7]
+            assert picture(made, one).shape == (SIDE, SIDE)
+            assert not one.reference or one.reference in counts
+
+    @pytest.mark.parametrize("key", ["upper", "lower", "left", "right"])
+    def test_halves_hide_exactly_their_half(self, made, key):
+        (whole,), (half,) = of(made, "full"), of(made, key)
+        mask = hidden_mask(condition(key), SIDE, SIDE)
+        expected = picture(made, whole).copy()
+        expected[mask] = 0
+        np.testing.assert_array_equal(picture(made, half), expected)
+
+    def test_composites_are_of_their_two_faces_and_emotions(self, made):
+        for one in (one for one in made.stimuli if one.kind == "composite"):
+            assert one.emotion != one.other_emotion
+            names = (one.picture, one.other_picture)
+            upper, lower = names if one.cue == "upper" else names[::-1]
+            pair = [picture(made, of(made, "full", name)[0]) for name in (upper, lower)]
+            apart = (0,) if "-aligned" in one.condition else (SIDE // 3, -SIDE // 3)
+            found = picture(made, one)
+            assert any(np.array_equal(found, composite(*pair, by)) for by in apart)
+
+    def test_chimeras(self, made):
+        (whole,) = of(made, "full")
+        for side in ("left", "right"):
+            (one,) = of(made, f"chimera-{side}")
+            np.testing.assert_array_equal(picture(made, one), chimera(picture(made, whole), side))
+
+    def test_apertures_are_those_that_a_network_sees(self, made):
+        (whole,) = of(made, "full")
+        places = bubble_centres(int(image_seeds(["f00.png"])[0]), 0, 2, 5)
+        for one, centres in zip(of(made, "bubbles"), places, strict=True):
+            assert one.bubbles == tuple(centres.tolist())
+            shown = through_bubbles(picture(made, whole)[None], centres[None], 4.0, grid_px=48)
+            np.testing.assert_array_equal(picture(made, one), shown[0])
+
+    def test_the_tiles_that_are_named_are_those_that_are_seen(self, made):
+        (whole,) = of(made, "full")
+        first, second = of(made, "tiles")
+        assert first.tiles != second.tiles
+        for one in (first, second):
+            assert len(one.tiles) == 24
+            seen = np.isin(tile_map(SIDE, SIDE), one.tiles)
+            expected = np.where(seen, picture(made, whole), 0)
+            np.testing.assert_array_equal(picture(made, one), expected)
+
+    def test_the_same_seed_makes_the_same_set_and_another_does_not(self, folder, tmp_path):
+        options = SetOptions(kinds=("composites", "tiles", "mask"), side_px=48, samples=1)
+        dealing = Dealing(participants=2)
+
+        def hashes(name, options):
+            make_set([str(folder)], tmp_path / name, options, dealing)
+            files = sorted((tmp_path / name).rglob("*.*"))
+            return {str(f.relative_to(tmp_path / name)): sha256_file(f) for f in files}
+
+        first = hashes("a", options)
+        assert first == hashes("b", options)
+        other = hashes("c", replace(options, seed=1))
+        assert other.keys() == first.keys()
+        changed = [name for name in first if first[name] != other[name] and "tiles" in name]
+        assert len(changed) == 14
+
+
+class TestLayout:
+    def test_the_folder_is_psych_ds(self, made):
+        """The rules of psych-DS 1.5.1 that are errors, one by one."""
+        known = json.loads((made.folder / "dataset_description.json").read_text("utf-8"))
+        assert known["@type"] == "Dataset"
+        assert known["@context"] == "https://schema.org/"
+        assert known["name"] == "try1"
+        assert known["description"]
+        variables = [one["name"] for one in known["variableMeasured"]]
+        assert {one["@type"] for one in known["variableMeasured"]} == {"PropertyValue"}
+        assert all(one["description"] for one in known["variableMeasured"])
+        named = r"([a-z]+-[a-zA-Z0-9]+)(_[a-z]+-[a-zA-Z0-9]+)*_data\.csv"
+        files = sorted((made.folder / "data").iterdir())
+        assert len(files) == 2
+        columns = set()
+        for file in files:
+            assert re.fullmatch(named, file.name)
+            with file.open(encoding="utf-8", newline="") as lines:
+                header, *rows = list(csv.reader(lines))
+            assert len(set(header)) == len(header)
+            assert {len(row) for row in rows} == {len(header)}
+            columns |= set(header)
+        assert columns == set(variables)
+        assert len(variables) == len(set(variables))
+        assert (made.folder / "README.md").is_file()
+
+    def test_the_table_is_the_manifest(self, made):
+        with (made.folder / "data" / "study-try1_description-stimuli_data.csv").open() as lines:
+            rows = list(csv.DictReader(lines))
+        for row, one in zip(rows, made.stimuli, strict=True):
+            for name in ("stimulus", "file", "condition", "emotion", "person", "cue", "reference"):
+                assert row[name] == getattr(one, name)
+            assert row["bubbles"].split() == [str(place) for place in one.bubbles]
+            assert row["tiles"].split() == [str(tile) for tile in one.tiles]
+
+    def test_a_damaged_manifest_is_one_sentence(self, made, tmp_path):
+        with pytest.raises(MissingError, match="holds no stimuli of hemiface occlude --set"):
+            StimulusSet.read(tmp_path)
+        text = (made.folder / MANIFEST).read_text()
+        (tmp_path / MANIFEST).parent.mkdir()
+        for old, new in [('"format": 1', '"format": 2'), ('"left out"', '"perhaps"'),
+                         ('"stimuli"', '"stimulus"'), ("{", "[")]:  # fmt: skip
+            (tmp_path / MANIFEST).write_text(text.replace(old, new, 1))
+            with pytest.raises(DamagedError, match=r"manifest\.json is damaged"):
+                StimulusSet.read(tmp_path)
+
+
+class TestOrder:
+    def test_everybody_sees_everything_once_in_an_order_of_their_own(self, made):
+        rows = deal(made.stimuli, Dealing(participants=3, blocks=4))
+        orders = []
+        for participant in (1, 2, 3):
+            own = [row for row in rows if row["participant"] == participant]
+            assert [row["trial"] for row in own] == list(range(1, len(made.stimuli) + 1))
+            assert {row["stimulus"] for row in own} == {one.stimulus for one in made.stimuli}
+            orders.append(tuple(row["stimulus"] for row in own))
+            sizes = Counter(row["block"] for row in own)
+            assert max(sizes.values()) - min(sizes.values()) <= 1
+            conditions = {one.stimulus: one.condition for one in made.stimuli}
+            by_block = Counter((row["block"], conditions[row["stimulus"]]) for row in own)
+            for key in set(conditions.values()):
+                of_key = [by_block[block, key] for block in range(1, 5)]
+                assert max(of_key) - min(of_key) <= 1
+        assert len(set(orders)) == 3
+        assert rows == deal(made.stimuli, Dealing(participants=3, blocks=4))
+
+    def test_a_latin_square_shows_each_picture_once_and_each_version_equally_often(self, made):
+        halves = [one for one in made.stimuli if one.condition in ("full", "upper", "lower")]
+        rows = deal(halves, Dealing(participants=6, design="latin"))
+        known = {one.stimulus: one for one in halves}
+        for participant in range(1, 7):
+            own = [known[row["stimulus"]] for row in rows if row["participant"] == participant]
+            assert sorted(one.picture for one in own) == sorted({one.picture for one in halves})
+        assert set(Counter(row["stimulus"] for row in rows).values()) == {2}
+        # Each emotion is seen under different conditions by one person.
+        own = [known[row["stimulus"]] for row in rows if row["participant"] == 1]
+        for emotion in EMOTIONS:
+            assert len({one.condition for one in own if one.emotion == emotion}) == 2
+
+    def test_the_same_picture_rarely_follows_itself(self, made):
+        known = {one.stimulus: one.picture for one in made.stimuli}
+        rows = deal(made.stimuli, Dealing(participants=5))
+        for participant in range(1, 6):
+            own = [known[row["stimulus"]] for row in rows if row["participant"] == participant]
+            again = sum(a == b for a, b in pairwise(own))
+            assert again <= 2  # the last ones may have nobody to change with
+
+    def test_wrong_designs(self, made):
+        with pytest.raises(UsageError, match="a design of all or latin"):
+            Dealing(design="random")
+        with pytest.raises(UsageError, match="can't be parted into 999 blocks"):
+            deal(made.stimuli, Dealing(participants=1, blocks=999))
+
+
+class TestFaces:
+    def test_folders_name_emotions_and_a_table_names_people(self, folder, tmp_path):
+        faces = find_faces([str(folder)])
+        assert Counter(one.emotion for one in faces) == dict.fromkeys(EMOTIONS, 2)
+        table = tmp_path / "labels.csv"
+        rows = [f"{one.path},Happiness,anna" for one in faces[:1]]
+        rows += [f"{one.name},fear," for one in faces[1:2]]
+        table.write_text("\n".join(["file,label,person", *rows]))
+        found = find_faces([str(folder)], table)
+        assert (found[0].emotion, found[0].person) == ("happy", "anna")
+        assert (found[1].emotion, found[1].person) == ("fear", found[1].stem)
+        assert found[2].emotion == ""
+
+    def test_partners_are_of_one_person_where_there_are_several_pictures(self, folder, tmp_path):
+        faces = find_faces([str(folder)])
+        rows = [f"{one.path},{one.emotion},{int(one.stem[1:]) // 7}" for one in faces]
+        table = tmp_path / "labels.csv"
+        table.write_text("\n".join(["file,label,person", *rows]))
+        options = SetOptions(kinds=("composites",), side_px=48)
+        make_set([str(folder)], tmp_path / "set", options, Dealing(), labels=table)
+        for one in StimulusSet.read(tmp_path / "set").stimuli:
+            if one.kind == "composite":
+                assert int(one.picture[1:3]) // 7 == int(one.other_picture[1:3]) // 7
+
+    def test_a_face_is_cut_out_as_networks_see_it_only_larger(self):
+        (face,) = phantom.render([3], seed=1, pose=False)
+        photo = np.full((300, 400, 3), 90, np.uint8)
+        big = np.asarray(Image.fromarray(face).resize((192, 192), Image.Resampling.BILINEAR))
+        photo[50:242, 100:292] = big[:, :, None]
+        five = FRAME * 4 + [100, 50]
+        large = cut_out(photo, five, 240)
+        assert large.shape == (240, 240, 3)
+        small = np.asarray(Image.fromarray(large[..., 0]).resize((48, 48), Image.Resampling.BOX))
+        assert np.abs(small.astype(int) - align(photo, five).pixels).mean() < 1
+
+    def test_photos_without_a_face_are_left_out_and_named(self, folder, tmp_path):
+        class Half:
+            """Finds a face in every second picture."""
+
+            seen = 0
+
+            def detect(self, photo):
+                assert photo.shape == (48, 48, 3)
+                self.seen += 1
+                found = FoundFace(np.array([[0.0, 0], [48, 48]]), 1.0, five=FRAME)
+                return [found] if self.seen % 2 else []
+
+        told = []
+        made = make_set(
+            [str(folder)], tmp_path / "set", SetOptions(kinds=("upper",), side_px=48), Dealing(),
+            detector=Half(), on_note=told.append,
+        )  # fmt: skip
+        assert len(made.stimuli) == 14
+        assert len(told) == 7
+        assert all(re.search(r"no face was found in .*; it is left out", one) for one in told)
+
+    def test_what_is_wrong_is_said(self, folder, tmp_path):
+        table = tmp_path / "labels.csv"
+        table.write_text("file,label\na.png,joyful\n")
+        with pytest.raises(DamagedError, match=r"labels.csv, line 2: 'joyful' is none of angry"):
+            find_faces([str(folder)], table)
+        table.write_text("name,label\na.png,happy\n")
+        with pytest.raises(UsageError, match="lacks column file"):
+            find_faces([str(folder)], table)
+        with pytest.raises(UsageError, match="Two of the pictures are called f00"):
+            find_faces(
+                [str(folder), str(folder / "angry" / "f00.png"), str(copied(folder, tmp_path))]
+            )
+        with pytest.raises(UsageError, match="Stimuli 'eyes' are unknown; choose from halves"):
+            known_kinds(["eyes"])
+        for wrong, sentence in {
+            "side_px": "multiple of 48",
+            "name": "letters and digits",
+            "fill": "Fill 'pink' is unknown",
+            "sigma_px": "must be above 0",
+        }.items():
+            value = {"side_px": 100, "name": "a b", "fill": "pink", "sigma_px": 0}[wrong]
+            with pytest.raises(UsageError, match=sentence):
+                SetOptions(kinds=("halves",), **{wrong: value})
+        one = [str(folder / "angry" / "f00.png")]
+        with pytest.raises(UsageError, match="two pictures or more"):
+            make_set(one, tmp_path / "s", SetOptions(kinds=("composites",)), Dealing())
+        assert not (tmp_path / "s").exists()
+        with pytest.raises(UsageError, match="not an empty folder"):
+            make_set(one, tmp_path, SetOptions(kinds=("upper",)), Dealing())
+
+
+def copied(folder, tmp_path):
+    place = tmp_path / "f00.png"
+    place.write_bytes((folder / "angry" / "f00.png").read_bytes())
+    return place
