@@ -89,11 +89,12 @@ def test_every_command_of_a_light_install_writes_what_a_full_one_writes(
         ["predict", face, *options[2:], "--json"],
         ["predict", face, *options[2:]],
         ["occlude", face, "--hide", "lower", "--out", light / "hidden"],
+        ["occlude", face, "--set", "halves,bubbles,mask", "--out", light / "set"],
         ["models", "list"],
         ["models", "verify"],
         ["info", "--json"],
     )
-    assert [code for code, *_ in ran] == [4, 4, 0, 0, 0, 0, 0, 0], ran
+    assert [code for code, *_ in ran] == [4, 4, 0, 0, 0, 0, 0, 0, 0], ran
     assert hemiface(monkeypatch, *options, "--out", full, *kinds) == 4
     for name in ("faces.csv", "faces.jsonl", "sources.csv"):
         assert (light / name).read_bytes() == (full / name).read_bytes(), name
@@ -103,7 +104,7 @@ def test_every_command_of_a_light_install_writes_what_a_full_one_writes(
     assert capsys.readouterr().out == ran[2][1]
     hemiface(monkeypatch, "predict", face, *options[2:])
     assert capsys.readouterr().out == ran[3][1]
-    assert "visibility: whole" in ran[6][1]
+    assert "visibility: whole" in ran[7][1]
 
 
 def test_what_needs_an_extra_says_so_before_any_work(model, pictures, tmp_path) -> None:

@@ -228,7 +228,7 @@ def _maps(found: PeopleFound, networks: Sequence[str], folder: Path) -> list[_Se
     return [
         _Section(
             "maps",
-            "Where people look things up",
+            "Which places people need",
             "The correlation, over trials, of how visible a place is with the answer being right.",
             "All maps, by emotion, are in maps.csv"
             + (", how alike they are in likeness.csv." if alike is not None else "."),

@@ -33,9 +33,10 @@ def size_words(trials: Trials, outside: Sequence[str]) -> list[str]:
         what = "participant" if trials.participant_count < 2 else "face"
         few = [f"There is a single {what}: nothing can be said about others, so no interval is."]
     elif trials.units < 10:
+        what = "participants" if trials.participant_count == trials.units else "faces"
         few = [
-            f"Intervals come from {trials.units} units, which is few: they are wide, and what "
-            "isn't found may still be there."
+            f"{trials.units} {what} are few: intervals are wide, and what isn't found may still be "
+            "there."
         ]
     return [first, *few, *outside]
 
