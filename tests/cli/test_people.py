@@ -161,6 +161,8 @@ class TestWrong:
         ends(2, "Give --hide .* or --set", "occlude", folder, "--out", tmp_path / "x")
         ends(2, "Give --hide", "occlude", folder, "--out", tmp_path / "x", "--hide", "upper",
              "--set", "halves")  # fmt: skip
+        ends(2, "are about sets", "occlude", folder, "--out", tmp_path / "x", "--hide", "upper",
+             "--align")  # fmt: skip
         ends(2, "holds no stimuli", "people", answers, "--stimuli", tmp_path)
         ends(2, r"none\.csv doesn't exist", "people", tmp_path / "none.csv", "--stimuli", stimuli)
         ends(2, "--response x must have the form", "people", answers, "--response", "x")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders import mesh
 from hemiface.data.phantom import make as phantom
 from hemiface.data.stimulus_set import MANIFEST, StimulusSet
 from hemiface.errors import DamagedError, MissingError, UsageError
@@ -18,6 +19,7 @@ from hemiface.files import sha256_file
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.composites import chimera, composite
 from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
+from hemiface.occlusion.face_lines import centred, hide_by_lines, lines_of
 from hemiface.occlusion.tiles import tile_map
 from hemiface.tables import EMOTIONS
 from hemiface.vision.finding.alignment import FRAME, align, cut_out
@@ -135,6 +137,49 @@ class TestContent:
         assert other.keys() == first.keys()
         changed = [name for name in first if first[name] != other[name] and "tiles" in name]
         assert len(changed) == 14
+
+
+class TestOwnLines:
+    """Halves that end at the face's own lines, found by made-up landmarks."""
+
+    @pytest.fixture
+    def lined(self, folder, tmp_path):
+        def landmarks(pixels):
+            # A tilted face off the middle; every emotion but angry is found.
+            assert pixels.shape == (1, SIDE, SIDE)
+            seen.append(1)
+            found = mesh(SIDE * 0.45, SIDE * 0.55, angle_deg=10, scale=2)
+            return (np.full_like(found, np.nan) if len(seen) <= 2 else found)[None]
+
+        seen = []
+        options = SetOptions(kinds=("lower", "composites"), side_px=SIDE)
+        make_set([str(folder)], tmp_path / "set", options, Dealing(), landmarks=landmarks)
+        return StimulusSet.read(tmp_path / "set"), len(seen)
+
+    def test_each_face_is_looked_at_once_and_what_was_not_found_is_said(self, lined):
+        known, looks = lined
+        assert looks == 14
+        halves = {one.picture: one.halves for one in known.stimuli if one.kind == "part"}
+        assert Counter(halves.values()) == {"face": 12, "fallback": 2}
+        for one in known.stimuli:
+            if one.kind == "composite":
+                names = {one.picture, one.other_picture}
+                both = {halves[name] for name in names}
+                assert one.halves == ("fallback" if "fallback" in both else "face")
+
+    def test_parts_end_at_the_lines_and_composites_are_straightened(self, lined):
+        known, _ = lined
+        lines = lines_of(mesh(SIDE * 0.45, SIDE * 0.55, angle_deg=10, scale=2)[None], SIDE, SIDE)
+        for one in known.stimuli:
+            whole = picture(known, of(known, "full", one.picture)[0])[None]
+            if one.halves != "face" or one.kind == "whole":
+                continue
+            if one.kind == "part":
+                expected = hide_by_lines(whole, condition("lower"), lines)[0]
+                np.testing.assert_array_equal(picture(known, one), expected)
+            elif one.condition == "composite-aligned-upper":
+                half = centred(whole, lines)[0][: SIDE // 2]
+                np.testing.assert_array_equal(picture(known, one)[: SIDE // 2], half)
 
 
 class TestLayout:

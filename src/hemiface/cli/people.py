@@ -10,7 +10,7 @@ from hemiface.cli.apps import app
 from hemiface.cli.importing import pairs_of
 from hemiface.cli.options import DrawsOption, JsonOption
 from hemiface.cli.printing import print_json, records, say, show, show_progress
-from hemiface.errors import escaped
+from hemiface.errors import UsageError, escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,10 @@ def _answers_of(models: "list[str] | tuple[()]", known: "StimulusSet") -> dict[s
     if models:
         with show_progress() as on_progress:
             for model in models:
-                found |= answers_of(model, known, on_progress)
+                own = answers_of(model, known, on_progress)
+                if own.keys() & found.keys():
+                    raise UsageError(f"Two of the networks are called {next(iter(own))}.")
+                found |= own
     return found
 
 

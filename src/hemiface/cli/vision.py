@@ -255,6 +255,8 @@ def occlude(
     """Hide a part of pictures, or make a whole set of stimuli with a manifest and trials."""
     if bool(hide) == bool(kinds):
         raise UsageError("Give --hide for one picture of each, or --set for a whole set.")
+    if hide and (labels or align or participants):
+        raise UsageError("--labels, --align and --participants are about sets; give --set.")
     landmarks = None
     if is_by_face(halves):
         from hemiface.vision.finding.crop_landmarks import default_detector

@@ -15,13 +15,14 @@ from hemiface.data.vocabulary import emotion_of
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import printable
 from hemiface.inputs import open_lines
+from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, lines_of
 from hemiface.tables import EMOTIONS
 from hemiface.vision.finding.alignment import can_align, cut_out
 from hemiface.vision.finding.detector import Detector
 from hemiface.vision.photos import read_photo
 from hemiface.vision.sources import find_sources
 
-__all__ = ["Face", "crops", "find_faces", "placed"]
+__all__ = ["Face", "crops", "face_lines", "find_faces", "placed"]
 
 Pictures = npt.NDArray[np.uint8]
 OnNote = Callable[[str], None]
@@ -145,6 +146,19 @@ def crops(side_px: int, most_pixels: int | None = None) -> Callable[[Face], Pict
         return pixels[..., 0] if photo.is_grey else pixels
 
     return crop
+
+
+def face_lines(
+    crop: Callable[[Face], Pictures], landmarks: FindLandmarks
+) -> Callable[[Face], FaceLines]:
+    """Return what gives the lines of a face in its crop; what was found is kept for a while."""
+
+    @lru_cache(maxsize=_KEPT)
+    def lines(face: Face) -> FaceLines:
+        pixels = crop(face)
+        return lines_of(landmarks(pixels[np.newaxis]), *pixels.shape[:2])
+
+    return lines
 
 
 def _square(pixels: Pictures, side_px: int) -> Pictures:

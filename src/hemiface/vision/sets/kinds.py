@@ -14,7 +14,7 @@ from hemiface.errors import UsageError
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.composites import APART, chimera, composite
 from hemiface.occlusion.conditions import HALVES, Fill, condition, hide, hide_tiles, image_seeds
-from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, centred, hide_by_lines, lines_of
+from hemiface.occlusion.face_lines import FaceLines, centred, hide_by_lines
 from hemiface.occlusion.occluders import KINDS, wear_large
 from hemiface.occlusion.tiles import random_tiles
 from hemiface.tables import FER2013_SIZE_PX
@@ -45,8 +45,8 @@ class Making:
     """From a face to its square crop."""
     fill: Fill = "black"
     """What is put where a half or a tile is hidden; around apertures it is a middle grey."""
-    landmarks: FindLandmarks | None = None
-    """With it halves end at the face's own lines."""
+    lines: Callable[[Face], FaceLines | None] = lambda _: None
+    """From a face to its own lines in its crop, None where halves end in the picture's middle."""
     bubbles: int = 12
     """Apertures of a stimulus."""
     sigma_px: float = 4.0
@@ -57,13 +57,6 @@ class Making:
     """Stimuli of apertures, and of tiles, for each face."""
     seed: int = 0
     """Of everything random; the face's name is the other half of it."""
-
-    def lines(self, face: Face) -> FaceLines | None:
-        """Return the face's own lines in its crop, None where the picture's middle is asked for."""
-        if self.landmarks is None:
-            return None
-        pixels = self.crop(face)
-        return lines_of(self.landmarks(pixels[np.newaxis]), *pixels.shape[:2])
 
     def straight(self, face: Face) -> Pictures:
         """Return the crop with the face's own lines in its middle, if they are asked for."""

@@ -14,7 +14,7 @@ from hemiface.files import MOST_BYTES, atomic_path, fitting, sha256_file
 from hemiface.occlusion.conditions import FILLS, Fill
 from hemiface.occlusion.face_lines import FindLandmarks
 from hemiface.vision.finding.detector import Detector
-from hemiface.vision.sets.faces import Face, crops, find_faces, placed
+from hemiface.vision.sets.faces import Face, crops, face_lines, find_faces, placed
 from hemiface.vision.sets.kinds import Made, Making, known_kinds, make
 from hemiface.vision.sets.order import Dealing, deal
 
@@ -103,10 +103,11 @@ def make_set(
         faces = list(placed(faces, detector, most_pixels, on_note))
         if not faces:
             raise UsageError("No face was found in any of the pictures; leave out --align.")
+    crop = crops(options.side_px, most_pixels)
     making = Making(
-        crop=crops(options.side_px, most_pixels),
+        crop=crop,
         fill=options.fill,
-        landmarks=landmarks,
+        lines=(lambda _: None) if landmarks is None else face_lines(crop, landmarks),
         bubbles=options.bubbles,
         sigma_px=options.sigma_px,
         percent=options.percent,
