@@ -18,6 +18,7 @@ from hemiface.stats.people.participants import confusions, participants, ratings
 from hemiface.stats.people.sensitivity import beside, measures, sensitivity
 from hemiface.stats.people.trials import Trials, visible_of
 from hemiface.stats.sensitivity import sensitivity as of_networks
+from hemiface.stats.significance import holm
 from hemiface.tables import EMOTIONS
 from people import coverage
 from simulated_people import People, hit_rate, simulate, unbiased_hit_rate
@@ -174,6 +175,10 @@ class TestSensitivity:
         assert whole["reference"] == ""
         assert np.isnan(whole["change"])
         assert part["p"] < 0.001
+        # Of the mean one condition alone is compared, of each emotion there are seven.
+        assert part["p_holm"] == part["p"]
+        emotions = found[found["condition"].eq("upper") & found["measure"].eq("recall")].iloc[:7]
+        np.testing.assert_allclose(emotions["p_holm"], holm(emotions["p"]))
         assert part["change_high"] < 0
 
     def test_a_network_is_scored_on_the_very_same_trials(self):

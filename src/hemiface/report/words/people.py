@@ -130,7 +130,7 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
         "(Owen 2007), drawn in to the two-way clustered variance (Cameron, Gelbach & Miller 2011); "
         "p are of t tests with the draws' standard error and as many degrees of "
         f"freedom as the smaller of both samples has less one ({max(trials.units - 1, 0)}), "
-        "corrected by Holm's method over the seven emotions.",
+        "corrected by Holm's method over the seven emotions, and of means over the conditions.",
     ]
     if networks:
         found.append(

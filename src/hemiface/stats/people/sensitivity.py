@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.stats.contrasts import corrected
 from hemiface.stats.importance.game import GROUPED
 from hemiface.stats.metrics import CLASSES, ratio
 from hemiface.stats.people.trials import Trials, visible_of
 from hemiface.stats.sensitivity import MEASURES, measures_of_counts
-from hemiface.stats.significance import holm
 
 __all__ = ["BESIDE_COLUMNS", "PEOPLE_SENSITIVITY_COLUMNS", "beside", "sensitivity"]
 
@@ -75,14 +75,15 @@ BESIDE_COLUMNS = (
 def sensitivity(every: Sequence[Trials]) -> pd.DataFrame:
     """Return the measures of each of `every` under each condition: PEOPLE_SENSITIVITY_COLUMNS.
 
-    Holm's family: the seven emotions of one measure and condition; `all` is a family of its own.
+    Holm's families: the seven emotions of one measure and condition; of `all` the conditions of one
+    measure.
     """
     rows: list[dict[str, Any]] = []
     for trials in every:
         known = {key: measures(trials, key) for key in trials.conditions}
         for key, values in known.items():
             rows += _rows(trials, key, values, known.get(trials.references.get(key, "")))
-    return pd.DataFrame(rows, columns=list(PEOPLE_SENSITIVITY_COLUMNS))
+    return _corrected(pd.DataFrame(rows, columns=list(PEOPLE_SENSITIVITY_COLUMNS)))
 
 
 def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
@@ -96,7 +97,6 @@ def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
             ours, theirs = measures(people, key), measures(network, key)
             apart = people.infer(ours - theirs)
             for place, measure in enumerate(_USED):
-                corrected = _holm(apart.p[place])
                 for index, emotion in enumerate(GROUPED):
                     at = place, index
                     row = apart.row(at) | _facts(people, key, index)
@@ -108,10 +108,10 @@ def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
                             "measure": measure,
                             "people": ours[*at, 0],
                             "network": theirs[*at, 0],
-                            "p_holm": corrected[index],
+                            "p_holm": np.nan,
                         }
                     )
-    return pd.DataFrame(rows, columns=list(BESIDE_COLUMNS))
+    return _corrected(pd.DataFrame(rows, columns=list(BESIDE_COLUMNS)))
 
 
 def measures(trials: Trials, condition: str) -> Floats:
@@ -131,7 +131,6 @@ def _rows(
     level = trials.infer(values)
     change = trials.infer(values - (np.nan if reference is None else reference))
     for place, measure in enumerate(_USED):
-        corrected = _holm(change.p[place])
         for index, emotion in enumerate(GROUPED):
             at = place, index
             yield (
@@ -147,15 +146,20 @@ def _rows(
                     "change_low": change.low[at],
                     "change_high": change.high[at],
                     "p": change.p[at],
-                    "p_holm": corrected[index],
+                    "p_holm": np.nan,
                     "reason": level.reason[at] if _support(trials, key, index) else "no trials",
                 }
             )
 
 
-def _holm(p: Floats) -> Floats:
-    """Return p of seven emotions corrected together, and that of all as it is."""
-    return np.append(holm(p[:-1]), p[-1])
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in their order with p corrected within each family."""
+    every = table["emotion"] == GROUPED[-1]
+    parts = [
+        corrected(table[~every], ["who", "condition", "measure"]),
+        corrected(table[every], ["who", "measure"]),
+    ]
+    return pd.concat(parts).sort_index().astype({"p_holm": float})
 
 
 def _support(trials: Trials, key: str, index: int) -> int:
