@@ -71,10 +71,12 @@ def compute(
     (apertures or tiles), and with networks beside, agreement and likeness.
 
     Raises:
-        UsageError: no trial counts, or a network has no answer to a stimulus.
+        UsageError: no trial counts, or a network has no answer to a stimulus or is called `people`.
     """
     if answered.counting.empty:
         raise UsageError("No trial counts: every answer is one that the manifest leaves out.")
+    if PEOPLE in networks:
+        raise UsageError(f"A network can't be called {PEOPLE} here; rename its file.")
     people = Trials(answered.counting, options or StatisticsOptions())
     others = [people.answered_by(name, answers) for name, answers in networks.items()]
     every = [people, *others]

@@ -1,0 +1,63 @@
+"""The words about people's answers: what is sure is said, and what isn't is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemiface.config import StatisticsOptions
+from hemiface.data.people_answers import ANSWERED_COLUMNS, Answered
+from hemiface.errors import UsageError
+from hemiface.report.people import compute
+from simulated_people import People, simulate
+
+OPTIONS = StatisticsOptions(draws=200)
+
+
+def answered(people: People, seed: int = 0) -> Answered:
+    table = simulate(people, seed)
+    known = table.assign(
+        picture=table["person"], kind="part", said=table["answer"], handled="counted",
+        rt_s=np.nan, confidence=np.nan, block="", sigma_px=np.nan,
+    )  # fmt: skip
+    known["bubbles"] = known["tiles"] = pd.Series([()] * len(known), index=known.index)
+    return Answered(known[list(ANSWERED_COLUMNS)])
+
+
+def test_a_half_that_tells_more_is_named_and_one_that_may_is_not():
+    planted = {"full": 2.5, "upper": 2.0, "lower": -1.5, "left": 1.0, "right": 1.0}
+    found = compute(answered(People(bases=planted, participants=20, faces=28)), {}, OPTIONS)
+    said = " ".join(found.words)
+    assert "the lower half tells more" in said
+    assert "to the right half: neither surely tells more" in said
+    assert " less than full" in said
+    assert "lower " in said[said.index("Unbiased hit rates") :]
+    assert "20 participants gave 2,800 answers that count to 140 stimuli of 28 faces." in said
+    assert set(found.tables) == {
+        "participants", "responses", "confusions", "sensitivity", "information", "shapley",
+    }  # fmt: skip
+
+
+def test_nothing_planted_is_nothing_said():
+    alike = {"full": 1.0, "upper": 1.0, "lower": 1.0}
+    found = compute(answered(People(bases=alike, participants=20, faces=28)), {}, OPTIONS)
+    assert "No condition's unbiased hit rate surely differs from its reference." in found.words
+    assert any("neither surely tells more" in one for one in found.words)
+
+
+def test_few_are_said_to_be_few():
+    three = compute(answered(People(participants=3, faces=28)), {}, OPTIONS)
+    assert any(one.startswith("3 participants are few") for one in three.words)
+    seven = compute(answered(People(participants=12, faces=7)), {}, OPTIONS)
+    assert any(one.startswith("7 faces are few") for one in seven.words)
+    alone = compute(answered(People(participants=1, faces=28)), {}, OPTIONS)
+    assert any(one.startswith("There is a single participant") for one in alone.words)
+    assert not any("less than" in one for one in alone.words)
+
+
+def test_a_network_must_not_be_taken_for_people():
+    given = answered(People(participants=2, faces=7))
+    with pytest.raises(UsageError, match="can't be called people here"):
+        compute(given, {"people": {}}, OPTIONS)
+    none = Answered(given.table.assign(handled="left out"))
+    with pytest.raises(UsageError, match="No trial counts: every answer"):
+        compute(none, {}, OPTIONS)
