@@ -1,6 +1,6 @@
 """Do intervals about people's answers hold what they say they hold? Counted on simulated people.
 
-    python validity/people.py --sets 300 --draws 500
+    python validity/people.py --sets 100 --draws 400
 
 Each set of answers comes from a population whose hit rates are known (`simulated_people`), and
 counted is how often the interval holds them. Prints a table as CSV.
@@ -61,8 +61,8 @@ def _quantities(design: People, trials: Trials) -> Iterator[tuple[str, float, np
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=300)
-    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--sets", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tables = [
