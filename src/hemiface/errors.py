@@ -26,6 +26,7 @@ BROUGHT = {
     "study": ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2"),
     "train": ("torch", "torchvision", "timm", "lightning", "safetensors"),
     "export": ("onnx", "onnxscript"),
+    "hub": ("datasets",),
     "video": ("av",),
     "serve": (
         "fastapi",

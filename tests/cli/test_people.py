@@ -13,7 +13,7 @@ from builders import hemiface, linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.data.stimulus_set import MANIFEST, StimulusSet
 from hemiface.tables import EMOTIONS, read_csv
-from hemiface.vision.sets.answers import answers_of
+from hemiface.vision.stimulus_sets.answers import answers_of
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test_without_the_library_one_sentence_says_what_to_install(
     told = capsys.readouterr().err
     assert told == (
         "hemiface: hf:NAME needs the library datasets (datasets isn't installed); pip install "
-        "datasets.\n"
+        "'hemiface[hub]'.\n"
     )
 
 

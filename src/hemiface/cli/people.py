@@ -82,7 +82,7 @@ def _set_around(trials: Path) -> Path:
 
 def _answers_of(models: "list[str] | tuple[()]", known: "StimulusSet") -> dict[str, dict[str, str]]:
     """Return each network's answer to each stimulus, by its name."""
-    from hemiface.vision.sets.answers import answers_of
+    from hemiface.vision.stimulus_sets.answers import answers_of
 
     found: dict[str, dict[str, str]] = {}
     if models:

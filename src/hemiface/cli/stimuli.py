@@ -8,8 +8,8 @@ from pathlib import Path
 from hemiface.cli.printing import print_json, say, show, show_progress
 from hemiface.errors import escaped
 from hemiface.occlusion.face_lines import FindLandmarks
-from hemiface.vision.sets.make import SetOptions, make_set
-from hemiface.vision.sets.order import Dealing
+from hemiface.vision.stimulus_sets.make import SetOptions, make_set
+from hemiface.vision.stimulus_sets.order import Dealing
 
 __all__ = ["make"]
 

@@ -265,8 +265,8 @@ def occlude(
         landmarks = PhotoLandmarks(default_detector())
     if kinds:
         from hemiface.cli.stimuli import make
-        from hemiface.vision.sets.make import SetOptions
-        from hemiface.vision.sets.order import Dealing
+        from hemiface.vision.stimulus_sets.make import SetOptions
+        from hemiface.vision.stimulus_sets.order import Dealing
 
         options = SetOptions(
             kinds=tuple(words(kinds)), name=name, side_px=size, fill=cast(Fill, fill),

@@ -131,7 +131,7 @@ def _library() -> Any:
     except ModuleNotFoundError as error:
         raise HemifaceError(
             f"{PREFIX}NAME needs the library datasets ({error.name} isn't installed); pip install "
-            "datasets."
+            "'hemiface[hub]'."
         ) from error
     if is_offline() and not datasets.config.HF_HUB_OFFLINE:
         raise HemifaceError(

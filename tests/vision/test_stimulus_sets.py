@@ -24,10 +24,10 @@ from hemiface.occlusion.tiles import tile_map
 from hemiface.tables import EMOTIONS
 from hemiface.vision.finding.alignment import FRAME, align, cut_out
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.sets.faces import find_faces
-from hemiface.vision.sets.kinds import known_kinds
-from hemiface.vision.sets.make import SetOptions, make_set
-from hemiface.vision.sets.order import Dealing, deal
+from hemiface.vision.stimulus_sets.faces import find_faces
+from hemiface.vision.stimulus_sets.kinds import known_kinds
+from hemiface.vision.stimulus_sets.make import SetOptions, make_set
+from hemiface.vision.stimulus_sets.order import Dealing, deal
 
 EVERY = ("halves", "composites", "chimeras", "bubbles", "tiles", "mask", "sunglasses", "left@mean")
 SIDE = 96

@@ -14,9 +14,9 @@ from hemiface.files import MOST_BYTES, atomic_path, fitting, sha256_file
 from hemiface.occlusion.conditions import FILLS, Fill
 from hemiface.occlusion.face_lines import FindLandmarks
 from hemiface.vision.finding.detector import Detector
-from hemiface.vision.sets.faces import Face, crops, face_lines, find_faces, placed
-from hemiface.vision.sets.kinds import Made, Making, known_kinds, make
-from hemiface.vision.sets.order import Dealing, deal
+from hemiface.vision.stimulus_sets.faces import Face, crops, face_lines, find_faces, placed
+from hemiface.vision.stimulus_sets.kinds import Made, Making, known_kinds, make
+from hemiface.vision.stimulus_sets.order import Dealing, deal
 
 __all__ = ["MadeSet", "SetOptions", "make_set"]
 

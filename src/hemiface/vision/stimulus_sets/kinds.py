@@ -18,7 +18,7 @@ from hemiface.occlusion.face_lines import FaceLines, centred, hide_by_lines
 from hemiface.occlusion.occluders import KINDS, wear_large
 from hemiface.occlusion.tiles import random_tiles
 from hemiface.tables import FER2013_SIZE_PX
-from hemiface.vision.sets.faces import Face
+from hemiface.vision.stimulus_sets.faces import Face
 
 __all__ = ["Made", "Making", "known_kinds", "make"]
 
