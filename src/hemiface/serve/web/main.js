@@ -1,0 +1,203 @@
+/** The page: what it is made of, and what happens when something is pressed. */
+
+import { Boxes } from './view/labelled-boxes.js';
+import { Camera } from './view/camera.js';
+import { drawCover, isHalf, isMovable } from './view/covers.js';
+import { Engine, EngineError } from './view/engine.js';
+import { Handle } from './view/handle.js';
+import { drawMap, Legend } from './view/map.js';
+import { keepOffline } from './view/offline.js';
+import { openPicture, PictureError } from './view/pictures.js';
+import { Reading } from './view/reading.js';
+import { Session } from './view/session.js';
+import { Settings } from './view/settings.js';
+import { listenForPictures } from './view/sources.js';
+import { Stage } from './view/stage.js';
+import { Strip } from './view/strip.js';
+import { megabytes } from './view/words.js';
+
+const $ = (id) => document.getElementById(id);
+
+const engine = new Engine(new URL('worker.js', import.meta.url), showProgress);
+const session = new Session(engine);
+const camera = new Camera();
+const stage = new Stage({
+  stage: $('stage'),
+  layers: $('layers'),
+  canvas: $('picture'),
+  over: $('over'),
+  invitation: $('invitation'),
+  onResize: draw,
+});
+const boxes = new Boxes({
+  boxes: $('faces'),
+  tags: $('tags'),
+  leads: $('leads'),
+  onChoose: (index) => session.choose(index),
+});
+const handle = new Handle({ element: $('handle'), grip: $('grip'), session, stage });
+const reading = new Reading({
+  label: $('label'),
+  confidence: $('confidence'),
+  why: $('why'),
+  bars: $('bars'),
+  key: $('bars-key'),
+  visible: $('visible'),
+  notShown: $('not-shown'),
+  more: $('more'),
+  spoken: $('spoken'),
+});
+const strip = new Strip({ section: $('halves'), list: $('strip'), onChoose: pressCover });
+const legend = new Legend({
+  legend: $('legend'),
+  low: $('legend-low'),
+  high: $('legend-high'),
+  words: $('legend-words'),
+  table: $('legend-table'),
+});
+const settings = new Settings(
+  {
+    model: $('model'),
+    mix: $('mix'),
+    own: $('own-threshold'),
+    threshold: $('threshold'),
+    modelWords: $('model-words'),
+    thresholdWords: $('threshold-words'),
+    labelsWords: $('labels-words'),
+    modelLine: $('model-line'),
+  },
+  (options) => busy('Reading anew\u2026', session.setOptions(options)),
+);
+
+/** Resolves when the networks are there. */
+const opened = open();
+
+session.addEventListener('change', draw);
+session.addEventListener('problem', ({ detail }) => showProblem(detail));
+listenForPictures({
+  stage: $('stage'),
+  fileInput: $('file'),
+  exampleButton: $('example'),
+  onFile: lookAt,
+  onProblem: showProblem,
+});
+$('camera').addEventListener('click', () => (camera.isOn ? stopCamera() : startCamera()));
+for (const input of document.querySelectorAll('input[name=cover]')) {
+  input.addEventListener('change', () => session.setCover(input.value));
+}
+for (const input of document.querySelectorAll('input[name=map]')) {
+  input.addEventListener('change', () => busy('Looking at its parts\u2026', session.showMap(input.value)));
+}
+
+async function open() {
+  $('message').textContent = 'Loading the networks\u2026';
+  try {
+    const about = await engine.open();
+    $('message').textContent = '';
+    reading.setEmotions(about.labels);
+    settings.open(about);
+    keepOffline({ version: about.version, badge: $('offline'), words: $('offline-words') });
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    $('message').textContent = '';
+    showProblem(error.message);
+  } finally {
+    $('progress').hidden = true;
+  }
+}
+
+/** Show a picture's file and read its faces. */
+async function lookAt(file) {
+  stopCamera(false);
+  showProblem('');
+  try {
+    const { canvas, note } = await openPicture(file);
+    stage.show(canvas, canvas.width, canvas.height);
+    await opened;
+    await busy('Looking for faces\u2026', session.look(canvas));
+    $('message').textContent = note;
+  } catch (error) {
+    if (!(error instanceof PictureError)) throw error;
+    showProblem(error.message);
+  }
+}
+
+async function startCamera() {
+  showProblem('');
+  await opened;
+  try {
+    await camera.start(() => stopCamera());
+  } catch (error) {
+    if (!(error instanceof PictureError)) throw error;
+    showProblem(error.message);
+    return;
+  }
+  showCamera(true);
+  camera.eachPicture((video) => stage.show(video, video.videoWidth, video.videoHeight));
+  while (camera.isOn) {
+    await nextFrame();
+    // Only what is shown now is read: no picture ever waits for the networks.
+    if (camera.isOn && !$('layers').hidden) await session.follow(stage.copy());
+  }
+}
+
+/** Stop the camera; its last picture stays, and is read as a photo. */
+function stopCamera(keeps = true) {
+  if (!camera.isOn) return;
+  camera.stop();
+  showCamera(false);
+  if (keeps && session.picture) busy('Looking for faces\u2026', session.look(stage.copy()));
+}
+
+function showCamera(isOn) {
+  $('camera').setAttribute('aria-pressed', isOn);
+  $('camera').textContent = isOn ? 'Stop the camera' : 'Camera';
+  $('message').textContent = isOn ? "Not mirrored: left is the picture's left. Stop it to keep the last picture." : '';
+}
+
+function nextFrame() {
+  return new Promise((resolve) => requestAnimationFrame(resolve));
+}
+
+/** Say what is done until it is done. */
+async function busy(words, work) {
+  $('message').textContent = words;
+  $('stage').setAttribute('aria-busy', 'true');
+  await work;
+  $('stage').removeAttribute('aria-busy');
+  if ($('message').textContent === words) $('message').textContent = '';
+}
+
+function pressCover(kind) {
+  document.querySelector(`input[name=cover][value=${kind}]`).checked = true;
+  session.setCover(kind);
+}
+
+function draw() {
+  const { face, faces, cover, map, isFollowing } = session;
+  boxes.draw(session, stage);
+  handle.draw();
+  reading.draw(session);
+  strip.draw(session);
+  legend.draw(session);
+  stage.describe(faces.length === 1 ? 'Picture with 1 face' : `Picture with ${faces.length || 'no'} faces`);
+  stage.drawOver((context) => {
+    if (face && map) drawMap(context, map, face);
+    if (face && (isHalf(cover.kind) || (isMovable(cover.kind) && cover.place))) drawCover(context, cover, face);
+  });
+  $('covers').disabled = !face;
+  $('maps').disabled = isFollowing;
+  $('cover-help').hidden = !isMovable(cover.kind);
+}
+
+function showProgress({ loaded, total }) {
+  const bar = $('progress');
+  bar.hidden = loaded >= total;
+  [bar.max, bar.value] = [total, loaded];
+  if (!bar.hidden) $('message').textContent = `Loading the networks: ${megabytes(loaded)} of ${megabytes(total)}`;
+}
+
+function showProblem(words) {
+  $('error').textContent = words;
+  if (words) $('message').textContent = '';
+}

@@ -1,0 +1,45 @@
+/**
+ * Keeps the page of one version, whole, and answers from it without a network.
+ *
+ * The version stands in this file's own address, so that another version is another worker. page.json
+ * lists the files.
+ */
+
+const VERSION = new URL(self.location).searchParams.get('version');
+const CACHE = `hemiface-${VERSION}`;
+const LIST = 'page.json';
+
+self.addEventListener('install', (event) => {
+  event.waitUntil(store().then(() => self.skipWaiting()));
+});
+
+self.addEventListener('activate', (event) => {
+  event.waitUntil(forgetOthers().then(() => self.clients.claim()));
+});
+
+self.addEventListener('fetch', (event) => {
+  const address = new URL(event.request.url);
+  const isOurs = address.origin === self.location.origin && event.request.method === 'GET';
+  // What asks for the newest version asks the server.
+  if (isOurs && !address.searchParams.has('newest')) event.respondWith(answer(event.request));
+});
+
+async function store() {
+  const list = await fetch(LIST, { cache: 'no-cache' });
+  const { version, files } = await list.clone().json();
+  if (version !== VERSION) throw new Error(`The server has version ${version}, not ${VERSION}.`);
+  const cache = await caches.open(CACHE);
+  await cache.put(LIST, list);
+  await cache.addAll(['./', ...files.map((file) => new Request(file, { cache: 'no-cache' }))]);
+}
+
+async function forgetOthers() {
+  const others = (await caches.keys()).filter((name) => name.startsWith('hemiface-') && name !== CACHE);
+  await Promise.all(others.map((name) => caches.delete(name)));
+}
+
+async function answer(request) {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(request, { ignoreSearch: request.mode === 'navigate' });
+  return kept ?? fetch(request);
+}

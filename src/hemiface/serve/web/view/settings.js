@@ -1,0 +1,66 @@
+/** Which network reads, under which mix of emotions, and how sure it must be to give a label. */
+
+import { megabytes, percent } from "./words.js";
+
+const LABELS = {
+  people: "What most people would see in a face, not what anybody feels: the network learnt how ten people each voted on training pictures (FER+).",
+  fer2013: "What the makers of a data set (FER2013) wrote beside a face, not what anybody feels: the network learnt its labels.",
+};
+
+export class Settings {
+  #parts;
+  #onChange;
+  #models = [];
+
+  /** `parts`: model, mix, own, threshold, and what says words: modelWords, thresholdWords, labelsWords, modelLine. */
+  constructor(parts, onChange) {
+    this.#parts = parts;
+    this.#onChange = onChange;
+    parts.model.addEventListener("change", () => {
+      this.#describe();
+      onChange({ model: parts.model.value });
+    });
+    parts.mix.addEventListener("change", () => onChange({ mix: parts.mix.value }));
+    parts.own.addEventListener("change", () => this.#setThreshold());
+    parts.threshold.addEventListener("input", () => this.#sayThreshold());
+    parts.threshold.addEventListener("change", () => this.#setThreshold());
+  }
+
+  /** Offer what page.json lists. */
+  open({ models }) {
+    const { model, mix, own } = this.#parts;
+    this.#models = models;
+    model.replaceChildren(...models.map((one) => new Option(
+      `${one.name} (${megabytes(one.bytes)})`, one.name, one.isDefault, one.isDefault,
+    )));
+    model.disabled = mix.disabled = own.disabled = false;
+    this.#describe();
+    this.#setThreshold(false);
+  }
+
+  get #model() {
+    return this.#models.find((one) => one.name === this.#parts.model.value);
+  }
+
+  #describe() {
+    const { name, summary, labels, licence } = this.#model;
+    this.#parts.modelWords.textContent = summary;
+    this.#parts.labelsWords.textContent = LABELS[labels] ?? LABELS.people;
+    this.#parts.modelLine.textContent = `Network: ${name}, licence ${licence}.`;
+    this.#sayThreshold();
+  }
+
+  #setThreshold(tell = true) {
+    const { own, threshold } = this.#parts;
+    threshold.disabled = own.checked;
+    this.#sayThreshold();
+    if (tell) this.#onChange({ abstainBelow: own.checked ? null : Number(threshold.value) / 100 });
+  }
+
+  #sayThreshold() {
+    const { own, threshold, thresholdWords } = this.#parts;
+    const ownValue = this.#model?.abstainBelow;
+    if (own.checked && ownValue !== undefined) threshold.value = Math.round(100 * ownValue);
+    thresholdWords.textContent = percent(Number(threshold.value) / 100);
+  }
+}
