@@ -159,7 +159,7 @@ export class MediaPipeDetector {
    */
   async blaze(pixels) {
     if (contrast(pixels) < LEAST_CONTRAST) return [];
-    const values = Float32Array.from(pixels.data, (level) => Math.fround(level / 127.5) - 1);
+    const values = between(pixels.data, 127.5, -1);
     const found = await this.detection.run(values, [1, INPUT_PX, INPUT_PX, 3]);
     return suppress(decode(found.regressors, found.classificators, LEAST_SCORE));
   }
@@ -190,7 +190,7 @@ export class MediaPipeDetector {
    */
   async mesh(photo, toPhoto) {
     const patch = cutOut(photo, toPhoto, LANDMARK_PX);
-    const values = Float32Array.from(patch.data, (level) => level / 255);
+    const values = between(patch.data, 255, 0);
     const found = await this.landmarks.run(values, [1, LANDMARK_PX, LANDMARK_PX, 3]);
     const [few, many] = Object.values(found).sort((one, other) => one.length - other.length);
     const scale = scaleOf(toPhoto);
@@ -214,6 +214,22 @@ export function faceOf(mesh, score, presence) {
   const five = fivePoints(landmarks);
   if (!canAlign(five)) return null;
   return { box: around(landmarks), score, landmarks, presence, five, turn: turnOf(mesh) };
+}
+
+/**
+ * Levels as a network takes them, computed in single precision.
+ *
+ * @param {Uint8Array} levels
+ * @param {number} by what they are divided by
+ * @param {number} plus what is added then
+ * @returns {Float32Array}
+ */
+function between(levels, by, plus) {
+  const values = new Float32Array(levels.length);
+  for (let index = 0; index < levels.length; index += 1) {
+    values[index] = Math.fround(levels[index] / by) + plus;
+  }
+  return values;
 }
 
 /** @param {Candidate[]} found */

@@ -57,10 +57,10 @@ import { Watch } from './watch.js';
  */
 
 /**
- * Of the longer side of a video's frame: smaller faces aren't searched for in full searches. Python
- * looks for those of a 40th, which takes seconds a frame in a browser.
+ * Of the longer side of a video's frame: smaller faces aren't searched for in full searches, which
+ * need no tiles then. Python looks for those of a 40th, which takes a browser seconds.
  */
-export const LIVE_SMALLEST_SHARE = 1 / 6;
+export const LIVE_SMALLEST_SHARE = 1 / 5;
 
 const PIXELS = SIDE_PX * SIDE_PX;
 const TRAINED = 'trained';

@@ -21,6 +21,7 @@ import { blank } from './pixels.js';
 
 const CUBIC = -0.75;
 const LEAST_SHARE = 1e-3;
+const ROUNDING = 1.5 * 2 ** 23;
 
 /**
  * Round half to even, as Python and OpenCV do.
@@ -33,6 +34,18 @@ export function roundEven(value) {
   const rest = value - low;
   if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
   return low % 2 === 0 ? low : low + 1;
+}
+
+/**
+ * The whole number nearest to a level, ties to even, quicker than `roundEven`.
+ *
+ * Numbers of single precision from 2^23 on have no fraction: what is added is rounded away.
+ *
+ * @param {number} level from -2^22 to 2^22, which is taken in single precision, as OpenCV's
+ * @returns {number}
+ */
+export function nearest(level) {
+  return Math.fround(Math.fround(level) + ROUNDING) - ROUNDING;
 }
 
 /**
@@ -166,18 +179,30 @@ function combined(picture, columns, rows, tiesUp) {
   const { channels } = picture;
   const result = blank(columns.starts.length - 1, rows.starts.length - 1, channels);
   const size = result.width * channels;
+  const addUp = channels === 1 ? addGrey : addColours;
   const sums = new Float64Array(size);
+  /** Old row -> its columns put together, as long as it is needed. */
   const lines = new Map();
+  const unused = [];
   for (let row = 0; row < result.height; row += 1) {
     sums.fill(0);
     const first = rows.places[rows.starts[row]];
-    for (const known of lines.keys()) if (known < first) lines.delete(known);
+    for (const [place, line] of lines) {
+      if (place < first) {
+        lines.delete(place);
+        unused.push(line);
+      }
+    }
     for (let part = rows.starts[row]; part < rows.starts[row + 1]; part += 1) {
       const place = rows.places[part];
-      if (!lines.has(place)) lines.set(place, line(picture, place, columns));
-      const levels = lines.get(place);
+      let line = lines.get(place);
+      if (line === undefined) {
+        line = unused.pop() ?? new Float64Array(size);
+        addUp(line, picture.data, place * picture.width * channels, columns);
+        lines.set(place, line);
+      }
       const weight = rows.weights[part];
-      for (let index = 0; index < size; index += 1) sums[index] += weight * levels[index];
+      for (let index = 0; index < size; index += 1) sums[index] += weight * line[index];
     }
     store(sums, result.data, row * size, tiesUp);
   }
@@ -185,27 +210,40 @@ function combined(picture, columns, rows, tiesUp) {
 }
 
 /**
- * One old row with its columns put together.
+ * Put the columns of one old row together.
  *
- * @param {Picture} picture
- * @param {number} row
+ * @param {Float64Array} line is written
+ * @param {Uint8Array} data
+ * @param {number} start of the row in it
  * @param {Parts} columns
- * @returns {Float64Array}
  */
-function line({ width, channels, data }, row, { starts, places, weights }) {
-  const count = starts.length - 1;
-  const result = new Float64Array(count * channels);
-  const start = row * width * channels;
-  for (let column = 0; column < count; column += 1) {
-    for (let channel = 0; channel < channels; channel += 1) {
-      let sum = 0;
-      for (let part = starts[column]; part < starts[column + 1]; part += 1) {
-        sum += weights[part] * data[start + places[part] * channels + channel];
-      }
-      result[column * channels + channel] = sum;
+function addGrey(line, data, start, { starts, places, weights }) {
+  for (let column = 0; column < line.length; column += 1) {
+    let sum = 0;
+    for (let part = starts[column]; part < starts[column + 1]; part += 1) {
+      sum += weights[part] * data[start + places[part]];
     }
+    line[column] = sum;
   }
-  return result;
+}
+
+/** As `addGrey`, of three channels. */
+function addColours(line, data, start, { starts, places, weights }) {
+  for (let column = 0; 3 * column < line.length; column += 1) {
+    let red = 0;
+    let green = 0;
+    let blue = 0;
+    for (let part = starts[column]; part < starts[column + 1]; part += 1) {
+      const from = start + 3 * places[part];
+      const weight = weights[part];
+      red += weight * data[from];
+      green += weight * data[from + 1];
+      blue += weight * data[from + 2];
+    }
+    line[3 * column] = red;
+    line[3 * column + 1] = green;
+    line[3 * column + 2] = blue;
+  }
 }
 
 /**
@@ -218,9 +256,7 @@ function line({ width, channels, data }, row, { starts, places, weights }) {
  */
 function store(sums, data, start, tiesUp) {
   for (let index = 0; index < sums.length; index += 1) {
-    // Single precision, as OpenCV's: what should be a tie isn't quite one in double precision.
-    const value = Math.fround(sums[index]);
-    const level = tiesUp ? Math.floor(value + 0.5) : roundEven(value);
+    const level = tiesUp ? Math.floor(sums[index] + 0.5) : nearest(sums[index]);
     data[start + index] = Math.min(Math.max(level, 0), 255);
   }
 }
