@@ -16,28 +16,30 @@ from hemiface.files import atomic_path
 from hemiface.tables import EMOTIONS
 
 TARGET = Path(__file__).parents[1] / "src" / "hemiface" / "serve" / "web" / "example.png"
-SHOWN = (("sad", 3), ("happy", 2), ("surprise", 0))
-"""Emotion and seed of each face, from the left."""
-FACE_PX, ABOVE_PX, BESIDE_PX, SOFTNESS_PX = 400, 60, 60, 2.5
+SHOWN = (("sad", 3, 380), ("happy", 2, 460), ("surprise", 0, 380))
+"""Emotion, seed and width in pixels of each face, from the left; the largest is read first."""
+HEIGHT_PX, BESIDE_PX, SOFTNESS_PX = 520, 50, 2.5
+GAP_PX, PAPER = 14, 238
 SAME = {"background": 0.55, "exposure": 1, "gamma": 1, "gradient_x": 0}
-"""What the faces have in common, so that they stand before one wall."""
+"""What the faces have in common: the wall behind them and the light."""
 
 
 def draw() -> np.ndarray:
-    """Return the picture, grey uint8 [height, width]."""
+    """Return the portraits side by side, grey uint8 [height, width]."""
     faces = []
-    for emotion, seed in SHOWN:
+    for emotion, seed, width in SHOWN:
         label = np.array([EMOTIONS.index(emotion)])
         record = phantom.draw_parameters(label, seed, intensity=1, noise=0, pose=False)
         for trait, value in SAME.items():
             record[trait] = value
         face = phantom.render_faces(record)[0]
-        large = cv2.resize(face, (FACE_PX, FACE_PX), interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(face, (width, width), interpolation=cv2.INTER_CUBIC)
         soft = cv2.GaussianBlur(large, (0, 0), SOFTNESS_PX)
-        faces.append(cv2.copyMakeBorder(soft, 0, 0, BESIDE_PX, BESIDE_PX, cv2.BORDER_REPLICATE))
-    row = np.hstack(faces)
-    wall = int(row[0, 0])
-    return cv2.copyMakeBorder(row, ABOVE_PX, 0, 0, 0, cv2.BORDER_CONSTANT, value=wall)
+        wide = cv2.copyMakeBorder(soft, 0, 0, BESIDE_PX, BESIDE_PX, cv2.BORDER_REPLICATE)
+        above, wall = HEIGHT_PX - width, int(wide[0, 0])
+        faces.append(cv2.copyMakeBorder(wide, above, 0, 0, 0, cv2.BORDER_CONSTANT, value=wall))
+        faces.append(np.full((HEIGHT_PX, GAP_PX), PAPER, dtype=np.uint8))
+    return np.hstack(faces[:-1])
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ const settings = new Settings(
   (options) => busy('Reading anew\u2026', session.setOptions(options)),
 );
 
+/** What is being loaded: file -> bytes that came, and that it has. */
+const loading = new Map();
 /** Resolves when the networks are there. */
 const opened = open();
 
@@ -96,7 +98,7 @@ async function open() {
     $('message').textContent = '';
     reading.setEmotions(about.labels);
     settings.open(about);
-    keepOffline({ version: about.version, badge: $('offline'), words: $('offline-words') });
+    keepOffline({ badge: $('offline'), words: $('offline-words') });
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     $('message').textContent = '';
@@ -165,7 +167,7 @@ async function busy(words, work) {
   $('stage').setAttribute('aria-busy', 'true');
   await work;
   $('stage').removeAttribute('aria-busy');
-  if ($('message').textContent === words) $('message').textContent = '';
+  $('message').textContent = '';
 }
 
 function pressCover(kind) {
@@ -182,19 +184,23 @@ function draw() {
   legend.draw(session);
   stage.describe(faces.length === 1 ? 'Picture with 1 face' : `Picture with ${faces.length || 'no'} faces`);
   stage.drawOver((context) => {
-    if (face && map) drawMap(context, map, face);
     if (face && (isHalf(cover.kind) || (isMovable(cover.kind) && cover.place))) drawCover(context, cover, face);
+    if (face && map) drawMap(context, map, face);
   });
   $('covers').disabled = !face;
   $('maps').disabled = isFollowing;
   $('cover-help').hidden = !isMovable(cover.kind);
 }
 
-function showProgress({ loaded, total }) {
+function showProgress({ file, loaded, total }) {
+  loading.set(file, { loaded, total });
+  const files = [...loading.values()];
+  const [came, all] = ['loaded', 'total'].map((which) => files.reduce((sum, one) => sum + one[which], 0));
   const bar = $('progress');
-  bar.hidden = loaded >= total;
-  [bar.max, bar.value] = [total, loaded];
-  if (!bar.hidden) $('message').textContent = `Loading the networks: ${megabytes(loaded)} of ${megabytes(total)}`;
+  bar.hidden = came >= all;
+  [bar.max, bar.value] = [all, came];
+  if (bar.hidden) loading.clear();
+  else $('message').textContent = `Loading the networks: ${megabytes(came)} of ${megabytes(all)}`;
 }
 
 function showProblem(words) {

@@ -1,8 +1,8 @@
 /**
  * Keeps the page of one version, whole, and answers from it without a network.
  *
- * The version stands in this file's own address, so that another version is another worker. page.json
- * lists the files.
+ * The version stands in this file's own address, so that another version is another worker: it is the
+ * hash of page.json, which lists the files with their hashes.
  */
 
 const VERSION = new URL(self.location).searchParams.get('version');
@@ -26,11 +26,10 @@ self.addEventListener('fetch', (event) => {
 
 async function store() {
   const list = await fetch(LIST, { cache: 'no-cache' });
-  const { version, files } = await list.clone().json();
-  if (version !== VERSION) throw new Error(`The server has version ${version}, not ${VERSION}.`);
+  const { files } = await list.clone().json();
   const cache = await caches.open(CACHE);
   await cache.put(LIST, list);
-  await cache.addAll(['./', ...files.map((file) => new Request(file, { cache: 'no-cache' }))]);
+  await cache.addAll(['./', ...Object.keys(files)].map((file) => new Request(file, { cache: 'no-cache' })));
 }
 
 async function forgetOthers() {

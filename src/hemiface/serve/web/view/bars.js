@@ -45,6 +45,7 @@ export class Bars {
       const share = probabilities?.[index] ?? 0;
       set(share);
       value.textContent = probabilities ? percent(share) : '';
+      value.title = probabilities ? share.toFixed(4) : '';
       row.classList.toggle('best', share === most);
       mark.hidden = !before;
       if (before) mark.style.left = `${100 * before[index]}%`;

@@ -7,9 +7,9 @@
  * place: the networks' own crop is blackened there.
  */
 
-import { drawIn, IDENTITY, inverse, mean, moved } from "./geometry.js";
+import { drawIn, IDENTITY, inverse, mean, moved } from './geometry.js';
 
-export const HALVES = ["upper", "lower", "left", "right"];
+export const HALVES = ['upper', 'lower', 'left', 'right'];
 export const CROP_PX = 48;
 
 const HALF_AREAS = {
@@ -24,25 +24,25 @@ export function isHalf(kind) {
 }
 
 export function isMovable(kind) {
-  return kind === "box" || kind === "mask" || kind === "sunglasses";
+  return kind === 'box' || kind === 'mask' || kind === 'sunglasses';
 }
 
 /** Return the transform from a cover's own frame to the picture. */
 export function frameOf(kind, face) {
-  return kind === "box" ? IDENTITY : inverse(face.toFrame);
+  return kind === 'box' ? IDENTITY : inverse(face.toFrame);
 }
 
 /** Return where a cover lies at first: the box on the mouth, what is worn where it is worn. */
 export function firstPlace(kind, face) {
-  const toOwn = kind === "box" ? IDENTITY : face.toFrame;
+  const toOwn = kind === 'box' ? IDENTITY : face.toFrame;
   const [left, right, nose, ...mouth] = face.five.map((point) => moved(toOwn, point));
   const eyes = mean([left, right]);
   const lips = mean(mouth);
   const apart = Math.hypot(right[0] - left[0], right[1] - left[1]);
-  if (kind === "box") {
+  if (kind === 'box') {
     return { x: lips[0], y: lips[1], width: 1.7 * apart, height: 0.85 * apart };
   }
-  if (kind === "sunglasses") {
+  if (kind === 'sunglasses') {
     return { x: eyes[0], y: eyes[1] + 0.04 * apart, width: 2.1 * apart, height: 0.72 * apart };
   }
   // From under the eyes to under the chin, and as far to the side as the nose points.
@@ -56,7 +56,7 @@ export function drawCover(context, { kind, place }, face) {
   context.save();
   drawIn(context, frameOf(kind, face));
   if (isHalf(kind)) {
-    context.fillStyle = "#000";
+    context.fillStyle = '#000';
     context.fillRect(...HALF_AREAS[kind]);
   } else {
     context.translate(place.x, place.y);
@@ -70,12 +70,12 @@ export function drawCover(context, { kind, place }, face) {
 const SHAPES = { box: drawBox, mask: drawMask, sunglasses: drawSunglasses };
 
 function drawBox(context) {
-  context.fillStyle = "#000";
+  context.fillStyle = '#000';
   context.fillRect(-1, -1, 2, 2);
 }
 
 function drawMask(context) {
-  context.strokeStyle = "#dfe9ee";
+  context.strokeStyle = '#dfe9ee';
   context.lineWidth = 0.045;
   for (const side of [-1, 1]) {
     context.beginPath();
@@ -86,9 +86,9 @@ function drawMask(context) {
     context.stroke();
   }
   const cloth = context.createLinearGradient(-1, 0, 1, 0);
-  cloth.addColorStop(0, "#8fb0c2");
-  cloth.addColorStop(0.5, "#cfe2ec");
-  cloth.addColorStop(1, "#8fb0c2");
+  cloth.addColorStop(0, '#8fb0c2');
+  cloth.addColorStop(0.5, '#cfe2ec');
+  cloth.addColorStop(1, '#8fb0c2');
   context.fillStyle = cloth;
   context.beginPath();
   context.moveTo(-0.95, -0.55);
@@ -99,7 +99,7 @@ function drawMask(context) {
   context.bezierCurveTo(-0.25, 1, -0.5, 0.9, -0.84, 0.56);
   context.bezierCurveTo(-0.98, 0.3, -1, -0.1, -0.95, -0.55);
   context.fill();
-  context.strokeStyle = "rgb(60 90 110 / .45)";
+  context.strokeStyle = 'rgb(60 90 110 / .45)';
   context.lineWidth = 0.035;
   for (const y of [-0.3, 0.05, 0.4]) {
     context.beginPath();
@@ -110,7 +110,7 @@ function drawMask(context) {
 }
 
 function drawSunglasses(context) {
-  context.strokeStyle = context.fillStyle = "#0c0d0f";
+  context.strokeStyle = context.fillStyle = '#0c0d0f';
   context.lineWidth = 0.1;
   for (const side of [-1, 1]) {
     context.beginPath();
@@ -128,7 +128,7 @@ function drawSunglasses(context) {
   context.moveTo(-0.12, -0.55);
   context.quadraticCurveTo(0, -0.75, 0.12, -0.55);
   context.stroke();
-  context.fillStyle = "rgb(255 255 255 / .16)";
+  context.fillStyle = 'rgb(255 255 255 / .16)';
   for (const left of [-0.72, 0.3]) {
     context.beginPath();
     context.moveTo(left, -0.75);

@@ -10,12 +10,12 @@ export class Engine {
 
   /** `onProgress({file, loaded, total})` is called while a network's file comes, in bytes. */
   constructor(address, onProgress) {
-    this.#worker = new Worker(address, { type: "module" });
-    this.#worker.addEventListener("message", ({ data }) => {
+    this.#worker = new Worker(address, { type: 'module' });
+    this.#worker.addEventListener('message', ({ data }) => {
       if (data.progress) onProgress(data.progress);
       else this.#settle(data);
     });
-    this.#worker.addEventListener("error", (event) => {
+    this.#worker.addEventListener('error', (event) => {
       event.preventDefault();
       this.#failAll(`The networks can't be run in this browser (${event.message || "their file didn't come"}).`);
     });
@@ -23,32 +23,32 @@ export class Engine {
 
   /** Start the networks; return page.json. */
   async open() {
-    return (await this.#ask("open")).about;
+    return (await this.#ask('open')).about;
   }
 
   /** Set what is given of `{model, mix, abstainBelow}`; `abstainBelow` null is the network's own. */
   choose(options) {
-    return this.#ask("choose", options);
+    return this.#ask('choose', options);
   }
 
   /** Return the faces of a picture, the largest first; the bitmap is given away. */
   find(bitmap, { follow = false } = {}) {
-    return this.#ask("find", { bitmap, follow }, [bitmap]);
+    return this.#ask('find', { bitmap, follow }, [bitmap]);
   }
 
   /** Return the faces of the last picture again, on pixels that were changed since. */
   again(bitmap) {
-    return this.#ask("again", { bitmap }, [bitmap]);
+    return this.#ask('again', { bitmap }, [bitmap]);
   }
 
   /** Return {condition: reading} of a face, from the last pixels. */
   async hide(face, conditions) {
-    return (await this.#ask("hide", { face, conditions })).readings;
+    return (await this.#ask('hide', { face, conditions })).readings;
   }
 
   /** Return what each part of a face does to its label; `kind` is quadrants or tiles. */
   map(face, kind) {
-    return this.#ask("map", { face, kind });
+    return this.#ask('map', { face, kind });
   }
 
   #ask(what, fields = {}, given = []) {

@@ -3,7 +3,10 @@
  * (a x + b y + c, d x + e y + f).
  */
 
-export const IDENTITY = [[1, 0, 0], [0, 1, 0]];
+export const IDENTITY = [
+  [1, 0, 0],
+  [0, 1, 0],
+];
 
 /** Return where a transform brings a point. */
 export function moved([[a, b, c], [d, e, f]], [x, y]) {
@@ -14,7 +17,10 @@ export function moved([[a, b, c], [d, e, f]], [x, y]) {
 export function inverse([[a, b, c], [d, e, f]]) {
   const area = a * e - b * d;
   const [p, q, r, s] = [e / area, -b / area, -d / area, a / area];
-  return [[p, q, -(p * c + q * f)], [r, s, -(r * c + s * f)]];
+  return [
+    [p, q, -(p * c + q * f)],
+    [r, s, -(r * c + s * f)],
+  ];
 }
 
 /** Let a canvas draw in the coordinates that a transform takes. */

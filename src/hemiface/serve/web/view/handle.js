@@ -1,13 +1,13 @@
 /** Moving and resizing a cover by mouse, finger, pen and keyboard. */
 
-import { frameOf } from "./covers.js";
-import { clamp, inverse, moved } from "./geometry.js";
+import { frameOf } from './covers.js';
+import { clamp, inverse, moved } from './geometry.js';
 
 const LEAST_PX = 6;
 /** How far an arrow key moves, as a share of the face's width. */
 const STEP = 1 / 25;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const NAMES = { box: "Black box", mask: "Drawn mask", sunglasses: "Drawn sunglasses" };
+const NAMES = { box: 'Black box', mask: 'Drawn mask', sunglasses: 'Drawn sunglasses' };
 
 export class Handle {
   #element;
@@ -19,10 +19,10 @@ export class Handle {
 
   constructor({ element, grip, session, stage }) {
     [this.#element, this.#grip, this.#session, this.#stage] = [element, grip, session, stage];
-    element.addEventListener("pointerdown", (event) => this.#start(event));
-    element.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, () => (this.#drag = null));
-    element.addEventListener("keydown", (event) => this.#press(event));
+    element.addEventListener('pointerdown', (event) => this.#start(event));
+    element.addEventListener('pointermove', (event) => this.#move(event));
+    for (const end of ['pointerup', 'pointercancel']) element.addEventListener(end, () => (this.#drag = null));
+    element.addEventListener('keydown', (event) => this.#press(event));
   }
 
   /** Lay the handle over the cover, or away where there is none to move. */
@@ -39,7 +39,7 @@ export class Handle {
     style.width = `${width * grown}px`;
     style.height = `${height * grown}px`;
     style.transform = `translate(${left}px, ${top}px) rotate(${turn}rad) translate(-50%, -50%)`;
-    this.#element.setAttribute("aria-label", NAMES[cover.kind]);
+    this.#element.setAttribute('aria-label', NAMES[cover.kind]);
   }
 
   #start(event) {
@@ -63,7 +63,10 @@ export class Handle {
     if (!arrow || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     const step = Math.max(this.#session.face.box[2] * STEP, 1);
-    this.#change(arrow.map((one) => one * step), event.shiftKey);
+    this.#change(
+      arrow.map((one) => one * step),
+      event.shiftKey,
+    );
   }
 
   /** Move the cover, or change its size about its first corner, by pixels of the picture. */

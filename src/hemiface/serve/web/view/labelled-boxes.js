@@ -1,21 +1,21 @@
 /** The faces on the picture: a box each, which can be chosen, and its label beside it. */
 
-import { clamp } from "./geometry.js";
-import { gap, middle, nearest, placed, rectangle } from "./places.js";
-import { percent, said } from "./words.js";
+import { clamp } from './geometry.js';
+import { gap, middle, nearest, placed, rectangle } from './places.js';
+import { percent, said } from './words.js';
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = 'http://www.w3.org/2000/svg';
 const TYPE_OF_PICTURE = 1 / 40;
 const TYPE_OF_FACE = 1 / 5;
 const [LEAST_TYPE_PX, MOST_TYPE_PX] = [12, 17];
-const TYPE = "550 100px ui-sans-serif, system-ui, -apple-system, sans-serif";
+const TYPE = '550 100px ui-sans-serif, system-ui, -apple-system, sans-serif';
 
 export class Boxes {
   #boxes;
   #tags;
   #leads;
   #onChoose;
-  #ruler = new OffscreenCanvas(1, 1).getContext("2d");
+  #ruler = new OffscreenCanvas(1, 1).getContext('2d');
 
   constructor({ boxes, tags, leads, onChoose }) {
     [this.#boxes, this.#tags, this.#leads, this.#onChoose] = [boxes, tags, leads, onChoose];
@@ -34,11 +34,11 @@ export class Boxes {
     while (this.#boxes.childElementCount > count) this.#boxes.lastElementChild.remove();
     while (this.#boxes.childElementCount < count) {
       const index = this.#boxes.childElementCount;
-      const box = document.createElement("label");
-      const input = document.createElement("input");
-      box.className = "face";
-      [input.type, input.name, input.className] = ["radio", "face", "unseen"];
-      input.addEventListener("change", () => this.#onChoose(index));
+      const box = document.createElement('label');
+      const input = document.createElement('input');
+      box.className = 'face';
+      [input.type, input.name, input.className] = ['radio', 'face', 'unseen'];
+      input.addEventListener('change', () => this.#onChoose(index));
       box.append(input);
       this.#boxes.append(box);
     }
@@ -48,15 +48,15 @@ export class Boxes {
     const box = this.#boxes.children[index];
     const reading = session.readingOf(index);
     const isChosen = index === session.chosen;
-    box.dataset.emotion = reading.label ?? "";
-    box.classList.toggle("chosen", isChosen);
+    box.dataset.emotion = reading.label ?? '';
+    box.classList.toggle('chosen', isChosen);
     box.style.left = `${x}px`;
     box.style.top = `${y}px`;
     box.style.width = `${width}px`;
     box.style.height = `${height}px`;
     box.firstElementChild.checked = isChosen;
     const name = `Face ${index + 1} of ${session.faces.length}: ${said(reading)}`;
-    box.firstElementChild.setAttribute("aria-label", name);
+    box.firstElementChild.setAttribute('aria-label', name);
   }
 
   #drawTags(session, scaled, stage) {
@@ -65,13 +65,15 @@ export class Boxes {
     const tags = [];
     const leads = [];
     // The chosen face's label has the first choice of places.
-    const order = session.faces.map((_, index) => index).sort((a, b) => (b === session.chosen) - (a === session.chosen));
+    const order = session.faces
+      .map((_, index) => index)
+      .sort((a, b) => (b === session.chosen) - (a === session.chosen));
     for (const index of order) {
       const face = rectangle(scaled[index]);
       const size = typePx(stage, scaled[index][2]);
       const reading = session.readingOf(index);
-      const number = session.faces.length > 1 ? `${index + 1}  ` : "";
-      const words = number + (reading.label ? `${reading.label} ${percent(reading.confidence)}` : "no label");
+      const number = session.faces.length > 1 ? `${index + 1}  ` : '';
+      const words = number + (reading.label ? `${reading.label} ${percent(reading.confidence)}` : 'no label');
       const extent = [(this.#ruler.measureText(words).width / 100 + 0.8) * size, 1.45 * size];
       const { place, isFree } = placed(extent, face, taken, whole, size);
       // Where there is no room, a box's colour has to do.
@@ -91,9 +93,9 @@ function typePx(stage, faceWidth) {
 }
 
 function tagElement(words, label, place, size) {
-  const tag = document.createElement("span");
-  tag.className = "tag";
-  tag.dataset.emotion = label ?? "";
+  const tag = document.createElement('span');
+  tag.className = 'tag';
+  tag.dataset.emotion = label ?? '';
   tag.textContent = words;
   tag.style.left = `${place.left}px`;
   tag.style.top = `${place.top}px`;
@@ -102,10 +104,10 @@ function tagElement(words, label, place, size) {
 }
 
 function leadElement(place, face, label) {
-  const line = document.createElementNS(SVG, "line");
+  const line = document.createElementNS(SVG, 'line');
   const [x1, y1] = nearest(face, middle(place));
   const [x2, y2] = nearest(place, [x1, y1]);
   for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) line.setAttribute(name, value);
-  line.dataset.emotion = label ?? "";
+  line.dataset.emotion = label ?? '';
   return line;
 }

@@ -1,7 +1,7 @@
 /** The map of what matters in a face: colours over its parts, and what they mean. */
 
-import { CROP_PX } from "./covers.js";
-import { drawIn, inverse } from "./geometry.js";
+import { CROP_PX } from './covers.js';
+import { drawIn, inverse } from './geometry.js';
 
 const FOR_RGB = [232, 100, 27];
 const AGAINST_RGB = [42, 111, 219];
@@ -16,11 +16,11 @@ export function drawMap(context, { rows, columns, values }, face) {
   drawIn(context, inverse(face.toFrame));
   values.forEach((value, index) => {
     const [x, y] = [(index % columns) * wide, Math.floor(index / columns) * high];
-    const rgb = (value < 0 ? AGAINST_RGB : FOR_RGB).join(" ");
-    context.fillStyle = `rgb(${rgb} / ${MOST_OPAQUE * Math.abs(value) / most})`;
+    const rgb = (value < 0 ? AGAINST_RGB : FOR_RGB).join(' ');
+    context.fillStyle = `rgb(${rgb} / ${(MOST_OPAQUE * Math.abs(value)) / most})`;
     context.fillRect(x, y, wide, high);
     context.lineWidth = 0.15;
-    context.strokeStyle = "rgb(255 255 255 / .5)";
+    context.strokeStyle = 'rgb(255 255 255 / .5)';
     context.strokeRect(x, y, wide, high);
     if (values.length <= MOST_NUMBERS) drawNumber(context, points(value), x + wide / 2, y + high / 2);
   });
@@ -28,9 +28,9 @@ export function drawMap(context, { rows, columns, values }, face) {
 }
 
 function drawNumber(context, words, x, y) {
-  context.font = "600 4.5px ui-sans-serif, system-ui, sans-serif";
-  [context.textAlign, context.textBaseline, context.lineJoin] = ["center", "middle", "round"];
-  [context.lineWidth, context.strokeStyle, context.fillStyle] = [1, "rgb(0 0 0 / .75)", "#fff"];
+  context.font = '600 4.5px ui-sans-serif, system-ui, sans-serif';
+  [context.textAlign, context.textBaseline, context.lineJoin] = ['center', 'middle', 'round'];
+  [context.lineWidth, context.strokeStyle, context.fillStyle] = [1, 'rgb(0 0 0 / .75)', '#fff'];
   context.strokeText(words, x, y);
   context.fillText(words, x, y);
 }
@@ -42,7 +42,7 @@ function strongest(values) {
 /** Return a change of a probability in percentage points, with its sign. */
 function points(value) {
   const rounded = Math.round(100 * value);
-  return rounded > 0 ? `+${rounded}` : rounded < 0 ? `\u2212${-rounded}` : "0";
+  return rounded > 0 ? `+${rounded}` : rounded < 0 ? `\u2212${-rounded}` : '0';
 }
 
 /** What the colours of a map mean, with its numbers in a table for screen readers. */
@@ -60,7 +60,7 @@ export class Legend {
     if (!map) return;
     const most = strongest(map.values);
     [low.textContent, high.textContent] = [points(-most), points(most)];
-    words.textContent = map.kind === "quadrants" ? quadrantWords(map, face) : tileWords(map);
+    words.textContent = map.kind === 'quadrants' ? quadrantWords(map, face) : tileWords(map);
     table.caption.textContent = `Percentage points of ${map.label}, row by row`;
     while (table.rows.length) table.deleteRow(0);
     for (let row = 0; row < map.rows; row++) {
@@ -74,12 +74,16 @@ export class Legend {
 
 function quadrantWords({ label, values }) {
   const sum = values.reduce((total, one) => total + one, 0);
-  return `How many percentage points each quarter adds to \u201c${label}\u201d, averaged over every order in which the `
-    + `quarters can be uncovered (Shapley values). Together ${points(sum)}: from how often ${label} occurs in the `
-    + "training pictures to what the whole face shows. Blue, below zero: that quarter speaks against it.";
+  return (
+    `How many percentage points each quarter adds to \u201c${label}\u201d, averaged over every order in which the ` +
+    `quarters can be uncovered (Shapley values). Together ${points(sum)}: from how often ${label} occurs in the ` +
+    'training pictures to what the whole face shows. Blue, below zero: that quarter speaks against it.'
+  );
 }
 
 function tileWords({ label }) {
-  return `How many percentage points of \u201c${label}\u201d are lost when a tile alone is blackened. Blue, below zero: `
-    + "without that tile the network is surer.";
+  return (
+    `How many percentage points of \u201c${label}\u201d are lost when a tile alone is blackened. Blue, below zero: ` +
+    'without that tile the network is surer.'
+  );
 }

@@ -1,40 +1,53 @@
 /** Keeping the page for use without a network, and saying how far that is. */
 
 const WORDS = {
-  none: ["", "This browser keeps no copy of pages at this address (it does on https and localhost), so the page needs its server each time it is opened."],
-  storing: ["Storing a copy for offline use\u2026", "A copy of the page and its networks is being stored in this browser."],
-  ready: ["Works offline.", "A copy of the page and its networks lies in this browser: it opens without a network at this address. To remove it, clear this site's data."],
-  newer: ["A newer version is ready: reload.", "A newer version was stored in this browser; reload the page to use it."],
-  failed: ["", "No copy could be stored in this browser, so the page needs its server each time it is opened."],
+  none: [
+    '',
+    'This browser keeps no copy of pages at this address (it does on https and localhost), so the page needs its server each time it is opened.',
+  ],
+  storing: [
+    'Storing a copy for offline use\u2026',
+    'A copy of the page and its networks is being stored in this browser.',
+  ],
+  ready: [
+    'Works offline.',
+    "A copy of the page and its networks lies in this browser: it opens without a network at this address. To remove it, clear this site's data.",
+  ],
+  newer: [
+    'A newer version is ready: reload.',
+    'A newer version was stored in this browser; reload the page to use it.',
+  ],
+  failed: ['', 'No copy could be stored in this browser, so the page needs its server each time it is opened.'],
 };
 
-/** Store the version of page.json; `badge` and `words` are elements that say how far it is. */
-export async function keepOffline({ version, badge, words }) {
-  const say = (state) => [badge.textContent, words.textContent] = WORDS[state];
+/**
+ * Store the page, whole; `badge` and `words` are elements that say how far it is.
+ *
+ * A version is the hash of page.json, in which the hash of every other file stands.
+ */
+export async function keepOffline({ badge, words }) {
+  const say = (state) => ([badge.textContent, words.textContent] = WORDS[state]);
   if (!navigator.serviceWorker) {
-    say("none");
+    say('none');
     return;
   }
   const wasKept = Boolean(navigator.serviceWorker.controller);
-  const newest = (await newestVersion()) ?? version;
-  say(wasKept && newest === version ? "ready" : "storing");
+  const version = await versionAt('page.json');
+  const newest = (await versionAt('page.json?newest')) ?? version;
+  const isNewest = newest === version;
+  say(wasKept && isNewest ? 'ready' : 'storing');
   try {
-    const registration = await navigator.serviceWorker.register(`service-worker.js?version=${encodeURIComponent(newest)}`);
-    await installed(registration);
-    say(newest === version ? "ready" : "newer");
+    await installed(await navigator.serviceWorker.register(`service-worker.js?version=${newest}`));
+    say(isNewest ? 'ready' : 'newer');
   } catch {
-    say(wasKept ? "ready" : "failed");
+    say(wasKept ? 'ready' : 'failed');
   }
 }
 
-/** Return the version that the server has now, null if it can't be asked. */
-async function newestVersion() {
-  try {
-    const answer = await fetch("page.json?newest", { cache: "no-store" });
-    return (await answer.json()).version;
-  } catch {
-    return null;
-  }
+/** Return the version that an address of page.json gives, null where it can't be asked. */
+async function versionAt(address) {
+  const answer = await fetch(address, { cache: 'no-cache' }).catch(() => null);
+  return answer?.ok ? hashOf(await answer.arrayBuffer()) : null;
 }
 
 /** Wait until the worker that is being installed has stored everything; reject if it can't. */
@@ -42,10 +55,16 @@ function installed(registration) {
   const worker = registration.installing ?? registration.waiting ?? registration.active;
   return new Promise((resolve, reject) => {
     const look = () => {
-      if (worker.state === "activated") resolve();
-      if (worker.state === "redundant") reject(new Error("not stored"));
+      if (worker.state === 'activated') resolve();
+      if (worker.state === 'redundant') reject(new Error('not stored'));
     };
-    worker.addEventListener("statechange", look);
+    worker.addEventListener('statechange', look);
     look();
   });
+}
+
+/** Return the SHA-256 of some bytes in hexadecimal digits. */
+async function hashOf(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (one) => one.toString(16).padStart(2, '0')).join('');
 }

@@ -6,7 +6,7 @@ export const LONGEST_PX = 2560;
 /** As `hemiface predict` takes them by default. */
 export const MOST_PIXELS = 89_478_485;
 
-const HEIC_BRANDS = ["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"];
+const HEIC_BRANDS = ['heic', 'heix', 'heim', 'heis', 'hevc', 'hevx', 'mif1', 'msf1'];
 
 /** A file isn't opened; the message is one sentence for whoever chose it. */
 export class PictureError extends Error {}
@@ -16,21 +16,26 @@ export class PictureError extends Error {}
  * profile applied, as hemiface reads it in Python. `note` says if it was made smaller.
  */
 export async function openPicture(file) {
-  const name = file.name || "The picture";
+  const name = file.name || 'The picture';
   if (!file.size) throw new PictureError(`${name} is empty (0 bytes).`);
-  if (file.type.startsWith("video/")) {
-    throw new PictureError(`${name} is a video; this page takes photos and the camera, "hemiface predict" takes videos.`);
+  if (file.type.startsWith('video/')) {
+    throw new PictureError(
+      `${name} is a video; this page takes photos and the camera, "hemiface predict" takes videos.`,
+    );
   }
   const { width, height } = await sizeOf(file, name);
   if (width * height > MOST_PIXELS) {
     const millions = Math.round((width * height) / 1e6);
-    throw new PictureError(`${name} has ${millions} million pixels; up to ${Math.floor(MOST_PIXELS / 1e6)} million are opened.`);
+    throw new PictureError(
+      `${name} has ${millions} million pixels; up to ${Math.floor(MOST_PIXELS / 1e6)} million are opened.`,
+    );
   }
   const bitmap = await decoded(file, name);
   const canvas = onCanvas(bitmap);
-  const smaller = canvas.width < bitmap.width
-    ? `It was made smaller for this page, from ${bitmap.width} x ${bitmap.height} to ${canvas.width} x ${canvas.height} pixels.`
-    : "";
+  const smaller =
+    canvas.width < bitmap.width
+      ? `It was made smaller for this page, from ${bitmap.width} x ${bitmap.height} to ${canvas.width} x ${canvas.height} pixels.`
+      : '';
   bitmap.close();
   return { canvas, note: smaller };
 }
@@ -55,7 +60,7 @@ async function sizeOf(file, name) {
 
 async function decoded(file, name) {
   try {
-    return await createImageBitmap(file, { colorSpaceConversion: "none" });
+    return await createImageBitmap(file, { colorSpaceConversion: 'none' });
   } catch {
     throw new PictureError(await whyNot(file, name));
   }
@@ -64,12 +69,14 @@ async function decoded(file, name) {
 /** Return why a browser can't read a file, by how the file starts. */
 async function whyNot(file, name) {
   const start = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
-  if (start.slice(4, 8) === "ftyp" && HEIC_BRANDS.includes(start.slice(8))) {
+  if (start.slice(4, 8) === 'ftyp' && HEIC_BRANDS.includes(start.slice(8))) {
     return `${name} is HEIC, which this browser can't open; save it as JPEG or PNG.`;
   }
   if (/^(II\*\0|MM\0\*)/.test(start)) return `${name} is TIFF, which this browser can't open; save it as JPEG or PNG.`;
-  if (/^(\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM)/s.test(start)) return `${name} is damaged or cut off; get it again.`;
-  if (file.type.startsWith("image/")) return `${name} is of a kind that this browser can't open; save it as JPEG or PNG.`;
+  if (/^(\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM)/s.test(start))
+    return `${name} is damaged or cut off; get it again.`;
+  if (file.type.startsWith('image/'))
+    return `${name} is of a kind that this browser can't open; save it as JPEG or PNG.`;
   return `${name} is not a picture; choose a JPEG, PNG or WebP file.`;
 }
 
@@ -80,8 +87,8 @@ function onCanvas(bitmap) {
     Math.max(1, Math.round(bitmap.width * scale)),
     Math.max(1, Math.round(bitmap.height * scale)),
   );
-  const context = canvas.getContext("2d", { alpha: false });
-  context.imageSmoothingQuality = "high";
+  const context = canvas.getContext('2d', { alpha: false });
+  context.imageSmoothingQuality = 'high';
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return canvas;
 }

@@ -3,7 +3,7 @@
  * and near. As hemiface.vision.drawing does it. Rectangles are {left, top, right, bottom}.
  */
 
-import { clamp } from "./geometry.js";
+import { clamp } from './geometry.js';
 
 /** What a pixel costs that a label covers, or that lies beyond the picture. */
 const COVERED_COSTS = 20;
@@ -70,8 +70,14 @@ function* places([wide, high], face, whole, step) {
     // The box's own line is left free.
     const away = turn * step + 3;
     const beside = [
-      ...lefts.flatMap((left) => [[left, face.top - high - away], [left, face.bottom + away]]),
-      ...tops.flatMap((top) => [[face.right + away, top], [face.left - wide - away, top]]),
+      ...lefts.flatMap((left) => [
+        [left, face.top - high - away],
+        [left, face.bottom + away],
+      ]),
+      ...tops.flatMap((top) => [
+        [face.right + away, top],
+        [face.left - wide - away, top],
+      ]),
     ];
     for (const [left, top] of beside) {
       // Pushed back into the picture along its border.

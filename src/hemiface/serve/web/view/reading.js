@@ -1,7 +1,7 @@
 /** What is said of the chosen face: its label or why there is none, bars, and what can be seen. */
 
-import { Bars } from "./bars.js";
-import { coverWords, percent, said } from "./words.js";
+import { Bars } from './bars.js';
+import { coverWords, partWords, percent, said } from './words.js';
 
 /** Screen readers are told what it looks like when it has stayed so for a while. */
 const SPEAK_AFTER_MS = 700;
@@ -9,7 +9,7 @@ const SPEAK_AFTER_MS = 700;
 export class Reading {
   #parts;
   #bars = null;
-  #spoken = "";
+  #spoken = '';
   #timer = 0;
 
   /** `parts`: label, confidence, why, bars, key, visible, notShown, more, spoken. */
@@ -27,38 +27,38 @@ export class Reading {
     const { face, chosen, cover, covered } = session;
     const parts = this.#parts;
     parts.more.hidden = !face;
-    parts.key.classList.add("off");
+    parts.key.classList.add('off');
     if (!face) {
       this.#drawNothing(session);
       return;
     }
     const reading = session.readingOf(chosen);
     const isCovered = Boolean(covered?.[chosen]);
-    parts.label.textContent = reading.label ?? "no label";
-    parts.confidence.textContent = reading.label ? percent(reading.confidence) : "";
-    const words = coverWords(isCovered ? cover.kind : "nothing");
-    parts.why.textContent = [words, reading.reason].filter(Boolean).join(": ");
+    parts.label.textContent = reading.label ?? 'no label';
+    parts.confidence.textContent = reading.label ? percent(reading.confidence) : '';
+    const words = coverWords(isCovered ? cover.kind : 'nothing');
+    parts.why.textContent = [words, reading.reason].filter(Boolean).join(': ');
     this.#bars.draw(reading.probabilities, isCovered ? face.reading.probabilities : null);
-    parts.key.classList.toggle("off", !isCovered);
+    parts.key.classList.toggle('off', !isCovered);
     this.#drawVisible(reading);
     this.#say(session, `${said(reading)}, ${words}`);
   }
 
   #drawNothing({ picture }) {
-    this.#parts.label.textContent = picture ? "no face found" : "no face yet";
-    this.#parts.confidence.textContent = "";
-    this.#parts.why.textContent = picture ? "Try a picture in which a face is larger or turned to the camera." : "";
+    this.#parts.label.textContent = picture ? 'no face found' : 'no face yet';
+    this.#parts.confidence.textContent = '';
+    this.#parts.why.textContent = picture ? 'Try a picture in which a face is larger or turned to the camera.' : '';
     this.#bars?.draw(null);
   }
 
   #drawVisible({ visible, hiddenByEstimate }) {
-    for (const half of ["upper", "lower", "left", "right"]) {
+    for (const half of ['upper', 'lower', 'left', 'right']) {
       this.#parts.visible.querySelector(`.${half} dd`).textContent = percent(visible[half]);
     }
     this.#parts.notShown.hidden = !hiddenByEstimate;
     this.#parts.notShown.textContent = hiddenByEstimate
-      ? `Something seems to lie over it, so the network was not shown: ${hiddenByEstimate}.`
-      : "";
+      ? `Something seems to lie over it, so the network was not shown ${partWords(hiddenByEstimate)}.`
+      : '';
   }
 
   #say({ faces, chosen }, words) {

@@ -6,10 +6,10 @@
  * one starts, and says itself which pixels it needs: the plain picture's or those under the cover.
  */
 
-import { drawCover, firstPlace, HALVES, isHalf, isMovable } from "./covers.js";
-import { EngineError } from "./engine.js";
+import { drawCover, firstPlace, HALVES, isHalf, isMovable } from './covers.js';
+import { EngineError } from './engine.js';
 
-const NOTHING = { kind: "nothing", place: null };
+const NOTHING = { kind: 'nothing', place: null };
 
 export class Session extends EventTarget {
   /** The picture that the faces were found in, as an OffscreenCanvas; null before the first. */
@@ -28,7 +28,7 @@ export class Session extends EventTarget {
   #turn = Promise.resolve();
   #sawCover = false;
   #coverWaits = false;
-  #mapKind = "";
+  #mapKind = '';
 
   constructor(engine) {
     super();
@@ -75,10 +75,10 @@ export class Session extends EventTarget {
     this.chosen = index;
     this.#forgetFace();
     // A half is of the chosen face, and what is worn goes with it; the box stays where it is.
-    if (this.cover.kind !== "box") this.covered = null;
-    if (isMovable(this.cover.kind) && this.cover.kind !== "box") this.#placeCover();
+    if (this.cover.kind !== 'box') this.covered = null;
+    if (isMovable(this.cover.kind) && this.cover.kind !== 'box') this.#placeCover();
     this.#changed();
-    this.#inTurn(() => this.#readAll());
+    this.#inTurn(() => (this.isFollowing ? this.#readCovered() : this.#readAll()));
   }
 
   /** Lay something over the chosen face: nothing, box, mask, sunglasses or a half. */
@@ -121,7 +121,7 @@ export class Session extends EventTarget {
   /** Return the picture with the cover drawn into it, to be handed to the networks. */
   #composed() {
     const canvas = new OffscreenCanvas(this.picture.width, this.picture.height);
-    const context = canvas.getContext("2d", { alpha: false });
+    const context = canvas.getContext('2d', { alpha: false });
     context.drawImage(this.picture, 0, 0);
     if (isMovable(this.cover.kind)) drawCover(context, this.cover, this.face);
     return canvas.transferToImageBitmap();
@@ -166,7 +166,7 @@ export class Session extends EventTarget {
 
   async #readCovered() {
     const { kind } = this.cover;
-    if (!this.face || kind === "nothing") {
+    if (!this.face || kind === 'nothing') {
       this.covered = null;
     } else if (isHalf(kind)) {
       const chosen = this.chosen;
@@ -183,7 +183,7 @@ export class Session extends EventTarget {
   async #readHalves() {
     if (!this.face || this.halves.full) return;
     const chosen = this.chosen;
-    const readings = await this.#hidden(["full", ...HALVES]);
+    const readings = await this.#hidden(['full', ...HALVES]);
     if (chosen === this.chosen) this.halves = readings;
   }
 
@@ -211,7 +211,7 @@ export class Session extends EventTarget {
   }
 
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.dispatchEvent(new Event('change'));
   }
 
   /** Run a task after all earlier ones; what a worker can't answer is told to whoever listens. */
@@ -219,7 +219,7 @@ export class Session extends EventTarget {
     const done = this.#turn.then(task);
     this.#turn = done.catch((error) => {
       if (!(error instanceof EngineError)) throw error;
-      this.dispatchEvent(new CustomEvent("problem", { detail: error.message }));
+      this.dispatchEvent(new CustomEvent('problem', { detail: error.message }));
     });
     return this.#turn;
   }
@@ -227,9 +227,8 @@ export class Session extends EventTarget {
 
 /** Return which face lies nearest to where another one was, 0 where there is none. */
 function nearestTo({ box }, faces) {
-  const away = faces.map((one) => Math.hypot(
-    one.box[0] + one.box[2] / 2 - box[0] - box[2] / 2,
-    one.box[1] + one.box[3] / 2 - box[1] - box[3] / 2,
-  ));
+  const away = faces.map((one) =>
+    Math.hypot(one.box[0] + one.box[2] / 2 - box[0] - box[2] / 2, one.box[1] + one.box[3] / 2 - box[1] - box[3] / 2),
+  );
   return Math.max(away.indexOf(Math.min(...away)), 0);
 }

@@ -1,11 +1,6 @@
 /** Which network reads, under which mix of emotions, and how sure it must be to give a label. */
 
-import { megabytes, percent } from "./words.js";
-
-const LABELS = {
-  people: "What most people would see in a face, not what anybody feels: the network learnt how ten people each voted on training pictures (FER+).",
-  fer2013: "What the makers of a data set (FER2013) wrote beside a face, not what anybody feels: the network learnt its labels.",
-};
+import { megabytes, percent } from './words.js';
 
 export class Settings {
   #parts;
@@ -16,23 +11,25 @@ export class Settings {
   constructor(parts, onChange) {
     this.#parts = parts;
     this.#onChange = onChange;
-    parts.model.addEventListener("change", () => {
+    parts.model.addEventListener('change', () => {
       this.#describe();
       onChange({ model: parts.model.value });
     });
-    parts.mix.addEventListener("change", () => onChange({ mix: parts.mix.value }));
-    parts.own.addEventListener("change", () => this.#setThreshold());
-    parts.threshold.addEventListener("input", () => this.#sayThreshold());
-    parts.threshold.addEventListener("change", () => this.#setThreshold());
+    parts.mix.addEventListener('change', () => onChange({ mix: parts.mix.value }));
+    parts.own.addEventListener('change', () => this.#setThreshold());
+    parts.threshold.addEventListener('input', () => this.#sayThreshold());
+    parts.threshold.addEventListener('change', () => this.#setThreshold());
   }
 
   /** Offer what page.json lists. */
   open({ models }) {
     const { model, mix, own } = this.#parts;
     this.#models = models;
-    model.replaceChildren(...models.map((one) => new Option(
-      `${one.name} (${megabytes(one.bytes)})`, one.name, one.isDefault, one.isDefault,
-    )));
+    model.replaceChildren(
+      ...models.map(
+        (one) => new Option(`${one.name} (${megabytes(one.bytes)})`, one.name, one.isDefault, one.isDefault),
+      ),
+    );
     model.disabled = mix.disabled = own.disabled = false;
     this.#describe();
     this.#setThreshold(false);
@@ -43,9 +40,9 @@ export class Settings {
   }
 
   #describe() {
-    const { name, summary, labels, licence } = this.#model;
+    const { name, summary, labelsSaid, licence } = this.#model;
     this.#parts.modelWords.textContent = summary;
-    this.#parts.labelsWords.textContent = LABELS[labels] ?? LABELS.people;
+    this.#parts.labelsWords.textContent = `This network learnt ${labelsSaid}.`;
     this.#parts.modelLine.textContent = `Network: ${name}, licence ${licence}.`;
     this.#sayThreshold();
   }
@@ -59,7 +56,7 @@ export class Settings {
 
   #sayThreshold() {
     const { own, threshold, thresholdWords } = this.#parts;
-    const ownValue = this.#model?.abstainBelow;
+    const ownValue = this.#model?.calibration?.abstainBelow;
     if (own.checked && ownValue !== undefined) threshold.value = Math.round(100 * ownValue);
     thresholdWords.textContent = percent(Number(threshold.value) / 100);
   }

@@ -16,6 +16,8 @@ export class Stage {
     [this.#stage, this.#layers, this.#canvas] = [stage, layers, canvas];
     [this.#over, this.#invitation, this.#onResize] = [over, invitation, onResize];
     new ResizeObserver(() => this.#fit()).observe(stage);
+    // The stage's greatest height goes with the window's.
+    addEventListener('resize', () => this.#fit());
   }
 
   get width() {
@@ -30,28 +32,28 @@ export class Stage {
   show(picture, width, height) {
     const isOther = this.#canvas.width !== width || this.#canvas.height !== height || this.#layers.hidden;
     if (isOther) [this.#canvas.width, this.#canvas.height] = [width, height];
-    this.#canvas.getContext("2d", { alpha: false }).drawImage(picture, 0, 0);
+    this.#canvas.getContext('2d', { alpha: false }).drawImage(picture, 0, 0);
     if (!isOther) return;
     this.#layers.hidden = false;
     this.#invitation.hidden = true;
-    this.#stage.classList.add("filled");
+    this.#stage.classList.add('filled');
     this.#fit();
   }
 
   describe(words) {
-    this.#canvas.setAttribute("aria-label", words);
+    this.#canvas.setAttribute('aria-label', words);
   }
 
   /** Return a copy of what is shown. */
   copy() {
     const copy = new OffscreenCanvas(this.#canvas.width, this.#canvas.height);
-    copy.getContext("2d", { alpha: false }).drawImage(this.#canvas, 0, 0);
+    copy.getContext('2d', { alpha: false }).drawImage(this.#canvas, 0, 0);
     return copy;
   }
 
   /** Clear what lies over the picture and draw there, in pixels of the picture. */
   drawOver(draw) {
-    const context = this.#over.getContext("2d");
+    const context = this.#over.getContext('2d');
     context.reset();
     const sharp = this.scale * devicePixelRatio;
     context.scale(sharp, sharp);

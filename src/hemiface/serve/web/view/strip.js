@@ -1,16 +1,16 @@
 /** The chosen face as the network sees it, whole and with each half hidden. */
 
-import { bar } from "./bars.js";
-import { CROP_PX, drawCover, HALVES, isHalf } from "./covers.js";
-import { drawIn } from "./geometry.js";
-import { percent } from "./words.js";
+import { bar } from './bars.js';
+import { CROP_PX, drawCover, HALVES, isHalf } from './covers.js';
+import { drawIn } from './geometry.js';
+import { percent } from './words.js';
 
 const TITLES = {
-  full: "whole",
-  upper: "upper half hidden",
-  lower: "lower half hidden",
-  left: "left half hidden",
-  right: "right half hidden",
+  full: 'whole',
+  upper: 'upper half hidden',
+  lower: 'lower half hidden',
+  left: 'left half hidden',
+  right: 'right half hidden',
 };
 
 export class Strip {
@@ -21,25 +21,25 @@ export class Strip {
 
   constructor({ section, list, onChoose }) {
     this.#section = section;
-    this.#cells = ["full", ...HALVES].map((name) => cell(name, () => onChoose(name === "full" ? "nothing" : name)));
+    this.#cells = ['full', ...HALVES].map((name) => cell(name, () => onChoose(name === 'full' ? 'nothing' : name)));
     list.replaceChildren(...this.#cells.map(({ item }) => item));
   }
 
   draw({ face, picture, halves, cover }) {
     this.#section.hidden = !halves.full;
     for (const { name, button } of this.#cells) {
-      const isShown = cover.kind === (name === "full" ? "nothing" : name);
-      button.setAttribute("aria-pressed", isShown);
+      const isShown = cover.kind === (name === 'full' ? 'nothing' : name);
+      button.setAttribute('aria-pressed', isShown);
     }
     if (!halves.full || this.#drawn === halves) return;
     this.#drawn = halves;
     for (const { name, canvas, label, confidence, track, set } of this.#cells) {
       const reading = halves[name];
       drawCrop(canvas, picture, face, name);
-      label.textContent = reading.label ?? "no label";
-      confidence.textContent = reading.label ? percent(reading.confidence) : "";
+      label.textContent = reading.label ?? 'no label';
+      confidence.textContent = reading.label ? percent(reading.confidence) : '';
       label.title = reading.reason;
-      track.dataset.emotion = reading.label ?? "";
+      track.dataset.emotion = reading.label ?? '';
       set(Math.max(...reading.probabilities));
     }
   }
@@ -47,19 +47,19 @@ export class Strip {
 
 /** Return the parts of one condition's cell, whose picture is drawn later. */
 function cell(name, onClick) {
-  const item = document.createElement("li");
-  const button = document.createElement("button");
-  const canvas = document.createElement("canvas");
-  const [hidden, row, label, confidence] = ["hidden", "row", "label", "confidence"].map((kind) => {
-    const element = document.createElement("span");
+  const item = document.createElement('li');
+  const button = document.createElement('button');
+  const canvas = document.createElement('canvas');
+  const [hidden, row, label, confidence] = ['hidden', 'row', 'label', 'confidence'].map((kind) => {
+    const element = document.createElement('span');
     element.className = kind;
     return element;
   });
   const { track, set } = bar();
-  button.type = "button";
-  button.addEventListener("click", onClick);
+  button.type = 'button';
+  button.addEventListener('click', onClick);
   canvas.width = canvas.height = CROP_PX;
-  canvas.setAttribute("aria-hidden", "true");
+  canvas.setAttribute('aria-hidden', 'true');
   hidden.textContent = TITLES[name];
   row.append(label, confidence);
   button.append(canvas, hidden, row, track);
@@ -68,9 +68,9 @@ function cell(name, onClick) {
 }
 
 function drawCrop(canvas, picture, face, name) {
-  const context = canvas.getContext("2d", { alpha: false });
+  const context = canvas.getContext('2d', { alpha: false });
   context.reset();
-  context.imageSmoothingQuality = "high";
+  context.imageSmoothingQuality = 'high';
   drawIn(context, face.toFrame);
   context.drawImage(picture, 0, 0);
   if (isHalf(name)) drawCover(context, { kind: name, place: null }, face);

@@ -1,0 +1,356 @@
+"""The page in a real browser with its real networks: what people do with it, and what they see."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hemiface.tables import EMOTIONS
+from hemiface.vision.predictor import Predictor
+
+HALVES = ("upper", "lower", "left", "right")
+NEAR = 0.03
+"""How far a probability may lie from Python's: a browser decodes and resizes by itself."""
+WAIT_MS = 20_000
+
+
+class Visit:
+    """A page that is open in a browser, and everything it asked for and complained of."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.address = page, address
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(WAIT_MS)
+        page.context.on("request", lambda request: self.asked.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def open(self) -> None:
+        self.page.goto(self.address)
+        self.page.locator("#model:enabled").wait_for(state="attached")
+
+    def run(self, script: str) -> Any:
+        """Return what a script gives; the page's own policy forbids playwright's `evaluate`."""
+        session = self.page.context.new_cdp_session(self.page)
+        answer = session.send(
+            "Runtime.evaluate",
+            {"expression": script, "awaitPromise": True, "returnByValue": True},
+        )
+        session.detach()
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def give(self, picture: Path, kind: str = "image/png") -> None:
+        self.page.locator("#file").set_input_files(
+            {"name": picture.name, "mimeType": kind, "buffer": picture.read_bytes()}
+        )
+        self.read()
+
+    def read(self) -> None:
+        """Wait until the chosen face is read in every way."""
+        self.page.locator("#halves:visible").wait_for()
+        self.page.locator("#stage:not([aria-busy])").wait_for()
+
+    def cover(self, kind: str) -> None:
+        self.page.locator(f"input[name=cover][value={kind}]").check(force=True)
+        words = {"nothing": "nothing hidden", "box": "black box"}.get(kind, kind)
+        self.page.locator("#why", has_text=words).wait_for()
+
+    def bars(self) -> list[float]:
+        values = self.page.locator("#bars .value")
+        return [float(one.get_attribute("title")) for one in values.all()]
+
+    def label(self) -> str:
+        return str(self.page.locator("#label").inner_text())
+
+    def box_of(self, selector: str) -> dict[str, float]:
+        return dict(self.page.locator(selector).bounding_box())
+
+    def until_bars_differ(self, before: list[float]) -> list[float]:
+        for _ in range(100):
+            if (now := self.bars()) != before:
+                return now
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"the bars stayed at {before}")
+
+
+@contextmanager
+def visiting(chromium: Any, address: str, **context: Any) -> Iterator[Visit]:
+    """Open the page; then see that it asked its own server alone and complained of nothing."""
+    settings = {"service_workers": "block", "viewport": {"width": 1280, "height": 900}} | context
+    opened = chromium.new_context(**settings)
+    visit = Visit(opened.new_page(), address)
+    try:
+        visit.open()
+        yield visit
+        assert visit.complaints == []
+        assert [one for one in visit.asked if not one.startswith((address, "blob:"))] == []
+    finally:
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(page_folder: Path, served: Any) -> Iterator[str]:
+    with served(page_folder) as at:
+        yield at
+
+
+@pytest.fixture
+def visit(chromium: Any, address: str) -> Iterator[Visit]:
+    with visiting(chromium, address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def answers(face_networks: Path, example: Path) -> dict[str, Any]:
+    """What Python says of the rendered faces: condition -> its faces, the largest first."""
+    del face_networks
+    whole = {"full": Predictor().predict(example).faces}
+    return whole | {half: Predictor(hide=half).predict(example).faces for half in HALVES}
+
+
+def test_rendered_faces_are_read_as_python_reads_them(visit, answers):
+    visit.page.locator("#example").click()
+    visit.read()
+    faces = answers["full"]
+    assert visit.page.locator(".face").count() == len(faces) == 3
+    for index, face in enumerate(faces):
+        visit.page.locator(".face input").nth(index).check(force=True)
+        name = f"Face {index + 1} of 3: {face.label}, {100 * face.confidence:.0f} %"
+        visit.page.locator(f".face input[aria-label='{name}']").wait_for(state="attached")
+        visit.page.locator("#label", has_text=face.label).wait_for()
+        assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
+
+
+def test_half_buttons_and_strip_say_what_hide_says_in_python(visit, answers):
+    visit.page.locator("#example").click()
+    visit.read()
+    for half in HALVES:
+        visit.cover(half)
+        expected = answers[half][0]
+        assert np.allclose(visit.bars(), expected.probabilities, atol=NEAR)
+        assert visit.label() == expected.label
+    labels = visit.page.locator("#strip .label").all_inner_texts()
+    assert labels == [answers[name][0].label for name in ("full", *HALVES)]
+    visit.cover("nothing")
+    assert np.allclose(visit.bars(), answers["full"][0].probabilities, atol=NEAR)
+
+
+def test_a_photo_is_read_as_python_reads_it(visit, shared_data):
+    photo = shared_data / "photos" / "astronaut.png"
+    visit.give(photo)
+    (face,) = Predictor().predict(photo).faces
+    assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
+    assert visit.label() == face.label
+    visit.cover("lower")
+    (face,) = Predictor(hide="lower").predict(photo).faces
+    assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_pictures_are_dropped_and_pasted(visit, example, event):
+    content = base64.b64encode(example.read_bytes()).decode()
+    kind = "DragEvent" if event == "drop" else "ClipboardEvent"
+    key = "dataTransfer" if event == "drop" else "clipboardData"
+    visit.run(
+        f"const bytes = Uint8Array.from(atob('{content}'), (one) => one.charCodeAt(0));"
+        "const given = new DataTransfer();"
+        "given.items.add(new File([bytes], 'faces.png', {type: 'image/png'}));"
+        f"document.body.dispatchEvent(new {kind}('{event}', "
+        f"{{{key}: given, bubbles: true, cancelable: true}}));"
+    )
+    visit.read()
+    assert visit.page.locator(".face").count() == 3
+
+
+def test_the_camera_is_followed_and_its_last_picture_stays(visit):
+    visit.page.locator("#camera").click()
+    visit.page.locator(".face").first.wait_for()
+    assert visit.label() in EMOTIONS
+    assert visit.page.locator("#halves").is_hidden()
+    visit.cover("lower")
+    visit.page.locator("#camera").click()
+    visit.read()
+    assert visit.page.locator("#camera").inner_text() == "Camera"
+    assert visit.page.locator(".face").count() == 1
+
+
+def test_bars_move_while_the_box_is_dragged_and_resized(visit):
+    visit.page.locator("#example").click()
+    visit.read()
+    plain = visit.bars()
+    visit.cover("box")
+    on_mouth = visit.until_bars_differ(plain)
+    box, mouse = visit.box_of("#handle"), visit.page.mouse
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x, y - box["height"], steps=5)
+    on_nose = visit.until_bars_differ(on_mouth)
+    mouse.move(x - 3 * box["width"], y - box["height"], steps=5)
+    mouse.up()
+    away = visit.until_bars_differ(on_nose)
+    for _ in range(100):
+        if np.allclose(away, plain, atol=1e-3):
+            break
+        visit.page.wait_for_timeout(50)
+        away = visit.bars()
+    assert np.allclose(away, plain, atol=1e-3)  # It lies beside the face now.
+    grip = visit.box_of("#grip")
+    mouse.move(grip["x"] + 12, grip["y"] + 12)
+    mouse.down()
+    mouse.move(grip["x"] + 40, grip["y"] + 30, steps=3)
+    mouse.up()
+    assert visit.box_of("#handle")["width"] == pytest.approx(box["width"] + 28, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["mask", "sunglasses"])
+def test_what_is_worn_lies_on_the_chosen_face(visit, kind):
+    visit.page.locator("#example").click()
+    visit.read()
+    plain = visit.bars()
+    visit.cover(kind)
+    visit.until_bars_differ(plain)
+    face, worn = visit.box_of(".face.chosen"), visit.box_of("#handle")
+    middle = worn["y"] + worn["height"] / 2 - face["y"]
+    share = middle / face["height"]
+    assert 0.5 < share < 0.95 if kind == "mask" else 0.1 < share < 0.5
+    assert abs(worn["x"] + worn["width"] / 2 - face["x"] - face["width"] / 2) < face["width"] / 6
+    visit.page.locator(".face input").nth(1).check(force=True)
+    assert abs(visit.box_of("#handle")["x"] - worn["x"]) > face["width"]
+
+
+def test_everything_can_be_done_by_keyboard(visit):
+    keys = visit.page.keyboard
+
+    def tab_to(selector: str, key: str = "Tab") -> None:
+        for _ in range(40):
+            if visit.page.locator(f"{selector}:focus").count():
+                return
+            keys.press(key)
+        raise AssertionError(f"{selector} isn't reached by {key}")
+
+    tab_to("#example")
+    keys.press("Enter")
+    visit.read()
+    tab_to(".face input")
+    keys.press("ArrowRight")
+    assert visit.page.locator(".face input").nth(1).is_checked()
+    visit.page.locator("#why", has_text="nothing hidden").wait_for()
+    plain = visit.bars()
+    tab_to("input[name=cover]")
+    keys.press("ArrowRight")
+    visit.page.locator("#why", has_text="black box").wait_for()
+    before = visit.until_bars_differ(plain)
+    tab_to("#handle", "Shift+Tab")
+    box = visit.box_of("#handle")
+    for key in ("ArrowUp", "ArrowUp", "ArrowLeft", "Shift+ArrowDown", "Shift+ArrowRight"):
+        keys.press(key)
+    moved = visit.box_of("#handle")
+    assert moved["y"] < box["y"]
+    assert moved["x"] < box["x"]
+    assert moved["height"] > box["height"]
+    assert moved["width"] > box["width"]
+    visit.until_bars_differ(before)
+    visit.page.locator("#spoken", has_text="Face 2 of 3").wait_for(state="attached")
+
+
+def test_below_the_threshold_there_is_a_reason_and_never_a_label(visit):
+    visit.page.locator("#example").click()
+    visit.read()
+    visit.page.locator("summary").click()
+    visit.page.locator("#own-threshold").uncheck()
+    visit.page.locator("#threshold").fill("100")
+    visit.page.locator("#why", has_text="is below 1.00").wait_for()
+    visit.read()
+    assert visit.label() == "no label"
+    assert visit.page.locator("#confidence").inner_text() == ""
+    assert all("no label" in one for one in visit.page.locator(".tag").all_inner_texts())
+    assert set(visit.page.locator("#strip .label").all_inner_texts()) == {"no label"}
+    visit.page.locator("#mix").select_option("balanced")
+    visit.page.locator("#own-threshold").check()
+    visit.page.locator("#label:not(:text('no label'))").wait_for()
+
+
+@pytest.mark.parametrize(("kind", "cells"), [("quadrants", 4), ("tiles", 48)])
+def test_a_map_has_a_legend_that_says_what_its_numbers_mean(visit, kind, cells):
+    visit.page.locator("#example").click()
+    visit.read()
+    visit.page.locator(f"input[name=map][value={kind}]").check(force=True)
+    visit.page.locator("#legend:visible").wait_for()
+    assert visit.page.locator("#legend-table td").count() == cells
+    words = visit.page.locator("#legend-words").inner_text()
+    assert visit.label() in words
+    assert "below zero" in words
+    low, high = (visit.page.locator(f"#legend-{one}").inner_text() for one in ("low", "high"))
+    assert low == high.replace("+", "\N{MINUS SIGN}")
+
+
+def test_labels_cover_neither_faces_nor_each_other(visit):
+    visit.page.locator("#example").click()
+    visit.read()
+    boxes = [one.bounding_box() for one in visit.page.locator(".face, .tag").all()]
+    assert len(boxes) == 6
+    for index, one in enumerate(boxes):
+        for other in boxes[index + 1 :]:
+            beside = (
+                one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+            )
+            above = (
+                one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
+            )
+            assert beside or above
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "content", "says"),
+    [
+        ("notes.txt", "text/plain", b"no picture at all", "is not a picture"),
+        ("empty.png", "image/png", b"", "is empty"),
+        ("cut.png", "image/png", b"\x89PNG\r\n\x1a\n" + bytes(12), "damaged or cut off"),
+        ("phone.heic", "image/heic", b"\0\0\0\x18ftypheic" + bytes(20), "is HEIC"),
+        ("film.mp4", "video/mp4", b"\0\0\0\x18ftypmp42", "is a video"),
+    ],
+)
+def test_what_is_no_picture_is_said_in_one_sentence(visit, example, name, kind, content, says):
+    visit.page.locator("#file").set_input_files({"name": name, "mimeType": kind, "buffer": content})
+    error = visit.page.locator("#error", has_text=says)
+    error.wait_for()
+    assert error.inner_text().startswith(name)
+    visit.give(example)  # Nothing stays broken, and the sentence goes.
+    assert visit.page.locator("#error").inner_text() == ""
+
+
+def test_without_a_camera_the_page_says_so(chromium, address):
+    with visiting(chromium, address) as visit:
+        visit.run(
+            "navigator.mediaDevices.getUserMedia = async () => "
+            "{ throw new DOMException('none', 'NotFoundError'); }"
+        )
+        visit.page.locator("#camera").click()
+        visit.page.locator("#error", has_text="No camera was found.").wait_for()
+
+
+def test_the_page_works_after_its_server_is_gone(chromium, page_folder, served):
+    with ExitStack() as server:
+        address = server.enter_context(served(page_folder))
+        with visiting(chromium, address, service_workers="allow") as visit:
+            visit.page.locator("#offline", has_text="Works offline.").wait_for()
+            server.close()
+            visit.open()
+            visit.page.locator("#example").click()
+            visit.read()
+            assert visit.page.locator(".face").count() == 3
+            assert visit.page.locator("#offline").inner_text() == "Works offline."
+            # Whether there is a newer version was asked in vain.
+            assert all("ERR_CONNECTION_REFUSED" in one for one in visit.complaints)
+            visit.complaints.clear()
