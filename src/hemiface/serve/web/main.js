@@ -69,6 +69,8 @@ const settings = new Settings(
   (options) => busy('Reading anew\u2026', session.setOptions(options)),
 );
 
+/** What is drawn while another picture is shown than was looked at. */
+const NOTHING_SEEN = { picture: null, faces: [], face: null, halves: {}, map: null, cover: { kind: 'nothing' } };
 /** What is being loaded: file -> bytes that came, and that it has. */
 const loading = new Map();
 /** Resolves when the networks are there. */
@@ -114,6 +116,7 @@ async function lookAt(file) {
   showProblem('');
   try {
     const { canvas, note } = await openPicture(file);
+    session.expect();
     stage.show(canvas, canvas.width, canvas.height);
     await opened;
     await busy('Looking for faces\u2026', session.look(canvas));
@@ -134,6 +137,7 @@ async function startCamera() {
     showProblem(error.message);
     return;
   }
+  session.expect();
   showCamera(true);
   camera.eachPicture((video) => stage.show(video, video.videoWidth, video.videoHeight));
   while (camera.isOn) {
@@ -176,20 +180,22 @@ function pressCover(kind) {
 }
 
 function draw() {
-  const { face, faces, cover, map, isFollowing } = session;
-  boxes.draw(session, stage);
-  handle.draw();
-  reading.draw(session);
-  strip.draw(session);
-  legend.draw(session);
+  const seen = session.isOld ? NOTHING_SEEN : session;
+  const { face, faces, cover, map } = seen;
+  boxes.draw(seen, stage);
+  handle.draw(seen);
+  reading.draw(seen);
+  strip.draw(seen);
+  legend.draw(seen);
   stage.describe(faces.length === 1 ? 'Picture with 1 face' : `Picture with ${faces.length || 'no'} faces`);
   stage.drawOver((context) => {
-    if (face && (isHalf(cover.kind) || (isMovable(cover.kind) && cover.place))) drawCover(context, cover, face);
-    if (face && map) drawMap(context, map, face);
+    if (!face) return;
+    if (isHalf(cover.kind) || cover.place) drawCover(context, cover, face);
+    if (map) drawMap(context, map, face);
   });
   $('covers').disabled = !face;
-  $('maps').disabled = isFollowing;
-  $('cover-help').hidden = !isMovable(cover.kind);
+  $('maps').disabled = seen.isFollowing;
+  $('cover-help').hidden = !face || !isMovable(cover.kind);
 }
 
 function showProgress({ file, loaded, total }) {

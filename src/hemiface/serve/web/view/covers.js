@@ -7,7 +7,8 @@
  * place: the networks' own crop is blackened there.
  */
 
-import { drawIn, IDENTITY, inverse, mean, moved } from './geometry.js';
+import { drawIn, IDENTITY, mean } from './geometry.js';
+import { inverse, placed } from '../transforms.js';
 
 export const HALVES = ['upper', 'lower', 'left', 'right'];
 export const CROP_PX = 48;
@@ -35,7 +36,7 @@ export function frameOf(kind, face) {
 /** Return where a cover lies at first: the box on the mouth, what is worn where it is worn. */
 export function firstPlace(kind, face) {
   const toOwn = kind === 'box' ? IDENTITY : face.toFrame;
-  const [left, right, nose, ...mouth] = face.five.map((point) => moved(toOwn, point));
+  const [left, right, nose, ...mouth] = face.five.map((point) => placed(toOwn, point));
   const eyes = mean([left, right]);
   const lips = mean(mouth);
   const apart = Math.hypot(right[0] - left[0], right[1] - left[1]);

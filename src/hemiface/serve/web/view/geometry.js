@@ -8,21 +8,6 @@ export const IDENTITY = [
   [0, 1, 0],
 ];
 
-/** Return where a transform brings a point. */
-export function moved([[a, b, c], [d, e, f]], [x, y]) {
-  return [a * x + b * y + c, d * x + e * y + f];
-}
-
-/** Return the transform that undoes another one. */
-export function inverse([[a, b, c], [d, e, f]]) {
-  const area = a * e - b * d;
-  const [p, q, r, s] = [e / area, -b / area, -d / area, a / area];
-  return [
-    [p, q, -(p * c + q * f)],
-    [r, s, -(r * c + s * f)],
-  ];
-}
-
 /** Let a canvas draw in the coordinates that a transform takes. */
 export function drawIn(context, [[a, b, c], [d, e, f]]) {
   context.transform(a, d, b, e, c, f);

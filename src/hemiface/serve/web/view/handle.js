@@ -1,7 +1,8 @@
 /** Moving and resizing a cover by mouse, finger, pen and keyboard. */
 
 import { frameOf } from './covers.js';
-import { clamp, inverse, moved } from './geometry.js';
+import { clamp } from './geometry.js';
+import { inverse, placed, scaleOf } from '../transforms.js';
 
 const LEAST_PX = 6;
 /** How far an arrow key moves, as a share of the face's width. */
@@ -26,14 +27,13 @@ export class Handle {
   }
 
   /** Lay the handle over the cover, or away where there is none to move. */
-  draw() {
-    const { cover, face } = this.#session;
+  draw({ cover, face }) {
     this.#element.hidden = !cover.place || !face;
     if (this.#element.hidden) return;
     const frame = frameOf(cover.kind, face);
     const { x, y, width, height } = cover.place;
-    const grown = Math.hypot(frame[0][0], frame[1][0]) * this.#stage.scale;
-    const [left, top] = moved(frame, [x, y]).map((one) => one * this.#stage.scale);
+    const grown = scaleOf(frame) * this.#stage.scale;
+    const [left, top] = placed(frame, [x, y]).map((one) => one * this.#stage.scale);
     const turn = Math.atan2(frame[1][0], frame[0][0]);
     const style = this.#element.style;
     style.width = `${width * grown}px`;
@@ -77,13 +77,13 @@ export class Handle {
     const [u, v] = [own[0][0] * across + own[0][1] * down, own[1][0] * across + own[1][1] * down];
     let { x, y, width, height } = cover.place;
     if (isSize) {
-      const least = LEAST_PX * Math.hypot(own[0][0], own[1][0]);
+      const least = LEAST_PX * scaleOf(own);
       const [wider, higher] = [Math.max(u, least - width), Math.max(v, least - height)];
       [x, y, width, height] = [x + wider / 2, y + higher / 2, width + wider, height + higher];
     } else {
       // Its middle stays in the picture, so that it can't be lost.
-      const [left, top] = moved(frame, [x + u, y + v]);
-      [x, y] = moved(own, [clamp(left, 0, picture.width), clamp(top, 0, picture.height)]);
+      const [left, top] = placed(frame, [x + u, y + v]);
+      [x, y] = placed(own, [clamp(left, 0, picture.width), clamp(top, 0, picture.height)]);
     }
     this.#session.moveCover({ x, y, width, height });
   }

@@ -1,7 +1,7 @@
 /** The faces on the picture: a box each, which can be chosen, and its label beside it. */
 
 import { clamp } from './geometry.js';
-import { gap, middle, nearest, placed, rectangle } from './places.js';
+import { gap, middle, nearest, placeBeside, rectangle } from './places.js';
 import { percent, said } from './words.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -75,7 +75,7 @@ export class Boxes {
       const number = session.faces.length > 1 ? `${index + 1}  ` : '';
       const words = number + (reading.label ? `${reading.label} ${percent(reading.confidence)}` : 'no label');
       const extent = [(this.#ruler.measureText(words).width / 100 + 0.8) * size, 1.45 * size];
-      const { place, isFree } = placed(extent, face, taken, whole, size);
+      const { place, isFree } = placeBeside(extent, face, taken, whole, size);
       // Where there is no room, a box's colour has to do.
       if (!isFree && index !== session.chosen) continue;
       taken.push(place);

@@ -1,7 +1,8 @@
 /** The map of what matters in a face: colours over its parts, and what they mean. */
 
 import { CROP_PX } from './covers.js';
-import { drawIn, inverse } from './geometry.js';
+import { drawIn } from './geometry.js';
+import { inverse } from '../transforms.js';
 
 const FOR_RGB = [232, 100, 27];
 const AGAINST_RGB = [42, 111, 219];

@@ -48,7 +48,7 @@ export function gap(place, face) {
  * Return `{place, isFree}`: where a label [wide, high] costs least, and whether nothing is under it.
  * `taken` are faces and labels, `step` is a line of type.
  */
-export function placed([wide, high], face, taken, whole, step) {
+export function placeBeside([wide, high], face, taken, whole, step) {
   let found = null;
   let least = Infinity;
   let covered = 0;

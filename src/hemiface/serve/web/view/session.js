@@ -23,8 +23,11 @@ export class Session extends EventTarget {
   halves = {};
   map = null;
   isFollowing = false;
+  /** Whether all this is of another picture than the one that is shown now. */
+  isOld = false;
 
   #engine;
+  #expected = 0;
   #turn = Promise.resolve();
   #sawCover = false;
   #coverWaits = false;
@@ -44,9 +47,18 @@ export class Session extends EventTarget {
     return this.covered?.[index] ?? this.faces[index].reading;
   }
 
+  /** Hear that another picture is shown: what is known is of an older one until it is looked at. */
+  expect() {
+    this.#expected += 1;
+    this.isOld = true;
+    this.#changed();
+  }
+
   /** Find and read the faces of a new picture. */
   look(picture) {
+    const expected = this.#expected;
     return this.#inTurn(async () => {
+      if (expected !== this.#expected) return;
       this.isFollowing = false;
       await this.#find(picture);
       this.chosen = 0;
@@ -58,7 +70,9 @@ export class Session extends EventTarget {
 
   /** Find and read the faces of a camera's newest picture; the chosen face stays chosen. */
   follow(picture) {
+    const expected = this.#expected;
     return this.#inTurn(async () => {
+      if (expected !== this.#expected) return;
       const before = this.face;
       this.isFollowing = true;
       await this.#find(picture);
@@ -128,9 +142,11 @@ export class Session extends EventTarget {
   }
 
   async #find(picture) {
+    const expected = this.#expected;
     const answer = await this.#engine.find(await createImageBitmap(picture), { follow: this.isFollowing });
     this.picture = picture;
     this.faces = answer.faces;
+    this.isOld = expected !== this.#expected;
     this.#sawCover = false;
     this.covered = null;
   }
