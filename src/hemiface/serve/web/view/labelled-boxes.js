@@ -8,6 +8,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 const TYPE_OF_PICTURE = 1 / 40;
 const TYPE_OF_FACE = 1 / 5;
 const [LEAST_TYPE_PX, MOST_TYPE_PX] = [12, 17];
+/** How far from its face a label may stand, in heights of its type. */
+const FURTHEST = 2.5;
 const TYPE = '550 100px ui-sans-serif, system-ui, -apple-system, sans-serif';
 
 export class Boxes {
@@ -76,8 +78,9 @@ export class Boxes {
       const words = number + (reading.label ? `${reading.label} ${percent(reading.confidence)}` : 'no label');
       const extent = [(this.#ruler.measureText(words).width / 100 + 0.8) * size, 1.45 * size];
       const { place, isFree } = placeBeside(extent, face, taken, whole, size);
-      // Where there is no room, a box's colour has to do.
-      if (!isFree && index !== session.chosen) continue;
+      // Where there is no room near it, a box's colour has to do.
+      const isNear = isFree && gap(place, face) < FURTHEST * size;
+      if (!isNear && index !== session.chosen) continue;
       taken.push(place);
       tags.push(tagElement(words, reading.label, place, size));
       if (gap(place, face) > size / 2) leads.push(leadElement(place, face, reading.label));
