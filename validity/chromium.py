@@ -49,6 +49,8 @@ class Chromium:
         self.page = page
         self.address = address
         self._given = given
+        self._tools = page.context.new_cdp_session(page)
+        self._tools.send("Performance.enable")
         self.open(BLANK)
 
     def open(self, path: str) -> None:
@@ -59,6 +61,12 @@ class Chromium:
     def run(self, script: str, argument: Any = None) -> Any:
         """Return what a JavaScript function returns; its errors are raised."""
         return self.page.evaluate(script, argument)
+
+    def cpu_ms(self) -> float:
+        """Return the processor time that the page's thread has taken, whatever else ran."""
+        metrics = self._tools.send("Performance.getMetrics")["metrics"]
+        (seconds,) = [one["value"] for one in metrics if one["name"] == "ThreadTime"]
+        return 1000 * float(seconds)
 
     def give(self, name: str, pixels: npt.NDArray[np.uint8]) -> dict[str, Any]:
         """Hand over RGB or RGBA [height, width, 3 or 4]; return what `given` in the page takes."""
