@@ -94,43 +94,51 @@ export function warped(picture, toPicture, size, around) {
   const [[a, b, c], [d, e, f]] = toPicture.map(([x, y, z]) => [x, y, z + (x + y) / 2 - 0.5]);
   const across = Math.fround(a);
   const down = Math.fround(d);
-  const result = blank(size, size, channels);
+  const result = blank(size, size, channels, around ?? 0);
+  const out = result.data;
   let to = 0;
   for (let row = 0; row < size; row += 1) {
     const startX = Math.fround(row * b + c);
     const startY = Math.fround(row * e + f);
-    for (let column = 0; column < size; column += 1) {
+    for (let column = 0; column < size; column += 1, to += channels) {
       const x = Math.fround(across * column + startX);
       const y = Math.fround(down * column + startY);
-      const left = Math.floor(x);
-      const top = Math.floor(y);
+      // As 32-bit integers, with which browsers find places in arrays faster.
+      const left = Math.floor(x) | 0;
+      const top = Math.floor(y) | 0;
       const toRight = Math.fround(x - left);
       const toBottom = Math.fround(y - top);
-      const isInside = left >= 0 && top >= 0 && left + 1 < width && top + 1 < height;
-      let from = (top * width + left) * channels;
-      for (let channel = 0; channel < channels; channel += 1, from += 1, to += 1) {
-        let one;
-        let two;
-        let three;
-        let four;
-        if (isInside) {
-          one = data[from];
-          two = data[from + channels];
-          three = data[from + width * channels];
-          four = data[from + (width + 1) * channels];
-        } else {
-          one = level(picture, left, top, channel, around);
-          two = level(picture, left + 1, top, channel, around);
-          three = level(picture, left, top + 1, channel, around);
-          four = level(picture, left + 1, top + 1, channel, around);
+      if (left >= 0 && top >= 0 && left + 1 < width && top + 1 < height) {
+        const above = ((top * width + left) * channels) | 0;
+        const below = (above + width * channels) | 0;
+        for (let channel = 0; channel < channels; channel += 1) {
+          const place = above + channel;
+          const under = below + channel;
+          const upper = between(data[place], data[place + channels], toRight);
+          const lower = between(data[under], data[under + channels], toRight);
+          out[to + channel] = nearest(between(upper, lower, toBottom));
         }
-        const upper = Math.fround(one + toRight * (two - one));
-        const lower = Math.fround(three + toRight * (four - three));
-        result.data[to] = nearest(upper + toBottom * Math.fround(lower - upper));
+      } else if (around === null || (x >= -1 && y >= -1 && x < width && y < height)) {
+        for (let channel = 0; channel < channels; channel += 1) {
+          const at = (right, lower) => level(picture, left + right, top + lower, channel, around);
+          const upper = between(at(0, 0), at(1, 0), toRight);
+          const lower = between(at(0, 1), at(1, 1), toRight);
+          out[to + channel] = nearest(between(upper, lower, toBottom));
+        }
       }
     }
   }
   return result;
+}
+
+/**
+ * @param {number} one
+ * @param {number} other
+ * @param {number} share of the way from one to the other
+ * @returns {number} in single precision
+ */
+function between(one, other, share) {
+  return Math.fround(one + share * Math.fround(other - one));
 }
 
 /**
