@@ -3,15 +3,20 @@
 import base64
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import chromium
+from hemiface.serve.page import WEB
 from hemiface.tables import EMOTIONS
 from hemiface.vision.predictor import Predictor
 
+EXAMPLE = WEB / "example.png"
 HALVES = ("upper", "lower", "left", "right")
 NEAR = 0.03
 """How far a probability may lie from Python's: a browser decodes and resizes by itself."""
@@ -38,17 +43,6 @@ class Visit:
         self.page.goto(self.address)
         self.page.locator("#model:enabled").wait_for(state="attached")
 
-    def run(self, script: str) -> Any:
-        """Return what a script gives; the page's own policy forbids playwright's `evaluate`."""
-        session = self.page.context.new_cdp_session(self.page)
-        answer = session.send(
-            "Runtime.evaluate",
-            {"expression": script, "awaitPromise": True, "returnByValue": True},
-        )
-        session.detach()
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
-
     def give(self, picture: Path, kind: str = "image/png") -> None:
         self.page.locator("#file").set_input_files(
             {"name": picture.name, "mimeType": kind, "buffer": picture.read_bytes()}
@@ -65,6 +59,9 @@ class Visit:
         self.page.locator(".face input").first.check(force=True)
         self.read()
         self.page.locator("#why", has_text="nothing hidden").wait_for()
+
+    def open_settings(self) -> None:
+        self.page.evaluate("() => { document.querySelector('details').open = true; }")
 
     def press(self, group: str, value: str) -> None:
         self.page.locator(f"input[name={group}][value='{value}']").check(force=True)
@@ -97,30 +94,65 @@ class Visit:
         raise AssertionError(f"the bars stayed at {before}")
 
 
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The middle one of the rendered faces, 280 x 260 pixels."""
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    with Image.open(EXAMPLE) as picture:
+        picture.crop((494, 0, 1054, 520)).resize((280, 260)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory, portrait: Path) -> Path:
+    """A film for a browser's fake camera: the portrait, moving a little."""
+    path = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    with Image.open(portrait) as picture, path.open("wb") as file:
+        large = picture.convert("RGB").resize((640, 594))
+        for shift in (0, 3, 6, 3):
+            large.crop((0, shift, 640, shift + 480)).save(file, "JPEG")
+    return path
+
+
+@pytest.fixture(scope="module")
+def headless(film: Path) -> Iterator[Any]:
+    """A browser with a fake camera; skips, saying so, where there is none."""
+    api = pytest.importorskip("playwright.sync_api", reason="a browser is driven with playwright")
+    path = chromium.executable()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
 @contextmanager
-def visiting(chromium: Any, address: str, **context: Any) -> Iterator[Visit]:
+def visiting(headless: Any, address: str, **context: Any) -> Iterator[Visit]:
     """Open the page; then see that it asked its own server alone and complained of nothing."""
     settings = {"service_workers": "block", "viewport": {"width": 1280, "height": 900}} | context
-    opened = chromium.new_context(**settings)
-    visit = Visit(opened.new_page(), address)
+    opened = headless.new_context(**settings)
+    visit = Visit(opened.new_page(), f"{address}/")
     try:
         visit.open()
         yield visit
         assert visit.complaints == []
-        assert [one for one in visit.asked if not one.startswith((address, "blob:"))] == []
+        assert [one for one in visit.asked if not one.startswith((f"{address}/", "blob:"))] == []
     finally:
         opened.close()
 
 
 @pytest.fixture(scope="module")
-def address(page_folder: Path, served: Any) -> Iterator[str]:
-    with served(page_folder) as at:
-        yield at
-
-
-@pytest.fixture(scope="module")
-def opened(chromium: Any, address: str) -> Iterator[Visit]:
-    with visiting(chromium, address) as visit:
+def opened(headless: Any, page_folder: Path) -> Iterator[Visit]:
+    with chromium.served(page_folder) as (address, _), visiting(headless, address) as visit:
         yield visit
 
 
@@ -133,11 +165,10 @@ def visit(opened: Visit) -> Iterator[Visit]:
 
 
 @pytest.fixture(scope="module")
-def answers(face_networks: Path, example: Path) -> dict[str, Any]:
+def answers(usual: Predictor) -> dict[str, Any]:
     """What Python says of the rendered faces: condition -> its faces, the largest first."""
-    del face_networks
-    whole = {"full": Predictor().predict(example).faces}
-    return whole | {half: Predictor(hide=half).predict(example).faces for half in HALVES}
+    whole = {"full": usual.predict(EXAMPLE).faces}
+    return whole | {half: Predictor(hide=half).predict(EXAMPLE).faces for half in HALVES}
 
 
 def test_rendered_faces_are_read_as_python_reads_them(visit, answers):
@@ -163,10 +194,10 @@ def test_half_buttons_and_strip_say_what_hide_says_in_python(visit, answers):
     assert np.allclose(visit.bars(), answers["full"][0].probabilities, atol=NEAR)
 
 
-def test_a_photo_is_read_as_python_reads_it(visit, shared_data):
+def test_a_photo_is_read_as_python_reads_it(visit, usual, shared_data):
     photo = shared_data / "photos" / "astronaut.png"
     visit.give(photo)
-    (face,) = Predictor().predict(photo).faces
+    (face,) = usual.predict(photo).faces
     assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
     assert visit.label() == face.label
     visit.cover("lower")
@@ -179,8 +210,8 @@ def test_pictures_are_dropped_and_pasted(visit, portrait, event):
     content = base64.b64encode(portrait.read_bytes()).decode()
     kind = "DragEvent" if event == "drop" else "ClipboardEvent"
     key = "dataTransfer" if event == "drop" else "clipboardData"
-    visit.run(
-        f"{{ const bytes = Uint8Array.from(atob('{content}'), (one) => one.charCodeAt(0));"
+    visit.page.evaluate(
+        f"() => {{ const bytes = Uint8Array.from(atob('{content}'), (one) => one.charCodeAt(0));"
         "const given = new DataTransfer();"
         "given.items.add(new File([bytes], 'faces.png', {type: 'image/png'}));"
         f"document.body.dispatchEvent(new {kind}('{event}', "
@@ -281,7 +312,7 @@ def test_everything_can_be_done_by_keyboard(visit):
 
 
 def test_below_the_threshold_there_is_a_reason_and_never_a_label(visit):
-    visit.page.locator("summary").click()
+    visit.open_settings()
     visit.page.locator("#own-threshold").uncheck()
     visit.page.locator("#threshold").fill("100")
     visit.page.locator("#why", has_text="is below 1.00").wait_for()
@@ -290,9 +321,31 @@ def test_below_the_threshold_there_is_a_reason_and_never_a_label(visit):
     assert visit.page.locator("#confidence").inner_text() == ""
     assert all("no label" in one for one in visit.page.locator(".tag").all_inner_texts())
     assert set(visit.page.locator("#strip .label").all_inner_texts()) == {"no label"}
-    visit.page.locator("#mix").select_option("balanced")
     visit.page.locator("#own-threshold").check()
     visit.page.locator("#label:not(:text('no label'))").wait_for()
+
+
+def test_a_declared_mix_moves_the_bars_as_in_python(visit):
+    visit.open_settings()
+    before = visit.bars()
+    visit.page.locator("#mix").select_option("balanced")
+    moved = visit.until_bars_differ(before)
+    visit.page.locator("#mix").select_option("trained")
+    (face, *_) = Predictor(mix="balanced").predict(EXAMPLE).faces
+    assert np.allclose(moved, face.probabilities, atol=NEAR)
+    visit.until_bars_differ(moved)
+
+
+def test_another_network_reads_as_it_does_in_python(visit):
+    visit.open_settings()
+    visit.page.locator("#model").select_option("small")
+    visit.page.locator("#model-line", has_text="Network: small").wait_for()
+    visit.page.locator("#stage:not([aria-busy])").wait_for()
+    expected = Predictor("small").predict(EXAMPLE).faces[0]
+    assert np.allclose(visit.bars(), expected.probabilities, atol=NEAR)
+    assert visit.label() == (expected.label or "no label")
+    visit.page.locator("#model").select_option("people-small-int8")
+    visit.page.locator("#stage[aria-busy]").wait_for()
 
 
 @pytest.mark.parametrize(("kind", "cells"), [("quadrants", 4), ("tiles", 48)])
@@ -340,21 +393,42 @@ def test_what_is_no_picture_is_said_in_one_sentence(visit, name, kind, content, 
     assert visit.page.locator(".face").count() == 3  # What was there stays.
 
 
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ((5120, 40), "smaller for this page, from 5120 x 40 to 2560 x 20 pixels"),
+        ((10_000, 9_000), "has 90 million pixels; up to 89 million are opened"),
+    ],
+)
+def test_large_pictures_are_made_smaller_and_huge_ones_refused(visit, size, says):
+    packed = BytesIO()
+    Image.new("1", size).save(packed, "PNG")
+    said = visit.page.evaluate(
+        "async (content) => {"
+        "  const {openPicture} = await import('/view/pictures.js');"
+        "  const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));"
+        "  const file = new File([bytes], 'large.png', {type: 'image/png'});"
+        "  return openPicture(file).then(({note}) => note, (error) => error.message); }",
+        base64.b64encode(packed.getvalue()).decode(),
+    )
+    assert says in said
+
+
 def test_without_a_camera_the_page_says_so(visit):
-    visit.run(
-        "const real = navigator.mediaDevices.getUserMedia;"
+    visit.page.evaluate(
+        "() => { const real = navigator.mediaDevices.getUserMedia;"
         "navigator.mediaDevices.getUserMedia = async () => {"
         "  navigator.mediaDevices.getUserMedia = real;"
-        "  throw new DOMException('none', 'NotFoundError'); }"
+        "  throw new DOMException('none', 'NotFoundError'); }; }"
     )
     visit.page.locator("#camera").click()
     visit.page.locator("#error", has_text="No camera was found.").wait_for()
 
 
-def test_the_page_works_after_its_server_is_gone(chromium, page_folder, served, portrait):
+def test_the_page_works_after_its_server_is_gone(headless, page_folder, portrait):
     with ExitStack() as server:
-        address = server.enter_context(served(page_folder))
-        with visiting(chromium, address, service_workers="allow") as visit:
+        address, _ = server.enter_context(chromium.served(page_folder))
+        with visiting(headless, address, service_workers="allow") as visit:
             visit.page.locator("#offline", has_text="Works offline.").wait_for()
             server.close()
             visit.open()

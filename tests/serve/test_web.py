@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import hemiface
+from hemiface.limits import Limits
 from hemiface.vision.drawing import COLOURS
 
 WEB = Path(hemiface.__file__).parent / "serve" / "web"
@@ -96,6 +97,14 @@ def test_every_element_that_the_script_looks_up_is_in_the_page(elements):
     asked = re.findall(r"\$\('([\w-]+)'\)", (WEB / "main.js").read_text(encoding="utf-8"))
     assert asked
     assert set(asked) <= set(ids)
+
+
+def test_pictures_have_pythons_limit_of_pixels():
+    script = (WEB / "view" / "pictures.js").read_text(encoding="utf-8")
+    numbers = dict(re.findall(r"export const (\w+) = ([\d_]+);", script))
+    assert int(numbers["MOST_PIXELS"]) == Limits().pixels
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+    assert f"more than {int(numbers['LONGEST_PX']):,} " in page
 
 
 def test_the_example_is_what_its_script_draws():
