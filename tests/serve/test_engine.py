@@ -23,7 +23,8 @@ MOST_BOX = 0.005
 MOST_LEVELS = 6
 """Of 255, of a pixel of the crop."""
 MOST_VISIBLE = 0.02
-MOST_PROBABILITY = 0.05
+MOST_PROBABILITY = 0.08
+"""Networks of 8 bits jump where a crop differs by a level."""
 
 HIDDEN = ("full", "upper", "lower", "left", "right")
 PHOTOS = (

@@ -12,7 +12,11 @@ from PIL import Image
 pytest.importorskip("onnx", reason="networks are made for browsers with the library onnx")
 
 from hemiface import Predictor
+from hemiface.data.phantom import make as phantom
+from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import View, scale
+from hemiface.models.visible_tiles import VisibleTiles
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.serve.page import WEB
 from hemiface.vision.covered_halves import covered_part
@@ -113,6 +117,24 @@ def test_grey_is_opencvs(opened):
     )
     expected = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)[5:31, 3:100]
     np.testing.assert_array_equal(np.reshape(found, expected.shape), expected)
+
+
+@pytest.mark.parametrize("name", ["people-small-int8", "small", "visibility"])
+def test_networks_answer_alike_on_the_same_crop(opened, name):
+    path = shipped.path_of(name)
+    is_tiles = name == "visibility"
+    network = VisibleTiles.load(path) if is_tiles else OnnxModel.load(path)
+    crops = phantom.render(np.arange(7), seed=0)
+    found = opened.run(
+        """async ([path, output, crops]) => {
+          const network = await predictor.open(path);
+          const values = Uint8Array.from(crops);
+          return plain((await network.run(values, [7, 48, 48]))[output]);
+        }""",
+        [f"models/{path.name}", "visible" if is_tiles else "probabilities", crops.ravel().tolist()],
+    )
+    expected = network.predict(crops)
+    np.testing.assert_allclose(np.reshape(found, expected.shape), expected, atol=1e-5)
 
 
 def looks_of(random: np.random.Generator) -> VisibleRegions:

@@ -1,5 +1,7 @@
 /**
- * What the numbers of the short-range BlazeFace network mean; `vision/finding/blazeface.py` in Python.
+ * What the numbers of the short-range BlazeFace network mean.
+ *
+ * `vision/finding/blazeface.py` in Python.
  */
 
 import { bestFirst, overlap } from './boxes.js';

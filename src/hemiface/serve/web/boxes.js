@@ -4,7 +4,7 @@
  * What is the same in Python is `overlap` of `vision/finding/blazeface.py` and what calls it.
  *
  * @typedef {import('./transforms.js').Point} Point
- * @typedef {Point[]} Marked a box's upper left and lower right corner, and further points after them
+ * @typedef {Point[]} Marked a box's upper left and lower right corner, then further points
  * @typedef {{points: Marked, score: number}} Candidate
  */
 

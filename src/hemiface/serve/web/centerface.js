@@ -80,7 +80,11 @@ export class CenterFaceDetector {
     const faces = suppress(bestFirst(looks.flat()))
       .filter(({ points }) => longerSide(points) >= LEAST_FACE_PX && canAlign(points.slice(2)))
       .map(({ points, score }) => ({
-        box: points.slice(0, 2), score, landmarks: null, presence: null, five: points.slice(2),
+        box: points.slice(0, 2),
+        score,
+        landmarks: null,
+        presence: null,
+        five: points.slice(2),
         turn: null,
       }));
     return largestFirst(faces);

@@ -92,7 +92,9 @@ export class MediaPipeDetector {
    */
   async search(photo, sizes, quarters, smallestPx) {
     const found = [];
-    for (const squares of [wholeSquares(sizes, quarters), tileSquares(sizes, smallestPx, quarters)]) {
+    const whole = wholeSquares(sizes, quarters);
+    const tiles = tileSquares(sizes, smallestPx, quarters);
+    for (const squares of [whole, tiles]) {
       for (const square of squares) found.push(...(await this.inSquare(square)));
     }
     const upright = strongest(found).map((one) => turnedBack(one, quarters, photo));

@@ -66,5 +66,6 @@ export function turnOf(mesh) {
  * @returns {number[]}
  */
 function mean(points) {
-  return points[0].map((_, axis) => points.reduce((sum, one) => sum + one[axis], 0) / points.length);
+  const sum = (axis) => points.reduce((total, one) => total + one[axis], 0);
+  return points[0].map((_, axis) => sum(axis) / points.length);
 }

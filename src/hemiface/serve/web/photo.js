@@ -9,8 +9,8 @@
  * @typedef {object} Photo
  * @property {number} width
  * @property {number} height
- * @property {(part: Part) => Uint8Array | Uint8ClampedArray} rgba the part's pixels, row by row, not
- *   premultiplied
+ * @property {(part: Part) => Uint8Array | Uint8ClampedArray} rgba the part's pixels, row by row,
+ *   not premultiplied
  */
 
 import { fromRgba, greyPart } from './pixels.js';

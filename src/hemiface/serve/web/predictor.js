@@ -6,7 +6,14 @@
 
 import { align, SIDE_PX } from './alignment.js';
 import { CenterFaceDetector } from './centerface.js';
-import { blackened, inQuadrants, QUADRANTS, TILE_COLUMNS, TILE_ROWS, tileAt } from './conditions.js';
+import {
+  blackened,
+  inQuadrants,
+  QUADRANTS,
+  TILE_COLUMNS,
+  TILE_ROWS,
+  tileAt,
+} from './conditions.js';
 import { MediaPipeDetector } from './detector.js';
 import { coalitions, shapley } from './importance.js';
 import { CAN_CHECK, Files, Network, openRuntime } from './networks.js';
@@ -69,11 +76,11 @@ const TRAINED = 'trained';
  * Load page.json, ONNX Runtime and every network that a first photo needs.
  *
  * @param {object} [options]
- * @param {string | URL} [options.base] the page's folder
+ * @param {string | URL} [options.base] the page's folder, from this file on
  * @param {(progress: {file: string, loaded: number, total: number}) => void} [options.onProgress]
  * @returns {Promise<Predictor>}
  */
-export async function openPredictor({ base = new URL('.', import.meta.url), onProgress = () => {} } = {}) {
+export async function openPredictor({ base = '.', onProgress = () => {} } = {}) {
   const folder = new URL(base, import.meta.url);
   const answer = await fetch(new URL('page.json', folder));
   if (!answer.ok) throw new Error(`page.json can't be fetched: the server says ${answer.status}.`);
@@ -162,8 +169,8 @@ export class Predictor {
     let found;
     if (follow) {
       this.watch ??= new Watch(this.mediapipe, this.about.searchEvery);
-      const smallest = smallestPx === undefined ? LIVE_SMALLEST_SHARE * Math.max(width, height) : smallestPx;
-      found = await this.watch.next(picture, smallest);
+      const usual = LIVE_SMALLEST_SHARE * Math.max(width, height);
+      found = await this.watch.next(picture, smallestPx === undefined ? usual : smallestPx);
     } else {
       this.watch = null;
       found = await this.photos.detect(picture);
@@ -383,7 +390,8 @@ export class Predictor {
       hiddenByEstimate: '',
     });
     const tiles = Array.from({ length: TILE_ROWS * TILE_COLUMNS }, (_, tile) => without(tile));
-    const [whole, ...others] = await this.read([this.declared({ pixels, inside }, 'full'), ...tiles]);
+    const full = this.declared({ pixels, inside }, 'full');
+    const [whole, ...others] = await this.read([full, ...tiles]);
     return others.map((one) => whole.probabilities[best] - one.probabilities[best]);
   }
 }

@@ -33,9 +33,8 @@ export function scaled(values, temperature) {
  * @returns {number[]}
  */
 export function reweighed(values, trained, declared) {
-  return shares(
-    Array.from(values, (one, index) => (Math.max(one, SMALLEST) * declared[index]) / trained[index]),
-  );
+  const ratio = (index) => declared[index] / trained[index];
+  return shares(Array.from(values, (one, index) => Math.max(one, SMALLEST) * ratio(index)));
 }
 
 /** @param {number[]} values */

@@ -11,8 +11,8 @@ import { HALVES, inQuadrants, QUADRANTS, quadrantAt } from './conditions.js';
  * @property {number} most the most of the crop that can be visible: what neither a border nor the
  *   user takes away
  * @property {number[]} quadrants what is visible of each of QUADRANTS
- * @property {Record<string, number>} covered of each half, the share of what lies in the picture that
- *   a thing covers by estimate; NaN where nothing was estimated or it lies outside
+ * @property {Record<string, number>} covered of each half, the share of what lies in the picture
+ *   that a thing covers by estimate; NaN where nothing was estimated or it lies outside
  * @property {number | null} estimate the share of the crop that is visible as far as was estimated
  */
 
@@ -28,7 +28,7 @@ const IN_HALF = Object.fromEntries(
 /**
  * @param {Uint8Array} inside 48 * 48, 1 where the crop shows the photo
  * @param {string[] | null} declared the quadrants that the user says are hidden
- * @param {Float32Array | null} tiles 12 * 12 visible shares by estimate; a declaration overrules them
+ * @param {Float32Array | null} tiles 12 * 12 visible shares by estimate; a declaration overrules it
  * @returns {VisibleRegions}
  */
 export function visibleRegions(inside, declared, tiles) {
@@ -43,8 +43,8 @@ export function visibleRegions(inside, declared, tiles) {
     if (!isHidden(index)) seen[quadrant] += isEstimated ? tiles[tileOf(index)] : 1;
   }
   const quarter = inside.length / QUADRANTS.length;
-  const sum = (values, half) => values.reduce(
-    (total, value, quadrant) => total + (IN_HALF[half][quadrant] ? value : 0), 0);
+  const sum = (values, half) =>
+    values.reduce((total, value, quadrant) => total + (IN_HALF[half][quadrant] ? value : 0), 0);
   const all = (values) => values.reduce((total, value) => total + value, 0) / inside.length;
   const byHalf = (valueOf) => Object.fromEntries(HALVES.map((half) => [half, valueOf(half)]));
   return {
@@ -65,8 +65,8 @@ function tileOf(index) {
 /**
  * The condition to hide from a network that learnt to do without these parts, '' for nothing.
  *
- * Hidden are the covered halves, or only the most covered one that the network learnt to do without,
- * where it didn't learn that of all together.
+ * Hidden are the covered halves, or only the most covered one that the network learnt to do
+ * without, where it didn't learn that of all together.
  *
  * @param {VisibleRegions} looks
  * @param {string[]} learnt conditions

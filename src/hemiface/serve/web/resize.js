@@ -2,8 +2,8 @@
  * Pictures made smaller or larger, as OpenCV's `resize` does with INTER_AREA and INTER_CUBIC.
  *
  * OpenCV rounds to the nearest whole level and ties to even ones, but where both sides are halved:
- * there ties go up. OpenCV 4 enlarges with coefficients in steps of 2^-11, OpenCV 5 with exact ones,
- * as here: the two differ by one level in 4 % of the values of noise.
+ * there ties go up. OpenCV 4 enlarges with coefficients in steps of 2^-11, OpenCV 5 with exact
+ * ones, as here: of noise, the two differ by one level in up to 5 % of the values.
  */
 
 import { blank } from './pixels.js';

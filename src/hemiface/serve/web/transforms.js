@@ -4,7 +4,8 @@
  * What is the same in Python is in `vision/finding/squares.py` and in OpenCV's `warpAffine`.
  *
  * @typedef {[number, number]} Point x, to the right, and y, down
- * @typedef {[[number, number, number], [number, number, number]]} Transform two rows: x' = a x + b y + c
+ * @typedef {[[number, number, number], [number, number, number]]} Transform two rows, of which
+ *   the first gives x' = a x + b y + c and the second y'
  */
 
 import { blank, GREY } from './pixels.js';

@@ -1,9 +1,9 @@
 /**
  * One video or camera, frame after frame; `vision/video/watching.py` in Python.
  *
- * Every `searchEvery`-th frame is searched in full; in between known faces are looked for where they
- * were, and new ones in the frame as a whole. A face that has left its place has its frame searched
- * in full at once.
+ * Every `searchEvery`-th frame is searched in full; in between known faces are looked for where
+ * they were, and new ones in the frame as a whole. A face that has left its place has its frame
+ * searched in full at once.
  */
 
 import { overlap } from './boxes.js';

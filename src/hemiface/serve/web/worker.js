@@ -1,9 +1,9 @@
 /**
  * The prediction beside the page, so that the page stays quick: messages in, answers out.
  *
- * A request is `{id, what, ...}`, its answer `{id, ok: true, ...}` or `{id, ok: false, message}` with
- * one sentence. While files load, `{progress: {file, loaded, total}}` comes between. Requests are
- * answered in their order; a video's frame that a newer one overtakes isn't looked at.
+ * A request is `{id, what, ...}`, its answer `{id, ok: true, ...}` or `{id, ok: false, message}`
+ * with one sentence. While files load, `{progress: {file, loaded, total}}` comes between. Requests
+ * are answered in their order; a video's frame that a newer one overtakes isn't looked at.
  *
  * Pixels are those of Python's reading where the bitmap was made with `createImageBitmap(blob,
  * {colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image'})`, and
@@ -37,7 +37,8 @@ const ANSWERS = {
 
 /** The one predictor; what couldn't be loaded is tried again with the next request. */
 function predictor() {
-  opened ??= openPredictor({ onProgress: (progress) => postMessage({ progress }) }).catch((error) => {
+  const onProgress = (progress) => postMessage({ progress });
+  opened ??= openPredictor({ onProgress }).catch((error) => {
     opened = null;
     throw error;
   });
