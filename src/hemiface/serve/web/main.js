@@ -129,17 +129,24 @@ async function lookAt(file) {
 
 async function startCamera() {
   showProblem('');
-  await opened;
+  $('camera').disabled = true;
   try {
+    await opened;
     await camera.start(() => stopCamera());
   } catch (error) {
     if (!(error instanceof PictureError)) throw error;
     showProblem(error.message);
     return;
+  } finally {
+    $('camera').disabled = false;
   }
   session.expect();
   showCamera(true);
   camera.eachPicture((video) => stage.show(video, video.videoWidth, video.videoHeight));
+  await followCamera();
+}
+
+async function followCamera() {
   while (camera.isOn) {
     await nextFrame();
     // Only what is shown now is read: no picture ever waits for the networks.

@@ -55,13 +55,14 @@ export class Legend {
     this.#parts = parts;
   }
 
-  draw({ map, face }) {
+  draw({ map, cover }) {
     const { legend, low, high, words, table } = this.#parts;
     legend.hidden = !map;
     if (!map) return;
     const most = strongest(map.values);
     [low.textContent, high.textContent] = [points(-most), points(most)];
-    words.textContent = map.kind === 'quadrants' ? quadrantWords(map, face) : tileWords(map);
+    const meaning = map.kind === 'quadrants' ? quadrantWords(map) : tileWords(map);
+    words.textContent = cover.kind === 'nothing' ? meaning : `${meaning} The map is of the face without the cover.`;
     table.caption.textContent = `Percentage points of ${map.label}, row by row`;
     while (table.rows.length) table.deleteRow(0);
     for (let row = 0; row < map.rows; row++) {

@@ -40,6 +40,7 @@ export async function keepOffline({ badge, words }) {
     await installed(await navigator.serviceWorker.register(`service-worker.js?version=${newest}`));
     say(isNewest ? 'ready' : 'newer');
   } catch {
+    // Whatever the reason (a full disk, a private window): the page works, only not without its server.
     say(wasKept ? 'ready' : 'failed');
   }
 }

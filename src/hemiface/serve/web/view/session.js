@@ -181,19 +181,17 @@ export class Session extends EventTarget {
   }
 
   async #readCovered() {
-    const { kind } = this.cover;
-    if (!this.face || kind === 'nothing') {
-      this.covered = null;
-    } else if (isHalf(kind)) {
-      const chosen = this.chosen;
-      const reading = this.halves[kind] ?? (await this.#hidden([kind]))[kind];
-      this.covered = { [chosen]: reading };
-    } else {
+    const [chosen, { kind }] = [this.chosen, this.cover];
+    let covered = null;
+    if (this.face && isHalf(kind)) {
+      covered = { [chosen]: this.halves[kind] ?? (await this.#hidden([kind]))[kind] };
+    } else if (this.face && isMovable(kind)) {
       const answer = await this.#engine.again(this.#composed());
       this.#sawCover = true;
-      // What was asked for meanwhile is answered by the next task.
-      if (this.cover.kind === kind) this.covered = answer.faces.map((one) => one.reading);
+      covered = answer.faces.map((one) => one.reading);
     }
+    // What was chosen or laid over the face meanwhile is read by the next task.
+    if (kind === this.cover.kind && chosen === this.chosen) this.covered = covered;
   }
 
   async #readHalves() {
@@ -233,11 +231,12 @@ export class Session extends EventTarget {
   /** Run a task after all earlier ones; what a worker can't answer is told to whoever listens. */
   #inTurn(task) {
     const done = this.#turn.then(task);
-    this.#turn = done.catch((error) => {
+    // The next task runs whatever becomes of this one.
+    this.#turn = done.catch(() => {});
+    return done.catch((error) => {
       if (!(error instanceof EngineError)) throw error;
       this.dispatchEvent(new CustomEvent('problem', { detail: error.message }));
     });
-    return this.#turn;
   }
 }
 
