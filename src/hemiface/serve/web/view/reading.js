@@ -44,7 +44,8 @@ export class Reading {
     this.#say(session, `${said(reading)}, ${words}`);
   }
 
-  #drawNothing({ picture }) {
+  #drawNothing({ picture, faces }) {
+    if (picture) this.#say({ faces }, 'No face was found.');
     this.#parts.label.textContent = picture ? 'no face found' : 'no face yet';
     this.#parts.confidence.textContent = '';
     this.#parts.why.textContent = picture ? 'Try a picture in which a face is larger or turned to the camera.' : '';
@@ -61,7 +62,7 @@ export class Reading {
       : '';
   }
 
-  #say({ faces, chosen }, words) {
+  #say({ faces, chosen = 0 }, words) {
     const text = faces.length > 1 ? `Face ${chosen + 1} of ${faces.length}: ${words}` : words;
     if (text === this.#spoken) return;
     this.#spoken = text;
