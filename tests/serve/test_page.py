@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnx", reason="networks are made for browsers with the library onnx")
 
 from hemiface import EMOTIONS, __version__
-from hemiface.errors import UsageError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.models import shipped
 from hemiface.models.class_mix import NATURAL
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
@@ -80,7 +80,7 @@ def test_what_the_page_is_told_is_what_python_knows(page_folder):
 def test_a_page_takes_the_place_of_an_older_one(page_folder, tmp_path):
     folder = tmp_path / "page"
     folder.mkdir()
-    (folder / "page.json").write_text("{}")
+    (folder / "page.json").write_text('{"files": {"old.js": {}}}')
     (folder / "old.js").touch()
     assert write_page(folder, models=["small"]) == folder
     assert not (folder / "old.js").exists()
@@ -89,10 +89,23 @@ def test_a_page_takes_the_place_of_an_older_one(page_folder, tmp_path):
 
 
 def test_nothing_else_is_written_over(tmp_path):
-    (tmp_path / "diary.txt").write_text("dear")
-    with pytest.raises(UsageError, match="is there and is no page; name another folder"):
+    diary = tmp_path / "diary.txt"
+    diary.write_text("dear")
+    for about in (None, '{"files": {"old.js": {}}}'):
+        if about is not None:
+            (tmp_path / "page.json").write_text(about)
+        with pytest.raises(UsageError, match=r"diary\.txt is no part of a page; name"):
+            write_page(tmp_path)
+        assert diary.read_text() == "dear"
+    with pytest.raises(UsageError, match="is a file; name a folder"):
+        write_page(diary)
+
+
+def test_somebody_elses_page_json_is_left_alone(tmp_path):
+    (tmp_path / "page.json").write_text('{"summary": {}}')
+    with pytest.raises(DamagedError, match="remove it, or name another folder"):
         write_page(tmp_path)
-    assert (tmp_path / "diary.txt").read_text() == "dear"
+    assert (tmp_path / "page.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["gigantic", "visibility"])

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hemiface import __version__
+from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import UsageError
-from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.files import atomic_path, files_below, reading, sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.class_mix import KEY, MIXES, Mix, trained_shares
 from hemiface.models.onnx_file import OnnxModel
@@ -45,9 +46,9 @@ def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
     all; the default one is always there. A page that is there is replaced.
 
     Raises:
-        UsageError: the folder holds something else than a page, or there is no such model.
+        UsageError: the folder holds anything that is no part of a page, or there is no such model.
         HemifaceError: the networks that find faces were never pulled, or nothing can be written.
-        DamagedError: a network's file is damaged.
+        DamagedError: a network's file, or what an older page says of itself, is damaged.
     """
     chosen = _chosen(models)
     _require_page_or_nothing(folder)
@@ -74,11 +75,24 @@ def _chosen(models: Sequence[str] | None) -> list[str]:
 
 
 def _require_page_or_nothing(folder: Path) -> None:
-    """Raise UsageError unless a folder is missing, empty or a page."""
-    if not folder.exists() or (folder / ABOUT).is_file():
+    """Raise UsageError unless a folder is missing, empty or holds a page and nothing else."""
+    if not folder.exists():
         return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise UsageError(f"{folder} is there and is no page; name another folder.")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder.")
+    about = folder / ABOUT
+    known = {about}
+    if about.is_file():
+        with undamaged(about, "remove it, or name another folder"):
+            known |= {folder / name for name in entry(read_json(about), "files", dict)}
+    with reading(folder):
+        others = [one for one in files_below(folder, _refuse) if one not in known]
+    if others:
+        raise UsageError(f"{others[0]} is no part of a page; name another folder.")
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _unpack(folder: Path) -> None:
