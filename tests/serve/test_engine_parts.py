@@ -154,7 +154,7 @@ def test_sentences_are_pythons(opened):
             for _ in range(100):
                 looks = looks_of(random)
                 confidence = float(random.choice([0.4599, 0.125, random.random()]))
-                expected.append(own._why_not(looks, confidence))
+                expected.append(own.why_unseen(looks) or own.why_unsure(confidence))
                 rule = {
                     "leastVisible": 0.25,
                     "abstainBelow": own.abstain_below,

@@ -132,6 +132,6 @@ def test_the_page_alone(face_networks, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     assert hemiface(monkeypatch, "page", "--out", tmp_path / "mine") == 2
-    assert "is no page" in capsys.readouterr().err
+    assert "is no part of a page" in capsys.readouterr().err
     assert (tmp_path / "mine/notes.txt").read_text() == "mine"
     assert hemiface(monkeypatch, "page", "--out", out, "--model", "nothing") == 2
