@@ -1,6 +1,5 @@
 """Every block of every tutorial is run, in order, in an empty folder; what isn't says why."""
 
-import glob
 import re
 import shlex
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from builders import hemiface
+from hemiface.errors import BROUGHT
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Pages beside the tutorials that keep their promises may be added here.
@@ -25,7 +25,8 @@ NOT_RUN = (
 """The only reasons for which a block may be left out."""
 MARK = re.compile(r"<!-- (not run|needs): (.*?) -->\n$")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([\w.-]+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-EXTRAS = {"train": ("torch", "lightning", "timm"), "export": ("torch", "timm", "onnx", "onnxscript")}
+TRAIN = (*BROUGHT["study"], *BROUGHT["train"])
+EXTRAS = {"train": TRAIN, "export": (*TRAIN, *BROUGHT["export"])}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def words_of(line: str) -> list[str]:
     """The words of a command line as a shell sees them: quotes, comments, patterns of files."""
     words = []
     for word in shlex.split(line, comments=True):
-        matching = sorted(glob.glob(word)) if "*" in word else []
+        matching = sorted(map(str, Path().glob(word))) if "*" in word else []
         words += matching or [word]
     return words
 

@@ -1,7 +1,7 @@
 """Pages of the Python API: what `hemiface.__all__` names, and what these hand back.
 
-Groups and their headings are the comments in that list. Which other classes a reader meets is found by
-following the annotations of what comes back, so no page keeps a list of its own.
+Groups and their headings are the comments in that list. Which other classes a reader meets is found
+by following the annotations of what comes back, so no page keeps a list of its own.
 """
 
 import re
@@ -33,10 +33,10 @@ def api_pages() -> Pages:
     pages[f"{FOLDER}/{page}"] = f"# {_HANDED_BACK}\n\n" + "\n".join(blocks)
     rows.append(f"| [{_HANDED_BACK}]({page}) | {', '.join(f'`{one.name}`' for one in further)} |")
     top = (
-        "# Python\n\n```python\nimport hemiface as hf\n```\n\n"
-        "Every name is there in every installation; one that needs a library which isn't installed says "
-        "so, and which extra brings it, when it is used. Types are checked: hemiface is typed "
-        "throughout. Examples: [Photos in Python](../../docs/python.md).\n\n| | |\n|---|---|\n"
+        "# Python\n\n```python\nimport hemiface as hf\n```\n\nEvery name is there in every "
+        "installation; one that needs a library which isn't installed says so, and which extra "
+        "brings it, when it is used. Types are checked: hemiface is typed throughout. Examples: "
+        "[Photos in Python](../../docs/python.md).\n\n| | |\n|---|---|\n"
     )
     return {f"{FOLDER}/index.md": top + "\n".join(rows) + "\n", **pages}
 
@@ -85,7 +85,8 @@ def _results(thing: griffe.Object) -> list[griffe.Expr]:
 
 
 def _named_in(expression: griffe.Expr) -> set[str]:
-    names = {one.canonical_path for one in expression.iterate(flat=True) if isinstance(one, griffe.ExprName)}
+    parts = expression.iterate(flat=True)
+    names = {one.canonical_path for one in parts if isinstance(one, griffe.ExprName)}
     return {name for name in names if name.startswith("hemiface.")}
 
 

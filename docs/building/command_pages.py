@@ -25,7 +25,8 @@ def command_pages() -> Pages:
     """Return the overview and a page for each command; groups have their commands on one page."""
     root = typer.main.get_command(cli.app)
     context = root.make_context("hemiface", [], resilient_parsing=True)
-    guides = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
+    paths = sorted((ROOT / "docs").rglob("*.md"))
+    guides = {path: path.read_text(encoding="utf-8") for path in paths}
     pages = {}
     rows = ["| command | does |", "|---|---|"]
     for name in root.list_commands(context):
@@ -41,7 +42,8 @@ def command_pages() -> Pages:
         "",
         plain(root.epilog or ""),
         "",
-        "What to install for which, and how they belong together: [Commands](../../docs/commands.md).",
+        "What to install for which, and how they belong together: "
+        "[Commands](../../docs/commands.md).",
     ]
     return {f"{FOLDER}/index.md": "\n".join(top) + "\n", **pages}
 
@@ -65,10 +67,12 @@ def _page(command: typer.core.TyperCommand, name: str, above, guides) -> Iterato
 def _described(command, context, level: int) -> Iterator[str]:
     """Yield what it does, how it is called and what it takes."""
     yield f"\n{plain(_joined(command.help))}"
-    yield f"\n```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"\n```text\n{context.command_path} {usage}\n```"
     if getattr(command, "commands", None):
         return
-    records = [(one.param_type_name, one.get_help_record(context)) for one in command.get_params(context)]
+    taken = command.get_params(context)
+    records = [(one.param_type_name, one.get_help_record(context)) for one in taken]
     for kind, title in (("argument", "Arguments"), ("option", "Options")):
         rows = [record for known, record in records if known == kind and record]
         if rows:

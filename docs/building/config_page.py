@@ -12,9 +12,10 @@ def config_page() -> Pages:
     rows = [f"| [`{name}`](#{name}) | {config.summary(path)} |" for name, path in known.items()]
     parts = [
         "# Configs",
-        "A study's or a training's options are one TOML file. These come along by name (`hemiface study NAME`); "
-        "`hemiface configs NAME` prints one to start from, and `--set train.epochs=10` overrides any key. What a key "
-        "means: [Config](python/studies-data-networks-reports.md) and the classes that it holds, under "
+        "A study's or a training's options are one TOML file. These come along by name "
+        "(`hemiface study NAME`); `hemiface configs NAME` prints one to start from, and `--set "
+        "train.epochs=10` overrides any key. What a key means: "
+        "[Config](python/studies-data-networks-reports.md) and the classes that it holds, under "
         "[what these hand back](python/what-these-hand-back.md).",
         "\n".join(["| name | what |", "|---|---|", *rows]),
     ]

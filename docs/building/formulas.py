@@ -1,8 +1,8 @@
 """Formulas as SVG, drawn at build by Matplotlib: the reader's browser needs no script and no font.
 
 Pages hold LaTeX between dollar signs, as GitHub shows it too; `pymdownx.arithmatex` marks it, and
-`drawn` puts a picture in its place, in the colour of the text around it and with the LaTeX as its name
-for who doesn't see it.
+`drawn` puts a picture in its place, in the colour of the text around it and with the LaTeX as its
+name for who doesn't see it.
 """
 
 import html
@@ -16,12 +16,16 @@ from matplotlib.textpath import TextPath, TextToPath
 
 __all__ = ["drawn", "svg"]
 
-_MARKED = re.compile(
-    r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', flags=re.DOTALL
-)
+_MARKED = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', flags=re.DOTALL)
 _POINTS = 100.0  # per em
 _MARGIN = 4.0
-_LETTERS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
+_LETTERS = {
+    Path.MOVETO: "M",
+    Path.LINETO: "L",
+    Path.CURVE3: "Q",
+    Path.CURVE4: "C",
+    Path.CLOSEPOLY: "Z",
+}
 
 
 def drawn(content: str) -> str:

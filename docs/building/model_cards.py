@@ -1,8 +1,8 @@
 """A card for each model that comes along, with the front matter that model hubs read.
 
-Everything is from the index, the file's own metadata and the committed scores, so a card can't say what
-the file doesn't. `model_card` is a README.md to upload beside the file; the site shows it and keeps it
-ready at `cards/NAME.card.txt`.
+Everything is from the index and the file's own metadata, so a card can't say what the file doesn't.
+`model_card` is a README.md to upload beside the file; the site shows it and keeps it ready at
+`cards/NAME.card.txt`.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ probabilities = model.predict(faces)  # uint8 [n, 48, 48], grey -> float32 [n, 7
 ```
 """
 _FORBIDDEN = (
-    "It names how a face looks to a labeller, not what a person feels. Don't judge people by it: not at work, "
-    "not in education (the EU AI Act, article 5, forbids inferring emotions there), not in hiring, policing, "
-    "insurance or medicine."
+    "It names how a face looks to a labeller, not what a person feels. Don't judge people by it: "
+    "not at work, not in education (the EU AI Act, article 5, forbids inferring emotions there), "
+    "not in hiring, policing, insurance or medicine."
 )
 
 
@@ -46,15 +46,18 @@ def card_pages() -> tuple[Pages, dict[str, str]]:
     for name, (row, card) in cards.items():
         matter, _, body = card.removeprefix("---\n").partition("---\n")
         pages[f"{FOLDER}/{name}.md"] = (
-            f"{body.strip()}\n\n## Front matter for hubs\n\n[Card as a file]({name}.card.txt), to lie beside "
-            f"`{row['file']}` as README.md.\n\n```yaml\n{matter}```\n"
+            f"{body.strip()}\n\n## Front matter for hubs\n\n[Card as a file]({name}.card.txt), to "
+            f"lie beside `{row['file']}` as README.md.\n\n```yaml\n{matter}```\n"
         )
         files[f"{FOLDER}/{name}.card.txt"] = card
-        rows.append(f"| [`{name}`]({name}.md) | {row['summary']} | {row['bytes']:,} | {row['licence']} |")
+        rows.append(
+            f"| [`{name}`]({name}.md) | {row['summary']} | {row['bytes']:,} | {row['licence']} |"
+        )
     top = (
-        "# Cards for hubs\n\nA card for each file that comes with hemiface, made from the file's own metadata: what "
-        "it takes and gives, what it scored, what it must not be used for, and YAML front matter that model hubs "
-        "read. What holds for all of them, and which to take: [model card](../MODEL_CARD.md).\n\n"
+        "# Cards for hubs\n\nA card for each file that comes with hemiface, made from the file's "
+        "own metadata: what it takes and gives, what it scored, what it must not be used for, "
+        "and YAML front matter that model hubs read. What holds for all of them, and which to "
+        "take: [model card](../MODEL_CARD.md).\n\n"
     )
     return {f"{FOLDER}/index.md": top + "\n".join(rows) + "\n", **pages}, files
 
@@ -76,7 +79,10 @@ def model_card(row: Mapping[str, Any]) -> str:
     if row["accuracy"]:
         matter["model-index"] = [{"name": row["name"], "results": _results(row)}]
     text = yaml.safe_dump(
-        {key: value for key, value in matter.items() if value}, sort_keys=False, allow_unicode=True, width=200
+        {key: value for key, value in matter.items() if value},
+        sort_keys=False,
+        allow_unicode=True,
+        width=200,
     )
     parts = [f"# {row['name']}", row["summary"], *_facts(row, header)]
     if emotional:
@@ -86,7 +92,7 @@ def model_card(row: Mapping[str, Any]) -> str:
 
 
 def _images(row: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many test images the file was scored on by condition, as far as that is recorded."""
+    """Return how many test images the file was scored on, by condition, where that is recorded."""
     parity = row["header"].get("parity", {})
     return {one["condition"]: one["n"] for one in parity.get("conditions", ())}
 
@@ -98,7 +104,8 @@ def _results(row: Mapping[str, Any]) -> list[dict[str, Any]]:
             "task": {"type": "image-classification", "name": f"Emotion, {HIDDEN[condition]}"},
             "dataset": {
                 "type": "fer2013",
-                "name": f"FER2013 PrivateTest by {labels}, {HIDDEN[condition]}, n = {images[condition]}",
+                "name": f"FER2013 PrivateTest by {labels}, {HIDDEN[condition]}, "
+                f"n = {images[condition]}",
                 "split": "test",
             },
             "metrics": [{"type": "accuracy", "value": round(value, 4), "name": "accuracy"}],
@@ -126,8 +133,12 @@ def _facts(row: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
     if "model" in header:
         facts["architecture"] = f"`{header['model']['architecture']}`"
     if "train_images" in header["provenance"]:
-        facts["learnt from"] = f"{header['provenance']['train_images']:,} training images of FER2013"
-    return ["\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])]
+        facts["learnt from"] = (
+            f"{header['provenance']['train_images']:,} training images of FER2013"
+        )
+    return [
+        "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])
+    ]
 
 
 def _scores(row: Mapping[str, Any]) -> list[str]:
@@ -138,18 +149,23 @@ def _scores(row: Mapping[str, Any]) -> list[str]:
         if key in HIDDEN and key in images
     ]
     said = f"By {_labels(row)}, on FER2013's PrivateTest; one network, trained once."
-    return ["## Accuracy", said, "\n".join(["| seen | accuracy, % | images |", "|---|---|---|", *lines])]
+    return [
+        "## Accuracy",
+        said,
+        "\n".join(["| seen | accuracy, % | images |", "|---|---|---|", *lines]),
+    ]
 
 
 def _thresholds(row: Mapping[str, Any]) -> list[str]:
     below = row["abstain_below"]
     lines = [
-        f"| {HIDDEN[one['condition']]} | {100 * one['coverage']:.1f} | {100 * one['accuracy']:.1f} | {one['n']:,} |"
+        f"| {HIDDEN[one['condition']]} | {100 * one['coverage']:.1f} | "
+        f"{100 * one['accuracy']:.1f} | {one['n']:,} |"
         for one in row["answered"]
         if one["condition"] in HIDDEN and one["abstain_below"] == below
     ]
     if not lines:
         return []
-    said = f"Below a calibrated confidence of {below:.2f} no label is given; counted on validation images."
+    said = f"Below a confidence of {below:.2f} it gives no label; counted on validation images."
     head = ["| seen | labelled, % | of these right, % | faces |", "|---|---|---|---|"]
     return ["## Where it gives no label", said, "\n".join([*head, *lines])]

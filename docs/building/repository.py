@@ -1,7 +1,7 @@
 """The repository's own pages in the site: found by following links, each at its place.
 
-A page of docs/ keeps its name without `docs/`; any other file of the repository that a page links to
-comes into the site under its path from the repository's root. So every link works in both: as it
+A page of docs/ keeps its name without `docs/`; any other file of the repository that a page links
+to comes into the site under its path from the repository's root. So every link works in both: as it
 stands, in the repository, and rewritten by `rewritten`, in the site.
 """
 
@@ -66,7 +66,10 @@ def _targets(text: str, place: str) -> Iterator[tuple[re.Match[str], str]]:
             for found in _LINK.finditer(text, start, start + len(line)):
                 target = found[2]
                 if target and not re.match(r"[a-z]+:|/", target):
-                    yield found, posixpath.normpath(f"{posixpath.dirname(place)}/{target}").lstrip("/")
+                    yield (
+                        found,
+                        posixpath.normpath(f"{posixpath.dirname(place)}/{target}").lstrip("/"),
+                    )
         start += len(line)
 
 

@@ -11,7 +11,7 @@ from functools import cache
 
 from repository import ROOT, Pages
 
-__all__ = ["Cell", "Line", "Table", "TABLES", "result_pages"]
+__all__ = ["TABLES", "Cell", "Line", "Table", "result_pages"]
 
 HALVES = {
     "full": "nothing",
@@ -84,9 +84,7 @@ def _ferplus(labels: str) -> list[Line]:
 
 def _matrix(protocol: str) -> list[Line]:
     keep = {"protocol": protocol, "model": "any", "metric": "accuracy", "seed": "0"}
-    return [
-        Line(f"`{name}`", f"{name}/matrix.csv", keep) for name in ("generalist", "small")
-    ]
+    return [Line(f"`{name}`", f"{name}/matrix.csv", keep) for name in ("generalist", "small")]
 
 
 def _photographs() -> list[Line]:
@@ -155,7 +153,10 @@ def _masks() -> list[Line]:
 
 def _calibrated() -> list[Line]:
     keep = {"model": "any-fp16", "metric": "ece"}
-    kinds = {"as the network says it": "none", "with a temperature by what is visible": "by visibility"}
+    kinds = {
+        "as the network says it": "none",
+        "with a temperature by what is visible": "by visibility",
+    }
     return [
         Line(name, "calibration/calibration.csv", {**keep, "calibration": kind})
         for name, kind in kinds.items()
@@ -172,8 +173,9 @@ def _changed_files() -> list[Line]:
 TABLES = (
     Table(
         "By what most people see",
-        "Accuracy in % on FER2013's PrivateTest by the majority of FER+'s ten voters; one network each, trained "
-        "once, scored once. Intervals: 95 %, over groups of near duplicates.",
+        "Accuracy in % on FER2013's PrivateTest by the majority of FER+'s ten voters; one "
+        "network each, trained once, scored once. Intervals: 95 %, over groups of near "
+        "duplicates.",
         "network", "condition", HALVES, _ferplus("ferplus-majority"),
     ),
     Table(
@@ -183,13 +185,14 @@ TABLES = (
     ),
     Table(
         "On test images without near duplicates in training",
-        "FER2013's own labels, accuracy in %. Expect these numbers of new faces of this kind, not those above.",
+        "FER2013's own labels, accuracy in %. Expect these numbers of new faces of this kind, "
+        "not those above.",
         "network", "condition", HALVES, _matrix("leak-free"), Cell("value"),
     ),
     Table(
         "On press photographs",
-        "Accuracy in % on photographs of Labeled Faces in the Wild, natural mix of emotions; nothing was trained "
-        "or chosen on them. Intervals: 95 %, over persons.",
+        "Accuracy in % on photographs of Labeled Faces in the Wild, natural mix of emotions; "
+        "nothing was trained or chosen on them. Intervals: 95 %, over persons.",
         "network", "condition", HALVES, _photographs(),
         Cell("accuracy", "accuracy_low", "accuracy_high"),
     ),
@@ -201,21 +204,23 @@ TABLES = (
     ),
     Table(
         "What hiding a half costs",
-        "Points of accuracy lost on PrivateTest, three seeds; 95 % intervals over images and seeds. What is called "
-        "available information of one network is here against the baseline.",
+        "Points of accuracy lost on PrivateTest, three seeds; 95 % intervals over images and "
+        "seeds. What is called available information of one network is here against the baseline.",
         "question", "condition_b", {key: name for key, name in HALVES.items() if key != "full"},
         _costs(), Cell("difference"),
     ),
     Table(
         "Left against right",
-        "Points of accuracy with the left side hidden minus with the right side hidden, three seeds. `face` is what "
-        "turns with a mirrored picture, `network` what stays; the control leaves too little to `face`.",
-        "network", "part", {"as shown": "as shown", "mirrored": "mirrored", "face": "face", "network": "network"},
+        "Points of accuracy with the left side hidden minus with the right side hidden, three "
+        "seeds. `face` is what turns with a mirrored picture, `network` what stays; the control "
+        "leaves too little to `face`.",
+        "network", "part", {one: one for one in ("as shown", "mirrored", "face", "network")},
         _sides(), Cell("difference", signed=True),
     ),
     Table(
         "What each part of the face adds",
-        "Shapley values in points of the true emotion's probability, one network for all conditions, three seeds.",
+        "Shapley values in points of the true emotion's probability, one network for all "
+        "conditions, three seeds.",
         "emotion", "region",
         {"upper-left": "upper left", "upper-right": "upper right", "lower-left": "lower left",
          "lower-right": "lower right"},
@@ -224,23 +229,28 @@ TABLES = (
     Table(
         "Faces found",
         "Share of the pictures with a face in which one is found, in %.",
-        "pictures", "detector", {"mediapipe": "MediaPipe's networks", "combined": "and CenterFace, the default"},
+        "pictures", "detector",
+        {"mediapipe": "MediaPipe's networks", "combined": "and CenterFace, the default"},
         _found(), Cell("share", n="pictures"),
     ),
     Table(
         "Masks noticed",
-        "Share of the faces of which a part is said to be covered, in %; for bare faces that is an error.",
-        "faces", "metric", {"lower_covered": "lower half", "mouth_covered": "mouth", "eyes_covered": "eyes"},
+        "Share of the faces of which a part is said to be covered, in %; for bare faces that is "
+        "an error.",
+        "faces", "metric",
+        {"lower_covered": "lower half", "mouth_covered": "mouth", "eyes_covered": "eyes"},
         _masks(), Cell("value"),
     ),
     Table(
         "Confidence",
-        "Expected calibration error of `small` on PrivateTest, points, 15 bins; it is never 0, chance alone adds to it.",
+        "Expected calibration error of `small` on PrivateTest, points, 15 bins; it is never 0, "
+        "chance alone adds to it.",
         "confidence", "condition", HALVES, _calibrated(), Cell("value"),
     ),
     Table(
         "Changed files",
-        "Files of each kind, changed at random and handed to their reader, which takes or refuses each in one sentence.",
+        "Files of each kind, changed at random and handed to their reader, which takes or "
+        "refuses each in one sentence.",
         "kind", "engine", {"mutations": "tracebacks"}, _changed_files(),
         Cell("tracebacks", n="inputs", scale=1, digits=0),
     ),
@@ -250,8 +260,9 @@ TABLES = (
 def result_pages() -> Pages:
     """Return the page of results by its URI."""
     top = (
-        "# Results\n\nMade from the tables of `results/` when this site is built. Each file lies in a folder with the "
-        "command, the config, the versions and the hardware it came from, which its page says.\n"
+        "# Results\n\nMade from the tables of `results/` when this site is built. Each file lies "
+        "in a folder with the command, the config, the versions and the hardware it came from, "
+        "which its page says.\n"
     )
     return {"results/overview.md": "\n".join([top, *(_shown(one) for one in TABLES)])}
 
@@ -273,7 +284,9 @@ def _line(table: Table, line: Line) -> str:
     for key in table.columns:
         found = [row for row in _rows(line.file) if _fits(row, {**line.keep, table.by: key})]
         if len(found) != 1:
-            raise ValueError(f"results/{line.file}: {len(found)} rows for {line.name}, {key}, not one")
+            raise ValueError(
+                f"results/{line.file}: {len(found)} rows for {line.name}, {key}, not one"
+            )
         shown.append(table.cell.text(found[0]))
         counts.append(int(float(found[0][table.cell.n])))
     least, most = min(counts), max(counts)
@@ -289,4 +302,3 @@ def _fits(row: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 def _rows(file: str) -> tuple[Mapping[str, str], ...]:
     with (ROOT / "results" / file).open(encoding="utf-8", newline="") as lines:
         return tuple(csv.DictReader(lines))
-
