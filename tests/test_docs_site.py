@@ -195,15 +195,16 @@ def test_the_notebook_ran_from_top_to_bottom(site: Path, pages: dict[Path, Seen]
 
 @pytest.mark.parametrize("page", ["README.md", "MODEL_CARD.md"])
 def test_results_written_by_hand_are_those_of_the_tables(page: str) -> None:
-    made = result_pages.result_pages()["results/overview.md"]
+    made = result_pages.result_pages()["results/overview.md"].replace("\N{NO-BREAK SPACE}", " ")
     written = (ROOT / page).read_text(encoding="utf-8").replace("**", "")
-    rows = re.findall(r"^\| `(people-int8|people-small-int8|nano-int8)`.*$", written, re.MULTILINE)
-    assert rows
+    compared = 0
     for line in written.splitlines():
         found = re.match(r"\| `(people-int8|people-small-int8|nano-int8)`", line)
         for cell in re.findall(r"\d\d\.\d \[\d\d\.\d, \d\d\.\d\]", line) if found else ():
             of_model = [one for one in made.splitlines() if one.startswith(f"| `{found[1]}`")]  # type: ignore[index]
             assert any(cell in one for one in of_model), f"{page}: {line}"
+            compared += 1
+    assert compared
 
 
 def test_a_filter_that_fits_no_row_or_several_ends_the_build() -> None:

@@ -41,7 +41,8 @@ class Cell:
             f"{self.scale * float(row[one]):{sign}.{self.digits}f}" if row.get(one) else ""
             for one in (self.value, self.low, self.high)
         )
-        return f"{value} [{low}, {high}]" if low else value
+        # An interval is never broken between two lines.
+        return f"{value} [{low},\N{NO-BREAK SPACE}{high}]" if low else value
 
 
 @dataclass(frozen=True)
