@@ -414,6 +414,15 @@ def test_large_pictures_are_made_smaller_and_huge_ones_refused(visit, size, says
     assert says in said
 
 
+def test_where_there_is_no_face_the_page_says_so_and_labels_nothing(visit, tmp_path):
+    Image.new("L", (200, 160), 128).save(tmp_path / "wall.png")
+    visit.page.locator("#file").set_input_files(tmp_path / "wall.png")
+    visit.page.locator("#label", has_text="no face found").wait_for()
+    assert visit.page.locator(".face, .tag, #halves:visible").count() == 0
+    assert visit.page.locator("#covers").is_disabled()
+    visit.page.locator("#spoken", has_text="No face was found.").wait_for(state="attached")
+
+
 def test_without_a_camera_the_page_says_so(visit):
     visit.page.evaluate(
         "() => { const real = navigator.mediaDevices.getUserMedia;"
