@@ -72,7 +72,7 @@ constraints: $(BUILD)/tools/installed ## pin everything anew, by version and has
 	$(UNIVERSAL) pyproject.toml --extra serve --extra video --constraint constraints/dev.txt --output-file constraints/serve.txt
 	$(UNIVERSAL) --group pyproject.toml:supply --constraint constraints/dev.txt --output-file constraints/tools.txt
 	$(COMPILE) pyproject.toml --python-version 3.11 --resolution lowest-direct --only-binary :all: --extra dev --extra pdf \
-		--output-file constraints/lowest.txt
+		--constraint constraints/lowest.in --output-file constraints/lowest.txt
 
 lowest: ## run the tests, or TESTS=FILES, with the lowest versions allowed (Python 3.11; 5 GB from the package index)
 	$(PYTHON) -m venv --clear $(BUILD)/lowest

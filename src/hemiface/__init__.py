@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from hemiface.vision.predictor import Predictor
     from hemiface.vision.video.watching import Watch
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # From 1.29 on ONNX Runtime sends its maker what it is used for and keeps a device ID in the home
 # folder. It looks for this once, when it is first imported, and this comes before any import of it.
