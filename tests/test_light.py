@@ -18,7 +18,7 @@ from hemiface.errors import HemifaceError
 from hemiface.tables import write_csv
 from hemiface.vision.faces import COLUMNS, write_rows
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import _write_sources
+from hemiface.vision.run import write_tables
 
 MISSING = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2", "torch", "onnx")
 """What a light install lacks."""
@@ -133,7 +133,7 @@ def test_sources_are_the_bytes_that_pandas_writes(tmp_path) -> None:
     ]  # fmt: skip
     for rows in (told, told[1:2], [one | {"frames": 0} for one in told]):
         write_csv(pd.DataFrame(rows), tmp_path / "pandas.csv")
-        _write_sources(rows, tmp_path / "sources.csv")
+        write_tables([], rows, tmp_path, [])
         assert (tmp_path / "sources.csv").read_bytes() == (tmp_path / "pandas.csv").read_bytes()
 
 

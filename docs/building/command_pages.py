@@ -15,6 +15,9 @@ FOLDER = "reference/commands"
 
 _PLAIN = str.maketrans({one: f"&#{ord(one)};" for one in "|*_`[]\\~$"})
 
+_TAKEN = re.compile(r"(.*?)(?: (<.*|(?<=\w )[A-Z][A-Z/]*))?")
+"""The names of a parameter, and what it takes: `<path>`, or a word in capitals."""
+
 
 def plain(text: str) -> str:
     """Return text as Markdown that shows just these letters."""
@@ -85,10 +88,12 @@ def _names(record: str) -> str:
 
     >>> _names("--out, -o <path>")
     '`--out`, `-o` <span class="takes">&lt;path&gt;</span>'
+    >>> _names("--shard K/N")
+    '`--shard` <span class="takes">K/N</span>'
     """
-    names, kind, rest = record.partition(" <")
+    names, kind = _TAKEN.fullmatch(record).groups()
     shown = ", ".join(f"`{one.strip()}`" for one in re.split(r",\s|\s/\s", names))
-    return shown + (f' <span class="takes">{plain(kind.strip() + rest)}</span>' if kind else "")
+    return shown + (f' <span class="takes">{plain(kind)}</span>' if kind else "")
 
 
 def _joined(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Commands that take pictures: predict, occlude."""
+"""Commands that take pictures: predict, merge, occlude."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,6 @@ from hemiface.cli.options import HalvesOption, JsonOption, ReplaceOption
 from hemiface.cli.printing import print_json, say, show_progress
 from hemiface.cli.reading import is_by_face, words
 from hemiface.errors import UsageError, escaped
-from hemiface.occlusion.conditions import Fill
 
 __all__ = ["merge", "occlude", "predict"]
 
@@ -265,6 +264,7 @@ def occlude(
         landmarks = PhotoLandmarks(default_detector())
     if kinds:
         from hemiface.cli.stimuli import make
+        from hemiface.occlusion.conditions import Fill
         from hemiface.vision.stimulus_sets.make import SetOptions
         from hemiface.vision.stimulus_sets.order import Dealing
 
