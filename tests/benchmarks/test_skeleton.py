@@ -11,11 +11,14 @@ import timing
 from hemiface.errors import DamagedError, HemifaceError
 
 COMMITTED = {
+    "first_answer.json": "first_answer",
     "following.json": "following",
     "inference-nano.json": "inference",
     "inference-shipped.json": "inference",
     "predictors.json": "predictors",
     "reporting.json": "reporting",
+    "serving-crops.json": "serving",
+    "serving.json": "serving",
     "small_faces.json": "small_faces",
     "throughput-gpu.json": "throughput",
     "throughput.json": "throughput",

@@ -83,6 +83,7 @@ def test_a_taken_port_is_told():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         assert address_of(first) == f"http://127.0.0.1:{port}"
+        assert first.proto == socket.IPPROTO_TCP
         with pytest.raises(HemifaceError, match=rf"127\.0\.0\.1, port {port} \(.*in use"):
             listen("127.0.0.1", port)
     with pytest.raises(HemifaceError, match="Nothing can listen at 203"):

@@ -50,13 +50,16 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        made = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise HemifaceError(
             f"Nothing can listen at {host}, port {port} ({why}); name others with --host and "
             "--port."
         ) from error
+    # asyncio lets answers go at once (TCP_NODELAY) only where the protocol is named: else each waits
+    # 40 ms for the client's word that it has the headers.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())
 
 
 def address_of(listening: socket.socket) -> str:
