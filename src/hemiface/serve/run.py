@@ -57,8 +57,8 @@ def listen(host: str, port: int) -> socket.socket:
             f"Nothing can listen at {host}, port {port} ({why}); name others with --host and "
             "--port."
         ) from error
-    # asyncio lets answers go at once (TCP_NODELAY) only where the protocol is named: else each waits
-    # 40 ms for the client's word that it has the headers.
+    # asyncio lets answers go at once (TCP_NODELAY) only where the protocol is named: else each
+    # waits 40 ms for the client's word that it has the headers.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())
 
 
