@@ -26,7 +26,7 @@ NOT_RUN = (
 MARK = re.compile(r"<!-- (not run|needs): (.*?) -->\n$")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([\w.-]+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TRAIN = (*BROUGHT["study"], *BROUGHT["train"])
-EXTRAS = {"train": TRAIN, "export": (*TRAIN, *BROUGHT["export"])}
+EXTRAS = {"train": TRAIN, "export": (*TRAIN, *BROUGHT["export"]), "serve": BROUGHT["serve"]}
 
 
 @dataclass(frozen=True)
