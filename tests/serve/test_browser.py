@@ -20,7 +20,20 @@ EXAMPLE = WEB / "example.png"
 HALVES = ("upper", "lower", "left", "right")
 NEAR = 0.03
 """How far a probability may lie from Python's: a browser decodes and resizes by itself."""
-WAIT_MS = 20_000
+WAIT_MS = 60_000
+POLLS = 800
+"""Of 50 ms: on two busy cores a face takes seconds."""
+
+BUSY_ONCE = """() => {
+  window.busyOnce = new Promise((done) => {
+    const stage = document.getElementById('stage');
+    new MutationObserver((_, observer) => {
+      observer.disconnect();
+      done();
+    }).observe(stage, { attributes: true, attributeFilter: ['aria-busy'] });
+  });
+}"""
+"""Makes a promise that holds when the page has begun to look."""
 
 
 class Visit:
@@ -44,9 +57,12 @@ class Visit:
         self.page.locator("#model:enabled").wait_for(state="attached")
 
     def give(self, picture: Path, kind: str = "image/png") -> None:
+        # Else what is there of the picture before may pass for what is read.
+        self.page.evaluate(BUSY_ONCE)
         self.page.locator("#file").set_input_files(
             {"name": picture.name, "mimeType": kind, "buffer": picture.read_bytes()}
         )
+        self.page.evaluate("() => window.busyOnce")
         self.read()
 
     def reset(self) -> None:
@@ -87,7 +103,7 @@ class Visit:
         return dict(self.page.locator(selector).bounding_box())
 
     def until_bars_differ(self, before: list[float]) -> list[float]:
-        for _ in range(100):
+        for _ in range(POLLS):
             if (now := self.bars()) != before:
                 return now
             self.page.wait_for_timeout(50)
@@ -247,7 +263,7 @@ def test_bars_move_while_the_box_is_dragged_and_resized(visit):
     mouse.move(x - 3 * box["width"], y - box["height"], steps=5)
     mouse.up()
     away = visit.until_bars_differ(on_nose)
-    for _ in range(100):
+    for _ in range(POLLS):
         if np.allclose(away, plain, atol=1e-3):
             break
         visit.page.wait_for_timeout(50)

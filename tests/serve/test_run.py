@@ -43,11 +43,11 @@ def service():
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_and_ends_when_told(service, sign):
     address = service.stdout.readline().strip()
-    with urllib.request.urlopen(f"{address}/health", timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{address}/health", timeout=90) as answer:  # noqa: S310
         assert answer.status == 200
         assert "server" not in answer.headers
     service.send_signal(sign)
-    out, error = service.communicate(timeout=30)
+    out, error = service.communicate(timeout=90)
     assert (service.returncode, out, error) == (0, "ended\n", "")
 
 
@@ -65,7 +65,7 @@ def test_what_is_being_answered_is_answered(service):
         f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     ).encode()
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=90) as connection:
         connection.sendall(head + body[:10])
         time.sleep(0.3)
         service.send_signal(signal.SIGTERM)
@@ -75,7 +75,7 @@ def test_what_is_being_answered_is_answered(service):
         while part := connection.recv(1 << 16):
             answer += part
     assert answer.startswith(b"HTTP/1.1 200")
-    service.communicate(timeout=30)
+    service.communicate(timeout=90)
     assert service.returncode == 0
 
 
@@ -113,7 +113,7 @@ def test_the_command(face_networks):
         try:
             address = process.stdout.readline().split()[0]
             for path, kind in (("/", "text/html"), ("/page.json", "application/json")):
-                with urllib.request.urlopen(address + path, timeout=30) as answer:  # noqa: S310
+                with urllib.request.urlopen(address + path, timeout=90) as answer:  # noqa: S310
                     assert answer.headers["content-type"].startswith(kind)
                     assert "connect-src 'self'" in answer.headers["content-security-policy"]
         finally:

@@ -33,10 +33,13 @@ RAW = {"content-type": "image/png"}
 
 
 class Many:
-    """A detector that sees `n` faces in every photo, each the whole of it, after `seconds`."""
+    """A detector that sees `n` faces in every photo, each the whole of it, after `seconds`.
 
-    def __init__(self, n=1, seconds=0.0):
-        self.n, self.seconds = n, seconds
+    Or not before `gate` is set.
+    """
+
+    def __init__(self, n=1, seconds=0.0, gate=None):
+        self.n, self.seconds, self.gate = n, seconds, gate
         self.at_once, self.most_at_once = 0, 0
         self._lock = threading.Lock()
 
@@ -45,6 +48,8 @@ class Many:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(self.seconds)
+        if self.gate is not None:
+            self.gate.wait()
         box = np.array([[0.0, 0], photo.shape[1::-1]])
         with self._lock:
             self.at_once -= 1
@@ -283,17 +288,22 @@ class TestRefusals:
 
     def test_requests_at_a_time(self, faces, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUESTS", "1")
-        with served(Predictor(detector=Many(seconds=1)), workers=1) as client:
-            first = threading.Thread(
-                target=lambda: client.post("/predict", content=png(faces[0]), headers=RAW)
-            )
+        busy = Many(gate=threading.Event())
+        with served(Predictor(detector=busy), workers=1) as client:
+
+            def ask():
+                return client.post("/predict", content=png(faces[0]), headers=RAW)
+
+            first = threading.Thread(target=ask)
             first.start()
-            time.sleep(0.5)
-            answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+            while not busy.at_once:
+                time.sleep(0.01)
+            answer = ask()
+            busy.gate.set()
             first.join()
             assert answer.status_code == 429
             assert answer.headers["retry-after"] == "1"
-            assert client.post("/predict", content=png(faces[0]), headers=RAW).status_code == 200
+            assert ask().status_code == 200
 
     @given(
         body=st.binary(max_size=200),

@@ -176,9 +176,12 @@ function nextFrame() {
 async function busy(words, work) {
   $('message').textContent = words;
   $('stage').setAttribute('aria-busy', 'true');
-  await work;
-  $('stage').removeAttribute('aria-busy');
-  $('message').textContent = '';
+  try {
+    await work;
+  } finally {
+    $('stage').removeAttribute('aria-busy');
+    $('message').textContent = '';
+  }
 }
 
 function pressCover(kind) {
