@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
@@ -81,6 +81,15 @@ Format = Annotated[
 VideoFormat = Annotated[
     Literal["jsonl", "csv"] | None, Query(description="Of the answer; else as Accept says.")
 ]
+
+
+def _asked(
+    hide: Hide = None, mix: MixName = None, flip: Flip = None, abstain_below: Below = None
+) -> Asked:
+    return Asked(hide, mix, flip, abstain_below)
+
+
+AskedFor = Annotated[Asked, Depends(_asked)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,17 +174,13 @@ class _Service:
     async def predict(
         self,
         request: Request,
-        hide: Hide = None,
-        mix: MixName = None,
-        flip: Flip = None,
-        abstain_below: Below = None,
+        asked: AskedFor,
         format: Format = None,  # noqa: A002 - the name that users write
     ) -> Response:
         """Return a row for each face of each picture, with the columns of `hemiface predict`.
 
         Of several pictures those that can't be read are named in `sources` with the reason.
         """
-        asked = Asked(hide, mix, flip, abstain_below)
         self._desk.with_options(asked)
         async with self._desk.admitted():
             found = await self._look(await pictures_of(request), asked)
@@ -195,10 +200,7 @@ class _Service:
     async def watch(
         self,
         request: Request,
-        hide: Hide = None,
-        mix: MixName = None,
-        flip: Flip = None,
-        abstain_below: Below = None,
+        asked: AskedFor,
         format: VideoFormat = None,  # noqa: A002 - the name that users write
     ) -> Response:
         """Return what each frame shows; faces keep their numbers.
@@ -209,7 +211,6 @@ class _Service:
         """
         if find_spec("av") is None:
             raise RefusedError(501, "Videos need PyAV here; pip install 'hemiface[video]'.")
-        asked = Asked(hide, mix, flip, abstain_below)
         self._desk.with_options(asked)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._desk.admitted())
