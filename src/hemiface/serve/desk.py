@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from hemiface.errors import DamagedError
 from hemiface.files import printable
 from hemiface.limits import limits, over
@@ -22,7 +20,7 @@ from hemiface.serve.bodies import SentPicture
 from hemiface.serve.refusals import RefusedError
 from hemiface.vision.faces import Faces
 from hemiface.vision.photos import read_photo
-from hemiface.vision.predictor import Predictor
+from hemiface.vision.predictor import PICTURES_AT_ONCE, Predictor
 from hemiface.vision.seen import Frame, SeenFace
 from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.watching import Watch
@@ -30,10 +28,6 @@ from hemiface.vision.video.watching import Watch
 __all__ = ["Asked", "Desk"]
 
 Result = TypeVar("Result")
-
-_AT_ONCE = 32
-"""Pictures whose faces the networks see in one batch."""
-_NOTHING = np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -204,14 +198,14 @@ class Desk:
         """Ask the networks about whatever waits, batch after batch."""
         while True:
             batch = [await self._queue.get()]
-            while len(batch) < _AT_ONCE and not self._queue.empty():
+            while len(batch) < PICTURES_AT_ONCE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             for asked in dict.fromkeys(one.asked for one in batch):
                 await self._say([one for one in batch if one.asked == asked], asked)
 
     async def _say(self, batch: list[_Waiting], asked: Asked) -> None:
         self._on_batch(len(batch))
-        frames = [Frame(_NOTHING, one.name) for one in batch]
+        frames = [Frame.without_pixels(one.name) for one in batch]
         predictor = self.with_options(asked)
         saying = asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: predictor.say(frames, [one.seen for one in batch])

@@ -39,7 +39,7 @@ from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
 
-__all__ = ["LEAST_VISIBLE", "SEARCHES", "Predictor", "PredictorOptions"]
+__all__ = ["LEAST_VISIBLE", "PICTURES_AT_ONCE", "SEARCHES", "Predictor", "PredictorOptions"]
 
 LEAST_VISIBLE = 0.25
 """Of less of a face than this no label is given: a quarter is the least that the networks were
@@ -51,9 +51,8 @@ which can follow faces in videos and miss more masked and small ones. `auto` is 
 MediaPipe's for videos."""
 
 Pixels = npt.NDArray[np.uint8]
-_AT_ONCE = 32
+PICTURES_AT_ONCE = 32
 """Pictures whose faces the network sees in one batch."""
-_NOTHING = np.zeros((0, 0, 3), dtype=np.uint8)
 _ASKED = frozenset({"hide", "abstain_below", "flip", "mix"})
 """The options that say how faces are looked at, not with what."""
 
@@ -288,7 +287,7 @@ class Predictor:
     ) -> Iterator[Faces]:
         """Yield what `predict` returns for several pictures, while they come."""
         some = iter(each(sources, bgr=bgr, most_pixels=self._options.most_pixels))
-        while batch := list(islice(some, _AT_ONCE)):
+        while batch := list(islice(some, PICTURES_AT_ONCE)):
             yield from self._predict_batch(batch, skip_bad)
 
     def _predict_batch(self, batch: Sequence[Given], skip_bad: bool) -> list[Faces]:
@@ -307,7 +306,7 @@ class Predictor:
                 seen.append(self.see(photo.pixels))
                 told.append({"note": photo.note, "opened": one.open})
         # Crops are all that is needed now; whole pictures together would fill the memory.
-        frames = [Frame(_NOTHING, one.name) for one in batch]
+        frames = [Frame.without_pixels(one.name) for one in batch]
         found = zip(self.say(frames, seen), told, strict=True)
         return [replace(faces, **known) for faces, known in found]
 

@@ -1,6 +1,7 @@
 """What is looked at and what is seen there, before anything is said of it."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,11 @@ class Frame:
     number: int | None = None
     """Of a video's frame, from 0."""
     timestamp_s: float | None = None
+
+    @classmethod
+    def without_pixels(cls, source: str) -> Self:
+        """Return what is needed of a picture whose faces have been seen: memory holds no more."""
+        return cls(np.zeros((0, 0, 3), dtype=np.uint8), source)
 
 
 @dataclass(frozen=True, eq=False)
