@@ -110,3 +110,21 @@ def png(width: int, height: int) -> bytes:
         for kind, data in parts
     )
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+def test_what_other_libraries_switch_does_not_make_a_cut_file_whole(monkeypatch, kind):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    Image.fromarray(noise).save(whole, format=kind)
+    cut = whole.getvalue()[: len(whole.getvalue()) // 2]
+    with open_picture(cut) as outer:
+        # Two at a time, as in threads: the first to end doesn't switch it back for the other.
+        assert not isinstance(read_picture(whole.getvalue()), str)
+        with pytest.raises(OSError, match="truncated"):
+            outer.load()
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+    # What Pillow by itself makes of it with the switch on: a picture, whose rest is made up.
+    with Image.open(io.BytesIO(cut)) as other:
+        other.load()

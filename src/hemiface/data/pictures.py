@@ -120,7 +120,7 @@ def open_picture(
     except DamagedError as error:
         raise PictureError("can't be opened: it is no file", "system", str(error)) from error
     try:
-        with _TimedFile(source) as file, _opened(file, formats) as picture:
+        with _WHOLE, _TimedFile(source) as file, _opened(file, formats) as picture:
             _require_pixels(picture.size, most_pixels or limits().pixels)
             if picture.format in ("JPEG", "MPO"):
                 picture.decodermaxblock = _JPEG_BLOCK_BYTES
@@ -150,6 +150,35 @@ def _opened(file: io.BufferedReader, formats: Sequence[str]) -> ImageFile.ImageF
             return Image.open(file, formats=[one for one in formats if one in Image.OPEN])
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+class _WholeFiles:
+    """While anything is read, a file that ends too early is damaged and not grey from there on.
+
+    That is a switch of Pillow for the whole process, which other libraries turn (WeasyPrint when
+    it is imported). What it was comes back with the last of the readers.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._before = ImageFile.LOAD_TRUNCATED_IMAGES
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._before
+
+
+_WHOLE = _WholeFiles()
 
 
 class _TimedFile(io.BufferedReader):
