@@ -41,3 +41,17 @@ def test_issue_templates_point_here() -> None:
         assert address.startswith(f"{REPOSITORY}/")
         inside = address.removeprefix(f"{REPOSITORY}/").split("/", 2)[2]
         assert (ROOT / inside).exists()
+
+
+def test_links_of_the_readme_hold_where_only_it_is_shown() -> None:
+    from hatchling.metadata.core import ProjectMetadata
+    from hatchling.plugin.manager import PluginManager
+
+    shown = ProjectMetadata(str(ROOT), PluginManager()).core.readme
+    here = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    there = re.findall(r"\]\(([^)]+)\)", shown)
+    assert len(there) == len(here) > 10
+    for link, address in zip(here, there, strict=True):
+        if not link.startswith("https://"):
+            assert address == f"{REPOSITORY}/blob/main/{link}"
+        assert address.startswith("https://")
