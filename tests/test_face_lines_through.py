@@ -429,7 +429,7 @@ class TestNetworks:
         blocked.write_text("in the way")
         found = CropLandmarks(blocked)(faces[1][:1])
         assert np.isfinite(found).all()
-        assert "Landmarks aren't kept" in caplog.text
+        assert "The landmarks aren't kept" in caplog.text
 
     def test_a_photo_of_any_size_grey_or_coloured(self, faces):
         _, pixels = faces

@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_and_nothing_is_looked_at_twice(
     for path in kept:
         path.write_bytes(path.read_bytes()[:-60])
     np.testing.assert_array_equal(next(iter(AlignedPictures(cache)(listed))).pixels, changed.pixels)
-    assert "is damaged; the faces are found again" in caplog.text
+    assert "is damaged; the aligned faces are found again" in caplog.text
 
 
 def test_other_networks_or_code_are_another_key(

@@ -6,9 +6,7 @@ set gives, is taken.
 """
 
 import hashlib
-import logging
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -18,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.data.listed import Box, Cut, Listed
-from hemiface.errors import DamagedError, HemifaceError, first_line
-from hemiface.files import atomic_path, hash_json
+from hemiface.errors import DamagedError, first_line
+from hemiface.files import hash_json
 from hemiface.inputs import read_bytes
 from hemiface.limits import limits
 from hemiface.provenance import code_hash
@@ -30,17 +28,21 @@ from hemiface.vision.finding.alignment import align
 from hemiface.vision.finding.centerface import CenterFaceDetector
 from hemiface.vision.finding.crop_landmarks import default_detector
 from hemiface.vision.finding.detector import Detector, FoundFace
+from hemiface.vision.finding.kept import Arrays, Column, Kept
 from hemiface.vision.finding.photo_detector import LEAST_SCORE, PhotoDetector
 from hemiface.vision.photos import read_photo
 
 __all__ = ["AlignedPictures"]
 
-log = logging.getLogger(__name__)
-
 OnProgress = Callable[[int, int], None]
 
 _NETWORKS = ("detection", "landmarks", "centerface")
 _KEPT_TOGETHER = 64
+_COLUMNS: dict[str, Column] = {
+    "pixels": ((FER2013_SIZE_PX, FER2013_SIZE_PX), np.uint8),
+    "faces": ((), np.int64),
+    "problems": ((), np.str_),
+}
 
 
 class AlignedPictures:
@@ -66,7 +68,8 @@ class AlignedPictures:
             default_detector(),
             CenterFaceDetector(assets.path_of("centerface"), least_score=LEAST_SCORE),
         )
-        self._folder = folder or assets.cache_folder() / "aligned"
+        folder = folder or assets.cache_folder() / "aligned"
+        self._kept = Kept(folder, _COLUMNS, "aligned faces")
         self._on_progress = on_progress
 
     @cached_property
@@ -81,12 +84,13 @@ class AlignedPictures:
         """Yield what became of each picture, in their order."""
         rest, done = iter(pictures), 0
         while part := list(islice(rest, _KEPT_TOGETHER)):
-            place = self._folder / f"{self._key(part)}.npz"
-            cuts = _read(place, len(part))
-            if cuts is None:
+            key = self._key(part)
+            known = self._kept.read(key, len(part))
+            if known is None:
                 cuts = self._find_all(part, done, len(pictures))
-                self._keep(cuts, place)
+                self._kept.keep(key, _arrays(cuts))
             else:
+                cuts = _cuts(known)
                 self._on_progress(done + len(part), len(pictures))
             done += len(part)
             yield from cuts
@@ -116,20 +120,23 @@ class AlignedPictures:
             return Cut()
         return Cut(align(photo, chosen.five).pixels, len(faces))
 
-    def _keep(self, cuts: Sequence[Cut], place: Path) -> None:
-        side = FER2013_SIZE_PX
-        nothing = np.zeros((side, side), dtype=np.uint8)
-        pixels = np.stack([nothing if cut.pixels is None else cut.pixels for cut in cuts])
-        try:
-            with atomic_path(place) as partial, partial.open("wb") as file:
-                np.savez(
-                    file,
-                    pixels=pixels,
-                    faces=np.array([cut.faces for cut in cuts], dtype=np.int64),
-                    problems=np.array([cut.problem for cut in cuts], dtype=np.str_),
-                )
-        except HemifaceError as error:
-            log.warning("Aligned faces aren't kept: %s", error)
+
+def _arrays(cuts: Sequence[Cut]) -> Arrays:
+    """Return what became of pictures as it is kept; where there are no pixels it is black."""
+    nothing = np.zeros((FER2013_SIZE_PX, FER2013_SIZE_PX), dtype=np.uint8)
+    return {
+        "pixels": np.stack([nothing if cut.pixels is None else cut.pixels for cut in cuts]),
+        "faces": np.array([cut.faces for cut in cuts], dtype=np.int64),
+        "problems": np.array([cut.problem for cut in cuts], dtype=np.str_),
+    }
+
+
+def _cuts(kept: Arrays) -> list[Cut]:
+    columns = (kept[name] for name in _COLUMNS)
+    return [
+        Cut(pixels if faces else None, int(faces), str(problem))
+        for pixels, faces, problem in zip(*columns, strict=True)
+    ]
 
 
 def _content(one: Listed) -> bytes:
@@ -163,25 +170,3 @@ def _distance(face: FoundFace, shape: tuple[int, ...], box: Box | None) -> float
     """Return how far the middle of a face's box is from where the face should be, in pixels."""
     wanted = np.array(shape[1::-1]) / 2 if box is None else _middle(box)
     return float(np.hypot(*(face.box.mean(axis=0) - wanted)))
-
-
-def _read(place: Path, n: int) -> list[Cut] | None:
-    """Return what was kept at `place`, None if that is nothing or damaged."""
-    if not place.is_file():
-        return None
-    side = FER2013_SIZE_PX
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            pixels, faces, problems = (kept[name] for name in ("pixels", "faces", "problems"))
-        is_whole = pixels.shape == (n, side, side) and pixels.dtype == np.uint8
-        is_whole = is_whole and faces.shape == problems.shape == (n,)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        is_whole = False
-    if not is_whole:
-        log.warning("%s is damaged; the faces are found again.", place)
-        return None
-    return [
-        Cut(one if count else None, int(count), str(problem))
-        for one, count, problem in zip(pixels, faces, problems, strict=True)
-    ]

@@ -11,7 +11,6 @@ nothing is refined.
 """
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +18,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.errors import HemifaceError
-from hemiface.files import atomic_path, hash_json
+from hemiface.files import hash_json
 from hemiface.occlusion.face_lines import lines_of
 from hemiface.provenance import code_hash
 from hemiface.threads import in_threads
 from hemiface.vision.finding import assets
 from hemiface.vision.finding.detector import FoundFace, MediaPipeDetector
+from hemiface.vision.finding.kept import Kept
 
 __all__ = ["CropLandmarks", "default_detector"]
-
-log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 Pictures = npt.NDArray[np.uint8]
@@ -73,7 +70,8 @@ class CropLandmarks:
         self, folder: Path | None = None, on_progress: OnProgress = lambda *_: None
     ) -> None:
         self._detector = default_detector()
-        self._folder = folder or assets.cache_folder() / "landmarks"
+        folder = folder or assets.cache_folder() / "landmarks"
+        self._kept = Kept(folder, {"landmarks": ((468, 2), np.float32)}, "landmarks")
         self._on_progress = on_progress
 
     def __call__(self, pixels: Pictures) -> Floats:
@@ -84,20 +82,13 @@ class CropLandmarks:
         result = np.full((len(pixels), 468, 2), np.nan)
         for start in range(0, len(pixels), _KEPT_TOGETHER):
             part = pixels[start : start + _KEPT_TOGETHER]
-            place = self._folder / f"{_key(part)}.npy"
-            known = _read(place, len(part))
+            key = _key(part)
+            known = self._kept.read(key, len(part))
             if known is None:
-                known = self._find_all(part, start, len(pixels))
-                self._keep(known, place)
-            result[start : start + len(part)] = known
+                known = {"landmarks": self._find_all(part, start, len(pixels))}
+                self._kept.keep(key, known)
+            result[start : start + len(part)] = known["landmarks"]
         return result
-
-    def _keep(self, known: npt.NDArray[np.float32], place: Path) -> None:
-        try:
-            with atomic_path(place) as partial:
-                np.save(partial, known, allow_pickle=False)
-        except HemifaceError as error:
-            log.warning("Landmarks aren't kept: %s", error)
 
     def _find_all(self, pixels: Pictures, before: int, total: int) -> npt.NDArray[np.float32]:
         result = np.full((len(pixels), 468, 2), np.nan, dtype=np.float32)
@@ -135,17 +126,3 @@ def _key(pixels: Pictures) -> str:
             "code": code_hash(__name__),
         }
     )
-
-
-def _read(place: Path, n: int) -> npt.NDArray[np.float32] | None:
-    """Return what was kept at `place`, None if that is nothing or damaged."""
-    if not place.is_file():
-        return None
-    try:
-        known: npt.NDArray[np.float32] = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        known = np.empty(0, dtype=np.float32)
-    if known.shape != (n, 468, 2) or known.dtype != np.float32:
-        log.warning("%s is damaged; the landmarks are found again.", place)
-        return None
-    return known
