@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -109,6 +109,18 @@ class TestAnnotate:
         assert len(places) == 12
         for one, other in combinations(places, 2):
             assert one.common(other) == 0
+
+    # One whose right border, rounded, seems a hair nearer than its upper one.
+    @example(x=881.8158760799118, y=184.29926106669654, side=141.42524786567378)
+    @given(x=st.floats(150, 900), y=st.floats(150, 450), side=st.floats(40, 200))
+    @settings(max_examples=20)
+    def test_a_label_stands_above_its_face_where_there_is_room(self, some, x, y, side):
+        photo = np.full((700, 1300, 3), 77, np.uint8)
+        marked = drawn_on(photo, annotate(photo, [at(some, x, y, side, **SURE)]))
+        rows, columns = np.nonzero(marked)
+        assert rows.max() <= y + side + 4
+        assert rows.min() < y - 8
+        assert columns.min() >= x - 4
 
     @pytest.mark.parametrize("shape", [(1, 1), (48, 48), (30, 2000), (3000, 2000)])
     def test_a_picture_of_any_size(self, some, shape):

@@ -152,7 +152,8 @@ def _placed(
     def costs(place: _Rectangle) -> float:
         covered = sum(place.common(one) for one in taken)
         beyond = place.area - place.common(whole)
-        return _COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * _gap(place, face)
+        # Rounded, so that of places that are as good the first one is taken.
+        return round(_COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * _gap(place, face))
 
     return min(_places(wide, high, face, whole, size), key=costs)
 
