@@ -126,6 +126,7 @@ STAGES = {
     "visibility": "hemiface.visibility.train",
     "landmarks": "hemiface.vision.finding.crop_landmarks",
 }
+PACKAGE = Path(provenance.__file__).parent
 # A function of each room, and the stages that can run it.
 CHANGED = {
     "occlusion/conditions.py:mirror": {*STAGES} - {"data"},
@@ -147,19 +148,28 @@ CHANGED = {
 }
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of hemiface; one for all tests, because a file is parsed once while it stays."""
+    folder = tmp_path_factory.mktemp("copied") / "hemiface"
+    for path in PACKAGE.rglob("*.py"):
+        target = folder / path.relative_to(PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    return folder
+
+
 class TestClosure:
     @pytest.fixture
-    def copied(self, tmp_path, monkeypatch):
-        """A copy of hemiface that hashes find in place of the real one."""
-        package = Path(provenance.__file__).parent
-        copy = tmp_path / "hemiface"
-        for path in package.rglob("*.py"):
-            target = copy / path.relative_to(package)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
-        found = importlib.machinery.PathFinder.find_spec("hemiface", [str(tmp_path)])
+    def copied(self, copy, monkeypatch):
+        """The copy, which hashes find in place of the real one; what is changed is put back."""
+        found = importlib.machinery.PathFinder.find_spec("hemiface", [str(copy.parent)])
         monkeypatch.setattr(provenance.importlib.util, "find_spec", lambda _: found)
-        return copy
+        yield copy
+        for path in copy.rglob("*.py"):
+            whole = PACKAGE / path.relative_to(copy)
+            if path.read_bytes() != whole.read_bytes():
+                shutil.copy2(whole, path)
 
     @staticmethod
     def hashes() -> dict[str, str]:
