@@ -26,21 +26,27 @@ def bundle(tmp_path_factory):
     return tiny_bundle(tmp_path_factory.mktemp("model") / "b.safetensors", name="any")
 
 
-def predicted(bundle, faces: np.ndarray) -> np.ndarray:
-    network = Bundle.load(bundle).network()
+@pytest.fixture(scope="module")
+def network(bundle):
+    return Bundle.load(bundle).network()
+
+
+@pytest.fixture(scope="module")
+def chains(bundle, tmp_path_factory):
+    """Two chains of every test image: the samples, their file and what was told on the way."""
+    told = []
+    path = tmp_path_factory.mktemp("chains") / "tiles.parquet"
+    options = UncoverOptions(samples=2, on_batch=lambda done, total: told.append((done, total)))
+    return sample_chains(bundle, IMAGES, options, out=path), path, told
+
+
+def predicted(network, faces: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return network(torch.from_numpy(faces)).softmax(1).numpy()
 
 
-def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_path):
-    told = []
-    path = tmp_path / "tiles.parquet"
-    samples = sample_chains(
-        bundle,
-        IMAGES,
-        UncoverOptions(samples=2, on_batch=lambda done, total: told.append((done, total))),
-        out=path,
-    )
+def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(chains, network):
+    samples, path, told = chains
     table = samples.table
     assert told[-1] == (7, 7)
     assert len(table) == 7 * 2 * (TILES + 1)
@@ -52,21 +58,21 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(bundle, tmp_pat
         seen = unpack(np.array([one["visible"]], np.uint64))[0][tile_map(48, 48)]
         face = np.where(seen, IMAGES.pixels[at], 0).astype(np.uint8)
         found = probabilities(table.iloc[row : row + 1])
-        assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-5)
+        assert found == pytest.approx(predicted(network, face[None]), abs=2e-5)
         assert one["label"] == IMAGES.table["label"][at]
     again = read_samples(path, "visible")
     pd.testing.assert_frame_equal(again.table, table, check_dtype=False)
     assert again.facts["models"][0]["model"] == "full-seed0"
 
     maps = tile_maps(again, StatisticsOptions(draws=5))
-    whole, nothing = predicted(bundle, TEST), predicted(bundle, np.zeros_like(TEST))
+    whole, nothing = predicted(network, TEST), predicted(network, np.zeros_like(TEST))
     labels = [EMOTIONS.index(label) for label in IMAGES.table["label"][6:]]
     gain = (whole - nothing)[np.arange(7), labels].mean()
     assert maps[0].values[0, -1, 0].sum() == pytest.approx(gain, abs=1e-5)
 
 
-def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
-    table = sample_chains(bundle, IMAGES, UncoverOptions(samples=2)).table
+def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle, chains):
+    table = chains[0].table
     masks = table["visible"].to_numpy(np.uint64).reshape(7, 2, TILES + 1)
     everything = np.uint64(2**TILES - 1)
     np.testing.assert_array_equal(masks[:, 0] ^ masks[:, 1, ::-1], np.full((7, 49), everything))
@@ -80,7 +86,7 @@ def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle):
     assert (other["visible"].to_numpy() != masks[:, 0].ravel()).any()
 
 
-def test_apertures_blend_the_face_into_the_fill(bundle):
+def test_apertures_blend_the_face_into_the_fill(bundle, network):
     samples = sample_bubbles(
         bundle, IMAGES, UncoverOptions(samples=3, fill="mean"), bubbles=2, sigma_px=5
     )
@@ -96,7 +102,7 @@ def test_apertures_blend_the_face_into_the_fill(bundle):
         face = np.rint(127 + seen * (IMAGES.pixels[at].astype(float) - 127)).astype(np.uint8)
         found = probabilities(table.iloc[row : row + 1])
         # A pixel may be rounded the other way in single precision.
-        assert found == pytest.approx(predicted(bundle, face[None]), abs=2e-3)
+        assert found == pytest.approx(predicted(network, face[None]), abs=2e-3)
     assert samples.facts["sigma_px"] == 5
     assert len(bubble_table(samples, StatisticsOptions(draws=5))) == 8 * 2 * TILES
 
