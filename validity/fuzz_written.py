@@ -238,7 +238,7 @@ def records(folder: Path) -> Target:
     from hemiface.provenance import environment
     from hemiface.report.results import _environment
     from hemiface.report.words.texts import environment_rows
-    from hemiface.stages import _read_stages
+    from hemiface.studies.book import read_stages
 
     stage = {
         "inputs": "a", "code": "b", "fingerprint": "c", "seconds": 1.5,
@@ -258,7 +258,7 @@ def records(folder: Path) -> Target:
         for name in ("stages.json", "environment.json", "index.json", "face.calibration.json"):
             (folder / name).write_bytes(content)
         each(
-            lambda: _read_stages(folder / "stages.json"),
+            lambda: read_stages(folder / "stages.json"),
             lambda: environment_rows(_environment(folder / "environment.json")),
             lambda: shipped.default_model(folder),
             lambda: ModelCalibration._read(folder / "face.calibration.json"),

@@ -5,7 +5,9 @@ Some files come with hemiface and go by their names (`shipped`, `find`); a user'
 A file has the tables `[data]`, `[model]`, `[train]`, `[augment]`, `[evaluate]`, `[statistics]` and
 the top-level keys of `Config`. `[finetune.train]`, `[finetune.augment]`, `[generalist.train]` and
 `[generalist.augment]` inherit every key that they don't give from `[train]` and `[augment]`;
-`[finetune.distill]` and `[generalist.distill]` stand alone.
+`[finetune.distill]` and `[generalist.distill]` stand alone. A table `[cluster]` says what the jobs
+of a study ask for where machines are shared; it is read by itself (`load_cluster`), because it is
+no part of what the study is.
 """
 
 import dataclasses
@@ -30,6 +32,7 @@ _SHIPPED = Path(__file__).parent / "configs"
 
 __all__ = [
     "AugmentConfig",
+    "Cluster",
     "Config",
     "DataConfig",
     "DistillConfig",
@@ -44,6 +47,7 @@ __all__ = [
     "from_dict",
     "load",
     "load_as",
+    "load_cluster",
     "model_config",
     "shipped",
     "summary",
@@ -297,6 +301,23 @@ class StatisticsOptions:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """What each job of a study asks for; nothing of it is part of what decides results."""
+
+    cpus: int = 0
+    """Cores of a job, and threads that it computes with; 0 takes as many threads as the study in
+    one process would have where it is started."""
+    gpus: int = 0
+    """GPUs of a training or an evaluation; what comes after them asks for none."""
+    memory_gb: float = 0.0
+    """Memory of a job, asked for on Ray and SLURM; 0 leaves it to them."""
+    hours: float = 24.0
+    """After so many hours SLURM ends a job, which then goes on in another one."""
+    slurm: dict[str, Any] = field(default_factory=dict)
+    """What else sbatch is told, by its own names: partition, account, qos, ..."""
+
+
+@dataclass(frozen=True)
 class Config:
     """One study: data, networks, evaluation."""
 
@@ -389,6 +410,28 @@ def load_as(cls: type[Section], path: str | Path | None, settings: Iterable[str]
     return typing.cast(Section, _build(cls, tree, "", str(path or "--set")))
 
 
+def load_cluster(path: str | Path, settings: Iterable[str] = ()) -> Cluster:
+    """Read what the table `[cluster]` of a config says, with the settings `cluster.KEY=VALUE`.
+
+    Raises:
+        UsageError: see `load`.
+    """
+    return _cluster(_read(path, settings), str(path))
+
+
+def _cluster(tree: dict[str, Any], where: str) -> Cluster:
+    cluster = typing.cast(
+        Cluster, _build(Cluster, _table(tree, "cluster", "", where), "cluster.", where)
+    )
+    counts = (cluster.cpus, cluster.gpus, cluster.memory_gb)
+    for name, value in zip(("cpus", "gpus", "memory_gb"), counts, strict=True):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{where}: cluster.{name} must not be negative.")
+    if not 0 < cluster.hours < math.inf:
+        raise UsageError(f"{where}: cluster.hours must be positive.")
+    return cluster
+
+
 def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
     """Return the tables of a TOML file (none without a path) under `settings`."""
     tree: dict[str, Any] = {}
@@ -405,7 +448,9 @@ def _read(path: str | Path | None, settings: Iterable[str]) -> dict[str, Any]:
 
 def from_dict(tree: dict[str, Any], where: str = "config") -> Config:
     """Build and validate a Config from nested dicts, as TOML gives them."""
-    inherited = dict(tree)
+    # What is wrong in it is said also where nobody uses it.
+    _cluster(tree, where)
+    inherited = {key: value for key, value in tree.items() if key != "cluster"}
     for name in ("finetune", "generalist"):
         section = _table(tree, name, "", where)
         inherited[name] = {
@@ -538,6 +583,10 @@ def _convert(value: Any, wanted: Any, key: str, where: str) -> Any:
         if inner[-1] is not Ellipsis and len(value) != len(inner):
             raise UsageError(f"{where}: {key} must have {len(inner)} values.")
         return tuple(_convert(item, inner[0], key, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {key} must be a table.")
+        return dict(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(wanted, types.GenericAlias) or type(value) is not wanted:

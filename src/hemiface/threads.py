@@ -16,7 +16,7 @@ from itertools import islice
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["STOPPING", "in_threads", "stopped_like_ctrl_c"]
+__all__ = ["STOPPING", "in_threads", "interrupts_kept_back", "stopped_like_ctrl_c"]
 
 STOPPING = tuple(
     getattr(signal, name)
@@ -47,7 +47,7 @@ def in_threads(
     (`contextlib.closing`).
     """
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    with _interrupts_kept_back() as raise_if_any, ThreadPoolExecutor(workers) as pool:
+    with interrupts_kept_back() as raise_if_any, ThreadPoolExecutor(workers) as pool:
         rest = iter(items)
         waiting: deque[Future[Result]] = deque(
             pool.submit(function, one) for one in islice(rest, 2 * workers)
@@ -63,7 +63,7 @@ def in_threads(
 
 
 @contextmanager
-def _interrupts_kept_back() -> Iterator[Callable[[], None]]:
+def interrupts_kept_back() -> Iterator[Callable[[], None]]:
     """Keep the first Ctrl-C until what is yielded is called, or until the end."""
     kept = False
 

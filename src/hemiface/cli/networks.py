@@ -1,11 +1,12 @@
 """Commands that make networks and run them: study, train, evaluate, ensemble, export."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hemiface.cli.apps import app
+from hemiface.cli.jobs import show_jobs
 from hemiface.cli.options import (
     AlignOption,
     ConfigPath,
@@ -42,6 +43,9 @@ from hemiface.cli.reading import (
 )
 from hemiface.errors import UsageError
 
+if TYPE_CHECKING:
+    from hemiface.config import Config
+
 __all__ = ["ensemble", "evaluate", "export", "study", "train"]
 
 
@@ -55,7 +59,7 @@ def study(
     ] = False,
     device: DeviceOption = "auto",
     until: Annotated[
-        Literal["models", "predictions", "report"],
+        Literal["data", "models", "predictions", "report"],
         typer.Option(help="Last thing to make; the same command without it goes on from there."),
     ] = "report",
     trust_code: Annotated[
@@ -65,6 +69,28 @@ def study(
             help="Keep what other code made from the same config and data, networks above all.",
         ),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", help="Make each stage a job: local, ray, ray://HOST:PORT or slurm."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="With --on: so many at a time; default here as many as cores allow, elsewhere "
+            "all that may start.",
+            min=1,
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm", help="With --on slurm: what sbatch is told, partition=gpu. Repeatable."
+        ),
+    ] = None,
+    only: Annotated[
+        str,
+        typer.Option(help="Carry out one stage, such as full-seed0: what a job of --on does."),
+    ] = "",
     settings: SetOption = None,
     labels: LabelsOption = "",
     align: AlignOption = False,
@@ -74,13 +100,20 @@ def study(
 ) -> None:
     """Run the whole study: data, baseline, specialists, evaluation, statistics, report."""
     require_extra("train")
-    from hemiface.stages import study as run_study
+    from hemiface import stages
+    from hemiface.config import load_cluster
 
+    if only and (on or fresh or until != "report"):
+        raise UsageError("--only is one stage by itself; leave out --on, --fresh and --until.")
+    settings = [*(settings or []), *(f"cluster.slurm.{one}" for one in slurm or ())]
     chosen = read_config(
         config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal
     )
-    with show_progress() as on_progress:
-        folder = run_study(
+    if only:
+        _carry_out(chosen, only, out=out, device=device, trust_code=trust_code)
+        return
+    with show_progress() as on_progress, show_jobs(is_asked=on is not None) as on_jobs:
+        folder = stages.study(
             chosen,
             out=out,
             fresh=fresh,
@@ -89,6 +122,10 @@ def study(
             trust_code=trust_code,
             on_progress=on_progress,
             align=face_aligner(on_progress) if chosen.data.align else None,
+            on=on,
+            jobs=jobs,
+            cluster=load_cluster(config, settings),
+            on_jobs=on_jobs,
         )
     if until == "report":
         print_study(folder, as_json)
@@ -96,6 +133,19 @@ def study(
         print_json({"folder": str(folder), "until": until})
     else:
         say(f"{folder}: done as far as the {until}; without --until it goes on to the report.")
+
+
+def _carry_out(
+    config: "Config", stage: str, *, out: Path | None, device: str, trust_code: bool
+) -> None:
+    """Carry out one stage, ending with who started this process as a job."""
+    from hemiface.stages import carry_out
+    from hemiface.studies.jobs import end_with_starter
+
+    end_with_starter()
+    with show_progress():
+        folder = carry_out(config, stage, out=out, device=device, trust_code=trust_code)
+    say(f"{folder}: {stage} is done.")
 
 
 @app.command()
