@@ -2,17 +2,20 @@
 
     python validity/chaos.py --kills 200 --out results/reliability
 
-runs study, predict, evaluate, export and pull undisturbed, then kills each with SIGKILL at random
-moments, gives the same command again until it ends, and compares. After each kill whatever bears a
-final name must be as it is in the end; in the end all of it must be there, as the undisturbed run
-left it. Compared are bytes; of what holds times or says when it was made, what it holds beside them
-(`essence`). A round is killed up to three times and the kills are shared among the commands.
+runs study, study-jobs (--on local), predict, evaluate, export and pull undisturbed, then kills each
+with SIGKILL at random moments (of study-jobs a job, too, and its undisturbed run is compared with a
+study in one process), gives the same command again until it ends, and compares. After each kill
+whatever bears a final name must be as it is in the end; in the end all of it must be there, as the
+undisturbed run left it. Compared are bytes; of what holds times or says when it was made, what it
+holds beside them (`essence`). A round is killed up to three times and the kills are shared among
+the commands.
 
 Face networks must be in the cache (`hemiface models pull`) for pull to have something to be given.
 """
 
 import hashlib
 import io
+import json
 import os
 import random
 import shutil
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -65,6 +69,10 @@ class Scene:
     """What is added to the environment."""
     grows: frozenset[str] = frozenset({"history.csv"})
     """Files that are replaced by longer ones while it runs."""
+    has_jobs: bool = False
+    """It starts processes that outlive it for a moment; each kill takes one of them, too."""
+    like: Callable[[Path], list[str]] | None = None
+    """The words of another command that has to leave the same."""
 
 
 @dataclass
@@ -111,6 +119,12 @@ def scenes(folder: Path) -> list[Scene]:
     return [
         Scene("study", lambda out: [*study, "--out", str(out / "run")]),
         Scene(
+            "study-jobs",
+            lambda out: [*study, "--out", str(out / "run"), "--on", "local", "--jobs", "2"],
+            has_jobs=True,
+            like=lambda out: [*study, "--out", str(out / "run")],
+        ),
+        Scene(
             "predict",
             lambda out: [
                 "predict", str(crops), "--no-detect", "--model", model.name, "--save-image",
@@ -147,6 +161,11 @@ def disturb(scene: Scene, kills: int, seed: int, folder: Path) -> Tally:
     _finish(scene.command(whole), scene.variables(whole))
     tally.undisturbed_s = round(time.perf_counter() - started, 1)
     wanted = _essences(whole)
+    if scene.like is not None:
+        other = folder / "other"
+        _finish(scene.like(other), scene.variables(other))
+        wanted = _essences(other)
+        _check(tally, scene, whole, wanted, is_end=True)
     tally.files = len(wanted)
     while tally.kills < kills:
         out = folder / f"round{tally.rounds}"
@@ -188,6 +207,8 @@ def _essences(folder: Path, but: frozenset[str] = frozenset()) -> dict[str, str]
     for path in sorted(folder.rglob("*")):
         hidden = path.name.startswith(".") and but
         temporary = "checkpoint" in path.parts and bool(but)
+        # A job's own: its log, how far it is, its note.
+        temporary |= "jobs" in path.parts
         if path.is_file() and path.name not in _OWN_RECORDS | but and not hidden and not temporary:
             found[path.relative_to(folder).as_posix()] = essence(path)
     return found
@@ -228,10 +249,20 @@ def _killed(scene: Scene, out: Path, after_s: float) -> bool:
     try:
         process.wait(after_s)
     except subprocess.TimeoutExpired:
+        if scene.has_jobs:
+            _kill_a_job(out)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return True
     return False
+
+
+def _kill_a_job(out: Path) -> None:
+    """Kill the first of the jobs that hold a stage, if any runs."""
+    for path in sorted(out.rglob("jobs/*/.lock")):
+        with suppress(OSError, ValueError, KeyError):
+            os.kill(json.loads(path.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+            return
 
 
 def _finish(words: list[str], variables: dict[str, str]) -> None:

@@ -36,6 +36,7 @@ BROUGHT = {
         "python_multipart",
         "uvicorn",
     ),
+    "slurm": ("submitit",),
 }
 """What each extra brings beside those that it contains, by the names that are imported."""
 

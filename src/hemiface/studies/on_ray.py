@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster."""
 
 import signal
+import threading
 from typing import Any
 
 from hemiface.errors import HemifaceError, first_line
@@ -62,8 +63,9 @@ class Ray:
     def _connect(self) -> None:
         if self._ray.is_initialized():
             return
-        # Ray puts a handler of its own in place of ours.
-        signals = {one: signal.getsignal(one) for one in STOPPING}
+        # Ray puts a handler of its own in place of ours, where signals arrive.
+        is_main = threading.current_thread() is threading.main_thread()
+        signals = {one: signal.getsignal(one) for one in STOPPING if is_main}
         own = {} if self._address else {"include_dashboard": False}
         try:
             self._ray.init(
