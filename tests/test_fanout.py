@@ -21,6 +21,7 @@ from builders import hemiface
 from hemiface import cli
 from hemiface.cli.jobs import table_of, told
 from hemiface.config import Cluster, load
+from hemiface.errors import HemifaceError
 from hemiface.locks import locked
 from hemiface.processes import runs
 from hemiface.stages import carry_out, study
@@ -142,8 +143,8 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fanned(folder: Path, *more: str, **options: object) -> Path:
-    given = {"jobs": 2, **options}
-    return study(config(*more), out=folder, device="cpu", on="local", **given)
+    given = {"on": "local", "jobs": 2, **options}
+    return study(config(*more), out=folder, device="cpu", **given)
 
 
 def results(folder: Path) -> dict[str, str]:
@@ -234,7 +235,7 @@ def test_sigterm_ends_the_jobs_and_the_next_command_goes_on(tmp_path, whole):
 
 def test_a_failed_stage_leaves_the_others_done(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "Child", Kept)
-    with pytest.raises(Exception, match=r"2 of 7 jobs failed|1 of .* jobs failed") as caught:
+    with pytest.raises(HemifaceError, match=r"1 of 5 jobs failed and 2 that need them") as caught:
         fanned(tmp_path / "run", "finetune.train.learning_rate=1e30", until="predictions")
     assert "left-seed0: the loss stopped being finite" in str(caught.value)
     done = read_stages(tmp_path / "run/stages.json")
@@ -276,29 +277,40 @@ class TestOneStage:
         assert sentence in capsys.readouterr().err
 
     def test_another_study_is_kept_out(self, prepared, tmp_path):
-        with pytest.raises(Exception, match="holds another study; start this one"):
+        with pytest.raises(HemifaceError, match="holds another study; start this one"):
             carry_out(config("train.epochs=3"), "full-seed0", out=prepared)
-        with pytest.raises(Exception, match="holds no study"):
+        with pytest.raises(HemifaceError, match="holds no study"):
             carry_out(config(), "full-seed0", out=tmp_path / "nothing")
         assert not (tmp_path / "nothing").exists()
 
-    def test_only_is_nothing_beside_others(self, monkeypatch, capsys):
-        assert hemiface(monkeypatch, "study", "quick", "--only", "x", "--on", "local") == 2
-        assert "--only is one stage by itself" in capsys.readouterr().err
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (("--only", "x", "--on", "local"), "--only is one stage by itself"),
+            (("--jobs", "2"), "--jobs is how many run at a time with --on"),
+            (("--on", "local", "--slurm", "partition=gpu"), "--slurm is for --on slurm"),
+        ],
+    )
+    def test_options_that_mean_nothing_together(self, monkeypatch, capsys, words, sentence):
+        assert hemiface(monkeypatch, "study", "quick", *words) == 2
+        assert sentence in capsys.readouterr().err
 
 
 class TestWhatWasLeft:
     """Jobs that an earlier start has left in the queue, or running."""
 
     def test_a_second_driver_is_turned_away(self, tmp_path):
-        with locked(tmp_path / "run"), pytest.raises(Exception, match="is being written into by"):
+        with (
+            locked(tmp_path / "run"),
+            pytest.raises(HemifaceError, match="being written into by"),
+        ):
             fanned(tmp_path / "run")
 
     def test_a_job_of_slurm_is_cancelled_or_named(self, tmp_path, monkeypatch):
         run, said = tmp_path / "run", tmp_path / "said"
         note_started(run, "full-seed0", {"on": "slurm", "id": "1234"})
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(Exception, match=r"Job 1234 of .*full-seed0 may still wait or run"):
+        with pytest.raises(HemifaceError, match=r"Job 1234 of .*full-seed0 may still wait or run"):
             fanned(run, until="data")
         (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$1" > {said}\n')
         (tmp_path / "scancel").chmod(0o755)
@@ -323,7 +335,7 @@ class TestWhatWasLeft:
     [("cloud", None, "--on takes local, ray"), ("local", 0, "a number from 1 on, not 0")],
 )
 def test_bad_use_makes_nothing(tmp_path, on, jobs, sentence):
-    with pytest.raises(Exception, match=sentence):
+    with pytest.raises(HemifaceError, match=sentence):
         fanned(tmp_path / "run", on=on, jobs=jobs)
     assert not (tmp_path / "run").exists()
 
@@ -343,8 +355,9 @@ def test_the_view_fits_eighty_columns(tmp_path):
         state("[red]\x1b[31m", 0, state="running"),
         state("left", 1),
     ]
-    console = Console(width=80, height=12, record=True, file=(tmp_path / "out").open("w"))
-    console.print(table_of(jobs, console))
+    with (tmp_path / "out").open("w") as shown:
+        console = Console(width=80, height=12, record=True, file=shown)
+        console.print(table_of(jobs, console))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].strip() == "1 of 33 jobs done, 1 waiting"

@@ -105,6 +105,10 @@ def study(
 
     if only and (on or fresh or until != "report"):
         raise UsageError("--only is one stage by itself; leave out --on, --fresh and --until.")
+    if jobs and not on:
+        raise UsageError("--jobs is how many run at a time with --on; name where, as --on local.")
+    if slurm and on != "slurm":
+        raise UsageError("--slurm is for --on slurm; elsewhere nobody asks for it.")
     settings = [*(settings or []), *(f"cluster.slurm.{one}" for one in slurm or ())]
     chosen = read_config(
         config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal

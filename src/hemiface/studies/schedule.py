@@ -120,6 +120,7 @@ class Schedule:
         if job is None and most is not None and len(self._running) >= most:
             return
         if not one.lost and self._is_done(name):
+            forget(self._run, name)
             one.state = "done"
             return
         if job is None:
