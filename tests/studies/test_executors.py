@@ -115,6 +115,19 @@ def test_one_that_is_stopped_ends(tmp_path, executor, job):
         os.kill(pid, signal.SIGKILL)
 
 
+def test_one_in_the_queue_is_found_again_by_its_number(tmp_path, executors, job):
+    executor = executors("slurm")
+    running = executor.start(job("end", "3"))
+    assert waited(running.ended) == 3
+    assert running.record == {"on": "slurm", "id": running.record["id"]}
+    assert executor.taken_up(running.record["id"]).ended() == 3
+    # One that left nothing is lost, once a shared folder has had time to show it.
+    gone = executor.taken_up("999999999")
+    assert gone.ended() is None
+    assert is_lost(waited(gone.ended))
+    assert (tmp_path / "pid").is_file()
+
+
 ENDS = """
 import subprocess, sys, time
 code = ("from hemiface.studies.jobs import end_with_starter as end; import time; end(); "
