@@ -26,8 +26,6 @@ from hemiface.studies.started import end_strays, in_turn, progress_file, remove_
 
 __all__ = ["OnProgress", "Until", "carry_out", "study"]
 
-log = logging.getLogger(__name__)
-
 _CONFIG_FILE = "config.toml"
 _PRODUCTS = ("images.parquet", "pixels.npy", "predictions.parquet", "report.html", STAGES_FILE)
 _OF_A_MODEL = (

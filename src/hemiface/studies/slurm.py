@@ -9,6 +9,7 @@ from typing import Any
 from hemiface.config import Cluster
 from hemiface.errors import HemifaceError, UsageError, first_line
 from hemiface.studies.jobs import LOST, Job, carried_out
+from hemiface.studies.started import QUEUE
 
 __all__ = ["Slurm"]
 
@@ -46,7 +47,7 @@ class Slurm:
                 "There is no sbatch and srun here; start the study where SLURM's jobs are "
                 "submitted, or give another --on."
             )
-        self._folder = folder / "submitit"
+        self._folder = folder / QUEUE
         self.at_once = at_once
         # What it doesn't take is said before anything is prepared.
         self._executor("study", needs)

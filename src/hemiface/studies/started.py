@@ -18,6 +18,7 @@ from hemiface.studies.book import JOBS, NOTE_FILE, OnProgress, job_folder
 
 __all__ = [
     "LOG_FILE",
+    "QUEUE",
     "end_strays",
     "forget",
     "in_turn",
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 LOG_FILE = "log.txt"
 """What a job says."""
+
+QUEUE = "submitit"
+"""The folder beside those of the jobs for what SLURM's queue is given and gives back."""
 
 _PROGRESS_FILE = "progress.json"
 _STARTED_FILE = "started.json"
@@ -160,6 +164,8 @@ def remove_jobs(run: Path) -> None:
     """Remove what jobs left in a run folder, but for what isn't theirs."""
     if (run / JOBS).is_symlink():
         return
+    if not (run / JOBS / QUEUE).is_symlink():
+        shutil.rmtree(run / JOBS / QUEUE, ignore_errors=True)
     own = (NOTE_FILE, LOG_FILE, _PROGRESS_FILE, _STARTED_FILE, LOCK_FILE)
     for place in (*run.glob(f"{JOBS}/*"), run / JOBS):
         if place.is_dir() and not place.is_symlink():
