@@ -10,7 +10,9 @@ found the photo's central square stands in, for every system alike. Nothing is c
 Writes `photographs.csv`, one row a system, declared mix and condition: accuracy in the
 photographs' own mix, mean recall over the classes with at least --least images, recall and number
 of images of each class, with 95 % intervals from a bootstrap of persons. `answered` is the share of
-faces that the system's calibration doesn't withhold, `accuracy_answered` that of those.
+faces that the system's calibration doesn't withhold, `accuracy_answered` that of those. And
+`photographs_paired.csv`: for every two systems under one mix and condition how much more the first
+has than the other, on the same photographs, the same persons drawn for both.
 """
 
 import argparse
@@ -18,9 +20,11 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +44,8 @@ from hemiface.vision.finding.alignment import whole_picture
 from hemiface.vision.predictor import Predictor
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
+PAIRED = ("accuracy", "mean_recall", "recall_neutral")
+"""What is compared between two systems."""
 WORKER = Path(__file__).resolve().parents[1] / "benchmarks" / "predictor_worker.py"
 _FER = (
     "import importlib.util as u, importlib.metadata as m; "
@@ -147,19 +153,21 @@ def fer(python: str) -> System:
     return System(f"fer {version}, quantised", read)
 
 
-def scores(
+def over_draws(
     right: npt.NDArray[np.bool_],
     answered: npt.NDArray[np.bool_],
     photos: pd.DataFrame,
     least: int,
     draws: int,
-) -> dict[str, float]:
-    """Return accuracy, mean recall and each class's recall with intervals over persons."""
+) -> dict[str, Floats]:
+    """Return each score float64 [1 + draws]: of the photographs, then of drawn persons.
+
+    The same persons are drawn whatever is scored, so that two systems' scores are paired.
+    """
     labels = label_indices(photos)
     weight = photos["weight"].to_numpy(np.float64)
     person = pd.factorize(photos["person"])[0]
-    counts = np.bincount(labels, minlength=len(EMOTIONS))
-    enough = counts >= least
+    enough = class_sizes(photos) >= least
 
     def by_person(values: Floats) -> Floats:
         result = np.zeros((person.max() + 1, *values.shape[1:]))
@@ -179,28 +187,46 @@ def scores(
     sums = np.vstack([parts.sum(axis=0), taken @ parts])  # the photographs themselves first
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = sums[:, 4:11] / sums[:, 11:18]
-        found = {
+        return {
             "accuracy": sums[:, 0] / sums[:, 1],
             "mean_recall": np.nanmean(recall[:, enough], axis=1),
             "answered": sums[:, 3] / sums[:, 1],
             "accuracy_answered": sums[:, 2] / sums[:, 3],
             **{f"recall_{name}": recall[:, k] for k, name in enumerate(EMOTIONS)},
         }
-    row: dict[str, float] = {"classes": int(enough.sum())}
-    for name, values in found.items():
-        row[name] = values[0]
-        row[f"{name}_low"], row[f"{name}_high"] = np.nanquantile(values[1:], [0.025, 0.975])
+
+
+def class_sizes(photos: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the number of photos of each emotion, int64 [7]."""
+    return np.bincount(label_indices(photos), minlength=len(EMOTIONS))
+
+
+def scores(found: Mapping[str, Floats], photos: pd.DataFrame, least: int) -> dict[str, float]:
+    """Return what `over_draws` found of a system, with intervals, and how many photos there are."""
+    counts = class_sizes(photos)
+    row: dict[str, float] = {"classes": int((counts >= least).sum())}
+    row |= _with_ends(found)
     return row | {f"n_{name}": int(counts[k]) for k, name in enumerate(EMOTIONS)}
 
 
-def table(
+def _with_ends(found: Mapping[str, Floats]) -> dict[str, float]:
+    """Return each score of `over_draws` with the ends of its 95 % interval."""
+    row: dict[str, float] = {}
+    for name, values in found.items():
+        row[name] = values[0]
+        row[f"{name}_low"], row[f"{name}_high"] = np.nanquantile(values[1:], [0.025, 0.975])
+    return row
+
+
+def tables(
     systems: Sequence[System],
     photos: pd.DataFrame,
     faces: Faces,
     options: argparse.Namespace,
-) -> pd.DataFrame:
-    """Return one row a system, mix and condition."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row a system, mix and condition; and one row for every two systems in these."""
     rows = []
+    every: dict[tuple[str, str], dict[str, dict[str, Floats]]] = {}
     labels = label_indices(photos)
     seeds = image_seeds(photos["image"])
     for system in systems:
@@ -209,7 +235,9 @@ def table(
             for mix, values in by_mix.items():
                 right = values.argmax(axis=1) == labels
                 answered = values.max(axis=1) >= system.abstain_below
-                row = scores(right, answered, photos, options.least, options.draws)
+                found = over_draws(right, answered, photos, options.least, options.draws)
+                every.setdefault((mix, hidden), {})[system.name] = found
+                row = scores(found, photos, options.least)
                 named = {"set": options.folder.name, "system": system.name, "mix": mix}
                 rows.append({**named, "condition": hidden, "n": len(photos), **row})
                 print(
@@ -217,6 +245,19 @@ def table(
                     f"mean recall {100 * row['mean_recall']:5.1f}  "
                     f"neutral {100 * row['recall_neutral']:5.1f}"
                 )
+    return pd.DataFrame(rows), paired(every, options.folder.name, len(photos))
+
+
+def paired(
+    every: Mapping[tuple[str, str], Mapping[str, Mapping[str, Floats]]], name: str, n: int
+) -> pd.DataFrame:
+    """Return system less other for every two, by (mix, condition) -> system -> `over_draws`."""
+    rows: list[dict[str, Any]] = []
+    for (mix, hidden), systems in every.items():
+        for one, other in combinations(systems, 2):
+            less = {key: systems[one][key] - systems[other][key] for key in PAIRED}
+            named = {"set": name, "system": one, "other": other, "mix": mix, "condition": hidden}
+            rows.append({**named, "n": n, **_with_ends(less)})
     return pd.DataFrame(rows)
 
 
@@ -249,9 +290,10 @@ def _score(options: argparse.Namespace) -> None:
     systems = [ours(name) for name in options.model]
     systems += [fer(options.fer_python)] if options.fer_python else []
     print(f"{len(photos):,} photos, a face found in {found.sum():,}")
-    result = table(systems, photos, faces, options)
+    result, pairs = tables(systems, photos, faces, options)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(result, options.out / "photographs.csv")
+    write_csv(pairs, options.out / "photographs_paired.csv")
     facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
     facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
     write_json(options.out / "photographs.json", facts)

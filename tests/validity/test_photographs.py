@@ -29,7 +29,8 @@ ANSWERED = RANDOM.random(N) < 0.8
 
 
 def scored(least: int = 14, photos: pd.DataFrame = PHOTOS) -> dict[str, float]:
-    return photographs.scores(RIGHT, ANSWERED, photos, least, 400)
+    found = photographs.over_draws(RIGHT, ANSWERED, photos, least, 400)
+    return photographs.scores(found, photos, least)
 
 
 def test_scores_are_scikit_learns() -> None:
@@ -63,6 +64,30 @@ def test_intervals_hold_the_scores_and_widen_where_persons_come_in_groups() -> N
     together = scored(photos=PHOTOS.assign(person=(rank // 20).astype(str), weight=1.0))
     wider = together["accuracy_high"] - together["accuracy_low"]
     assert wider > 3 * width
+
+
+def test_differences_are_of_the_same_persons() -> None:
+    worse = RIGHT & (RANDOM.random(N) < 0.9)
+    parts = {
+        name: photographs.over_draws(right, ANSWERED, PHOTOS, 14, 400)
+        for name, right in (("a", RIGHT), ("b", worse), ("c", RIGHT))
+    }
+    found = photographs.paired({("trained", "full"): parts}, "photos", N)
+    assert [*zip(found["system"], found["other"], strict=True)] == [
+        ("a", "b"), ("a", "c"), ("b", "c"),
+    ]  # fmt: skip
+    more, none, less = found.to_dict("records")
+    weight = PHOTOS["weight"]
+    lost = weight[RIGHT & ~worse].sum() / weight.sum()
+    assert more["accuracy"] == pytest.approx(lost) == pytest.approx(-less["accuracy"])
+    # Photos that both read right, or both wrong, add no width: unpaired it would be far wider.
+    assert 0 < more["accuracy_low"] < lost < more["accuracy_high"]
+    both = [photographs.scores(parts[one], PHOTOS, 14) for one in "ab"]
+    unpaired = np.hypot(*(one["accuracy_high"] - one["accuracy_low"] for one in both))
+    assert more["accuracy_high"] - more["accuracy_low"] < 0.7 * unpaired
+    assert {none[f"{key}{end}"] for key in photographs.PAIRED for end in ("", "_low", "_high")} == {
+        0.0
+    }
 
 
 def test_a_system_is_the_shipped_network_under_each_mix() -> None:
