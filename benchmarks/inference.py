@@ -150,7 +150,7 @@ def _cell(row: dict[str, Any], with_speedup: bool) -> str:
     else:
         median, low, high = (row["faces"] / seconds[key] for key in ("median", "high", "low"))
         text = f"{median:,.0f} ({low:,.0f} to {high:,.0f})"
-    return f"{text}, x{row['speedup']['median']:.1f}" if with_speedup else text
+    return f"{text}, x{row['speedup']['median']:.2g}" if with_speedup else text
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -230,7 +230,7 @@ def tables(
     labels = label_indices(photos)
     seeds = image_seeds(photos["image"])
     for system in systems:
-        for hidden in CONDITIONS:
+        for hidden in options.conditions:
             by_mix = system.read(hide(faces, condition(hidden), seeds), hidden)
             for mix, values in by_mix.items():
                 right = values.argmax(axis=1) == labels
@@ -269,6 +269,7 @@ def main() -> int:
     add("folder", type=Path, help="photographs with labels.csv")
     add("--model", action="append", default=[], help="a shipped network or an .onnx; repeatable")
     add("--fer-python", default="", help="the Python of an environment that has the package fer")
+    add("--conditions", nargs="+", default=list(CONDITIONS), help="what is hidden")
     add("--least", type=int, default=14, help="images of a class that counts in the mean recall")
     add("--draws", type=int, default=1000, help="bootstrap draws")
     add("--detect-by", default="auto", help="what searches, as of hemiface predict")

@@ -14,6 +14,7 @@ COMMITTED = {
     "first_answer.json": "first_answer",
     "following.json": "following",
     "inference-nano.json": "inference",
+    "inference-networks.json": "inference",
     "inference-shipped.json": "inference",
     "predictors.json": "predictors",
     "reporting.json": "reporting",
