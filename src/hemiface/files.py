@@ -29,6 +29,7 @@ __all__ = [
     "passing_folder",
     "printable",
     "reading",
+    "require_seal",
     "seal",
     "sealed_content",
     "sha256_file",
@@ -54,6 +55,9 @@ _LEFT_OVER = re.compile(r".+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(
 
 MOST_BYTES = 255
 """Of a name in a folder, on nearly every file system."""
+
+_PIECE_BYTES = 1 << 22
+"""Of a file that is hashed piece by piece."""
 
 _FOREIGN_S = 24 * 3600.0
 """Of a process that can't be asked for, what it hasn't touched for so long is left over."""
@@ -370,11 +374,46 @@ def sealed_content(path: str | Path, limit: str = "model_bytes") -> bytes:
     if found is None and _REMNANT.search(content) is None:
         return content
     if found is None or not _fits(content, found):
-        raise DamagedError(
-            f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
-            f"its metadata ({SEAL_KEY}); get it again, or make it anew."
-        )
+        raise _unsealed(path)
     return content
+
+
+def require_seal(path: str | Path) -> None:
+    """Compare a file of any length with its seal, piece by piece; one without is taken as it is.
+
+    Raises:
+        DamagedError: the content doesn't fit the seal, or the file can't be read.
+    """
+    margin = len(UNSEALED)
+    zeros, digits, at, remnant, before = hashlib.sha256(), b"", -1, False, b""
+    with reading(path), Path(path).open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            both = before + piece
+            found = _SEAL.search(both) if at < 0 else None
+            if found:
+                at, digits = file.tell() - len(both) + found.start(1), found[1]
+            remnant = remnant or _REMNANT.search(both) is not None
+            before = both[-margin:]
+        if at < 0 and not remnant:
+            return
+        file.seek(0)
+        left = max(at, 0)
+        while left and (piece := file.read(min(left, _PIECE_BYTES))):
+            zeros.update(piece)
+            left -= len(piece)
+        zeros.update(64 * b"0")
+        file.seek(64, os.SEEK_CUR)
+        while piece := file.read(_PIECE_BYTES):
+            zeros.update(piece)
+    if zeros.hexdigest().encode() != digits:
+        raise _unsealed(path)
+
+
+def _unsealed(path: str | Path) -> DamagedError:
+    return DamagedError(
+        f"{path} was damaged or changed since hemiface wrote it: it doesn't fit the SHA-256 in "
+        f"its metadata ({SEAL_KEY}); get it again, or make it anew."
+    )
 
 
 def _fits(content: bytes, found: re.Match[bytes]) -> bool:

@@ -45,6 +45,9 @@ class Limits:
     """Parquet or CSV; empty lines count too."""
     table_bytes: int = _limit(4_000_000_000, "bytes of a Parquet table")
     """It is in memory before it is unpacked."""
+    memory_rows: int = _limit(10_000_000, "rows of a table in memory")
+    """A longer table of predictions is counted part by part: see `hemiface.stats.large`."""
+    parted_rows: int = _limit(1_000_000_000, "rows of a table in parts")
     text_bytes: int = _limit(16_000_000, "bytes of a config, an index or another file of settings")
     model_bytes: int = _limit(2_147_483_648, "bytes of a network's file")
     """Longer ones ONNX can't hold either."""

@@ -57,7 +57,8 @@ def import_(
     """Take anybody's probabilities as a prediction table, which report, compare, ... read."""
     from hemiface.cli.reading import words
     from hemiface.data.outside import ImportOptions, import_predictions
-    from hemiface.tables import keep_larger_table, write_predictions
+    from hemiface.data.parts import write_table_or_parts
+    from hemiface.tables import keep_larger_table
 
     options = ImportOptions(
         dataset=dataset,
@@ -71,7 +72,7 @@ def import_(
     )
     predictions = import_predictions(tables, options)
     keep_larger_table(out, len(predictions), replace=replace)
-    write_predictions(predictions, out)
+    write_table_or_parts(predictions, out)
     if as_json:
         found = {"predictions": str(out), "rows": len(predictions), "unknown": predictions.unknown}
         print_json({**found, "models": predictions.models})

@@ -64,7 +64,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one key: --set train.epochs=10. Repeatable."),
 ]
-SourcePath = Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")]
+SourcePath = Annotated[
+    Path, typer.Argument(help="A run folder, a predictions.parquet or a folder of parts.")
+]
 OutFolder = Annotated[
     Path | None,
     typer.Option(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from hemiface.errors import BROUGHT, HemifaceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hemiface.config import Config
     from hemiface.data.images import Images
     from hemiface.data.listed import AlignFaces
+    from hemiface.data.parts import Parts
     from hemiface.occlusion.face_lines import FindLandmarks
     from hemiface.stages import OnProgress
     from hemiface.tables import Predictions
@@ -26,6 +27,8 @@ __all__ = [
     "read_config",
     "read_images",
     "require_extra",
+    "told",
+    "too_long",
     "training_images",
     "words",
 ]
@@ -144,11 +147,33 @@ def open_predictions(source: Path, out: Path | None, command: str) -> "tuple[Pre
 
     By default that is a folder of the command's name beside the predictions: what lies there is
     the report's.
-    """
-    from hemiface.tables import compact, read_predictions
 
-    table = source / "predictions.parquet" if source.is_dir() else source
-    return compact(read_predictions(table)), out or table.parent / command
+    Raises:
+        UsageError: they outgrow memory.
+    """
+    from hemiface.data.parts import long_parts, read_whole, table_path
+    from hemiface.tables import compact
+
+    table = table_path(source)
+    parts = long_parts(table)
+    if parts:
+        raise too_long(parts, command)
+    return compact(read_whole(table)), out or table.parent / command
+
+
+def too_long(parts: "Parts", command: str) -> UsageError:
+    """Return the error of a command that needs all rows in memory."""
+    from hemiface.limits import over
+
+    return UsageError(
+        f"{parts.where} has {len(parts):,} rows, {over('memory_rows')}: {command} needs all of "
+        "them at once; report and compare don't."
+    )
+
+
+def told(on_progress: "OnProgress", what: str) -> "Callable[[int, int], None]":
+    """Return a progress(done, total) that says what is done."""
+    return lambda done, total: on_progress(what, done, total)
 
 
 def is_by_face(halves: str) -> bool:

@@ -31,7 +31,7 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import open_predictions, read_images
+from hemiface.cli.reading import open_predictions, read_images, told, too_long
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ __all__ = ["calibrate", "compare", "importance", "information", "report", "tiles
 
 @app.command()
 def report(
-    source: Annotated[Path, typer.Argument(help="A run folder or a predictions.parquet.")],
+    source: SourcePath,
     out: Annotated[Path | None, typer.Option(help="The HTML file.")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show examples of the data.")
@@ -51,12 +51,19 @@ def report(
     pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF beside it too.")] = False,
 ) -> None:
     """Make tables, figures and the report again from the prediction table alone."""
+    from hemiface.data.parts import long_parts, table_path
+    from hemiface.report import large
     from hemiface.report.page import build
     from hemiface.report.pdf import require_weasyprint, write_pdf
 
     if pdf:
         require_weasyprint()
-    page = build(source, out, pictures=pictures)
+    parts = long_parts(table_path(source))
+    if parts:
+        with show_progress() as on_progress:
+            page = large.build(parts, out, told(on_progress, "counting rows"))
+    else:
+        page = build(source, out, pictures=pictures)
     say(page)
     if pdf:
         say(write_pdf(page))
@@ -80,20 +87,30 @@ def compare(
 ) -> None:
     """Compare models, conditions and sides of the face: paired tests with intervals, as CSV."""
     from hemiface.config import StatisticsOptions
+    from hemiface.data.parts import long_parts, table_path
+    from hemiface.report import large
     from hemiface.report.results import compare as run
     from hemiface.stats.sample import Sample
     from hemiface.tables import read_predictions
 
-    predictions, folder = open_predictions(source, out, "compare")
     options = StatisticsOptions(draws=draws, margin=margin)
+    parts = long_parts(table_path(source))
+    if parts and (mirrored or face_halves):
+        raise too_long(parts, "compare with --mirrored or --halves")
     with show_progress() as on_progress:
-        found = run(
-            Sample.of(predictions, protocol, options),
-            folder,
-            mirrored=read_predictions(mirrored) if mirrored else None,
-            face=read_predictions(face_halves) if face_halves else None,
-            progress=lambda done, total: on_progress("comparing cells", done, total),
-        )
+        if parts:
+            folder = out or parts.where.parent / "compare"
+            counting = told(on_progress, "counting rows")
+            found = large.compare(parts, folder, protocol, options, counting)
+        else:
+            predictions, folder = open_predictions(source, out, "compare")
+            found = run(
+                Sample.of(predictions, protocol, options),
+                folder,
+                mirrored=read_predictions(mirrored) if mirrored else None,
+                face=read_predictions(face_halves) if face_halves else None,
+                progress=told(on_progress, "comparing cells"),
+            )
     lines = found.tables.get("face_lines")
     if as_json:
         changed = {} if lines is None else {"face_lines": records(lines)}

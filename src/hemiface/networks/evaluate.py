@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from hemiface.data.images import Images
+from hemiface.data.parts import write_table_or_parts
 from hemiface.data.rows import pick_rows
 from hemiface.errors import UsageError
 from hemiface.files import hash_json, sha256_file
@@ -28,7 +29,6 @@ from hemiface.tables import (
     Predictions,
     check_predictions,
     keep_larger_table,
-    write_predictions,
 )
 
 __all__ = [
@@ -179,7 +179,7 @@ def evaluate_by(
     check_predictions(table)
     predictions = Predictions(table, _facts(images, options, scored, models, made_from))
     if out is not None:
-        write_predictions(predictions, out)
+        write_table_or_parts(predictions, out)
     return predictions
 
 

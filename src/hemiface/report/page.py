@@ -39,7 +39,7 @@ from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.planned import shown_conditions
 
-__all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "template"]
+__all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "page_path", "split_table", "template"]
 
 REPORT_FILE = "report.html"
 METHODS_FILE = "methods.txt"
@@ -96,7 +96,7 @@ def build(
 
     """
     run = read_run(run_or_predictions)
-    page = _page_path(run.folder, out)
+    page = page_path(run.folder, out)
     results = compute(run.predictions, run.options, run.mirrored)
     write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
@@ -275,9 +275,9 @@ def _tables(
         "scores": [
             table
             for protocol in results.protocols
-            for table in _split(matrix, score_table, protocol)
+            for table in split_table(matrix, score_table, protocol)
         ],
-        "drop": _split(matrix, drop_table, primary),
+        "drop": split_table(matrix, drop_table, primary),
         "original": [] if compared is None else comparison_tables(compared),
         "classes": [
             class_table(
@@ -288,7 +288,7 @@ def _tables(
     }
 
 
-def _split(
+def split_table(
     matrix: pd.DataFrame, make: Callable[[pd.DataFrame, str], Table | None], protocol: str
 ) -> list[Table]:
     """Return a table, or several of `_MOST_COLUMNS` conditions each, so that they fit on paper."""
@@ -383,7 +383,8 @@ def _counts(run: Run) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _page_path(folder: Path, out: str | Path | None) -> Path:
+def page_path(folder: Path, out: str | Path | None) -> Path:
+    """Return where the page of predictions in `folder` goes; `out` as in `build`."""
     if out is None:
         return folder / REPORT_FILE
     path = Path(out)

@@ -16,6 +16,7 @@ import pandas as pd
 from hemiface import config
 from hemiface.config import StatisticsOptions
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
+from hemiface.data.parts import read_whole, table_path
 from hemiface.documents import entry, read_json, read_text, undamaged
 from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import write_json
@@ -52,7 +53,10 @@ __all__ = [
     "calibrate",
     "compare",
     "compute",
+    "confusions",
+    "headline",
     "information_tables",
+    "read_recipe",
     "read_run",
     "temperatures_json",
     "write_tables",
@@ -147,11 +151,11 @@ def read_run(run_or_predictions: str | Path) -> Run:
 
     """
     given = Path(run_or_predictions)
-    table = given / PREDICTIONS_FILE if given.is_dir() else given
+    table = table_path(given)
     folder = table.parent
-    predictions = compact(read_predictions(table))
-    recipe_file, environment_file = folder / "config.toml", folder / "environment.json"
-    settings, recipe = _recipe(recipe_file) if recipe_file.is_file() else (None, "")
+    predictions = compact(read_whole(table))
+    environment_file = folder / "environment.json"
+    settings, recipe = read_recipe(folder)
     has_images = (folder / TABLE_FILE).is_file() and (folder / PIXELS_FILE).is_file()
     return Run(
         folder=folder,
@@ -191,7 +195,7 @@ def compute(
         "class_scores": pd.concat(
             [matrix.class_scores(one) for one in samples.values()], ignore_index=True
         ),
-        "confusions": pd.concat(map(_confusions, samples.values()), ignore_index=True),
+        "confusions": pd.concat(map(confusions, samples.values()), ignore_index=True),
     }
     if set(predictions.table["dataset"]) == {"fer2013"} and "paper" in samples:
         tables["comparisons"] = comparisons.compare(tables["matrix"])
@@ -306,7 +310,7 @@ def compare(
         tables["face_lines"] = face_lines(sample, face)
     said = list(tables["sides"]["warning"]) if "sides" in tables else []
     warnings = [str(one) for one in dict.fromkeys(said) if one]
-    return Compared(tables, write_tables(tables, folder), _headline(tables["all_pairs"]), warnings)
+    return Compared(tables, write_tables(tables, folder), headline(tables["all_pairs"]), warnings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,7 +356,8 @@ def temperatures_json(temperatures: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def _headline(table: pd.DataFrame) -> pd.DataFrame:
+def headline(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all_pairs to look at first (see `compare`)."""
     rows = table[table["metric"] == "accuracy"]
     first = rows["kind"].isin(_HEADLINE)
     averaged = set(rows.loc[rows["seed"] == "mean", "family"])
@@ -360,10 +365,10 @@ def _headline(table: pd.DataFrame) -> pd.DataFrame:
     return rows[(first | (not first.any())) & chosen].reset_index(drop=True)
 
 
-def _confusions(sample: Sample) -> pd.DataFrame:
+def confusions(sample: Sample) -> pd.DataFrame:
     """Return protocol, model, seed, condition, true, predicted, count."""
     names = sample.names.astype({"seed": str}).rename(columns={"model": "id"})
-    counts = metrics.confusion(sample.table).rename(columns={"model": "id"})
+    counts = sample.confusions().rename(columns={"model": "id"})
     merged = counts.merge(names, on="id", validate="many_to_one")
     columns = ["protocol", "model", "seed", "condition", "true", "predicted", "count"]
     return merged.rename(columns={"name": "model"}).assign(protocol=sample.protocol)[columns]
@@ -395,8 +400,15 @@ def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame
     return found
 
 
-def _recipe(path: Path) -> tuple[config.Config, str]:
-    """Return the config that a study wrote beside its results, parsed and as text."""
+def read_recipe(folder: Path) -> tuple[config.Config | None, str]:
+    """Return the config that a study wrote beside its results, parsed and as text; None without.
+
+    Raises:
+        DamagedError: it can't be understood.
+    """
+    path = folder / "config.toml"
+    if not path.is_file():
+        return None, ""
     try:
         with undamaged(path, _NO_RECIPE):
             return config.load(path), read_text(path)

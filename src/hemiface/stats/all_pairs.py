@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hemiface.stats.contrasts import (
@@ -34,9 +33,9 @@ from hemiface.stats.contrasts import (
 )
 from hemiface.stats.inference import runs_of
 from hemiface.stats.metrics import known_metrics
-from hemiface.stats.sample import Aligned, Cell, Progress, Sample
+from hemiface.stats.sample import Cell, Progress, Sample
 from hemiface.stats.significance import (
-    cochran_q,
+    cochran_q_of_sums,
     cohens_g,
     cohens_h,
     mcnemar_exact,
@@ -54,9 +53,6 @@ __all__ = [
     "cochran",
     "mcnemar",
 ]
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 COMPARED_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 MCNEMAR_COLUMNS = (
@@ -102,7 +98,7 @@ def all_pairs(
     """
     sample = Sample.of(sample)
     chosen = known_metrics(metrics)
-    cells = sample.aligned.cells
+    cells = sample.aligned_cells()
     return difference_table(_pairs(sample, cells), sample, chosen, progress)
 
 
@@ -120,15 +116,13 @@ def mcnemar(sample: Sample | Predictions) -> pd.DataFrame:
 
     """
     sample = Sample.of(sample)
-    aligned = sample.aligned
-    correct = _correct(sample)
+    paired = sample.paired
     keys, counts, votes = [], [], []
-    for pair in _pairs(sample, aligned.cells):
+    for pair in _pairs(sample, sample.aligned_cells()):
         if len(pair.a) == len(pair.b) == 1:
-            a, b = correct[pair.a[0]], correct[pair.b[0]]
             keys.append(pair.key)
-            counts.append([(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()])
-            votes.append(_votes(a, b, aligned))
+            counts.append(paired.images(pair.a[0], pair.b[0]))
+            votes.append(paired.votes(pair.a[0], pair.b[0]))
     both, only_a, only_b, neither = np.array(counts, dtype=np.int64).reshape(-1, 4).T
     n = both + only_a + only_b + neither
     accuracy_a, accuracy_b = (both + only_a) / n, (both + only_b) / n
@@ -157,11 +151,10 @@ def cochran(sample: Sample | Predictions) -> pd.DataFrame:
 
     """
     sample = Sample.of(sample)
-    aligned = sample.aligned
-    correct = _correct(sample)
+    paired = sample.paired
     rows = []
     for kind, family, seed, members, labels in _sets(sample):
-        q, df, p = cochran_q(np.stack([correct[cell] for cell in members], axis=1))
+        q, df, p = cochran_q_of_sums(*paired.hits(members))
         rows.append(
             {
                 "kind": kind,
@@ -169,7 +162,7 @@ def cochran(sample: Sample | Predictions) -> pd.DataFrame:
                 "seed": seed,
                 "compared": ", ".join(labels),
                 "k": len(members),
-                "n": len(aligned.labels),
+                "n": sample.size(members[0]),
                 "q": q,
                 "df": df,
                 "p": p,
@@ -215,7 +208,7 @@ def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tupl
 def _sets(sample: Sample) -> Iterator[tuple[str, str, str, list[Cell], list[str]]]:
     """Yield (kind, family, seed, cells, what to call them) for every three or more of one kind."""
     present = set(sample.cells)
-    conditions = list(dict.fromkeys(condition for _, condition in sample.aligned.cells))
+    conditions = list(dict.fromkeys(condition for _, condition in sample.aligned_cells()))
     known = list(dict.fromkeys(sample.names["name"]))
     own = [name for name in known if name in conditions]
     wanted = [("models", f"models on {one}", [(name, one) for name in known]) for one in conditions]
@@ -235,16 +228,3 @@ def _sets(sample: Sample) -> Iterator[tuple[str, str, str, list[Cell], list[str]
             ]
             if len(pairs) >= 3:
                 yield kind, family, seed, [cell for cell, _ in pairs], [label for _, label in pairs]
-
-
-def _correct(sample: Sample) -> dict[Cell, Bools]:
-    """Return bool [n] per cell: which images it got right."""
-    right = sample.values.argmax(axis=1) == sample.labels
-    aligned = sample.aligned
-    return {cell: right[rows] for cell, rows in zip(aligned.cells, aligned.rows, strict=True)}
-
-
-def _votes(a: Bools, b: Bools, aligned: Aligned) -> tuple[int, int]:
-    """Return how many groups have more images right by a than by b, and by b than by a."""
-    net = np.bincount(aligned.groups, a.astype(np.float64) - b, aligned.group_count)
-    return int((net > 0).sum()), int((net < 0).sum())

@@ -17,19 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 
 from hemiface.errors import UsageError
 from hemiface.stats.inference import Inference, infer, runs_of
 from hemiface.stats.metrics import CLASSES, ratio
-from hemiface.stats.sample import Aligned, Progress, Sample
+from hemiface.stats.sample import Cell, Progress, Sample
 from hemiface.stats.significance import holm, mcnemar_exact
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = ["SHIFT_COLUMNS", "confusion_shifts"]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SHIFT_COLUMNS = (
     "model",
@@ -77,17 +75,16 @@ def confusion_shifts(
 
     """
     sample = Sample.of(sample)
-    names, aligned, conditions = sample.names, sample.aligned, sample.conditions
+    names, present, conditions = sample.names, sample.aligned_cells(), sample.conditions
     if "full" not in conditions or len(conditions) < 2:
         raise UsageError("Confusion shifts need condition full and another; evaluate with both.")
-    predicted = sample.values.argmax(axis=1)
     weights = sample.weights.astype(np.float64)
     known = list(dict.fromkeys(names["name"]))
     tables = []
     for done, name in enumerate(known, start=1):
         models = [str(one) for one in names.loc[names["name"] == name, "model"]]
-        cells = [cell for cell in aligned.cells if cell[0] in models]
-        shares = {cell: _shares(aligned, predicted[aligned.at(*cell)], weights) for cell in cells}
+        cells = [cell for cell in present if cell[0] in models]
+        shares = {cell: _shares(sample, cell, weights) for cell in cells}
         for run, members in runs_of(names, [name]):
             for key in conditions:
                 if key == "full" or any((one, key) not in shares for one in members):
@@ -99,14 +96,13 @@ def confusion_shifts(
                 )
                 bias = response_bias(hidden - full)
                 one, own = (
-                    infer([change], aligned.group_count, sample.options)
+                    infer([change], sample.group_count, sample.options)
                     for change in (hidden - full, hidden - full - bias)
                 )
                 p = one.p
                 if len(members) == 1:
-                    rows = (aligned.at(members[0], at) for at in ("full", key))
-                    p = _sign_tests(aligned, *(predicted[at] for at in rows))
-                tables.append(_table((name, run, key), full, hidden, one, p, own, aligned))
+                    p = _sign_tests(sample, members[0], key)
+                tables.append(_table((name, run, key), full, hidden, one, p, own, sample))
         if progress:
             progress(done, len(known))
     table = pd.concat(tables, ignore_index=True)
@@ -127,25 +123,16 @@ def response_bias(change: Floats) -> Floats:
     return ratio(alarms.sum(axis=0) - alarms, count.sum(axis=0) - count)
 
 
-def _shares(aligned: Aligned, predicted: Ints, weights: Floats) -> Floats:
+def _shares(sample: Sample, cell: Cell, weights: Floats) -> Floats:
     """Return [7 true, 7 predicted, 1 + draws]: shares of the true emotion's images."""
-    cells = aligned.labels * CLASSES + predicted
-    counts = sparse.csr_array(
-        (np.ones(len(cells)), (cells, aligned.groups)), shape=(CLASSES**2, aligned.group_count)
-    )
-    sums = np.asarray(counts @ weights).reshape(CLASSES, CLASSES, -1)
+    sums = np.asarray(sample.group_confusions(cell) @ weights).reshape(CLASSES, CLASSES, -1)
     return ratio(sums, sums.sum(axis=1, keepdims=True))
 
 
-def _sign_tests(aligned: Aligned, full: Ints, hidden: Ints) -> Floats:
+def _sign_tests(sample: Sample, model: str, key: str) -> Floats:
     """Return p [7 true, 7 predicted] of one network: do as many groups gain as lose?"""
-    size = aligned.group_count * CLASSES**2
-    base = (aligned.groups * CLASSES + aligned.labels) * CLASSES
-    net = np.bincount(base + hidden, minlength=size) - np.bincount(base + full, minlength=size)
-    net = net.reshape(aligned.group_count, CLASSES, CLASSES)
-    p = mcnemar_exact((net > 0).sum(axis=0), (net < 0).sum(axis=0))
-    absent = np.bincount(aligned.labels, minlength=CLASSES) == 0
-    p[absent] = np.nan
+    p = mcnemar_exact(*sample.answer_votes(model, key))
+    p[sample.support == 0] = np.nan
     return p
 
 
@@ -156,10 +143,10 @@ def _table(
     one: Inference,
     p: Floats,
     own: Inference,
-    aligned: Aligned,
+    sample: Sample,
 ) -> pd.DataFrame:
     true, predicted = np.divmod(np.arange(CLASSES**2), CLASSES)
-    support = np.bincount(aligned.labels, minlength=CLASSES)
+    support = sample.support
     columns: dict[str, Any] = dict(zip(SHIFT_COLUMNS[:3], key, strict=True))
     columns |= {
         "true": np.asarray(EMOTIONS)[true],
@@ -179,7 +166,7 @@ def _table(
         "specific_high": own.high.ravel(),
         "specific_p_holm": holm(own.p.ravel()),
         "n": support[true],
-        "groups": aligned.group_count,
+        "groups": sample.group_count,
         "method": one.method,
         "reason": np.where(support[true] == 0, "no images", one.reason.ravel()),
     }

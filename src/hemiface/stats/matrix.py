@@ -125,7 +125,7 @@ def class_scores(sample: Sample | Predictions) -> pd.DataFrame:
     )
     columns = ["protocol", "model", "seed", "condition", "emotion", *CLASS_COLUMNS]
     tables = [pd.DataFrame(columns=columns)] if every.empty else []
-    scores = metrics.class_scores(sample.table).set_index(list(every))
+    scores = sample.class_scores().set_index(list(every))
     scores = scores[list(CLASS_COLUMNS)].reindex(pd.MultiIndex.from_frame(every)).astype(float)
     scores["support"] = scores["support"].fillna(0).astype(np.int64)
     found = dict(list(scores.groupby(level=["model", "condition"], sort=False)))

@@ -5,8 +5,9 @@ also applies to a thousand bootstrap draws at once (`FROM_COUNTS`, `average_auc`
 work on any leading axes, so point value and interval can't follow two definitions.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -411,19 +412,36 @@ def class_scores(
     rows = []
     for key, cell in _cells(_table_of(predictions), by):
         values, labels = probabilities(cell), label_indices(cell)
-        counts = confusion_counts(values, labels)
-        scores = (class_precision(counts), class_recall(counts), class_f1(counts))
-        for index, emotion in enumerate(EMOTIONS):
-            positive = labels == index
-            auc, average_precision = ranking_scores(values[:, index], positive)
-            reasons = [
-                *(["absent"] if not positive.any() else []),
-                *(["never predicted"] if not counts[:, index].sum() else []),
-                *(["every image is of this emotion"] if len(labels) and positive.all() else []),
-            ]
-            three = (float(score[index]) for score in scores)
-            rest = (auc, average_precision, int(positive.sum()))
-            rows.append((*key, emotion, *three, *rest, ", ".join(reasons)))
+        curves = [ranking_scores(values[:, one], labels == one) for one in range(CLASSES)]
+        rows += class_rows(key, confusion_counts(values, labels), curves)
+    return class_table(rows, by)
+
+
+def class_rows(
+    key: tuple[Hashable, ...], counts: Floats, curves: Sequence[tuple[float, float]]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of `class_scores` about one cell.
+
+    counts: [7, 7] as `confusion_counts`; curves: each emotion's area and average precision.
+    """
+    scores = (class_precision(counts), class_recall(counts), class_f1(counts))
+    rows = []
+    for index, emotion in enumerate(EMOTIONS):
+        support, answered = int(counts[index].sum()), counts[:, index].sum()
+        reasons = [
+            *(["absent"] if not support else []),
+            *(["never predicted"] if not answered else []),
+            *(["every image is of this emotion"] if 0 < support == counts.sum() else []),
+        ]
+        three = (float(score[index]) for score in scores)
+        rows.append((*key, emotion, *three, *curves[index], support, ", ".join(reasons)))
+    return rows
+
+
+def class_table(
+    rows: Sequence[tuple[Any, ...]], by: Sequence[str] = ("model", "condition")
+) -> pd.DataFrame:
+    """Return the table that `class_scores` gives from what `class_rows` gave."""
     names = ["emotion", "precision", "recall", "f1", "auc", "average_precision", "support"]
     return pd.DataFrame(rows, columns=[*by, *names, "reason"])
 
@@ -460,9 +478,20 @@ def confusion(
     `share` is of the images of the true emotion, so each true emotion's seven shares sum to 1; it
     is NaN where there is no such image.
     """
-    rows = []
-    for key, cell in _cells(_table_of(predictions), by):
-        counts = confusion_counts(probabilities(cell), label_indices(cell))
+    cells = _cells(_table_of(predictions), by)
+    return confusion_rows(
+        ((key, confusion_counts(probabilities(cell), label_indices(cell))) for key, cell in cells),
+        by,
+    )
+
+
+def confusion_rows(
+    cells: Iterable[tuple[tuple[Hashable, ...], Floats]],
+    by: Sequence[str] = ("model", "condition"),
+) -> pd.DataFrame:
+    """Return the table that `confusion` gives from each cell's key and counts [7, 7]."""
+    rows: list[tuple[Any, ...]] = []
+    for key, counts in cells:
         shares = ratio(counts, counts.sum(axis=1, keepdims=True))
         rows += [
             (*key, true, predicted, int(counts[i, j]), float(shares[i, j]))

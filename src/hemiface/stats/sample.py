@@ -15,22 +15,42 @@ Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13; Fiel
 Bootstrapping clustered data, JRSS B 69 (the cluster bootstrap).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
-from hemiface.stats.metrics import known_metrics, select_protocol
+from hemiface.stats.metrics import (
+    CLASSES,
+    class_scores,
+    confusion,
+    known_metrics,
+    select_protocol,
+)
 from hemiface.stats.scores import scores_over_draws
 from hemiface.tables import Predictions, label_indices, probabilities
 from hemiface.threads import in_threads
 
-__all__ = ["Aligned", "Cell", "Progress", "Sample", "Scores", "Weights", "group_weights"]
+__all__ = [
+    "Aligned",
+    "Cell",
+    "PairedCounts",
+    "Progress",
+    "Sample",
+    "Scores",
+    "Weights",
+    "checked",
+    "draws_of",
+    "group_weights",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -65,6 +85,50 @@ class Aligned:
         return rows
 
 
+class PairedCounts(ABC):
+    """What tests of two or more cells need of their images: who got how many right together."""
+
+    @abstractmethod
+    def images(self, a: Cell, b: Cell) -> tuple[int, int, int, int]:
+        """Return how many images both have right, only a, only b, and neither."""
+
+    @abstractmethod
+    def votes(self, a: Cell, b: Cell) -> tuple[int, int]:
+        """Return how many groups have more images right by a than by b, and by b than by a."""
+
+    @abstractmethod
+    def hits(self, cells: Sequence[Cell]) -> tuple[Floats, float]:
+        """Return the hits of each cell [k], and the sum of each image's hits times its misses."""
+
+
+class _Pairs(PairedCounts):
+    """Counts of pairs from every image's answers."""
+
+    def __init__(self, sample: "Sample") -> None:
+        self._aligned = aligned = sample.aligned
+        right = sample.values.argmax(axis=1) == sample.labels
+        self._right = dict(zip(aligned.cells, right[aligned.rows], strict=True))
+
+    def images(self, a: Cell, b: Cell) -> tuple[int, int, int, int]:
+        """As `PairedCounts.images`."""
+        one, other = self._right[a], self._right[b]
+        four = one & other, one & ~other, ~one & other, ~one & ~other
+        both, only_a, only_b, neither = (int(part.sum()) for part in four)
+        return both, only_a, only_b, neither
+
+    def votes(self, a: Cell, b: Cell) -> tuple[int, int]:
+        """As `PairedCounts.votes`."""
+        net = self._right[a].astype(np.float64) - self._right[b]
+        net = np.bincount(self._aligned.groups, net, self._aligned.group_count)
+        return int((net > 0).sum()), int((net < 0).sum())
+
+    def hits(self, cells: Sequence[Cell]) -> tuple[Floats, float]:
+        """As `PairedCounts.hits`."""
+        right = np.stack([self._right[cell] for cell in cells], axis=1).astype(np.float64)
+        row = right.sum(axis=1)
+        return right.sum(axis=0), float((row * (len(cells) - row)).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """The images of one protocol with everything that statistics of them share.
@@ -96,7 +160,7 @@ class Sample:
         """
         if isinstance(predictions, Sample):
             return predictions
-        chosen = _checked(options)
+        chosen = checked(options)
         rows = predictions.table
         if protocol == VALIDATION:
             selected = rows[rows["split"] == VALIDATION]
@@ -116,7 +180,7 @@ class Sample:
             UsageError: an option is out of range.
         """
         rows = predictions.table.reset_index(drop=True)
-        return cls(predictions, "all", _checked(options), rows)
+        return cls(predictions, "all", checked(options), rows)
 
     @cached_property
     def validation(self) -> "Sample":
@@ -206,7 +270,7 @@ class Sample:
 
         Column 0 weighs every group once: it is the sample itself.
         """
-        return _sample_and_draws(self.group_count, self.options.draws, self.options.seed)
+        return draws_of(self.group_count, self.options)
 
     @cached_property
     def aligned(self) -> Aligned:
@@ -223,6 +287,58 @@ class Sample:
         rows = np.lexsort((images, place)).astype(np.int64).reshape(len(cells), len(known))
         first = rows[0]
         return Aligned(tuple(cells), rows, self.labels[first], self.groups[first], self.group_count)
+
+    def aligned_cells(self) -> tuple[Cell, ...]:
+        """Return the cells, all over the same images; errors as `aligned`."""
+        return self.aligned.cells
+
+    @property
+    def support(self) -> Ints:
+        """How many images each emotion has, int [7]; errors as `aligned`."""
+        return np.bincount(self.aligned.labels, minlength=CLASSES).astype(np.int64)
+
+    @cached_property
+    def paired(self) -> PairedCounts:
+        """What is counted of pairs of cells; errors as `aligned`."""
+        return _Pairs(self)
+
+    @cached_property
+    def _predicted(self) -> Ints:
+        return np.asarray(self.values.argmax(axis=1), np.int64)
+
+    def group_confusions(self, cell: Cell) -> Any:
+        """Return one cell's confusions in each group, sparse or dense [49, groups].
+
+        Row 7 t + p counts images of emotion t that were taken for p; errors as `aligned`.
+        """
+        aligned = self.aligned
+        cells = aligned.labels * CLASSES + self._predicted[aligned.at(*cell)]
+        counts = np.ones(len(cells)), (cells, aligned.groups)
+        return sparse.csr_array(counts, shape=(CLASSES**2, aligned.group_count))
+
+    def answer_votes(self, model: str, condition: str) -> tuple[Ints, Ints]:
+        """Return how many groups give each answer more often than on whole faces, and less often.
+
+        Both int [7 true, 7 predicted]; errors as `aligned`.
+        """
+        aligned = self.aligned
+        size = aligned.group_count * CLASSES**2
+        base = (aligned.groups * CLASSES + aligned.labels) * CLASSES
+        hidden, full = (
+            np.bincount(base + self._predicted[aligned.at(model, one)], minlength=size)
+            for one in (condition, "full")
+        )
+        net = (hidden - full).reshape(aligned.group_count, CLASSES, CLASSES)
+        more, fewer = (net > 0).sum(axis=0), (net < 0).sum(axis=0)
+        return np.asarray(more, np.int64), np.asarray(fewer, np.int64)
+
+    def class_scores(self) -> pd.DataFrame:
+        """Return `metrics.class_scores` of the sample's images."""
+        return class_scores(self.table)
+
+    def confusions(self) -> pd.DataFrame:
+        """Return `metrics.confusion` of the sample's images."""
+        return confusion(self.table)
 
     def require_images(self) -> None:
         """Raise UsageError if the protocol has no image here."""
@@ -276,7 +392,12 @@ class Sample:
         yield from in_threads(score, cells)
 
 
-def _checked(options: StatisticsOptions | None) -> StatisticsOptions:
+def checked(options: StatisticsOptions | None) -> StatisticsOptions:
+    """Return the options, or the default ones.
+
+    Raises:
+        UsageError: one is out of range.
+    """
     chosen = options or StatisticsOptions()
     if chosen.draws < 1 or not 0 < chosen.level < 1:
         raise UsageError(
@@ -306,6 +427,11 @@ def group_weights(groups: int, draws: int, seed: int = 0) -> Weights:
     for draw in range(draws if groups else 0):
         weights[:, draw] = np.bincount(rng.integers(groups, size=groups), minlength=groups)
     return weights
+
+
+def draws_of(groups: int, options: StatisticsOptions) -> Weights:
+    """Return int16 [groups, 1 + draws]: each group once, then as often as each draw holds it."""
+    return _sample_and_draws(groups, options.draws, options.seed)
 
 
 # The protocols of a table often have the same number of groups, and a draw depends on nothing else.

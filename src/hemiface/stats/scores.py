@@ -27,7 +27,7 @@ from hemiface.stats.metrics import (
     weighted_auc_paper,
 )
 
-__all__ = ["emotion_aucs_over_draws", "scores_over_draws"]
+__all__ = ["emotion_aucs_over_draws", "scores_of_counts", "scores_over_draws"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -223,15 +223,9 @@ def _sparse(data: Counts, rows: Ints, columns: Ints, height: int, width: int) ->
 def _block_scores(cell: _CellSums, weights: npt.NDArray[Any]) -> Scores:
     """Return the chosen metrics as [draws] for weights [groups, draws]."""
     exact, weights = weights.astype(np.float64), weights.astype(cell.counting)
-    counts = np.asarray((cell.confusions @ weights).T, dtype=np.float64)
-    counts = counts.reshape(-1, CLASSES, CLASSES)
+    counts = _counts(cell.confusions @ weights)
+    found = _of_sums(cell.chosen, counts, cell.gaps, cell.losses, exact)
     support = counts.sum(axis=-1)
-    total = support.sum(axis=-1)
-    log_loss, brier = cell.losses @ exact
-    found: Scores = {"log_loss": ratio(log_loss, total), "brier_score": ratio(brier, total)}
-    if "ece" in cell.chosen:
-        found["ece"] = ece_of_gaps(np.asarray((cell.gaps @ exact).T), total)
-    found |= {name: formula(counts) for name, formula in FROM_COUNTS.items() if name in cell.chosen}
     if cell.rankings:
         areas = np.stack([_areas(one, weights) for one in cell.rankings], axis=-1)
         found |= {name: average_auc(name, areas, support) for name in ("weighted_auc", "macro_auc")}
@@ -239,6 +233,37 @@ def _block_scores(cell: _CellSums, weights: npt.NDArray[Any]) -> Scores:
     if cell.micro:
         found["micro_auc"] = _areas(cell.micro, weights)
     return {name: found[name] for name in cell.chosen}
+
+
+def scores_of_counts(
+    metrics: Sequence[str], confusions: Floats, gaps: Floats, losses: Floats, weights: Floats
+) -> Scores:
+    """Return those of `metrics` that sums over groups tell, each float64 [draws].
+
+    confusions: [49, groups]; gaps: [bins, groups]; losses (log, Brier): [2, groups]; weights:
+    float64 [groups, draws]. Areas under curves aren't among them.
+    """
+    found = _of_sums(metrics, _counts(confusions @ weights), gaps, losses, weights)
+    return {name: found[name] for name in metrics if name in found}
+
+
+def _counts(sums: Any) -> Floats:
+    """Return sums [49, draws] as confusion counts [draws, 7, 7]."""
+    return np.asarray(sums.T, dtype=np.float64).reshape(-1, CLASSES, CLASSES)
+
+
+def _of_sums(
+    chosen: Sequence[str], counts: Floats, gaps: Any, losses: Floats, weights: Floats
+) -> Scores:
+    """Return both losses, and what else is chosen of counts [draws, 7, 7] and the ECE."""
+    total = counts.sum(axis=-1).sum(axis=-1)
+    log_loss, brier = losses @ weights
+    found: Scores = {"log_loss": ratio(log_loss, total), "brier_score": ratio(brier, total)}
+    if "ece" in chosen:
+        found["ece"] = ece_of_gaps(np.asarray((gaps @ weights).T), total)
+    return found | {
+        name: formula(counts) for name, formula in FROM_COUNTS.items() if name in chosen
+    }
 
 
 def _areas(ranking: _Ranking, weights: Counts) -> Floats:

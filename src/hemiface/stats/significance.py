@@ -12,6 +12,7 @@ from hemiface.errors import UsageError
 
 __all__ = [
     "cochran_q",
+    "cochran_q_of_sums",
     "cohens_g",
     "cohens_h",
     "difference_p",
@@ -72,7 +73,15 @@ def cochran_q(correct: npt.NDArray[np.bool_]) -> tuple[float, int, float]:
         raise UsageError(f"Cochran's Q compares two or more classifiers, got {k}.")
     hits = correct.astype(np.float64)
     column, row = hits.sum(axis=0), hits.sum(axis=1)
-    spread = float((row * (k - row)).sum())
+    return cochran_q_of_sums(column, float((row * (k - row)).sum()))
+
+
+def cochran_q_of_sums(column: Floats, spread: float) -> tuple[float, int, float]:
+    """Return what `cochran_q` gives from sums over the images.
+
+    column: [k], the hits of each classifier; spread: the sum of an image's hits times its misses.
+    """
+    k = len(column)
     if spread == 0:
         return np.nan, k - 1, np.nan
     q = float(k * (k - 1) * ((column - column.mean()) ** 2).sum() / spread)

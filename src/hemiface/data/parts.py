@@ -1,0 +1,336 @@
+"""Predictions in parts: a folder of Parquet files that together are one table, read in batches.
+
+What `hemiface import` and `evaluate` write where --out has no ending, and what Spark, Ray, DuckDB
+or polars write: files of any names, plain or in hive folders (`condition=upper/part-0.parquet`). A
+table of no more rows than Limits.memory_rows is read whole, whether it lies in one file or in many;
+a longer one stays a `Parts`, and `hemiface.stats.large` counts it.
+
+What hemiface writes has a list of its parts (PARTS_FILE) with the facts, so that a part that was
+lost is found, and each part has the SHA-256 of itself (see `files.seal`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hemiface.documents import entry, json_value, read_json, undamaged
+from hemiface.errors import DamagedError, first_line
+from hemiface.files import atomic_path, require_seal, write_json
+from hemiface.inputs import require_file
+from hemiface.limits import limits, over
+from hemiface.tables import (
+    HALVES_COLUMN,
+    PREDICTION_COLUMNS,
+    PROBABILITY_COLUMNS,
+    Predictions,
+    check_facts,
+    check_predictions,
+    read_predictions,
+    write_predictions,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "PARTS_FILE",
+    "TEXT_COLUMNS",
+    "Part",
+    "Parts",
+    "PartsWriter",
+    "long_parts",
+    "open_parts",
+    "parts_writer",
+    "read_whole",
+    "table_path",
+    "write_parts",
+    "write_table_or_parts",
+]
+
+PARTS_FILE = "parts.json"
+"""Lists `facts`, as a table's metadata hold them, and `parts`, each its `file` and `rows`."""
+
+TEXT_COLUMNS = tuple(PREDICTION_COLUMNS[:7])
+"""The columns that hold words; a hive folder may give their value too."""
+
+ROWS_A_PART = 1_000_000
+_ROWS_A_BATCH = 65_536
+_WRITTEN = "get it again, or make it anew"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file: its path, how many rows it has, and what its folders say of all of them."""
+
+    path: Path
+    rows: int
+    given: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A Predictions table that is too long for memory; `facts` as those of Predictions."""
+
+    where: Path
+    parts: tuple[Part, ...]
+    facts: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return sum(one.rows for one in self.parts)
+
+    def batches(self) -> Iterator[tuple[str, pa.Table]]:
+        """Yield where rows are from (for a sentence) and up to 65,536 of them, in order.
+
+        Columns are PREDICTION_COLUMNS: words as string, `leaked` as bool, probabilities as float32.
+        The checksum of each part is compared before its first row is handed out.
+
+        Raises:
+            DamagedError: a part can't be read, isn't what was written, lacks a column or a value,
+                or a column is of another kind.
+        """
+        for part in self.parts:
+            require_seal(part.path)
+            yield from _batches_of(part)
+
+    def read(self) -> Predictions:
+        """Return the whole table, checked as `tables.read_predictions` does.
+
+        Raises:
+            DamagedError: as `batches`, or the table isn't valid.
+        """
+        batches = [table for _, table in self.batches()]
+        table = pa.concat_tables(batches).to_pandas()
+        check_predictions(table, str(self.where))
+        return Predictions(table, self.facts)
+
+
+def table_path(source: str | Path) -> Path:
+    """Return where the predictions of a run folder, a file or a folder of parts lie."""
+    given = Path(source)
+    inside = given / "predictions.parquet"
+    if not given.is_dir():
+        return given
+    # A folder without any table is named by the one that a run would have.
+    return given if not inside.exists() and next(given.rglob("*.parquet"), None) else inside
+
+
+def long_parts(path: str | Path) -> Parts | None:
+    """Return the parts of a table with more rows than Limits.memory_rows, None for a shorter one.
+
+    `path` is a Parquet file or a folder of them.
+
+    Raises:
+        DamagedError: as `open_parts`.
+    """
+    given = Path(path)
+    if given.is_dir():
+        parts = open_parts(given)
+        return parts if len(parts) > limits().memory_rows else None
+    with suppress(pa.ArrowException, OSError):
+        if given.is_file() and pq.read_metadata(given).num_rows > limits().memory_rows:
+            return open_parts(given)
+    return None
+
+
+def read_whole(path: str | Path) -> Predictions:
+    """Read a Predictions table, one file or all parts of a folder, into memory.
+
+    Raises:
+        DamagedError: it is missing or damaged, or holds no Predictions table.
+    """
+    given = Path(path)
+    return open_parts(given).read() if given.is_dir() else read_predictions(given)
+
+
+def open_parts(path: str | Path) -> Parts:
+    """Return the parts of a table, none of them read but for its length.
+
+    Facts come from PARTS_FILE, or from the first part's metadata.
+
+    Raises:
+        DamagedError: there is no part, one is missing or is no Parquet file, or together they have
+            more rows than Limits.parted_rows.
+    """
+    where = Path(path)
+    listed, facts = _listed(where)
+    found = [where]
+    if where.is_dir():
+        # As Spark and Hive: what begins with a dot or an underscore is no part.
+        found = [
+            one
+            for one in sorted(where.rglob("*.parquet"))
+            if one.is_file() and not any(n[0] in "._" for n in one.relative_to(where).parts)
+        ]
+    if not found:
+        raise DamagedError(
+            f"{where} holds no Parquet file; name a table or the folder of its parts."
+        )
+    parts = tuple(_part(one, where) for one in found)
+    if listed is not None:
+        _require_listed(where, parts, listed)
+    else:
+        facts = _facts_of(parts[0].path)
+    check_facts(facts, str(where))
+    whole = Parts(where, parts, facts)
+    if len(whole) > limits().parted_rows:
+        raise DamagedError(f"{where} has {len(whole):,} rows, {over('parted_rows')}.")
+    return whole
+
+
+class PartsWriter(Protocol):
+    """Takes rows of a Predictions table, as many at a time as lie together in a part."""
+
+    def __call__(self, rows: "pd.DataFrame", /) -> None:
+        """Write rows as the next part."""
+
+
+@contextmanager
+def parts_writer(folder: str | Path, facts: Mapping[str, Any]) -> Iterator[PartsWriter]:
+    """Yield what writes one part after the other; the folder is there when all are, or not at all.
+
+    Rows are checked when they are read: a cell may go over several parts.
+    """
+    target = Path(folder)
+    listed: list[dict[str, Any]] = []
+    with atomic_path(target) as partial:
+        partial.mkdir()
+
+        def write(rows: "pd.DataFrame") -> None:
+            name = f"part-{len(listed):05}.parquet"
+            columns = [*PREDICTION_COLUMNS, *{HALVES_COLUMN}.intersection(rows.columns)]
+            slim = rows[columns].astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
+            write_table(slim, partial / name, dict(facts))
+            listed.append({"file": name, "rows": len(rows)})
+
+        yield write
+        write_json(partial / PARTS_FILE, {"facts": dict(facts), "parts": listed})
+
+
+def write_parts(
+    predictions: Predictions, folder: str | Path, rows_a_part: int = ROWS_A_PART
+) -> None:
+    """Check and write a Predictions table as a folder of parts.
+
+    Raises:
+        DamagedError: the table isn't a valid one, see `tables.check_predictions`.
+    """
+    table = predictions.table
+    check_predictions(table)
+    with parts_writer(folder, predictions.facts) as write:
+        for start in range(0, max(len(table), 1), rows_a_part):
+            write(table.iloc[start : start + rows_a_part])
+
+
+def write_table_or_parts(predictions: Predictions, path: str | Path) -> None:
+    """Write predictions as one file, or where the path has no ending as a folder of parts.
+
+    Raises:
+        DamagedError: the table isn't a valid one.
+    """
+    if Path(path).suffix:
+        write_predictions(predictions, path)
+    else:
+        write_parts(predictions, path)
+
+
+def _batches_of(part: Part) -> Iterator[tuple[str, pa.Table]]:
+    where = str(part.path)
+    try:
+        with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+            names = [one for one in PREDICTION_COLUMNS if one in file.schema_arrow.names]
+            for batch in file.iter_batches(_ROWS_A_BATCH, columns=names, use_threads=False):
+                batch.validate(full=True)
+                yield where, _normal(batch, part, where)
+    except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{where} is not a readable Parquet table ({first_line(error)}); {_WRITTEN}."
+        ) from error
+
+
+def _normal(batch: pa.RecordBatch, part: Part, where: str) -> pa.Table:
+    """Return the rows with PREDICTION_COLUMNS in order, each of its one type."""
+    columns = {}
+    for name in PREDICTION_COLUMNS:
+        if name in part.given:
+            columns[name] = pa.array([part.given[name]] * len(batch), pa.string())
+            continue
+        if name not in batch.schema.names:
+            raise DamagedError(f"{where}: missing column {name}.")
+        column = batch.column(name)
+        if column.null_count:
+            raise DamagedError(f"{where}: column {name} has empty cells.")
+        columns[name] = _typed(name, column, where)
+    return pa.table(columns)
+
+
+def _typed(name: str, column: pa.Array, where: str) -> pa.Array:
+    if name in TEXT_COLUMNS:
+        return column.cast(pa.string())
+    wanted = pa.bool_() if name == "leaked" else pa.float32()
+    if column.type != wanted:
+        raise DamagedError(
+            f"{where}: column {name} holds {column.type}, but a table in parts holds {wanted} "
+            "there; write it again so."
+        )
+    return column
+
+
+def _part(path: Path, where: Path) -> Part:
+    require_file(path)
+    given = {}
+    for folder in path.relative_to(where).parts[:-1] if path != where else ():
+        name, sign, value = folder.partition("=")
+        if sign and name in TEXT_COLUMNS:
+            given[name] = unquote(value)
+    try:
+        return Part(path, pq.read_metadata(path).num_rows, given)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedError(
+            f"{path} is not a readable Parquet table ({first_line(error)}); {_WRITTEN}."
+        ) from error
+
+
+def _listed(where: Path) -> tuple[list[dict[str, Any]] | None, dict[str, Any]]:
+    """Return what PARTS_FILE lists, None without one, and the facts in it."""
+    path = where / PARTS_FILE
+    if not (where.is_dir() and path.is_file()):
+        return None, {}
+    with undamaged(path, _WRITTEN):
+        known = read_json(path)
+        listed: list[dict[str, Any]] = entry(known, "parts", list)
+        for one in listed:
+            entry(one, "file", str)
+            entry(one, "rows", int)
+        facts: dict[str, Any] = entry(known, "facts", dict)
+    return listed, facts
+
+
+def _require_listed(
+    where: Path, parts: Sequence[Part], listed: Sequence[Mapping[str, Any]]
+) -> None:
+    there = {one.path.relative_to(where).as_posix(): one.rows for one in parts}
+    wanted = {str(one["file"]): one["rows"] for one in listed}
+    for name in sorted(there.keys() ^ wanted.keys()):
+        state = "is missing" if name in wanted else "isn't one of its parts"
+        raise DamagedError(f"{where}: {name} {state} by {PARTS_FILE}; {_WRITTEN}.")
+    for name, rows in wanted.items():
+        if there[name] != rows:
+            raise DamagedError(
+                f"{where / name} has {there[name]:,} rows, {rows:,} by {PARTS_FILE}; {_WRITTEN}."
+            )
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    """Return what a Parquet file of ours says of itself; {} for one of anybody else."""
+    with undamaged(path, _WRITTEN):
+        found = json_value((pq.read_schema(path).metadata or {}).get(b"hemiface", b"{}"))
+        if not isinstance(found, dict):
+            raise ValueError("what it says of itself is no object")
+    return found

@@ -1,0 +1,121 @@
+"""Prediction tables in parts: what is read, which damage is found, when a table is a long one."""
+
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builders import hemiface, tiny_predictions
+from hemiface.data import parts
+from hemiface.errors import DamagedError
+from hemiface.tables import PREDICTION_COLUMNS, read_predictions, write_predictions
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The tiny table in parts of five rows, and as one file beside it."""
+    predictions = tiny_predictions()
+    parts.write_parts(predictions, tmp_path / "parts", 5)
+    write_predictions(predictions, tmp_path / "one.parquet")
+    return tmp_path / "parts"
+
+
+def test_parts_hold_the_table_that_was_written(folder):
+    whole = read_predictions(folder.parent / "one.parquet")
+    found = parts.read_whole(folder)
+    pd.testing.assert_frame_equal(found.table, whole.table)
+    assert found.facts == whole.facts
+    assert len(parts.open_parts(folder).parts) == 5
+    pd.testing.assert_frame_equal(
+        parts.read_whole(folder.parent / "one.parquet").table, whole.table
+    )
+
+
+def test_hive_folders_say_what_their_files_dont(folder, tmp_path):
+    table = read_predictions(folder.parent / "one.parquet").table
+    pq.write_to_dataset(
+        pa.Table.from_pandas(table, preserve_index=False), tmp_path / "hive",
+        partition_cols=["condition", "model"],
+    )  # fmt: skip
+    (tmp_path / "hive" / "_temporary.parquet").write_text("no part")
+    found = parts.read_whole(tmp_path / "hive").table
+    key = ["condition", "model", "image"]
+    pd.testing.assert_frame_equal(
+        found[list(PREDICTION_COLUMNS)].sort_values(key, ignore_index=True),
+        table[list(PREDICTION_COLUMNS)].sort_values(key, ignore_index=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "part-00002.parquet").unlink(), "part-00002.parquet is missing"),
+        (lambda f: (f / "part-00000.parquet").rename(f / "x.parquet"), "part-00000.* is missing"),
+        (
+            lambda f: (f / "part-00004.parquet").rename(f / "part-00001.parquet"),
+            "part-00004.parquet is missing",
+        ),
+        (lambda f: (f / "parts.json").write_text('{"parts": 3}'), "parts.json is damaged"),
+        (lambda f: (f / "part-00001.parquet").write_text("torn"), "not a readable Parquet table"),
+    ],
+)  # fmt: skip
+def test_what_is_lost_or_torn_is_named(folder, spoil, said):
+    spoil(folder)
+    with pytest.raises(DamagedError, match=said):
+        parts.read_whole(folder)
+
+
+def test_a_changed_byte_is_found_before_its_rows_are_used(folder):
+    path = folder / "part-00001.parquet"
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match="doesn't fit the SHA-256"):
+        parts.read_whole(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop(columns="group"), "missing column group"),
+        (lambda t: t.assign(p_sad=t["p_sad"].astype(float)), "p_sad holds double"),
+        (lambda t: t.assign(label=None), "label has empty cells"),
+    ],
+)
+def test_a_part_of_somebody_else_is_checked(folder, change, said, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    table = read_predictions(folder.parent / "one.parquet").table
+    change(table).to_parquet(tmp_path / "theirs" / "0.parquet", index=False)
+    with pytest.raises(DamagedError, match=said):
+        parts.read_whole(tmp_path / "theirs")
+
+
+def test_only_more_rows_than_the_limit_are_long(folder, monkeypatch):
+    one = folder.parent / "one.parquet"
+    monkeypatch.setenv("HEMIFACE_MAX_MEMORY_ROWS", "24")
+    assert parts.long_parts(folder) is None
+    assert parts.long_parts(one) is None
+    monkeypatch.setenv("HEMIFACE_MAX_MEMORY_ROWS", "23")
+    assert len(parts.long_parts(folder)) == len(parts.long_parts(one)) == 24
+    monkeypatch.setenv("HEMIFACE_MAX_PARTED_ROWS", "23")
+    with pytest.raises(DamagedError, match="over the limit of 23 rows of a table in parts"):
+        parts.long_parts(folder)
+
+
+def test_commands_take_parts_and_say_what_needs_memory(folder, tmp_path, monkeypatch, capsys):
+    csv = tmp_path / "theirs.csv"
+    read_predictions(folder.parent / "one.parquet").table.to_csv(csv, index=False)
+    words = "--dataset", "mine", "--out", tmp_path / "imported", "--json"
+    assert hemiface(monkeypatch, "import", csv, *words) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 24
+    assert (tmp_path / "imported" / "part-00000.parquet").is_file()
+    monkeypatch.setenv("HEMIFACE_MAX_MEMORY_ROWS", "23")
+    assert hemiface(monkeypatch, "calibrate", tmp_path / "imported") == 2
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "24 rows" in told
+    assert "report and compare don't" in told
+    assert hemiface(monkeypatch, "compare", folder, "--draws", 20, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]
+    assert (folder.parent / "compare" / "mcnemar.csv").is_file()
