@@ -16,6 +16,7 @@ COMMITTED = {
     "inference-nano.json": "inference",
     "inference-networks.json": "inference",
     "inference-shipped.json": "inference",
+    "large_tables.json": "large_tables",
     "predictors.json": "predictors",
     "reporting.json": "reporting",
     "serving-crops.json": "serving",
