@@ -9,7 +9,7 @@ import pytest
 
 from builders import hemiface, tiny_predictions
 from hemiface.data import parts
-from hemiface.errors import DamagedError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import PREDICTION_COLUMNS, read_predictions, write_predictions
 
 
@@ -102,6 +102,27 @@ def test_only_more_rows_than_the_limit_are_long(folder, monkeypatch):
     monkeypatch.setenv("HEMIFACE_MAX_PARTED_ROWS", "23")
     with pytest.raises(DamagedError, match="over the limit of 23 rows of a table in parts"):
         parts.long_parts(folder)
+
+
+def test_parts_take_the_place_of_parts_and_of_nothing_else(folder, tmp_path):
+    whole = tiny_predictions()
+    parts.keep_larger_table_or_parts(folder, 24, replace=False)
+    parts.write_parts(whole, folder, 7)
+    assert sorted(one.name for one in folder.iterdir()) == [
+        *(f"part-0000{n}.parquet" for n in range(4)), "parts.json"
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(
+        parts.read_whole(folder).table, read_predictions(tmp_path / "one.parquet").table
+    )
+    with pytest.raises(UsageError, match="24 rows, more than the 23"):
+        parts.keep_larger_table_or_parts(folder, 23, replace=False)
+    parts.keep_larger_table_or_parts(folder, 23, replace=True)
+    other = tmp_path / "mine"
+    other.mkdir()
+    parts.keep_larger_table_or_parts(other, 1, replace=False)
+    (other / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError, match="holds other things"):
+        parts.keep_larger_table_or_parts(other, 1, replace=True)
 
 
 def test_commands_take_parts_and_say_what_needs_memory(folder, tmp_path, monkeypatch, capsys):

@@ -57,8 +57,7 @@ def import_(
     """Take anybody's probabilities as a prediction table, which report, compare, ... read."""
     from hemiface.cli.reading import words
     from hemiface.data.outside import ImportOptions, import_predictions
-    from hemiface.data.parts import write_table_or_parts
-    from hemiface.tables import keep_larger_table
+    from hemiface.data.parts import keep_larger_table_or_parts, write_table_or_parts
 
     options = ImportOptions(
         dataset=dataset,
@@ -71,7 +70,7 @@ def import_(
         beside=beside,
     )
     predictions = import_predictions(tables, options)
-    keep_larger_table(out, len(predictions), replace=replace)
+    keep_larger_table_or_parts(out, len(predictions), replace=replace)
     write_table_or_parts(predictions, out)
     if as_json:
         found = {"predictions": str(out), "rows": len(predictions), "unknown": predictions.unknown}

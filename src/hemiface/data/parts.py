@@ -9,6 +9,7 @@ What hemiface writes has a list of its parts (PARTS_FILE) with the facts, so tha
 lost is found, and each part has the SHA-256 of itself (see `files.seal`).
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hemiface.documents import entry, json_value, read_json, undamaged
-from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path, require_seal, write_json
+from hemiface.errors import DamagedError, UsageError, first_line
+from hemiface.files import atomic_path, keep_larger, require_seal, write_json
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 from hemiface.tables import (
@@ -31,6 +32,7 @@ from hemiface.tables import (
     Predictions,
     check_facts,
     check_predictions,
+    keep_larger_table,
     read_predictions,
     write_predictions,
     write_table,
@@ -45,6 +47,7 @@ __all__ = [
     "Part",
     "Parts",
     "PartsWriter",
+    "keep_larger_table_or_parts",
     "long_parts",
     "open_parts",
     "parts_writer",
@@ -62,6 +65,8 @@ TEXT_COLUMNS = tuple(PREDICTION_COLUMNS[:7])
 
 ROWS_A_PART = 1_000_000
 _ROWS_A_BATCH = 65_536
+_BEFORE = "_before"
+"""What a folder of parts takes the place of lies in it for a moment, under no part's name."""
 _WRITTEN = "get it again, or make it anew"
 
 
@@ -195,7 +200,8 @@ class PartsWriter(Protocol):
 def parts_writer(folder: str | Path, facts: Mapping[str, Any]) -> Iterator[PartsWriter]:
     """Yield what writes one part after the other; the folder is there when all are, or not at all.
 
-    Rows are checked when they are read: a cell may go over several parts.
+    It takes the place of parts that were there (see `keep_larger_table_or_parts`). Rows are checked
+    when they are read: a cell may go over several parts.
     """
     target = Path(folder)
     listed: list[dict[str, Any]] = []
@@ -211,6 +217,36 @@ def parts_writer(folder: str | Path, facts: Mapping[str, Any]) -> Iterator[Parts
 
         yield write
         write_json(partial / PARTS_FILE, {"facts": dict(facts), "parts": listed})
+        if _is_of_parts(target):
+            target.rename(partial / _BEFORE)
+    shutil.rmtree(target / _BEFORE, ignore_errors=True)
+
+
+def _is_of_parts(folder: Path) -> bool:
+    return (folder / PARTS_FILE).is_file()
+
+
+def keep_larger_table_or_parts(path: str | Path, rows: int, *, replace: bool) -> None:
+    """Raise if what `write_table_or_parts` writes would take the place of more, or of other things.
+
+    Asked before the work, as `tables.keep_larger_table`.
+
+    Raises:
+        UsageError: the table that is there has more rows and `replace` isn't given, or a folder
+            holds anything but parts.
+    """
+    target = Path(path)
+    if target.suffix or not target.is_dir():
+        keep_larger_table(target, rows, replace=replace)
+        return
+    if not _is_of_parts(target):
+        if next(target.iterdir(), None) is not None:
+            raise UsageError(f"{target} holds other things than a table; name another --out.")
+        return
+    had = 0
+    with suppress(DamagedError):
+        had = len(open_parts(target))
+    keep_larger(target, had, rows, "rows", replace=replace)
 
 
 def write_parts(

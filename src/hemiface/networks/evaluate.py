@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from hemiface.data.images import Images
-from hemiface.data.parts import write_table_or_parts
+from hemiface.data.parts import keep_larger_table_or_parts, write_table_or_parts
 from hemiface.data.rows import pick_rows
 from hemiface.errors import UsageError
 from hemiface.files import hash_json, sha256_file
@@ -28,7 +28,6 @@ from hemiface.tables import (
     SPLITS,
     Predictions,
     check_predictions,
-    keep_larger_table,
 )
 
 __all__ = [
@@ -152,7 +151,7 @@ def evaluate_by(
     models = described(map(Path, bundles))
     if out is not None:
         rows = len(models) * len(options.hidden) * len(scored.base)
-        keep_larger_table(out, rows, replace=replace)
+        keep_larger_table_or_parts(out, rows, replace=replace)
     device = torch.device(resolve_device(options.device))
     # Before the work: afterwards the files may be others, or gone.
     made_from = mark(bundles, images, options, rows_hash=scored.rows_hash, lines=scored.lines)
