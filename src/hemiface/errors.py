@@ -28,6 +28,7 @@ BROUGHT = {
     "export": ("onnx", "onnxscript"),
     "hub": ("datasets",),
     "video": ("av",),
+    "ray": ("ray",),
     "serve": (
         "fastapi",
         "fastapi_offline",

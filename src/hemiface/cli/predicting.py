@@ -15,11 +15,13 @@ from hemiface.cli.printing import say, show
 from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.files import passing_folder
+from hemiface.vision import remote
 from hemiface.vision.faces import SCHEMA
+from hemiface.vision.on_ray import RayOptions, address_of, require_ray, run_on_ray
 from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
 from hemiface.vision.shards import Shard, run_shard
-from hemiface.vision.sources import find_sources
+from hemiface.vision.sources import find_sources, listed
 
 __all__ = ["counted", "end", "predict"]
 
@@ -42,6 +44,9 @@ def predict(
     *,
     out: Path | None,
     shard: str,
+    on: str = "",
+    workers: int | None = None,
+    listing: Path | None = None,
     strict: bool,
     as_json: bool,
     progress: Callable[[], AbstractContextManager[OnProgress]],
@@ -49,7 +54,9 @@ def predict(
     """Run, print a table or one JSON document, and raise at the end what went wrong.
 
     `out` is the folder of results; without one nothing is kept, whatever formats `running` names.
-    `shard`, such as 3/16, looks at that part of the sources alone (`hemiface.vision.shards`).
+    `shard`, such as 3/16, looks at that part of the sources alone (`hemiface.vision.shards`); `on`,
+    ray or ray://HOST, has them looked at on a cluster (`hemiface.vision.on_ray`), where they may be
+    addresses, by so many `workers`. `listing` is a file with more names, one a line.
     `progress` shows how far the work is until it is left; nothing is printed before.
 
     Raises:
@@ -63,22 +70,30 @@ def predict(
     part = Shard.parse(shard) if shard else None
     if part is not None and out is None:
         raise UsageError("A shard needs the folder of all results; name it with --out.")
+    where = _place(on, workers, out, part) if on else None
     if out is not None and not running.formats:
         raise UsageError("No format is named; give --format csv, parquet or jsonl.")
     # Pillow warns of oddities in metadata, which nothing here depends on.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    sources = find_sources(names, out)
+    names = [*names, *(listed(listing) if listing else ())]
+    if not names:
+        raise UsageError("Nothing is named to look at; give photos, folders or videos, or --list.")
+    sources = find_sources(names, out, remote.find if where else None)
     if out is None:
         running = replace(running, formats=())
     with _folder(out) as folder, ExitStack() as stack:
         with progress() as on_progress, _said_if_lost(out):
             predictor = Predictor.of(looking)
             told = _lines(on_progress)
-            outcome = stack.enter_context(
-                run(sources, predictor, folder, running, on_progress=told)
-                if part is None
-                else run_shard(sources, predictor, folder, part, running, on_progress=told)
-            )
+            if where is not None:
+                looked = run_on_ray(
+                    sources, predictor, looking, folder, running, where, on_progress=told
+                )
+            elif part is not None:
+                looked = run_shard(sources, predictor, folder, part, running, on_progress=told)
+            else:
+                looked = run(sources, predictor, folder, running, on_progress=told)
+            outcome = stack.enter_context(looked)
         if as_json:
             _print_json(outcome)
         else:
@@ -93,6 +108,22 @@ def predict(
     if part is not None:
         print(f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together.")
     end(outcome, strict=strict)
+
+
+def _place(on: str, workers: int | None, out: Path | None, part: Shard | None) -> RayOptions:
+    """Return where to look instead of here.
+
+    Raises:
+        UsageError: that is no place, or it doesn't go with the other options.
+        HemifaceError: Ray isn't installed.
+    """
+    address = address_of(on)
+    if out is None:
+        raise UsageError("A cluster needs the folder of the results; name it with --out.")
+    if part is not None:
+        raise UsageError("--on shares the sources out by itself; leave out --shard.")
+    require_ray()
+    return RayOptions(address=address, workers=workers)
 
 
 @contextmanager

@@ -22,8 +22,9 @@ MostPixelsOption = Annotated[
 @app.command()
 def predict(
     sources: Annotated[
-        list[str], typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE...")
-    ],
+        list[str] | None,
+        typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE..."),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
     ] = "",
@@ -82,7 +83,14 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="A source without a face ends with exit code 3.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Threads that share the photos.", min=1)] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that share the photos, default 1; with --on predictors, default one for "
+            "each processor.",
+            min=1,
+        ),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(help="Stop a video or camera after so many.", min=1)
     ] = None,
@@ -128,6 +136,17 @@ def predict(
             metavar="K/N",
         ),
     ] = "",
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Where else to look: ray (all processors of this machine) or ray://HOST (a "
+            "cluster's head; on one of its machines). Sources may be s3://, gs://, hf:// then.",
+            metavar="ray[://HOST]",
+        ),
+    ] = "",
+    listing: Annotated[
+        Path | None, typer.Option("--list", help="A file with more sources, one a line.")
+    ] = None,
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -154,7 +173,7 @@ def predict(
         formats=words(formats),
         pictures=save_image,
         blur=blur,
-        workers=workers,
+        workers=workers or 1,
         most_frames=frames,
         search_every=search_every or SEARCH_EVERY,
         timelines=timeline,
@@ -162,11 +181,14 @@ def predict(
         replace=replace,
     )
     look(
-        sources,
+        sources or [],
         looking,
         running,
         out=out,
         shard=shard,
+        on=on,
+        workers=workers,
+        listing=listing,
         strict=strict,
         as_json=as_json,
         progress=show_progress,

@@ -60,7 +60,7 @@ schema              int    version of this list; a change of meaning raises it
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -84,11 +84,13 @@ __all__ = [
     "COLUMNS",
     "FORMATS",
     "POINTS",
+    "ROWS_AT_ONCE",
     "SCHEMA",
     "SMOOTHED_COLUMNS",
     "FacePrediction",
     "Faces",
     "Smoothed",
+    "parquet_sink",
     "require_formats",
     "write_rows",
 ]
@@ -142,7 +144,8 @@ COLUMNS: dict[str, str] = {
 """Column -> Arrow type, in order."""
 
 _NO_POINTS = ((math.nan, math.nan),) * len(POINTS)
-_ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
+"""In memory while rows are written, and in each row group of Parquet but the last."""
 _DIGITS = 6
 
 
@@ -480,7 +483,7 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
         HemifaceError: the folder can't be written.
     """
     require_formats(formats)
-    writers = {"csv": _csv_rows, "parquet": _parquet_rows, "jsonl": _json_rows}
+    writers = {"csv": _csv_rows, "parquet": parquet_sink, "jsonl": _json_rows}
     targets = {name: folder / f"faces.{name}" for name in dict.fromkeys(formats)}
     with ExitStack() as stack:
         sinks = [
@@ -488,7 +491,7 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
             for name, target in targets.items()
         ]
         every = iter(rows)
-        while part := list(islice(every, _ROWS_AT_ONCE)):
+        while part := list(islice(every, ROWS_AT_ONCE)):
             for sink in sinks:
                 sink(part)
     return list(targets.values())
@@ -512,11 +515,13 @@ def _json_rows(path: Path) -> Iterator[Sink]:
 
 
 @contextmanager
-def _parquet_rows(path: Path) -> Iterator[Sink]:
+def parquet_sink(path: Path, metadata: Mapping[bytes, bytes] | None = None) -> Iterator[Sink]:
+    """Yield what appends rows of the schema to a Parquet file: a row group a call."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     fields = [pa.field(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
-    schema = pa.schema(fields, {b"hemiface": json.dumps({"schema": SCHEMA}).encode()})
+    known = metadata or {b"hemiface": json.dumps({"schema": SCHEMA}).encode()}
+    schema = pa.schema(fields, dict(known))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema))

@@ -42,6 +42,8 @@ __all__ = [
     "WHAT",
     "Outcome",
     "RunOptions",
+    "check_options",
+    "keep_larger_run",
     "looked_at",
     "run",
     "settings_of",
@@ -136,7 +138,7 @@ def run(
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
     options = options or RunOptions()
-    _check(options, sources)
+    check_options(options, sources)
     copies = None
     if options.pictures:
         copies = _Copies(folder / "pictures", options.blur, copy_names(sources))
@@ -144,7 +146,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         # Before the journal, which forgets what was done with other options.
-        _keep_larger(folder, sources, options)
+        keep_larger_run(folder, sources, options)
         before()
         journal = stack.enter_context(Journal(folder, settings))
         _sweep(folder)
@@ -163,7 +165,8 @@ def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
             "search_every": options.search_every, "smooth_s": options.smooth_s}  # fmt: skip
 
 
-def _check(options: RunOptions, sources: Sequence[Source]) -> None:
+def check_options(options: RunOptions, sources: Sequence[Source]) -> None:
+    """Raise what `run` says of options before it looks at anything."""
     frames = options.most_frames
     if options.workers < 1 or (frames is not None and frames < 1):
         raise UsageError("Workers and frames must be at least 1.")
@@ -178,7 +181,7 @@ def _check(options: RunOptions, sources: Sequence[Source]) -> None:
         _check_timelines(sources)
 
 
-def _keep_larger(folder: Path, sources: Sequence[Source], options: RunOptions) -> None:
+def keep_larger_run(folder: Path, sources: Sequence[Source], options: RunOptions) -> None:
     """Raise if an earlier run into the folder looked at more photos and frames than this one can.
 
     Raises:

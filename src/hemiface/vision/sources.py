@@ -4,18 +4,29 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from hemiface.documents import undamaged
 from hemiface.errors import UsageError
 from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading
-from hemiface.inputs import require_file
+from hemiface.inputs import open_lines, require_file
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
-__all__ = ["COPIES", "SHARDS", "Source", "copy_names", "find_sources", "require_local"]
+__all__ = [
+    "COPIES",
+    "SHARDS",
+    "Source",
+    "copy_names",
+    "find_sources",
+    "is_address",
+    "kind_of",
+    "listed",
+    "require_local",
+]
 
 COPIES = "pictures"
 """The folder of annotated copies, below that of a run's results."""
@@ -41,6 +52,10 @@ class Source:
     """What to open."""
     problem: str = ""
     """One sentence on a folder that can't be looked into."""
+    stamp: tuple[int, ...] | None = None
+    """The fingerprint as it was noted before; None asks the file."""
+    is_remote: bool = False
+    """Whether `path` is an address (`vision.remote`)."""
 
     @property
     def moves(self) -> bool:
@@ -50,6 +65,8 @@ class Source:
     @property
     def fingerprint(self) -> list[int]:
         """Size and time of change of the file; results of another one don't count."""
+        if self.stamp is not None:
+            return list(self.stamp)
         try:
             known = os.stat(self.path)  # noqa: PTH116 - a camera is no path
         except OSError:
@@ -57,14 +74,18 @@ class Source:
         return [known.st_size, known.st_mtime_ns]
 
 
-def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
+def find_sources(
+    names: Sequence[str],
+    out: Path | None = None,
+    beyond: Callable[[str], Iterable[Source]] | None = None,
+) -> list[Source]:
     """Return what to look at: files and cameras as named, and the pictures and videos in folders.
 
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
     name begins with a dot are passed over, and so are the copies that earlier runs and shards have
     put below the folder of results `out`. A file named on purpose is tried whatever its suffix. A
     folder that can't be looked into is a source too, so that nobody takes what lies there for
-    looked at.
+    looked at. `beyond` says what an address on a network stands for; without it none is taken.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
@@ -78,18 +99,40 @@ def find_sources(names: Sequence[str], out: Path | None = None) -> list[Source]:
         if camera_number(name) is not None:
             found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
             continue
+        if beyond is not None and is_address(name):
+            found |= {one.path: one for one in beyond(name)}
+            continue
         require_local(name)
         with reading(name):
             found |= {one.path: one for one in _named(Path(name), results)}
     return list(found.values())
 
 
-def require_local(name: str) -> None:
-    """Raise UsageError if a name is an address on a network, and no file's.
+def listed(path: Path) -> list[str]:
+    """Return the names that a file lists, one a line; empty lines are passed over.
+
+    Raises:
+        DamagedError: it is missing, no regular file or not UTF-8.
+        UsageError: it names nothing.
+    """
+    with undamaged(path, "write one name a line, as UTF-8"), open_lines(path) as lines:
+        names = [name for name in (line.rstrip("\r\n") for line in lines) if name.strip()]
+    if not names:
+        raise UsageError(f"{path} names nothing; write one photo, folder or video a line.")
+    return names
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name is an address on a network, and no file's.
 
     `http:/a.jpg` may be a file in a folder that is called so.
     """
-    if _ADDRESS.match(name) and not os.path.lexists(name):
+    return bool(_ADDRESS.match(name)) and not os.path.lexists(name)
+
+
+def require_local(name: str) -> None:
+    """Raise UsageError if a name is an address on a network; see `is_address`."""
+    if is_address(name):
         raise UsageError(
             f"{name} is an address on a network, and nothing is fetched from there; download it "
             "and name the file."
@@ -145,8 +188,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _source(path: Path, inner: Path) -> Source:
-    kind = "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
-    return Source(printable(str(path)), kind, inner, str(path))
+    return Source(printable(str(path)), kind_of(path), inner, str(path))
+
+
+def kind_of(path: PurePath) -> str:
+    """Return video or photo, by a name's suffix."""
+    return "video" if path.suffix.lower() in VIDEO_SUFFIXES else "photo"
 
 
 def copy_names(sources: Sequence[Source]) -> dict[str, Path]:

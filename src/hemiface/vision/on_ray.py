@@ -1,0 +1,355 @@
+"""One prediction on the processors of many machines, by Ray Data.
+
+Sources become pieces (`vision.pieces`); Ray deals them out to predictors that load once
+(`vision.piecework`) and begins those anew whose process or machine was lost. What is done is
+decided by the files of pieces alone, so that any kill, of the driver too, costs what was being
+looked at and nothing else; and the tables are put together from these files in the order of the
+sources, by the function that writes those of one run.
+
+Nothing of Ray is imported before it is asked for. It reports to nobody (usage statistics are
+switched off, the dashboard isn't started), and a cluster that is started here listens on this
+machine's loopback alone.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
+from hemiface.files import hash_json, sweep, unwritable
+from hemiface.locks import locked
+from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
+from hemiface.vision.piecework import Job, Looker, forget_tries, plain
+from hemiface.vision.predictor import Predictor, PredictorOptions
+from hemiface.vision.run import (
+    OnProgress,
+    Outcome,
+    RunOptions,
+    check_options,
+    keep_larger_run,
+    settings_of,
+    told_of,
+    write_tables,
+)
+from hemiface.vision.sources import Source
+
+__all__ = ["RayOptions", "address_of", "require_ray", "run_on_ray"]
+
+_PORT = 6379
+_LEAST_PHOTOS, _MOST_PHOTOS = 16, 256
+_PIECES_A_WORKER = 8
+"""Of photos, unless they become too small or large: the last ones then take little of the time."""
+_STORE_BYTES = 1 << 28
+"""Names of pieces are all that lies in Ray's memory for objects."""
+_SEEN_WITHIN_S = 120.0
+"""Shared folders show what another machine wrote late, NFS after up to a minute."""
+_ERRORS = {one.exit_code: one for one in (HemifaceError, UsageError, DamagedError)}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Where it is 0, Ray takes 127.0.0.1 for its address, on every system; otherwise it would listen on
+all of the machine's."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """Where a prediction runs, and how it is shared out."""
+
+    address: str = ""
+    """HOST:PORT of a cluster's head; without one a cluster of this machine is started and ended."""
+    workers: int | None = None
+    """Predictors, each on one processor; None is one for each that the cluster has."""
+    photos: int | None = None
+    """Of a piece; None is by their number."""
+
+
+def address_of(on: str) -> str:
+    """Return HOST:PORT of `ray://HOST[:PORT]`, an empty text for `ray`.
+
+    Raises:
+        UsageError: it is neither.
+
+    >>> address_of("ray"), address_of("ray://head"), address_of("ray://10.0.0.1:6380")
+    ('', 'head:6379', '10.0.0.1:6380')
+    """
+    if on == "ray":
+        return ""
+    host, colon, port = on.removeprefix("ray://").partition(":")
+    if not on.startswith("ray://") or not host or (colon and not port.isdecimal()):
+        raise UsageError(f"--on {on!r} is no place; give ray, or ray://HOST of a cluster's head.")
+    return f"{host}:{port or _PORT}"
+
+
+def require_ray() -> None:
+    """Raise HemifaceError unless Ray Data is installed."""
+    missing = [name for name in ("ray", "pyarrow", "pandas", "fsspec") if find_spec(name) is None]
+    if missing:
+        raise HemifaceError(
+            f"This command needs {', '.join(missing)}; pip install 'hemiface[ray]'."
+        )
+
+
+@contextmanager
+def run_on_ray(
+    sources: Sequence[Source],
+    predictor: Predictor,
+    looking: PredictorOptions,
+    folder: Path,
+    options: RunOptions | None = None,
+    ray_options: RayOptions | None = None,
+    *,
+    on_progress: OnProgress = lambda *_: None,
+) -> Iterator[Outcome]:
+    """Look at every source on a cluster and write the tables of `run`; yield what came of it.
+
+    `predictor` is the one that `looking` makes; every worker makes its own.
+
+    Raises:
+        UsageError: a camera is among the sources, copies or timelines are asked for; otherwise as
+            `run`.
+        HemifaceError: Ray isn't installed, doesn't start or stops, or a machine of the cluster
+            can't do its part.
+    """
+    options, ray_options = options or RunOptions(), ray_options or RayOptions()
+    _check(sources, options)
+    require_ray()
+    settings = plain(settings_of(predictor, options))
+    with locked(folder):
+        keep_larger_run(folder, sources, options)
+        below = folder.absolute() / PIECES
+        _prepare(below)
+        # What a piece's file is called by stays the same to its end.
+        noted = [replace(one, stamp=tuple(one.fingerprint)) for one in sources]
+        key = hash_json(settings)
+        pieces = Pieces(below, key, noted)
+        known = {one.name: pieces.known(one.name) for one in noted}
+        todo = [one for one in noted if (known[one.name] or {"error": "?"})["error"]]
+        job = Job(
+            looking=looking, running=replace(options, formats=(), workers=1), folder=below,
+            place=Path.cwd(), settings=settings,
+        )  # fmt: skip
+        if todo:
+            with _cluster(ray_options.address) as processors:
+                workers = min(ray_options.workers or processors, processors)
+                photos = ray_options.photos or _photos_a_piece(todo, workers)
+                work = _Work(job, pieces, workers, ray_options.address, len(noted), on_progress)
+                _look(cut(todo, key, photos), work)
+        names = [one.name for one in noted]
+        told = [_told(name, pieces) for name in names]
+        written = write_tables(pieces.rows(names), told, folder, options.formats)
+        yield Outcome(told, lambda: pieces.rows(names), written)
+
+
+def _check(sources: Sequence[Source], options: RunOptions) -> None:
+    check_options(options, sources)
+    live = next((one.name for one in sources if one.kind == "camera"), None)
+    if live is not None:
+        raise UsageError(f"{live} is watched by one process; leave out --on.")
+    if options.pictures or options.timelines:
+        raise UsageError(
+            "Annotated copies and timelines are made by one process; leave out --on, or "
+            "--save-image and --timeline."
+        )
+    if any(one.moves for one in sources) and find_spec("av") is None:
+        raise HemifaceError("Videos need PyAV, on every machine; pip install 'hemiface[video]'.")
+
+
+def _prepare(below: Path) -> None:
+    try:
+        below.mkdir(exist_ok=True)
+    except OSError as error:
+        raise HemifaceError(unwritable(below, error)) from error
+    sweep(below)
+    forget_tries(below)
+
+
+def _photos_a_piece(sources: Sequence[Source], workers: int) -> int:
+    photos = sum(not one.moves for one in sources)
+    return min(max(-(-photos // (workers * _PIECES_A_WORKER)), _LEAST_PHOTOS), _MOST_PHOTOS)
+
+
+def _told(name: str, pieces: Pieces) -> dict[str, Any]:
+    known = pieces.known(name)
+    assert known is not None  # noqa: S101 - all of them were taken over
+    return told_of(name, known)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What having any piece of one prediction looked at needs."""
+
+    job: Job
+    pieces: Pieces
+    workers: int
+    address: str
+    total: int
+    """Sources, those that were looked at before among them."""
+    on_progress: OnProgress
+
+
+def _look(todo: Sequence[Piece], work: _Work) -> None:
+    """Have all pieces looked at, and take over their files as they come."""
+    done = work.total - sum(len(one.sources) for one in todo)
+    if done:
+        _log.info("%d of %d sources were looked at before", done, work.total)
+    by_name = {one.name: one for one in todo}
+    for name in _dealt_out(todo, work.job, min(work.workers, len(todo)), work.address):
+        path = work.job.folder / name
+        _wait_for(path)
+        work.pieces.take(path)
+        for source in by_name[name].sources:
+            done += 1
+            work.on_progress(f"looking at {Path(source.name).name}", done, work.total)
+
+
+def _wait_for(path: Path, within_s: float = _SEEN_WITHIN_S) -> None:
+    """Wait until what another machine wrote is seen here.
+
+    Raises:
+        HemifaceError: it isn't.
+    """
+    end_s = time.monotonic() + within_s
+    while not path.is_file():
+        if time.monotonic() > end_s:
+            raise HemifaceError(
+                f"{path} was written and isn't seen here after {within_s:.0f} s; name an --out "
+                "that all machines share, and give the same command again: what is done stays."
+            )
+        with suppress(OSError):
+            os.listdir(path.parent)  # noqa: PTH208 - it makes NFS ask its server
+        time.sleep(min(within_s / 100, 0.5))
+
+
+def _dealt_out(todo: Sequence[Piece], job: Job, workers: int, address: str) -> Iterator[str]:
+    """Yield the names of pieces as they are done, in any order.
+
+    Raises:
+        HemifaceError: a worker can't do its part, or the cluster is gone.
+    """
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    # A block a piece: what a lost worker costs.
+    blocks = from_items([{"piece": one} for one in todo], override_num_blocks=len(todo))
+    done = blocks.map(
+        cast(Any, _Worker),  # a class, which Ray makes at each worker
+        fn_constructor_args=(job,),
+        # One more waits at each predictor, so that none idles while the next is fetched.
+        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+        num_cpus=1,
+        **_environment(address),
+    )
+    try:
+        for row in done.iter_rows():
+            if row["problem"]:
+                raise _ERRORS.get(row["code"], HemifaceError)(row["problem"])
+            yield row["name"]
+    except ray.exceptions.RayError as error:
+        raise HemifaceError(
+            f"Ray stopped ({first_line(error)}); give the same command again: what is done stays."
+        ) from error
+
+
+def _environment(address: str) -> dict[str, Any]:
+    """Return limits and folders as they are set here, for machines that were started elsewhere."""
+    known = {name: one for name, one in os.environ.items() if name.startswith("HEMIFACE_")}
+    return {"runtime_env": {"env_vars": known}} if address and known else {}
+
+
+class _Worker:
+    """A Looker as Ray Data calls it; what a user can mend comes back as a sentence."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._looker: Looker | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            # Here and not before, where an error would be Ray's.
+            self._looker = self._looker or Looker(self._job)
+            return {"name": self._looker.look(row["piece"]).name, "problem": "", "code": 0}
+        except HemifaceError as error:
+            return {"name": "", "problem": str(error), "code": error.exit_code}
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[int]:
+    """Connect to a cluster, or start one on this machine; yield how many processors it has.
+
+    Raises:
+        HemifaceError: there is none, or it doesn't start.
+    """
+    wanted = {**_QUIET, **({} if address else {_ALONE: "0"})}
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield _processors(ray)
+        return
+    try:
+        with _own_signals(), _silence():
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                object_store_memory=None if address else _STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+        where = f"at {address}" if address else "on this machine"
+        raise HemifaceError(
+            f"No Ray cluster {where} ({first_line(error)}); start one with ray start --head, and "
+            "give this command on one of its machines."
+        ) from error
+    try:
+        yield _processors(ray)
+    finally:
+        ray.shutdown()
+
+
+def _processors(ray: Any) -> int:
+    return max(int(ray.cluster_resources().get("CPU", 0)), 1)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what Ray does at SIGTERM from taking the place of what is done here."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if here else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep from stderr what native code writes there while Ray starts."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
