@@ -49,6 +49,20 @@ must be whole already. Versions and hardware are in `chaos.environment.json`.
 {table}
 """
 
+_RAY = """
+## Killed on a cluster
+
+    {commands}
+
+kills predictors, whole nodes and the command itself, each with SIGKILL at a random moment, while
+`hemiface predict --on ray` looks at pictures on a Ray cluster of several nodes on one machine, and
+compares the tables with those of one process, byte for byte (how: `validity/ray_faults.py`). A
+killed node is followed by a new one, a killed command is given again. `lost` and `doubled` are
+rows, `other_bytes` tables. Versions and hardware are in `ray.environment.json`.
+
+{table}
+"""
+
 
 def add(folder: Path, name: str, row: Mapping[str, object], key: Sequence[str]) -> None:
     """Put a row into NAME.csv in the place of the one with the same `key`; write the page anew."""
@@ -65,7 +79,7 @@ def add(folder: Path, name: str, row: Mapping[str, object], key: Sequence[str]) 
 def write(folder: Path) -> None:
     """Write README.md about the tables that are in `folder`."""
     parts = [_TITLE]
-    for name, text in (("fuzz", _FUZZ), ("chaos", _CHAOS)):
+    for name, text in (("fuzz", _FUZZ), ("chaos", _CHAOS), ("ray", _RAY)):
         path = folder / f"{name}.csv"
         if path.is_file():
             table = read_csv(path)

@@ -42,7 +42,7 @@ from hemiface.vision.run import (
 )
 from hemiface.vision.sources import Source
 
-__all__ = ["RayOptions", "address_of", "require_ray", "run_on_ray"]
+__all__ = ["RayOptions", "address_of", "quiet", "require_ray", "run_on_ray"]
 
 _PORT = 6379
 _LEAST_PHOTOS, _MOST_PHOTOS = 16, 256
@@ -148,6 +148,7 @@ def run_on_ray(
                 photos = ray_options.photos or _photos_a_piece(todo, workers)
                 work = _Work(job, pieces, workers, ray_options.address, len(noted), on_progress)
                 _look(cut(todo, key, photos), work)
+            forget_tries(below)
         names = [one.name for one in noted]
         told = [_told(name, pieces) for name in names]
         written = write_tables(pieces.rows(names), told, folder, options.formats)
@@ -296,9 +297,7 @@ def _cluster(address: str) -> Iterator[int]:
     Raises:
         HemifaceError: there is none, or it doesn't start.
     """
-    wanted = {**_QUIET, **({} if address else {_ALONE: "0"})}
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
+    quiet(alone=not address)
     import ray
 
     if ray.is_initialized():
@@ -323,6 +322,16 @@ def _cluster(address: str) -> Iterator[int]:
         yield _processors(ray)
     finally:
         ray.shutdown()
+
+
+def quiet(*, alone: bool) -> None:
+    """Have Ray, before it is imported, report to nobody and log little; `alone` on loopback only.
+
+    What the environment says already stays.
+    """
+    wanted = {**_QUIET, **({_ALONE: "0"} if alone else {})}
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
 
 
 def _processors(ray: Any) -> int:
