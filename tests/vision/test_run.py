@@ -26,7 +26,7 @@ from hemiface.errors import UsageError
 from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
-from hemiface.vision.run import RunOptions, _keep_larger
+from hemiface.vision.run import RunOptions, keep_larger_run
 from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source
 
@@ -376,10 +376,10 @@ def test_fewer_frames_count_too(tmp_path):
     (tmp_path / "sources.csv").write_text(before)
     film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
     for most in (None, 9):
-        _keep_larger(tmp_path, film, RunOptions(most_frames=most))
-    _keep_larger(tmp_path, film, RunOptions(most_frames=2, replace=True))
+        keep_larger_run(tmp_path, film, RunOptions(most_frames=most))
+    keep_larger_run(tmp_path, film, RunOptions(most_frames=2, replace=True))
     with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
-        _keep_larger(tmp_path, film, RunOptions(most_frames=2))
+        keep_larger_run(tmp_path, film, RunOptions(most_frames=2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are shorter on other systems")

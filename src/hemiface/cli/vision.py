@@ -102,6 +102,14 @@ def predict(
             min=1,
         ),
     ] = None,
+    cut_videos: Annotated[
+        int | None,
+        typer.Option(
+            help="Search every so many-th frame of a video anew, such as 3000, so that --on may "
+            "share it out from there; rows are the same with and without --on.",
+            min=1,
+        ),
+    ] = None,
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Draw each video's faces over time, below --out.")
     ] = False,
@@ -176,6 +184,7 @@ def predict(
         workers=workers or 1,
         most_frames=frames,
         search_every=search_every or SEARCH_EVERY,
+        cut_every=cut_videos,
         timelines=timeline,
         smooth_s=smooth,
         replace=replace,

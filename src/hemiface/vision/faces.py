@@ -160,6 +160,19 @@ class Smoothed:
     reason: str
     """Why no label is given; empty if one is."""
 
+    def values(self) -> dict[str, Any]:
+        """Return its columns of the schema."""
+        confidence = max(self.probabilities)
+        best = EMOTIONS[self.probabilities.index(confidence)]
+        values: dict[str, Any] = {
+            "smoothing": self.filter,
+            **dict(zip(SMOOTHED_COLUMNS, self.probabilities, strict=True)),
+            "smoothed_label": None if self.reason else best,
+            "smoothed_confidence": confidence,
+            "smoothed_reason": self.reason or None,
+        }
+        return {column: _plain(value) for column, value in values.items()}
+
 
 @dataclass(frozen=True, repr=False)
 class FacePrediction:
@@ -258,7 +271,7 @@ class FacePrediction:
             "confidence": self.confidence,
             "abstained": self.abstained,
             "reason": self.reason or None,
-            **self._smoothed_values(),
+            **(self.smoothed.values() if self.smoothed else dict.fromkeys(_SMOOTHED)),
             "temperature": self.temperature,
             "mix": self.mix,
             "model": self.model,
@@ -270,18 +283,6 @@ class FacePrediction:
             values[f"visible_{region}_source"] = self.visibility.sources[region]
             values[f"covered_{region}"] = self.visibility.covered[region]
         return {column: _plain(values[column]) for column in COLUMNS}
-
-    def _smoothed_values(self) -> dict[str, Any]:
-        if self.smoothed is None:
-            return dict.fromkeys(_SMOOTHED)
-        shown = self.steadied
-        return {
-            "smoothing": self.smoothed.filter,
-            **dict(zip(SMOOTHED_COLUMNS, shown.probabilities, strict=True)),
-            "smoothed_label": shown.label,
-            "smoothed_confidence": shown.confidence,
-            "smoothed_reason": shown.reason or None,
-        }
 
 
 def _plain(value: Any) -> Any:
@@ -515,12 +516,15 @@ def _json_rows(path: Path) -> Iterator[Sink]:
 
 
 @contextmanager
-def parquet_sink(path: Path, metadata: Mapping[bytes, bytes] | None = None) -> Iterator[Sink]:
-    """Yield what appends rows of the schema to a Parquet file: a row group a call."""
+def parquet_sink(
+    path: Path, metadata: Mapping[bytes, bytes] | None = None, more: Sequence[str] = ()
+) -> Iterator[Sink]:
+    """Yield what appends rows of the schema, with `more` texts, as a row group of Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     fields = [pa.field(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
+    fields += [pa.field(name, pa.string()) for name in more]
     known = metadata or {b"hemiface": json.dumps({"schema": SCHEMA}).encode()}
     schema = pa.schema(fields, dict(known))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:

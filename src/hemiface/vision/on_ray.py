@@ -41,8 +41,10 @@ from hemiface.vision.run import (
     write_tables,
 )
 from hemiface.vision.sources import Source
+from hemiface.vision.stretches import Stretch, can_cut, plan
+from hemiface.vision.video.watching import Identities
 
-__all__ = ["RayOptions", "address_of", "quiet", "require_ray", "run_on_ray"]
+__all__ = ["RayOptions", "address_of", "cluster", "quiet", "require_ray", "run_on_ray"]
 
 _PORT = 6379
 _LEAST_PHOTOS, _MOST_PHOTOS = 16, 256
@@ -135,19 +137,25 @@ def run_on_ray(
         # What a piece's file is called by stays the same to its end.
         noted = [replace(one, stamp=tuple(one.fingerprint)) for one in sources]
         key = hash_json(settings)
-        pieces = Pieces(below, key, noted)
-        known = {one.name: pieces.known(one.name) for one in noted}
-        todo = [one for one in noted if (known[one.name] or {"error": "?"})["error"]]
+        pieces = Pieces(below, key, noted, lambda: Identities(predictor, options.smooth_s))
+        todo = [one for one in noted if (pieces.known(one.name) or {"error": "?"})["error"]]
         job = Job(
             looking=looking, running=replace(options, formats=(), workers=1), folder=below,
             place=Path.cwd(), settings=settings,
         )  # fmt: skip
+        if len(todo) < len(noted):
+            done = len(noted) - len(todo)
+            _log.info("%d of %d sources were looked at before", done, len(noted))
         if todo:
-            with _cluster(ray_options.address) as processors:
+            cuts = _stretches(todo, options, pieces) if can_cut(predictor, options) else {}
+            with cluster(ray_options.address) as processors:
                 workers = min(ray_options.workers or processors, processors)
                 photos = ray_options.photos or _photos_a_piece(todo, workers)
-                work = _Work(job, pieces, workers, ray_options.address, len(noted), on_progress)
-                _look(cut(todo, key, photos), work)
+                work = _Work(job, pieces, workers, ray_options.address, noted, on_progress)
+                _look(cut(todo, key, photos, cuts), work)
+                # Videos whose stretches don't fit together or can't be read to their end.
+                whole = [one for one in todo if pieces.known(one.name) is None]
+                _look(cut(whole, key, photos), work)
             forget_tries(below)
         names = [one.name for one in noted]
         told = [_told(name, pieces) for name in names]
@@ -197,24 +205,42 @@ class _Work:
     pieces: Pieces
     workers: int
     address: str
-    total: int
-    """Sources, those that were looked at before among them."""
+    sources: Sequence[Source]
+    """All of them, those that were looked at before among them."""
     on_progress: OnProgress
 
 
 def _look(todo: Sequence[Piece], work: _Work) -> None:
     """Have all pieces looked at, and take over their files as they come."""
-    done = work.total - sum(len(one.sources) for one in todo)
-    if done:
-        _log.info("%d of %d sources were looked at before", done, work.total)
+    if not todo:
+        return
+    left = {one.name for piece in todo for one in piece.sources}
+    total = len(work.sources)
     by_name = {one.name: one for one in todo}
     for name in _dealt_out(todo, work.job, min(work.workers, len(todo)), work.address):
         path = work.job.folder / name
         _wait_for(path)
         work.pieces.take(path)
         for source in by_name[name].sources:
-            done += 1
-            work.on_progress(f"looking at {Path(source.name).name}", done, work.total)
+            if work.pieces.known(source.name) is not None:
+                left.discard(source.name)
+                what = f"looking at {Path(source.name).name}"
+                work.on_progress(what, total - len(left), total)
+
+
+def _stretches(
+    todo: Sequence[Source], options: RunOptions, pieces: Pieces
+) -> dict[str, list[Stretch]]:
+    """Return the stretches that aren't there yet, of the videos that can be cut."""
+    found = {}
+    for source in todo:
+        planned = plan(source, options)
+        there = pieces.begins(source.name)
+        # All there, and they don't fit: it is watched whole.
+        missing = [one for one in planned if one.start not in there]
+        if missing:
+            found[source.name] = missing
+    return found
 
 
 def _wait_for(path: Path, within_s: float = _SEEN_WITHIN_S) -> None:
@@ -291,7 +317,7 @@ class _Worker:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[int]:
+def cluster(address: str) -> Iterator[int]:
     """Connect to a cluster, or start one on this machine; yield how many processors it has.
 
     Raises:

@@ -10,7 +10,7 @@ row group by row group; only which source lies where is in memory.
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -22,6 +22,8 @@ from hemiface.errors import DamagedError, first_line
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, hash_json, seal, sealed_content
 from hemiface.vision.faces import COLUMNS, ROWS_AT_ONCE, parquet_sink
 from hemiface.vision.sources import Source
+from hemiface.vision.stretches import EXACT, Stretch, fit, numbered
+from hemiface.vision.video.watching import Identities
 
 __all__ = ["PIECES", "Piece", "Pieces", "cut", "write_piece"]
 
@@ -45,12 +47,15 @@ class Piece:
 
     key: str
     sources: tuple[Source, ...]
+    stretch: Stretch | None = None
+    """Of the one video, if it isn't the whole of it."""
 
     @cached_property
     def name(self) -> str:
         """What its file is called."""
         known = [[one.name, one.fingerprint] for one in self.sources]
-        return hash_json([self.key, known]) + _SUFFIX
+        stretch = self.stretch and [self.stretch.start, self.stretch.stop]
+        return hash_json([self.key, known, stretch]) + _SUFFIX
 
     @property
     def bytes(self) -> int:
@@ -58,12 +63,24 @@ class Piece:
         return sum(one.fingerprint[0] for one in self.sources if one.fingerprint)
 
 
-def cut(sources: Sequence[Source], key: str, photos: int) -> list[Piece]:
+def cut(
+    sources: Sequence[Source],
+    key: str,
+    photos: int,
+    stretches: Mapping[str, Sequence[Stretch]] | None = None,
+) -> list[Piece]:
     """Return pieces of at most so many `photos`, and of one video each, the longest work first.
 
-    A video that begins last would be waited for by all: they come first, by their size.
+    A video that begins last would be waited for by all: they come first, by their size. Of those
+    that are named in `stretches` each stretch is a piece.
     """
-    moving = [Piece(key, (one,)) for one in sources if one.moves]
+    known = stretches or {}
+    moving = [
+        Piece(key, (one,), stretch)
+        for one in sources
+        if one.moves
+        for stretch in known.get(one.name, (None,))
+    ]
     still: list[list[Source]] = []
     size = _MOST_BYTES
     for one in sources:
@@ -86,7 +103,8 @@ def write_piece(
 ) -> Path:
     """Write what came of a piece into `folder`, whole or not at all; return its file.
 
-    `told` is what `Outcome.sources` tells of each of its sources, `rows` are their faces in order.
+    `told` is what `Outcome.sources` tells of each of its sources, of a stretch also what `Watched`
+    does; `rows` are their faces in order.
 
     Raises:
         HemifaceError: the folder can't be written.
@@ -95,11 +113,15 @@ def write_piece(
         {**one, "fingerprint": source.fingerprint}
         for one, source in zip(told, piece.sources, strict=True)
     ]
+    more: tuple[str, ...] = ()
+    if piece.stretch is not None:
+        known[0]["stretch"] = [piece.stretch.start, piece.stretch.stop]
+        more = (EXACT,)
     facts = {"format": _FORMAT, "key": piece.key, "sources": known}
     metadata = {_KEY: json.dumps(facts).encode(), SEAL_KEY.encode(): UNSEALED.encode()}
     path = folder / piece.name
     with atomic_path(path) as partial:
-        with parquet_sink(partial, metadata) as sink:
+        with parquet_sink(partial, metadata, more) as sink:
             every = iter(rows)
             while some := list(islice(every, ROWS_AT_ONCE)):
                 sink(some)
@@ -127,11 +149,21 @@ class Pieces:
         HemifaceError: the folder can't be written.
     """
 
-    def __init__(self, folder: Path, key: str, sources: Iterable[Source]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        sources: Iterable[Source],
+        identities: Callable[[], Identities] | None = None,
+    ) -> None:
         self.folder = folder
+        self._identities = identities
+        """Gives the numbers of faces of a video that was cut."""
         self._key = key
         self._wanted = {one.name: one.fingerprint for one in sources}
         self._places: dict[str, _Place] = {}
+        self._stretches: dict[str, dict[int, _Place]] = {}
+        """Video -> where a stretch starts -> its file."""
         self._opened = lru_cache(_OPEN)(_Opened)
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             try:
@@ -154,15 +186,28 @@ class Pieces:
             name = known["source"]
             before = self._places.get(name)
             fits = self._wanted.get(name) == known["fingerprint"]
+            if fits and "stretch" in known:
+                place = _Place(path, start, known)
+                self._stretches.setdefault(name, {})[known["stretch"][0]] = place
             # Of two files the one that could read it.
-            if fits and (before is None or before.known["error"] or not known["error"]):
+            elif fits and (before is None or before.known["error"] or not known["error"]):
                 self._places[name] = _Place(path, start, known)
             start += known["faces"]
 
     def known(self, name: str) -> dict[str, Any] | None:
-        """Return what is known of a source, None if no file holds it."""
-        place = self._places.get(name)
-        return None if place is None else place.known
+        """Return what is known of a source, None if no file or not all of its stretches hold it."""
+        place = self._whole(name)
+        if place is not None:
+            return place.known
+        parts = [one.known for one in self._in_order(name)]
+        if not parts or not fit(parts):
+            return None
+        sums = {key: sum(one[key] for one in parts) for key in ("faces", "frames")}
+        return {**parts[0], **sums}
+
+    def begins(self, name: str) -> set[int]:
+        """Return where the stretches of a video start that are there."""
+        return set(self._stretches.get(name, ()))
 
     def rows(self, names: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of sources in their order.
@@ -171,8 +216,30 @@ class Pieces:
             DamagedError: a file isn't any more what it was.
         """
         for name in names:
-            place = self._places[name]
-            yield from self._opened(place.path).rows(place.start, place.known["faces"])
+            place = self._whole(name)
+            if place is not None:
+                yield from self._rows(place)
+                continue
+            assert self._identities is not None, f"{name} was cut"  # noqa: S101
+            stretches = ((one.known, self._rows(one)) for one in self._in_order(name))
+            yield from numbered(stretches, self._identities())
+
+    def _whole(self, name: str) -> _Place | None:
+        """Return where all of a source lies, unless its stretches say more."""
+        place = self._places.get(name)
+        if place is not None and place.known["error"]:
+            return None if fit([one.known for one in self._in_order(name)]) else place
+        return place
+
+    def _in_order(self, name: str) -> list[_Place]:
+        return [place for _, place in sorted(self._stretches.get(name, {}).items())]
+
+    def _rows(self, place: _Place) -> Iterator[dict[str, Any]]:
+        return self._opened(place.path).rows(place.start, place.known["faces"])
+
+
+def _is_known(file: Any) -> bool:
+    return file.schema_arrow.names in ([*COLUMNS], [*COLUMNS, EXACT])
 
 
 class _Opened:
@@ -191,7 +258,7 @@ class _Opened:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(content))
             self.facts = json_value((self._file.schema_arrow.metadata or {})[_KEY])
-            if self.facts["format"] != _FORMAT or self._file.schema_arrow.names != list(COLUMNS):
+            if self.facts["format"] != _FORMAT or not _is_known(self._file):
                 raise ValueError("it is of another version of hemiface")
             total = sum(one["faces"] for one in self.facts["sources"])
             if total != self._file.metadata.num_rows:

@@ -24,6 +24,7 @@ from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.remote import fetched
 from hemiface.vision.run import RunOptions, run, settings_of, told_of
 from hemiface.vision.sources import Source
+from hemiface.vision.stretches import Stretch, watch
 
 __all__ = ["MOST_LOST", "Job", "Looker", "forget_tries", "plain"]
 
@@ -95,7 +96,11 @@ class Looker:
                     if isinstance(some, dict):
                         told.append(some)
                         continue
-                    known, theirs = stack.enter_context(self._looked(some))
+                    known, theirs = (
+                        stack.enter_context(self._looked(some))
+                        if piece.stretch is None
+                        else self._watched(some[0], piece.stretch)
+                    )
                     told += known
                     rows.append(theirs)
                 every = (row for theirs in rows for row in theirs())
@@ -127,6 +132,12 @@ class Looker:
                     told[one.name] = {**known, "error": sentence}
                 yield [told[one.name] for one in sources], outcome.rows
 
+    def _watched(self, source: Source, stretch: Stretch) -> _Seen:
+        """Return what is told of a stretch of a video, and its rows."""
+        seen = watch(source, stretch, self._predictor, self._job.running)
+        told = told_of(source.name, {"kind": source.kind, "note": "", **seen.known})
+        return [{**told, **seen.known}], lambda: iter(seen.rows)
+
 
 class _Tries:
     """The tries of a piece that were begun and not ended, as far as they went."""
@@ -155,7 +166,8 @@ class _Tries:
                 self._note(source.name)
                 yield [source]
                 continue
-            yield _error(
+            known = {"times": [], "first": "", "next": ""} if piece.stretch else {}
+            yield known | _error(
                 source,
                 f"{source.name} can't be looked at: {lost + 1} processes that tried it were killed "
                 "or lost; look at it alone, on a machine with more memory.",

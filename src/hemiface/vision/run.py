@@ -47,6 +47,7 @@ __all__ = [
     "looked_at",
     "run",
     "settings_of",
+    "some_frames",
     "told_of",
     "write_tables",
 ]
@@ -82,6 +83,9 @@ class RunOptions:
     """Stop each video and camera after so many frames; None watches them to their end."""
     search_every: int = SEARCH_EVERY
     """Search every so many-th frame of a video in full (see `vision.video.watching`)."""
+    cut_every: int | None = None
+    """Search every so many-th frame of a video anew, so that machines may share it from there
+    (`vision.stretches`); None leaves a video whole."""
     timelines: bool = False
     """Draw each video's faces over time."""
     smooth_s: float | None = None
@@ -162,13 +166,14 @@ def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
     """Return what the results of a run depend on beside its sources, as JSON values."""
     return {**predictor.settings(), "schema": SCHEMA, "pictures": options.pictures,
             "blur": options.blur, "most_frames": options.most_frames,
-            "search_every": options.search_every, "smooth_s": options.smooth_s}  # fmt: skip
+            "search_every": options.search_every, "cut_every": options.cut_every,
+            "smooth_s": options.smooth_s}  # fmt: skip
 
 
 def check_options(options: RunOptions, sources: Sequence[Source]) -> None:
     """Raise what `run` says of options before it looks at anything."""
     frames = options.most_frames
-    if options.workers < 1 or (frames is not None and frames < 1):
+    if min(options.workers, 1 if frames is None else frames, options.cut_every or 1) < 1:
         raise UsageError("Workers and frames must be at least 1.")
     if options.smooth_s is not None:
         # Refused before anything is looked at.
@@ -399,15 +404,16 @@ def _photos(sources: Sequence[Source], work: _Work) -> Generator[_Seen, None, No
 def _watch(source: Source, work: _Work) -> None:
     """Look at a video or camera, some frames at a time."""
     copies, journal = work.copies, work.journal
-    watch = Watch(work.predictor, work.options.search_every, work.options.smooth_s)
+    options = work.options
+    watch = Watch(work.predictor, options.search_every, options.smooth_s, options.cut_every)
     portraits = Portraits() if work.shows_faces else None
     frames, faces, error = 0, 0, ""
     read = (replace(frame, source=source.name) for frame in read_frames(source.path))
-    stream = islice(read, work.options.most_frames)
+    stream = islice(read, options.most_frames)
     with ExitStack() as stack:
         film = None
         while True:
-            part, error, ended = _some(stream, source.kind)
+            part, error, ended = some_frames(stream, source.kind, options.cut_every)
             # No file for a video without a frame.
             if copies is not None and film is None and part:
                 writer = stack.enter_context(open_writer(copies.path(source)))
@@ -437,10 +443,12 @@ def _watch(source: Source, work: _Work) -> None:
     journal.end(source.name, _known(source, known, note))
 
 
-def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str, bool]:
+def some_frames(
+    stream: Iterator[Frame], kind: str, cut_every: int | None = None
+) -> tuple[list[Frame], str, bool]:
     """Return the next frames, what went wrong after them, and whether they were the last ones.
 
-    Ctrl-C ends a camera.
+    None of them lies behind a cut that another one lies before. Ctrl-C ends a camera.
     """
     part: list[Frame] = []
     size = 0
@@ -448,7 +456,8 @@ def _some(stream: Iterator[Frame], kind: str) -> tuple[list[Frame], str, bool]:
         for frame in stream:
             part.append(frame)
             size += frame.pixels.nbytes
-            if len(part) == _FRAMES_AT_ONCE or size >= _BYTES_AT_ONCE:
+            is_cut = cut_every is not None and ((frame.number or 0) + 1) % cut_every == 0
+            if len(part) == _FRAMES_AT_ONCE or size >= _BYTES_AT_ONCE or is_cut:
                 return part, "", False
     except DamagedError as error:
         return part, printable(str(error)), True

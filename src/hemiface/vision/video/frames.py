@@ -5,7 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,15 @@ from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 from hemiface.vision.seen import Frame
 
-__all__ = ["VIDEO_SUFFIXES", "VideoWriter", "camera_number", "open_writer", "read_frames"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Since",
+    "VideoWriter",
+    "camera_number",
+    "open_writer",
+    "read_frames",
+    "shown_at",
+]
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
 
@@ -40,8 +51,19 @@ def camera_number(source: str) -> int | None:
     return int(number)
 
 
-def read_frames(source: str | Path) -> Iterator[Frame]:
+@dataclass(frozen=True)
+class Since:
+    """A frame of a video to begin at."""
+
+    number: int
+    pts: int
+    """When it is shown, in units of the video."""
+
+
+def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Frame]:
     """Yield a video's frames one by one, upright, with number and time; nothing else is kept.
+
+    With `since`, those from there on; what lies before it is decoded from the key frame before it.
 
     Raises:
         HemifaceError: there is no such camera.
@@ -71,7 +93,11 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
             _require_pixels(name, stream.codec_context, known.frame_pixels)
             # For what grows between two frames.
             stream.codec_context.options = {"max_pixels": str(known.frame_pixels)}
-            for index, frame in enumerate(container.decode(stream)):
+            decoded = container.decode(stream)
+            if since is not None:
+                container.seek(since.pts, stream=stream)
+                decoded = dropwhile(partial(_is_before, since.pts), decoded)
+            for index, frame in enumerate(decoded, since.number if since else 0):
                 if time.monotonic() > end_s:
                     raise DamagedError(
                         f"Video {name} isn't watched to its end, {over('video_seconds')}."
@@ -88,6 +114,31 @@ def read_frames(source: str | Path) -> Iterator[Frame]:
         raise DamagedError(
             f"Video {source} can't be read to its end ({reason}); get it again or convert it."
         ) from error
+
+
+def shown_at(source: str | Path) -> list[int]:
+    """Return when each frame of a video is shown, in its own units and in order, undecoded.
+
+    Empty if that isn't told for all of them, or of a file that can't be read to its end.
+    """
+    import av
+
+    try:
+        with _open(source, None) as container:
+            if not container.streams.video:
+                return []
+            packets = container.demux(container.streams.video[0])
+            # What has no content tells the decoder that all has come.
+            found = [one.pts for one in packets if one.size]
+    except av.error.FFmpegError:
+        return []
+    if None in found or len(set(found)) < len(found):
+        return []
+    return sorted(found)
+
+
+def _is_before(pts: int, frame: Any) -> bool:
+    return frame.pts is None or frame.pts < pts
 
 
 def _require_pixels(name: str, size: Any, most: int) -> None:

@@ -14,19 +14,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from hemiface.errors import UsageError
 from hemiface.vision.faces import Faces, Smoothed
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.seen import Frame, Pixels, SeenFace
+from hemiface.vision.seen import Frame, SeenFace
 from hemiface.vision.video.smoothing import Smoother, filter_name
 from hemiface.vision.video.tracking import Tracker
 
 if TYPE_CHECKING:
     from hemiface.vision.predictor import Predictor
 
-__all__ = ["SEARCH_EVERY", "Watch"]
+__all__ = ["SEARCH_EVERY", "Identities", "Looks", "Watch"]
 
 SEARCH_EVERY = 10
 _SAME_OVERLAP = 0.1
@@ -34,14 +35,55 @@ _SAME_OVERLAP = 0.1
 third."""
 
 
+Looks = tuple[int, Sequence[float], str]
+"""A face's number, its probabilities, and why too little of it is seen, empty if enough is."""
+
+
+class Identities:
+    """Which face is which over one video's frames, in order, and what it looks like over time.
+
+    With `smooth_s`, a half-life in seconds, faces have smoothed probabilities too
+    (`hemiface.vision.video.smoothing`).
+
+    Raises:
+        UsageError: `smooth_s` is not positive.
+    """
+
+    def __init__(self, predictor: "Predictor", smooth_s: float | None = None) -> None:
+        self._predictor = predictor
+        self._tracker = Tracker()
+        self._smoother = None if smooth_s is None else Smoother(smooth_s)
+
+    def number(
+        self, boxes: Sequence[npt.NDArray[np.float64]], timestamp_s: float | None
+    ) -> tuple[list[int], float]:
+        """Return the number of each of the next frame's boxes [2, 2], and the frame's time."""
+        return self._tracker.update(boxes, timestamp_s), self._tracker.now_s
+
+    def smooth(self, now_s: float, faces: Sequence[Looks]) -> list[Smoothed]:
+        """Return what the next frame's faces look like over their last moments; [] if not asked."""
+        if self._smoother is None:
+            return []
+        own = {number: None if unseen else values for number, values, unseen in faces}
+        means = self._smoother.add(now_s, own)
+        name = filter_name(self._smoother.half_life_s)
+        shown = []
+        for number, values, unseen in faces:
+            mean = means.get(number, tuple(values))
+            reason = unseen or self._predictor.why_unsure(max(mean))
+            shown.append(Smoothed(name, mean, reason))
+        return shown
+
+
 class Watch:
     """The faces of one video's frames, which must come in order; for one thread at a time.
 
-    Any number of these may share a Predictor. With `smooth_s`, a half-life in seconds, faces have
-    smoothed probabilities too (`hemiface.vision.video.smoothing`).
+    Any number of these may share a Predictor. `smooth_s` is that of Identities. Frames whose number
+    is a multiple of `anew_every` are searched in full whatever was before, so that what is found
+    from there on depends on nothing before it.
 
     Raises:
-        UsageError: `search_every` or `smooth_s` is not positive.
+        UsageError: `search_every`, `smooth_s` or `anew_every` is not positive.
     """
 
     def __init__(
@@ -49,13 +91,14 @@ class Watch:
         predictor: "Predictor",
         search_every: int = SEARCH_EVERY,
         smooth_s: float | None = None,
+        anew_every: int | None = None,
     ) -> None:
-        if search_every < 1:
-            raise UsageError(f"search_every must be at least 1, got {search_every}.")
+        if min(search_every, anew_every or 1) < 1:
+            raise UsageError("Videos must be searched every so many frames, 1 or more.")
         self._predictor = predictor.for_videos()
         self.search_every = search_every
-        self._tracker = Tracker()
-        self._smoother = None if smooth_s is None else Smoother(smooth_s)
+        self._anew_every = anew_every
+        self._who = Identities(predictor, smooth_s)
         self._known: list[FoundFace] = []
         self._left = 0
         """Frames until the next one that is searched in full."""
@@ -66,36 +109,42 @@ class Watch:
         Raises:
             UsageError: an array isn't RGB uint8 [height, width, 3].
         """
-        seen = [self._see(frame.pixels) for frame in frames]
+        seen = self.see(frames)
         numbers, times = [], []
         for frame, faces in zip(frames, seen, strict=True):
             boxes = [face.found.box for face in faces]
-            numbers.append(self._tracker.update(boxes, frame.timestamp_s))
-            times.append(self._tracker.now_s)
+            own, now_s = self._who.number(boxes, frame.timestamp_s)
+            numbers.append(own)
+            times.append(now_s)
         said = self._predictor.say(frames, seen, numbers)
         return [self._smoothed(*one) for one in zip(times, said, strict=True)]
 
+    def see(self, frames: Sequence[Frame]) -> list[list[SeenFace]]:
+        """Return the faces that are found in the next frames, before anything is said of them.
+
+        Raises:
+            UsageError: an array isn't RGB uint8 [height, width, 3].
+        """
+        return [self._see(frame) for frame in frames]
+
     def _smoothed(self, now_s: float, faces: Faces) -> Faces:
         """Return the next frame's faces with what they look like over their last moments."""
-        if self._smoother is None:
+        looks = [
+            (one.face, one.probabilities, self._predictor.why_unseen(one.visibility))
+            for one in faces
+        ]
+        smoothed = self._who.smooth(now_s, looks)
+        if not smoothed:
             return faces
-        unseen = [self._predictor.why_unseen(one.visibility) for one in faces]
-        own = {
-            one.face: None if why else one.probabilities
-            for one, why in zip(faces, unseen, strict=True)
-        }
-        means = self._smoother.add(now_s, own)
-        name = filter_name(self._smoother.half_life_s)
-        shown = []
-        for one, why in zip(faces, unseen, strict=True):
-            mean = means.get(one.face, one.probabilities)
-            reason = why or self._predictor.why_unsure(max(mean))
-            shown.append(replace(one, smoothed=Smoothed(name, mean, reason)))
+        shown = (replace(one, smoothed=mean) for one, mean in zip(faces, smoothed, strict=True))
         return replace(faces, faces=tuple(shown))
 
-    def _see(self, pixels: Pixels) -> list[SeenFace]:
+    def _see(self, frame: Frame) -> list[SeenFace]:
+        pixels = frame.pixels
         faces: list[SeenFace] = []
         search = self._left == 0 or not self._predictor.can_follow
+        if self._anew_every is not None and frame.number is not None:
+            search = search or frame.number % self._anew_every == 0
         if not search:
             faces = self._predictor.see(pixels, self._known)
             search = self._lost(faces)
