@@ -278,8 +278,8 @@ def _dealt_out(todo: Sequence[Piece], job: Job, workers: int, address: str) -> I
     done = blocks.map(
         cast(Any, _Worker),  # a class, which Ray makes at each worker
         fn_constructor_args=(job,),
-        # One more waits at each predictor, so that none idles while the next is fetched.
-        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+        # What waited at one predictor nobody else would take over (benchmarks/cluster.py).
+        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         num_cpus=1,
         **_environment(address),
     )

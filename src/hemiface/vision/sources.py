@@ -33,7 +33,7 @@ COPIES = "pictures"
 SHARDS = "shard-*-of-*"
 """What the folders of shards are called, below that of all results."""
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/]", re.IGNORECASE)
 _JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"})
 
 

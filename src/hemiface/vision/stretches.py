@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from hemiface.vision.faces import COLUMNS
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import RunOptions, some_frames
 from hemiface.vision.seen import Frame
@@ -156,9 +157,11 @@ def numbered(
 def _numbered(
     rows: list[dict[str, Any]], time_s: float | None, who: Identities
 ) -> Iterator[dict[str, Any]]:
-    exact = [json.loads(row.pop(EXACT)) for row in rows]
+    exact = [json.loads(row[EXACT]) for row in rows]
     numbers, now_s = who.number([np.array(box) for box, _, _ in exact], time_s)
     looks = [(number, values, why) for number, (_, values, why) in zip(numbers, exact, strict=True)]
     smoothed = who.smooth(now_s, looks)
     for place, (row, number) in enumerate(zip(rows, numbers, strict=True)):
-        yield {**row, "face": number, **(smoothed[place].values() if smoothed else {})}
+        # A new one: the rows of a file are kept for whoever asks again.
+        whole = {**row, "face": number, **(smoothed[place].values() if smoothed else {})}
+        yield {column: whole[column] for column in COLUMNS}
