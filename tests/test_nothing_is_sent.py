@@ -173,6 +173,18 @@ def test_a_video(run, photos, tmp_path):
     assert len(list(out.rglob("*.mp4"))) == 1
 
 
+def test_a_cluster_of_this_machine(run, photos, tmp_path):
+    pytest.importorskip("ray", reason="a cluster needs hemiface[ray]")
+    words = ["predict", photos, "--no-detect", "--on", "ray", "--workers", "1"]
+    done, files, calls = run(*many([*words, "--out", tmp_path / "out"]))
+    # By a random token the processes of a cluster know each other.
+    assert (done.returncode, set(files) - {".ray/auth_token"}) == (0, set()), done.stderr
+    # Its processes talk with each other, on the loopback alone, and nobody else is asked.
+    far = [one for one in calls if re.search(r"\b(connect|sendto)\(", one)]
+    assert [one for one in far if not re.search(r"127\.0\.0\.1|AF_INET6, .*\"::1\"", one)] == []
+    assert not CAN_TRACE or far
+
+
 def test_a_page_as_pdf(run, tmp_path):
     page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
     page.write_text("<h1>One</h1><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>")

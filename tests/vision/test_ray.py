@@ -1,6 +1,7 @@
 """Predictions on a Ray cluster: as one process makes them, whatever was lost on the way."""
 
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -378,3 +379,14 @@ class TestAddresses:
     def test_what_is_no_address(self):
         with pytest.raises(UsageError, match="is no place"):
             address_of("ray://head:port")
+
+
+def test_the_cluster_file_of_the_docs():
+    yaml = pytest.importorskip("yaml", reason="comes with Ray")
+    page = (Path(__file__).parents[2] / "docs/many-machines.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    known = yaml.safe_load(block)
+    assert known["provider"]["type"] == "local"
+    starts = known["head_start_ray_commands"] + known["worker_start_ray_commands"]
+    for line in (one for one in starts if "ray start" in one):
+        assert line.startswith("RAY_USAGE_STATS_ENABLED=0")
