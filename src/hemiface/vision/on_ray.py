@@ -57,6 +57,8 @@ _SEEN_WITHIN_S = 120.0
 _ERRORS = {one.exit_code: one for one in (HemifaceError, UsageError, DamagedError)}
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Of a cluster that reports nothing, Ray would report that.
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
