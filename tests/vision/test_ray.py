@@ -330,9 +330,9 @@ class TestPieces:
         looker = Looker(job_of(predictor, tmp_path))
         piece = Piece("key", tuple(find_sources([str(folder / "1.png")])))
 
-        def full(partial: Path, metadata: object) -> object:
+        def full(partial: Path, *of: object) -> object:
             partial.symlink_to("/dev/full")
-            return real(partial, metadata)
+            return real(partial, *of)
 
         from hemiface.vision.faces import parquet_sink as real
 

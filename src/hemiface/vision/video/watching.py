@@ -93,8 +93,10 @@ class Watch:
         smooth_s: float | None = None,
         anew_every: int | None = None,
     ) -> None:
-        if min(search_every, anew_every or 1) < 1:
-            raise UsageError("Videos must be searched every so many frames, 1 or more.")
+        if search_every < 1:
+            raise UsageError(f"search_every must be at least 1, got {search_every}.")
+        if anew_every is not None and anew_every < 1:
+            raise UsageError(f"anew_every must be at least 1, got {anew_every}.")
         self._predictor = predictor.for_videos()
         self.search_every = search_every
         self._anew_every = anew_every
