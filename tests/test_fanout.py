@@ -22,7 +22,7 @@ from hemiface import cli
 from hemiface.cli.jobs import table_of, told
 from hemiface.config import Cluster, load
 from hemiface.errors import HemifaceError
-from hemiface.locks import locked
+from hemiface.locks import LOCK_FILE, locked
 from hemiface.processes import runs
 from hemiface.stages import carry_out, study
 from hemiface.studies import fan_out
@@ -32,7 +32,7 @@ from hemiface.studies.schedule import JobState
 from hemiface.studies.started import note_started
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="processes aren't forked there"),
+    pytest.mark.skipif(sys.platform != "linux", reason="forked processes are looked at in /proc"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded"),
     pytest.mark.usefixtures("one_thread"),
 ]
@@ -71,6 +71,10 @@ class Forked:
 
 
 def run_here(job: Job) -> None:
+    # An interpreter of its own would have inherited none of the locks of who starts it.
+    for handle in Path("/proc/self/fd").iterdir():
+        if os.path.basename(os.path.realpath(handle)) == LOCK_FILE:  # noqa: PTH119
+            os.close(int(handle.name))
     os.environ["HEMIFACE_STARTED_BY"] = str(os.getppid())
     sys.argv = ["hemiface", *job.words]
     cli.main()

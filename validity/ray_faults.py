@@ -29,7 +29,7 @@ import reliability_page
 from experiment import exit_code, parser
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError
-from hemiface.vision.on_ray import quiet
+from hemiface.ray_cluster import quiet
 from hemiface.vision.pieces import PIECES
 
 __all__ = ["Cluster", "Tally", "round_of"]

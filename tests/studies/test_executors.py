@@ -1,5 +1,6 @@
 """Each executor starts the same real process, says how it ended, and ends it when asked."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,7 +45,7 @@ def executors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
             needs = Cluster(cpus=1, slurm={"cluster": "local"})
             known[kind] = (
                 Local(needs, 1, None) if kind == "local"
-                else Ray(None, None) if kind == "ray"
+                else Ray("", None) if kind == "ray"
                 else Slurm(tmp_path_factory.mktemp("submitit"), needs, None)
             )  # fmt: skip
         return known[kind]
@@ -112,7 +113,8 @@ def test_one_that_is_stopped_ends(tmp_path, executor, job):
     if not isinstance(executor, Ray):
         waited(lambda: None if runs(pid) else True, 10)
     else:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_one_in_the_queue_is_found_again_by_its_number(tmp_path, executors, job):
@@ -194,7 +196,7 @@ class TestSlurm:
     ("module", "made"),
     [
         ("submitit", lambda: Slurm(Path(), Cluster(), None)),
-        ("ray", lambda: Ray(None, None)),
+        ("ray", lambda: Ray("", None)),
     ],
 )
 def test_what_is_missing_is_named_with_its_extra(monkeypatch, module, made):

@@ -19,8 +19,9 @@ from builders import hemiface
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.locks import locked
+from hemiface.ray_cluster import address_of, connected
 from hemiface.vision import remote
-from hemiface.vision.on_ray import RayOptions, _wait_for, address_of, cluster, run_on_ray
+from hemiface.vision.on_ray import RayOptions, _wait_for, run_on_ray
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut, write_piece
 from hemiface.vision.piecework import MOST_LOST, Job, Looker, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -68,7 +69,7 @@ def alone(folder, predictor, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def processors():
-    with cluster("") as processors:
+    with connected("") as processors:
         yield processors
 
 
@@ -224,7 +225,7 @@ def test_nothing_of_ray_is_imported_unless_it_is_asked_for(folder, tmp_path):
 
 
 def test_without_ray_one_sentence_says_what_to_install(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("hemiface.vision.on_ray.find_spec", lambda _: None)
+    monkeypatch.setattr("hemiface.ray_cluster.find_spec", lambda _: None)
     words = ["predict", folder / "1.png", "--on", "ray", "--out", tmp_path / "out"]
     assert hemiface(monkeypatch, *words) == 1
     assert "pip install 'hemiface[ray]'" in capsys.readouterr().err

@@ -476,7 +476,7 @@ def test_of_large_frames_fewer_are_held_at_once(monkeypatch):
     stream = iter([Frame(np.zeros((2, 2, 3), np.uint8), number=number) for number in range(5)])
     numbers, ended = [], False
     while not ended:
-        part, error, ended = run_module._some(stream, "video")
+        part, error, ended = run_module.some_frames(stream, "video")
         numbers.append([one.number for one in part])
         assert error == ""
     assert numbers == [[0, 1], [2, 3], [4]]

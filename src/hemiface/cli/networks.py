@@ -71,7 +71,7 @@ def study(
     ] = False,
     on: Annotated[
         str | None,
-        typer.Option("--on", help="Make each stage a job: local, ray, ray://HOST:PORT or slurm."),
+        typer.Option("--on", help="Make each stage a job: local, ray, ray://HOST or slurm."),
     ] = None,
     jobs: Annotated[
         int | None,

@@ -15,9 +15,10 @@ from hemiface.cli.printing import say, show
 from hemiface.cli.streams import ascii_alone
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.files import passing_folder
+from hemiface.ray_cluster import address_of, require_ray
 from hemiface.vision import remote
 from hemiface.vision.faces import SCHEMA
-from hemiface.vision.on_ray import RayOptions, address_of, require_ray, run_on_ray
+from hemiface.vision.on_ray import RayOptions, run_on_ray
 from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
 from hemiface.vision.shards import Shard, run_shard

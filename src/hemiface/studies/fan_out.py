@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hemiface.config import Cluster
 from hemiface.errors import UsageError
+from hemiface.ray_cluster import address_of
 from hemiface.studies.book import JOBS, Book, Stage, Until, job_folder
 from hemiface.studies.jobs import Executor, Job
 from hemiface.studies.local import Local, cores
@@ -32,7 +33,7 @@ class Fan:
     """Where the stages of a study run as jobs, and how many at a time."""
 
     on: str
-    """`local`, `ray`, `ray://HOST:PORT` or `slurm`."""
+    """`local`, `ray`, `ray://HOST` or `slurm`."""
     needs: Cluster
     """What a job asks for; `cpus` is the number of its threads."""
     variables: Mapping[str, str]
@@ -67,9 +68,9 @@ class Fan:
         elif on == "slurm":
             executor = Slurm(run / JOBS, needs, at_once)
         elif on == "ray" or on.startswith("ray://"):
-            executor = Ray(on if "://" in on else None, at_once)
+            executor = Ray(address_of(on), at_once)
         else:
-            raise UsageError(f"--on takes local, ray, ray://HOST:PORT or slurm, not {on!r}.")
+            raise UsageError(f"--on takes local, ray, ray://HOST or slurm, not {on!r}.")
         return cls(on=on, needs=needs, variables=variables, executor=executor)
 
 

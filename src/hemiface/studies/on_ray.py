@@ -1,20 +1,15 @@
 """Jobs on a Ray cluster."""
 
-import signal
-import threading
 from typing import Any
 
-from hemiface.errors import HemifaceError, first_line
+from hemiface.ray_cluster import begin, require_ray
 from hemiface.studies.jobs import LOST, Job, carried_out
-from hemiface.threads import STOPPING
 
 __all__ = ["Ray"]
 
 
 class Ray:
-    """Gives each job to Ray as a task; `address` names a cluster, else one is begun or joined.
-
-    Without `address` it is the cluster that RAY_ADDRESS names, else one of this machine alone.
+    """Gives each job to Ray as a task, on the cluster at `address`, without one on this machine.
 
     Raises:
         HemifaceError: ray isn't installed.
@@ -22,14 +17,9 @@ class Ray:
 
     look_every_s = 0.2
 
-    def __init__(self, address: str | None, at_once: int | None) -> None:
-        try:
-            import ray
-        except ModuleNotFoundError as error:
-            raise HemifaceError(
-                f"--on ray needs {error.name}; pip install 'hemiface[ray]'."
-            ) from error
-        self._ray: Any = ray
+    def __init__(self, address: str, at_once: int | None) -> None:
+        require_ray()
+        self._ray: Any = None
         self._address, self._is_ours = address, False
         self.at_once = at_once
 
@@ -37,7 +27,7 @@ class Ray:
         """Give a job to Ray, which waits for room.
 
         Raises:
-            HemifaceError: there is no cluster at the address.
+            HemifaceError: there is no cluster at the address, or none can be started.
         """
         self._connect()
         memory = {"memory": int(job.needs.memory_gb * 1e9)} if job.needs.memory_gb else {}
@@ -61,22 +51,11 @@ class Ray:
             self._ray.shutdown()
 
     def _connect(self) -> None:
-        if self._ray.is_initialized():
-            return
-        # Ray puts a handler of its own in place of ours, where signals arrive.
-        is_main = threading.current_thread() is threading.main_thread()
-        signals = {one: signal.getsignal(one) for one in STOPPING if is_main}
-        own = {} if self._address else {"include_dashboard": False}
-        try:
-            self._ray.init(
-                address=self._address, log_to_driver=False, configure_logging=False, **own
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise HemifaceError(f"Ray can't be reached: {first_line(error)}.") from error
-        finally:
-            for one, handler in signals.items():
-                signal.signal(one, handler)
-        self._is_ours = True
+        if self._ray is None:
+            self._is_ours = begin(self._address)
+            import ray
+
+            self._ray = ray
 
 
 class _Task:

@@ -6,16 +6,11 @@ decided by the files of pieces alone, so that any kill, of the driver too, costs
 looked at and nothing else; and the tables are put together from these files in the order of the
 sources, by the function that writes those of one run.
 
-Nothing of Ray is imported before it is asked for. It reports to nobody (usage statistics are
-switched off, the dashboard isn't started), and a cluster that is started here listens on this
-machine's loopback alone.
+Nothing of Ray is imported before it is asked for.
 """
 
 import logging
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +22,7 @@ from typing import Any, cast
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import hash_json, sweep, unwritable
 from hemiface.locks import locked
+from hemiface.ray_cluster import connected, require_ray
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -44,28 +40,14 @@ from hemiface.vision.sources import Source
 from hemiface.vision.stretches import Stretch, can_cut, plan
 from hemiface.vision.video.watching import Identities
 
-__all__ = ["RayOptions", "address_of", "cluster", "quiet", "require_ray", "run_on_ray"]
+__all__ = ["RayOptions", "run_on_ray"]
 
-_PORT = 6379
 _LEAST_PHOTOS, _MOST_PHOTOS = 16, 256
 _PIECES_A_WORKER = 8
 """Of photos, unless they become too small or large: the last ones then take little of the time."""
-_STORE_BYTES = 1 << 28
-"""Names of pieces are all that lies in Ray's memory for objects."""
 _SEEN_WITHIN_S = 120.0
 """Shared folders show what another machine wrote late, NFS after up to a minute."""
 _ERRORS = {one.exit_code: one for one in (HemifaceError, UsageError, DamagedError)}
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Of a cluster that reports nothing, Ray would report that.
-    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-}
-_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Where it is 0, Ray takes 127.0.0.1 for its address, on every system; otherwise it would listen on
-all of the machine's."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -79,32 +61,6 @@ class RayOptions:
     """Predictors, each on one processor; None is one for each that the cluster has."""
     photos: int | None = None
     """Of a piece; None is by their number."""
-
-
-def address_of(on: str) -> str:
-    """Return HOST:PORT of `ray://HOST[:PORT]`, an empty text for `ray`.
-
-    Raises:
-        UsageError: it is neither.
-
-    >>> address_of("ray"), address_of("ray://head"), address_of("ray://10.0.0.1:6380")
-    ('', 'head:6379', '10.0.0.1:6380')
-    """
-    if on == "ray":
-        return ""
-    host, colon, port = on.removeprefix("ray://").partition(":")
-    if not on.startswith("ray://") or not host or (colon and not port.isdecimal()):
-        raise UsageError(f"--on {on!r} is no place; give ray, or ray://HOST of a cluster's head.")
-    return f"{host}:{port or _PORT}"
-
-
-def require_ray() -> None:
-    """Raise HemifaceError unless Ray Data is installed."""
-    missing = [name for name in ("ray", "pyarrow", "pandas", "fsspec") if find_spec(name) is None]
-    if missing:
-        raise HemifaceError(
-            f"This command needs {', '.join(missing)}; pip install 'hemiface[ray]'."
-        )
 
 
 @contextmanager
@@ -150,7 +106,7 @@ def run_on_ray(
             _log.info("%d of %d sources were looked at before", done, len(noted))
         if todo:
             cuts = _stretches(todo, options, pieces) if can_cut(predictor, options) else {}
-            with cluster(ray_options.address) as processors:
+            with connected(ray_options.address) as processors:
                 workers = min(ray_options.workers or processors, processors)
                 photos = ray_options.photos or _photos_a_piece(todo, workers)
                 work = _Work(job, pieces, workers, ray_options.address, noted, on_progress)
@@ -316,77 +272,3 @@ class _Worker:
             return {"name": self._looker.look(row["piece"]).name, "problem": "", "code": 0}
         except HemifaceError as error:
             return {"name": "", "problem": str(error), "code": error.exit_code}
-
-
-@contextmanager
-def cluster(address: str) -> Iterator[int]:
-    """Connect to a cluster, or start one on this machine; yield how many processors it has.
-
-    Raises:
-        HemifaceError: there is none, or it doesn't start.
-    """
-    quiet(alone=not address)
-    import ray
-
-    if ray.is_initialized():
-        yield _processors(ray)
-        return
-    try:
-        with _own_signals(), _silence():
-            ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                object_store_memory=None if address else _STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise HemifaceError(
-            f"No Ray cluster {where} ({first_line(error)}); start one with ray start --head, and "
-            "give this command on one of its machines."
-        ) from error
-    try:
-        yield _processors(ray)
-    finally:
-        ray.shutdown()
-
-
-def quiet(*, alone: bool) -> None:
-    """Have Ray, before it is imported, report to nobody and log little; `alone` on loopback only.
-
-    What the environment says already stays.
-    """
-    wanted = {**_QUIET, **({_ALONE: "0"} if alone else {})}
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
-
-
-def _processors(ray: Any) -> int:
-    return max(int(ray.cluster_resources().get("CPU", 0)), 1)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep what Ray does at SIGTERM from taking the place of what is done here."""
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if here else None
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep from stderr what native code writes there while Ray starts."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
