@@ -167,9 +167,9 @@ def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
     who = "The baseline" if base == "full" else "The generalist"
     said = [f"{who} labels {whole} of whole faces correctly."]
     if sorts["loses"]:
-        said.append(f"Against that {reader} loses {joined(sorts['loses'])}.")
+        said.append(f"Against that, {reader} loses {joined(sorts['loses'])}.")
     if sorts["gains"]:
-        said.append(f"Against that {reader} gains {joined(sorts['gains'])}.")
+        said.append(f"Against that, {reader} gains {joined(sorts['gains'])}.")
     if sorts["alike"]:
         within = found[order[0]].within
         said.append(
