@@ -161,6 +161,13 @@ class TestOnACluster:
             together([folder], other, tmp_path)
 
 
+def test_offline_nothing_is_asked_for_on_a_network(folder, monkeypatch):
+    monkeypatch.setenv("HEMIFACE_OFFLINE", "1")
+    with pytest.raises(UsageError, match="which HEMIFACE_OFFLINE forbids"):
+        remote.find("s3://bucket/photos")
+    assert len(remote.find(f"file://{folder}")) > 1
+
+
 @pytest.mark.usefixtures("processors")
 def test_the_command(folder, tmp_path, capsys, monkeypatch):
     run_it = partial(hemiface, monkeypatch)

@@ -13,11 +13,15 @@ from typing import Any
 
 from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import hash_json, printable
+from hemiface.inputs import is_offline
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.sources import Source, kind_of
 from hemiface.vision.video.frames import VIDEO_SUFFIXES
 
 __all__ = ["fetched", "find"]
+
+_HERE = ("file", "local", "memory")
+"""Protocols that never leave the machine."""
 
 _CHANGES = (
     "ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "modified", "generation",
@@ -30,7 +34,8 @@ def find(address: str) -> list[Source]:
     """Return the picture or video at an address, or all of those below it, by name.
 
     Raises:
-        UsageError: nothing here opens such addresses, or neither picture nor video is below it.
+        UsageError: nothing here opens such addresses, HEMIFACE_OFFLINE forbids it, or neither
+            picture nor video is below it.
         DamagedError: there is nothing, or it can't be asked.
     """
     with _asking(address):
@@ -73,6 +78,8 @@ def _source(address: str, known: Mapping[str, Any]) -> Source:
 
 def _opened(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path there."""
+    if is_offline() and address.partition("://")[0].lower() not in _HERE:
+        raise UsageError(f"{address} lies on a network, which HEMIFACE_OFFLINE forbids.")
     from fsspec.core import url_to_fs
 
     try:
