@@ -1,5 +1,6 @@
 import os
 import pickle
+import signal
 import time
 from collections.abc import Iterator
 
@@ -17,6 +18,13 @@ from hemiface.files import atomic_path
 # How long an example takes says nothing on a machine that does other work too.
 settings.register_profile("hemiface", deadline=None)
 settings.load_profile("hemiface")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Hear Ctrl-C, which a shell tells what it starts in the background to ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import timing
 from hemiface.errors import DamagedError, HemifaceError
 
 COMMITTED = {
+    "cluster.json": "cluster",
     "first_answer.json": "first_answer",
     "following.json": "following",
     "inference-nano.json": "inference",

@@ -149,7 +149,7 @@ def predict(
         typer.Option(
             help="Where else to look: ray (all processors of this machine) or ray://HOST (a "
             "cluster's head; on one of its machines). Sources may be s3://, gs://, hf:// then.",
-            metavar="ray[://HOST]",
+            metavar="PLACE",
         ),
     ] = "",
     listing: Annotated[
