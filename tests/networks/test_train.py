@@ -157,6 +157,11 @@ def test_killed_and_started_again_reaches_the_same_weights(
     bundle, steps = go_on(images, run)
     assert steps[0] > 4  # it went on and didn't start over
     assert_equal_weights(undisturbed, bundle)
+    # What a kill just behind the Bundle leaves is removed by the next one, which trains nothing.
+    (run / "checkpoint").mkdir()
+    (run / "checkpoint" / "last.pt").write_bytes(b"left behind")
+    assert go_on(images, run) == (bundle, [])
+    assert not (run / "checkpoint").exists()
 
 
 def test_rare_checkpoints_lose_time_and_nothing_else(

@@ -22,11 +22,18 @@ from hemiface.networks.optimiser import copied
 from hemiface.networks.task import Task
 from hemiface.tables import write_csv
 
-__all__ = ["BUNDLE_FILE", "Progress", "save_every_s"]
+__all__ = ["BUNDLE_FILE", "CHECKPOINTS", "Progress", "drop_checkpoints", "save_every_s"]
 
 log = logging.getLogger(__name__)
 
 BUNDLE_FILE = "bundle.safetensors"
+CHECKPOINTS = "checkpoint"
+"""The folder of what a training goes on from, in its own folder."""
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a finished training."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def save_every_s(device: torch.device) -> float:
@@ -40,7 +47,7 @@ class Progress:
 
     def __init__(self, job: Task, folder: Path, fingerprint: str) -> None:
         self._job, self._folder, self._fingerprint = job, folder, fingerprint
-        self._checkpoints = folder / "checkpoint"
+        self._checkpoints = folder / CHECKPOINTS
         self._saved_at = -math.inf
         self.history: list[dict[str, Any]] = []
         """A row for each finished epoch."""
@@ -160,4 +167,4 @@ class Progress:
             self._folder / BUNDLE_FILE,
             torch.float16 if job.recipe.train.saved_as == "fp16" else torch.float32,
         )
-        shutil.rmtree(self._checkpoints, ignore_errors=True)
+        drop_checkpoints(self._folder)

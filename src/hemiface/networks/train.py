@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,13 @@ from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import locked
 from hemiface.networks.augment import Wardrobe, augment, hide_drawn
 from hemiface.networks.batches import Batch, Batches, class_weights, mixed_seed
-from hemiface.networks.checkpoint import BUNDLE_FILE, Progress, save_every_s
+from hemiface.networks.checkpoint import (
+    BUNDLE_FILE,
+    CHECKPOINTS,
+    Progress,
+    drop_checkpoints,
+    save_every_s,
+)
 from hemiface.networks.distillation import WithFeatures
 from hemiface.networks.loss import Loss
 from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, resolve_device
@@ -67,6 +74,10 @@ def fit(
     fingerprint = job.fingerprint(images)
     if bundle.is_file() and Bundle.load(bundle).provenance.get("fingerprint") == fingerprint:
         log.info("%s: done before, nothing to train", job.model_id)
+        if (folder / CHECKPOINTS).is_dir():
+            # A kill came between the Bundle and this; or another training has begun here.
+            with suppress(UsageError), locked(folder):
+                drop_checkpoints(folder)
         return bundle
     for split in ("train", "validation"):
         if not (images.table["split"] == split).any():
