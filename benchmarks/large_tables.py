@@ -63,16 +63,6 @@ def _part(start: int, count: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.concat(cells, ignore_index=True)
 
 
-def measure(*words: object) -> dict[str, Any]:
-    """Run hemiface, counting from the first row; return seconds and peak memory in MiB."""
-    used = skeleton.fresh([sys.executable, "-m", "hemiface", *words])
-    return {
-        "time_s": round(used["seconds"], 1),
-        "cpu_s": round(used["processor_s"], 1),
-        "peak_mib": int(used["peak_mib"]),
-    }
-
-
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
     os.environ["HEMIFACE_MAX_MEMORY_ROWS"] = "1"
@@ -81,9 +71,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as temporary:
             parts, out = Path(temporary) / "parts", Path(temporary) / "out"
             synthesise(parts, rows)
-            compared = measure("compare", parts, "--out", out, "--draws", DRAWS)
+            compared = skeleton.cost_of("compare", parts, "--out", out, "--draws", DRAWS)
             found.append({"rows": rows, "compare": compared})
-            found[-1]["report"] = measure("report", parts, "--out", out / "report.html")
+            found[-1]["report"] = skeleton.cost_of("report", parts, "--out", out / "report.html")
     return {"cells": len(CELLS), "draws": DRAWS, "tables": found, **machine.facts()}
 
 

@@ -103,16 +103,6 @@ def synthesise(folder: Path, count: int, seeds: int, seed: int = 0) -> int:
     return len(table)
 
 
-def measure(*words: object) -> dict[str, Any]:
-    """Run hemiface and return its time in seconds and its peak memory in MiB."""
-    used = skeleton.fresh([sys.executable, "-m", "hemiface", *words])
-    return {
-        "time_s": round(used["seconds"], 1),
-        "cpu_s": round(used["processor_s"], 1),
-        "peak_mib": int(used["peak_mib"]),
-    }
-
-
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -121,8 +111,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         rows = synthesise(folder, options.images, options.seeds)
         machine = skeleton.Machine()
         found = {
-            "importance": measure("importance", folder / "predictions.parquet"),
-            "report": measure("report", folder),
+            "importance": skeleton.cost_of("importance", folder / "predictions.parquet"),
+            "report": skeleton.cost_of("report", folder),
         }
     return {
         "rows": rows,

@@ -192,3 +192,13 @@ def fresh(command: Sequence[object]) -> dict[str, float]:
     if code:
         raise HemifaceError(f"{' '.join(words)} ended with {code}.")
     return {"seconds": seconds, "processor_s": spent, "peak_mib": peak * MAXRSS_MIB}
+
+
+def cost_of(*words: object) -> dict[str, Any]:
+    """Run hemiface and return its time in seconds and its peak memory in MiB."""
+    used = fresh([sys.executable, "-m", "hemiface", *words])
+    return {
+        "time_s": round(used["seconds"], 1),
+        "cpu_s": round(used["processor_s"], 1),
+        "peak_mib": int(used["peak_mib"]),
+    }

@@ -21,6 +21,6 @@ def test_synthetic_predictions_are_a_valid_run_with_the_planted_effects(tmp_path
 
 
 def test_time_and_memory_are_those_of_the_command():
-    found = reporting.measure("--version")
+    found = reporting.skeleton.cost_of("--version")
     assert 0 < found["cpu_s"] <= found["time_s"] + 1
     assert found["peak_mib"] > 5
