@@ -41,7 +41,7 @@ from hemiface.models import shipped
 from hemiface.tables import read_table
 from hemiface.vision.finding import assets
 
-__all__ = ["Scene", "Tally", "disturb", "essence"]
+__all__ = ["STUDY", "Scene", "Tally", "disturb", "essence", "essences"]
 
 _KILLS_A_ROUND = 3
 _PATIENCE_S = 900
@@ -51,11 +51,16 @@ _OWN_RECORDS = frozenset(
 )
 """They hold times or moments, or are there only to go on by."""
 
-_STUDY = (
+_SETTINGS = (
     "model.architecture=compact", "train.epochs=2", "models=['full', 'upper']", "seeds=[0]",
     "statistics.draws=20", "evaluate.conditions=['full', 'upper', 'lower']",
     "finetune.train.epochs=1",
 )  # fmt: skip
+STUDY = (
+    "study", "quick", "--data", "phantom:n=140", "--device", "cpu",
+    *(word for one in _SETTINGS for word in ("--set", one)),
+)  # fmt: skip
+"""The words of a study that takes a minute, without where it writes."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +114,18 @@ def scenes(folder: Path) -> list[Scene]:
     crops.mkdir()
     for number, face in enumerate(phantom.render(np.arange(400) % 7, seed=0)):
         Image.fromarray(face).save(crops / f"{number:03}.png")
-    study = ["study", "quick", "--data", "phantom:n=140", "--device", "cpu"]
-    study += [word for one in _STUDY for word in ("--set", one)]
     run = folder / "study"
-    _finish([*study, "--out", str(run)], {})
+    _finish([*STUDY, "--out", str(run)], {})
     bundle = run / "models/full-seed0/bundle.safetensors"
     model = min(shipped.list_models(), key=lambda one: one.bytes if one.kind == "emotion" else 1e9)
     files = [assets.path_of(name) for name in assets.ASSETS]
     return [
-        Scene("study", lambda out: [*study, "--out", str(out / "run")]),
+        Scene("study", lambda out: [*STUDY, "--out", str(out / "run")]),
         Scene(
             "study-jobs",
-            lambda out: [*study, "--out", str(out / "run"), "--on", "local", "--jobs", "2"],
+            lambda out: [*STUDY, "--out", str(out / "run"), "--on", "local", "--jobs", "2"],
             has_jobs=True,
-            like=lambda out: [*study, "--out", str(out / "run")],
+            like=lambda out: [*STUDY, "--out", str(out / "run")],
         ),
         Scene(
             "predict",
@@ -160,11 +163,11 @@ def disturb(scene: Scene, kills: int, seed: int, folder: Path) -> Tally:
     started = time.perf_counter()
     _finish(scene.command(whole), scene.variables(whole))
     tally.undisturbed_s = round(time.perf_counter() - started, 1)
-    wanted = _essences(whole)
+    wanted = essences(whole)
     if scene.like is not None:
         other = folder / "other"
         _finish(scene.like(other), scene.variables(other))
-        wanted = _essences(other)
+        wanted = essences(other)
         _check(tally, scene, whole, wanted, is_end=True)
     tally.files = len(wanted)
     while tally.kills < kills:
@@ -187,7 +190,7 @@ def disturb(scene: Scene, kills: int, seed: int, folder: Path) -> Tally:
 
 
 def _check(tally: Tally, scene: Scene, out: Path, wanted: dict[str, str], *, is_end: bool) -> None:
-    there = _essences(out, scene.grows if not is_end else frozenset())
+    there = essences(out, scene.grows if not is_end else frozenset())
     bad = {name for name in there.keys() & wanted.keys() if there[name] != wanted[name]}
     where = f"round {tally.rounds}, kill {tally.kills}"
     if not is_end:
@@ -201,7 +204,7 @@ def _check(tally: Tally, scene: Scene, out: Path, wanted: dict[str, str], *, is_
         tally.notes += [f"{where}: {name} is {word}" for name in sorted(names)]
 
 
-def _essences(folder: Path, but: frozenset[str] = frozenset()) -> dict[str, str]:
+def essences(folder: Path, but: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return the essence of every file by its name; temporary ones count only in the end."""
     found = {}
     for path in sorted(folder.rglob("*")):

@@ -1,13 +1,14 @@
-"""Does a prediction on a cluster lose or double anything when its processes and machines die?
+"""Does work on a cluster lose or double anything when its processes and machines die?
 
     python validity/ray_faults.py --kills 20 --out results/reliability
 
-starts a Ray cluster of several nodes on this machine, looks at pictures with one process (what is
-wanted), then with `hemiface predict --on ray://...` and kills, with SIGKILL and at random moments,
-the predictors, a whole node (a new one joins afterwards) and the command itself, which is then
-given again. In the end every table must have the bytes that the one process wrote. A round has up
-to four kills; a file that can't be read and, where PyAV is installed, a video are among the
-sources.
+starts a Ray cluster of several nodes on this machine. What is wanted is what one process makes of
+the same: `predict` looks at pictures (a file that can't be read and, where PyAV is installed, a
+video are among them), `study` trains and evaluates networks. Then the command runs with
+`--on ray://...`, and SIGKILL ends, at random moments, what works on a node, a whole node (a new
+one joins afterwards) and the command itself, which is then given again. In the end every table of
+a prediction must have the bytes that the one process wrote; of a study's files, which hold times,
+what they hold beside them (`chaos.essence`). A round has up to four kills.
 """
 
 import hashlib
@@ -18,21 +19,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+import chaos
 import reliability_page
 from experiment import exit_code, parser
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import HemifaceError
 from hemiface.ray_cluster import quiet
+from hemiface.tables import read_predictions
 from hemiface.vision.pieces import PIECES
 
-__all__ = ["Cluster", "Tally", "round_of"]
+__all__ = ["Cluster", "Prediction", "Scene", "Study", "Tally", "disturb", "round_of"]
 
 _ROUND = ("worker", "node", "worker", "driver")
 """What is killed in a round, in this order."""
@@ -48,18 +52,21 @@ class Tally:
 
     scene: str
     seed: int
-    sources: int = 0
-    faces: int = 0
+    files: int = 0
+    """That are compared."""
+    rows: int = 0
+    """Faces, or a study's predictions."""
     undisturbed_s: float = 0.0
     rounds: int = 0
     workers_killed: int = 0
     nodes_killed: int = 0
     drivers_killed: int = 0
     lost: int = 0
-    """Rows of the wanted table that aren't there, over all rounds."""
+    """Rows that are wanted and aren't there, over all rounds."""
     doubled: int = 0
+    """Rows that are there more often than is wanted."""
     other_bytes: int = 0
-    """Tables."""
+    """Files that hold something else than is wanted, aren't there, or shouldn't be."""
     failed: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -92,17 +99,17 @@ class Cluster:
         self._nodes.wait_for_nodes()
         self.address = self._nodes.address
 
-    def workers(self) -> list[int]:
-        """Return the processes that look at pictures."""
-        return [pid for one in self._nodes.worker_nodes for pid in _predictors(_raylet(one))]
+    def workers(self, title: str) -> list[int]:
+        """Return the processes that work, by how their titles begin."""
+        return [pid for one in self._nodes.worker_nodes for pid in _children(_raylet(one), title)]
 
-    def kill_node(self, draw: random.Random) -> bool:
-        """Kill a node with all that runs there, and let another one join."""
-        victims = [one for one in self._nodes.worker_nodes if _predictors(_raylet(one))]
+    def kill_node(self, draw: random.Random, title: str) -> bool:
+        """Kill a node where there is work, with all that Ray runs there; let another one join."""
+        victims = [one for one in self._nodes.worker_nodes if _children(_raylet(one), title)]
         if not victims:
             return False
         victim = draw.choice(sorted(victims, key=_raylet))
-        for pid in [_raylet(victim), *_predictors(_raylet(victim))]:
+        for pid in [_raylet(victim), *_children(_raylet(victim), title)]:
             os.kill(pid, signal.SIGKILL)
         self._nodes.remove_node(victim, allow_graceful=False)
         self._nodes.add_node(num_cpus=1)
@@ -118,49 +125,117 @@ def _raylet(node: Any) -> int:
     return int(raylet.process.pid)
 
 
-def _predictors(raylet: int) -> list[int]:
-    """Return the children of a raylet that hold a predictor, by their titles."""
+def _children(raylet: int, title: str) -> list[int]:
+    """Return the children of a raylet whose titles begin so."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            title = (path / "cmdline").read_bytes()
+            own = (path / "cmdline").read_bytes()
         except OSError:
             continue  # It has just ended.
-        if parent == raylet and title.startswith(b"ray::MapWorker"):
+        if parent == raylet and own.startswith(title.encode()):
             found.append(int(path.name))
     return sorted(found)
 
 
-def sources(folder: Path, photos: int) -> int:
-    """Make pictures, one of them broken, and a video; return how many sources these are."""
-    folder.mkdir()
-    for number, face in enumerate(phantom.render(np.arange(photos) % 7, seed=0)):
-        large = Image.fromarray(face).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
-        large.save(folder / f"{number:04}.jpg", quality=90)
-    (folder / "0003.jpg").write_bytes(b"no picture")
-    try:
-        from hemiface.vision.video.frames import open_writer
+class Scene(Protocol):
+    """A command, what it leaves when nothing disturbs it, and how its work is seen."""
 
-        with open_writer(folder / "clip.mp4") as writer:
-            for face in phantom.render(np.arange(60) % 7, seed=1):
-                writer.add(np.repeat(face[..., None], 3, axis=2), None)
-    except ImportError:
-        return photos
-    return photos + 1
+    name: str
+    title: str
+    """How the titles of the processes begin that work for it."""
+
+    def command(self, out: Path, address: str = "") -> list[str]:
+        """Return the words that write into `out`, here or on a cluster."""
+
+    def has_begun(self, out: Path) -> bool:
+        """Return whether something is done, so that there is something to lose."""
+
+    def files(self, out: Path) -> dict[str, str]:
+        """Return a hash of each file that has to be the same, by its name."""
+
+    def rows(self, out: Path) -> list[str]:
+        """Return what has to be there exactly once."""
 
 
-def command(folder: Path, out: Path, address: str = "") -> list[str]:
-    """Return the command that looks at a folder, here or on a cluster."""
-    words = ["predict", str(folder), "--no-detect", "--format", "csv,jsonl,parquet", "--json"]
-    on = ["--on", f"ray://{address}"] if address else []
-    return [sys.executable, "-m", "hemiface", *words, "--out", str(out), *on]
+class Prediction:
+    """`hemiface predict` of large pictures, a broken one and a video."""
+
+    name = "predict --on ray"
+    title = "ray::MapWorker"
+
+    def __init__(self, place: Path, photos: int) -> None:
+        self._folder = place / "photos"
+        self._folder.mkdir()
+        for number, face in enumerate(phantom.render(np.arange(photos) % 7, seed=0)):
+            large = Image.fromarray(face).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
+            large.save(self._folder / f"{number:04}.jpg", quality=90)
+        (self._folder / "0003.jpg").write_bytes(b"no picture")
+        try:
+            from hemiface.vision.video.frames import open_writer
+
+            with open_writer(self._folder / "clip.mp4") as writer:
+                for face in phantom.render(np.arange(60) % 7, seed=1):
+                    writer.add(np.repeat(face[..., None], 3, axis=2), None)
+        except ImportError:
+            return
+
+    def command(self, out: Path, address: str = "") -> list[str]:
+        """Return the words; tables of three formats."""
+        folder = str(self._folder)
+        words = ["predict", folder, "--no-detect", "--format", "csv,jsonl,parquet", "--json"]
+        return [*words, "--out", str(out), *(["--on", f"ray://{address}"] if address else [])]
+
+    def has_begun(self, out: Path) -> bool:
+        """Return whether a piece is done."""
+        return any((out / PIECES).glob("*.parquet"))
+
+    def files(self, out: Path) -> dict[str, str]:
+        """Return the hashes of the tables' bytes."""
+        there = [out / name for name in _TABLES if (out / name).is_file()]
+        return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in there}
+
+    def rows(self, out: Path) -> list[str]:
+        """Return the faces."""
+        return (out / "faces.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+class Study:
+    """`hemiface study` of two small networks on rendered faces."""
+
+    name = "study --on ray"
+    title = "ray::carried_out"
+
+    def command(self, out: Path, address: str = "") -> list[str]:
+        """Return the words; one thread everywhere, for the number of them changes weights."""
+        words = [*chaos.STUDY, "--set", "cluster.cpus=1", "--out", str(out)]
+        return [*words, *(["--on", f"ray://{address}"] if address else [])]
+
+    def has_begun(self, out: Path) -> bool:
+        """Return whether a job holds its stage."""
+        return any(out.glob("jobs/*/.lock"))
+
+    def files(self, out: Path) -> dict[str, str]:
+        """Return what the files of the run folder hold beside times."""
+        return chaos.essences(out)
+
+    def rows(self, out: Path) -> list[str]:
+        """Return which image each prediction is of, by which model under which condition."""
+        table = read_predictions(out / "predictions.parquet").table
+        columns = ["model", "condition", "image"]
+        return [" ".join(row) for row in table[columns].astype(str).to_numpy()]
 
 
 def start(words: list[str]) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own."""
-    log = subprocess.DEVNULL
-    return subprocess.Popen(words, stdout=log, stderr=subprocess.PIPE, start_new_session=True)
+    """Start a command of hemiface, with one thread, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hemiface", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -176,97 +251,103 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def round_of(
-    cluster: Cluster, folder: Path, out: Path, kinds: list[str], draw: random.Random, tally: Tally
+    cluster: Cluster, scene: Scene, out: Path, kinds: list[str], draw: random.Random, tally: Tally
 ) -> None:
-    """Look at a folder on the cluster and kill what `kinds` names on the way."""
-    process = start(command(folder, out, cluster.address))
+    """Give a command to the cluster and kill what `kinds` names on the way."""
+    process = start(scene.command(out, cluster.address))
     for kind in kinds:
-        _wait_for_work(process, cluster, out)
+        _wait_for_work(process, cluster, scene, out)
         time.sleep(draw.uniform(0, tally.undisturbed_s / 2 / len(_ROUND)))
         if process.poll() is not None:
             break
-        if kind == "worker" and (alive := cluster.workers()):
+        if kind == "worker" and (alive := cluster.workers(scene.title)):
             os.kill(draw.choice(alive), signal.SIGKILL)
             tally.workers_killed += 1
-        elif kind == "node" and cluster.kill_node(draw):
+        elif kind == "node" and cluster.kill_node(draw, scene.title):
             tally.nodes_killed += 1
         elif kind == "driver":
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             tally.drivers_killed += 1
-            process = start(command(folder, out, cluster.address))
+            process = start(scene.command(out, cluster.address))
     finish(process)
 
 
-def _wait_for_work(process: subprocess.Popen[bytes], cluster: Cluster, out: Path) -> None:
-    """Wait until a predictor is at work and something is done, or the command has ended."""
+def _wait_for_work(
+    process: subprocess.Popen[bytes], cluster: Cluster, scene: Scene, out: Path
+) -> None:
+    """Wait until something is at work and there is something to lose, or the command has ended."""
     end_s = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < end_s:
-        if cluster.workers() and any((out / PIECES).glob("*.parquet")):
+        if cluster.workers(scene.title) and scene.has_begun(out):
             return
         time.sleep(0.1)
 
 
-def compare(wanted: Path, out: Path, tally: Tally) -> None:
+def compare(scene: Scene, wanted: Path, out: Path, tally: Tally) -> None:
     """Count what a round lost, doubled or wrote otherwise."""
-    for name in _TABLES:
-        there = (out / name).read_bytes() if (out / name).is_file() else b""
-        if hashlib.sha256(there).digest() != hashlib.sha256((wanted / name).read_bytes()).digest():
+    before, after = scene.files(wanted), scene.files(out)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
             tally.other_bytes += 1
-            tally.notes.append(f"round {tally.rounds}: {name} has other bytes")
-    before, after = ((one / "faces.jsonl").read_text().splitlines() for one in (wanted, out))
-    tally.lost += len(set(before) - set(after))
-    tally.doubled += len(after) - len(set(after))
+            tally.notes.append(f"round {tally.rounds}: {name} isn't what is wanted")
+    rows, found = (Counter(scene.rows(one)) for one in (wanted, out))
+    tally.lost += (rows - found).total()
+    tally.doubled += (found - rows).total()
 
 
-def disturb(kills: int, seed: int, photos: int, nodes: int, place: Path) -> Tally:
-    """Kill a prediction `kills` times in all, in rounds."""
-    tally = Tally(f"predict --on ray, {nodes} nodes", seed)
-    draw = random.Random(seed)
-    folder, wanted = place / "photos", place / "wanted"
-    tally.sources = sources(folder, photos)
-    finish(start(command(folder, wanted)))
-    tally.faces = len((wanted / "faces.jsonl").read_text().splitlines())
-    cluster = Cluster(nodes)
-    try:
-        started = time.perf_counter()
-        whole = place / "undisturbed"
-        finish(start(command(folder, whole, cluster.address)))
-        tally.undisturbed_s = round(time.perf_counter() - started, 1)
-        compare(wanted, whole, tally)
-        while tally.kills < kills:
-            tally.rounds += 1
-            out = place / f"round{tally.rounds}"
-            try:
-                round_of(cluster, folder, out, list(_ROUND[: kills - tally.kills]), draw, tally)
-            except (HemifaceError, subprocess.TimeoutExpired) as error:
-                tally.failed += 1
-                tally.notes.append(f"round {tally.rounds}: {error}")
-                continue
-            compare(wanted, out, tally)
-            print(tally.row(), flush=True)
-    finally:
-        cluster.stop()
-    return tally
+def disturb(scene: Scene, cluster: Cluster, kills: int, tally: Tally, place: Path) -> None:
+    """Kill a command `kills` times in all, in rounds, and count what came of it."""
+    draw = random.Random(tally.seed)
+    wanted, whole = place / "wanted", place / "undisturbed"
+    finish(start(scene.command(wanted)))
+    tally.files, tally.rows = len(scene.files(wanted)), len(scene.rows(wanted))
+    started = time.perf_counter()
+    finish(start(scene.command(whole, cluster.address)))
+    tally.undisturbed_s = round(time.perf_counter() - started, 1)
+    compare(scene, wanted, whole, tally)
+    while tally.kills < kills and not tally.failed:
+        tally.rounds += 1
+        out = place / f"round{tally.rounds}"
+        try:
+            round_of(cluster, scene, out, list(_ROUND[: kills - tally.kills]), draw, tally)
+        except (HemifaceError, subprocess.TimeoutExpired) as error:
+            tally.failed += 1
+            tally.notes.append(f"round {tally.rounds}: {error}")
+            continue
+        compare(scene, wanted, out, tally)
+        print(tally.row(), flush=True)
 
 
 def main() -> None:
-    """Kill a prediction, and write what came of it."""
+    """Kill what is asked for, and write what came of it."""
     options = parser(__doc__ or "")
-    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--scenes", default="predict,study", help="parted by commas")
+    options.add_argument("--kills", type=int, default=20, help="of each")
     options.add_argument("--photos", type=int, default=200)
     options.add_argument("--nodes", type=int, default=3, help="beside the head")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path, help="folder of the counts; without it they are shown")
     given = options.parse_args()
     command_line = f"python validity/ray_faults.py {' '.join(sys.argv[1:])}"
-    with tempfile.TemporaryDirectory(prefix="hemiface-ray-") as folder:
-        tally = disturb(given.kills, given.seed, given.photos, given.nodes, Path(folder))
-    for note in tally.notes[:20]:
-        print(f"  {note}", flush=True)
-    if given.out:
-        reliability_page.add(given.out, "ray", {**tally.row(), "command": command_line}, ("scene",))
-    if tally.found:
+    found = 0
+    for word in given.scenes.split(","):
+        with tempfile.TemporaryDirectory(prefix="hemiface-ray-") as folder:
+            place = Path(folder)
+            scene: Scene = Prediction(place, given.photos) if word == "predict" else Study()
+            tally = Tally(f"{scene.name}, {given.nodes} nodes", given.seed)
+            cluster = Cluster(given.nodes)
+            try:
+                disturb(scene, cluster, given.kills, tally, place)
+            finally:
+                cluster.stop()
+        for note in tally.notes[:20]:
+            print(f"  {note}", flush=True)
+        if given.out:
+            row = {**tally.row(), "command": command_line}
+            reliability_page.add(given.out, "ray", row, ("scene",))
+        found += tally.found
+    if found:
         raise HemifaceError("Something was lost, doubled or written otherwise.")
 
 

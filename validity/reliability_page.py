@@ -54,11 +54,13 @@ _RAY = """
 
     {commands}
 
-kills predictors, whole nodes and the command itself, each with SIGKILL at a random moment, while
-`hemiface predict --on ray` looks at pictures on a Ray cluster of several nodes on one machine, and
-compares the tables with those of one process, byte for byte (how: `validity/ray_faults.py`). A
-killed node is followed by a new one, a killed command is given again. `lost` and `doubled` are
-rows, `other_bytes` tables. Versions and hardware are in `ray.environment.json`.
+kills what works on a node, whole nodes and the command itself, each with SIGKILL at a random
+moment, while `hemiface predict --on ray` looks at pictures or `hemiface study --on ray` trains
+networks on a Ray cluster of several nodes on one machine, and compares what is there in the end
+with what one process makes: of a prediction every byte, of a study's files what they hold beside
+times (how: `validity/ray_faults.py`). A killed node is followed by a new one, a killed command is
+given again. `rows` are faces, or a study's predictions; `lost` and `doubled` are of these,
+`other_bytes` files. Versions and hardware are in `ray.environment.json`.
 
 {table}
 """

@@ -1,6 +1,7 @@
 """Prediction tables in parts: what is read, which damage is found, when a table is a long one."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
@@ -136,7 +137,63 @@ def test_commands_take_parts_and_say_what_needs_memory(folder, tmp_path, monkeyp
     assert hemiface(monkeypatch, "calibrate", tmp_path / "imported") == 2
     told = capsys.readouterr().err.replace("\n", " ")
     assert "24 rows" in told
-    assert "report and compare don't" in told
+    assert "only report and compare" in told
+    assert hemiface(monkeypatch, "compare", folder, "--mirrored", folder) == 2
+    assert "24 rows" in capsys.readouterr().err
     assert hemiface(monkeypatch, "compare", folder, "--draws", 20, "--json") == 0
     assert json.loads(capsys.readouterr().out)["accuracy"]
     assert (folder.parent / "compare" / "mcnemar.csv").is_file()
+
+
+def test_what_is_put_beside_or_together_may_lie_in_parts(folder, tmp_path, monkeypatch, capsys):
+    one = folder.parent / "one.parquet"
+    whole = read_predictions(one)
+    models = sorted(set(whole.table["model"]))
+    hidden = whole.table[whole.table["condition"] == "upper"]
+    sides = pd.concat(
+        [
+            whole.table[whole.table["condition"] == "full"],
+            *(hidden.assign(condition=side) for side in ("left", "right")),
+        ],
+        ignore_index=True,
+    )
+    tables = {
+        "sides": replace(whole, table=sides),
+        "mirrored": replace(whole, table=sides, facts={**whole.facts, "mirrored": True}),
+        "by_face": replace(whole, table=sides.assign(halves="face")),
+    }
+    for name, table in tables.items():
+        write_predictions(table, tmp_path / f"{name}.parquet")
+        parts.write_parts(table, tmp_path / name, 7)
+
+    def shown(*words):
+        assert hemiface(monkeypatch, *words) == 0
+        return capsys.readouterr().out
+
+    def ensemble(source, out):
+        words = ("--members", ",".join(models), "--out", tmp_path / out, "--json")
+        return json.loads(shown("ensemble", source, *words))["scores"]
+
+    assert ensemble(one, "of_one.parquet") == ensemble(folder, "of_parts")
+    pd.testing.assert_frame_equal(
+        parts.read_whole(tmp_path / "of_parts").table,
+        read_predictions(tmp_path / "of_one.parquet").table,
+    )
+    for name, ending in (("a", ".parquet"), ("b", "")):
+        source, mirrored, by_face = (tmp_path / f"{one}{ending}" for one in tables)
+        shown("data", "across", source, "--draws", 20, "--out", tmp_path / f"{name}.csv")
+        added = ("--mirrored", mirrored, "--halves", by_face)
+        shown("compare", source, "--draws", 20, "--out", tmp_path / name, *added)
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_parts_that_tell_whose_halves_and_others_are_no_table(folder):
+    whole = read_predictions(folder.parent / "one.parquet")
+    write_predictions(
+        replace(whole, table=whole.table.assign(halves="face")), folder / "face.parquet"
+    )
+    (folder / parts.PARTS_FILE).unlink()
+    with pytest.raises(DamagedError, match=r"face\.parquet has column halves and .*part-00004"):
+        parts.read_whole(folder)

@@ -33,7 +33,7 @@ class TestChecks:
     def test_lost_changed_added_and_half_written_are_counted(self, tmp_path, scene):
         for name in ("a", "b", "c"):
             (tmp_path / name).write_text("whole")
-        wanted = chaos._essences(tmp_path)
+        wanted = chaos.essences(tmp_path)
         (tmp_path / "a").unlink()
         (tmp_path / "b").write_text("who")
         tally = chaos.Tally("x", 0)

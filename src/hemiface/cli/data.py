@@ -130,7 +130,8 @@ def data_phantom(
 @data_app.command("across")
 def data_across(
     tables: Annotated[
-        list[Path], typer.Argument(help="Prediction tables, *.parquet, of one or more data sets.")
+        list[Path],
+        typer.Argument(help="Runs, prediction tables or folders of their parts."),
     ],
     out: Annotated[Path, typer.Option(help="The table.")] = Path("data_sets.csv"),
     protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",

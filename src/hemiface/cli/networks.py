@@ -271,8 +271,12 @@ def evaluate(
 
 @app.command()
 def ensemble(
-    tables: Annotated[list[Path], typer.Argument(help="Prediction tables, *.parquet.")],
-    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("ensemble.parquet"),
+    tables: Annotated[
+        list[Path], typer.Argument(help="Runs, prediction tables or folders of their parts.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The prediction table; without an ending, a folder of its parts.")
+    ] = Path("ensemble.parquet"),
     size: Annotated[int, typer.Option(help="Most members.", min=1)] = 5,
     members: Annotated[
         str, typer.Option(help="Comma-separated model IDs, instead of choosing them.")
@@ -285,14 +289,18 @@ def ensemble(
     as_json: JsonOption = False,
 ) -> None:
     """Average networks; the members are chosen on the validation split."""
+    from hemiface.data.parts import (
+        keep_larger_table_or_parts,
+        read_whole,
+        write_table_or_parts,
+    )
     from hemiface.stats import ensembles, metrics
-    from hemiface.tables import keep_larger_table, read_predictions, write_predictions
 
-    joined = ensembles.join([read_predictions(path) for path in tables])
+    joined = ensembles.join([read_whole(path) for path in tables])
     chosen = words(members) or ensembles.select(joined, size=size, conditions=words(conditions))
     combined = ensembles.combine(joined, chosen, name)
-    keep_larger_table(out, len(combined), replace=replace)
-    write_predictions(combined, out)
+    keep_larger_table_or_parts(out, len(combined), replace=replace)
+    write_table_or_parts(combined, out)
     scores = metrics.summarise(combined, by=("model", "split", "condition"))
     if as_json:
         found = {"predictions": str(out), "members": list(chosen), "scores": records(scores)}

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hemiface.config import Config
     from hemiface.data.images import Images
     from hemiface.data.listed import AlignFaces
-    from hemiface.data.parts import Parts
     from hemiface.occlusion.face_lines import FindLandmarks
     from hemiface.stages import OnProgress
     from hemiface.tables import Predictions
@@ -28,7 +27,6 @@ __all__ = [
     "read_images",
     "require_extra",
     "told",
-    "too_long",
     "training_images",
     "words",
 ]
@@ -151,24 +149,10 @@ def open_predictions(source: Path, out: Path | None, command: str) -> "tuple[Pre
     Raises:
         UsageError: they outgrow memory.
     """
-    from hemiface.data.parts import long_parts, read_whole, table_path
+    from hemiface.data.parts import read_whole, table_path
     from hemiface.tables import compact
 
-    table = table_path(source)
-    parts = long_parts(table)
-    if parts:
-        raise too_long(parts, command)
-    return compact(read_whole(table)), out or table.parent / command
-
-
-def too_long(parts: "Parts", command: str) -> UsageError:
-    """Return the error of a command that needs all rows in memory."""
-    from hemiface.limits import over
-
-    return UsageError(
-        f"{parts.where} has {len(parts):,} rows, {over('memory_rows')}: {command} needs all of "
-        "them at once; report and compare don't."
-    )
+    return compact(read_whole(source)), out or table_path(source).parent / command
 
 
 def told(on_progress: "OnProgress", what: str) -> "Callable[[int, int], None]":

@@ -31,7 +31,7 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import open_predictions, read_images, told, too_long
+from hemiface.cli.reading import open_predictions, read_images, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,16 +87,14 @@ def compare(
 ) -> None:
     """Compare models, conditions and sides of the face: paired tests with intervals, as CSV."""
     from hemiface.config import StatisticsOptions
-    from hemiface.data.parts import long_parts, table_path
+    from hemiface.data.parts import long_parts, read_whole, table_path
     from hemiface.report import large
     from hemiface.report.results import compare as run
     from hemiface.stats.sample import Sample
-    from hemiface.tables import read_predictions
 
     options = StatisticsOptions(draws=draws, margin=margin)
-    parts = long_parts(table_path(source))
-    if parts and (mirrored or face_halves):
-        raise too_long(parts, "compare with --mirrored or --halves")
+    # What is put beside them is compared row by row, which takes all rows at once.
+    parts = None if mirrored or face_halves else long_parts(table_path(source))
     with show_progress() as on_progress:
         if parts:
             folder = out or parts.where.parent / "compare"
@@ -107,8 +105,8 @@ def compare(
             found = run(
                 Sample.of(predictions, protocol, options),
                 folder,
-                mirrored=read_predictions(mirrored) if mirrored else None,
-                face=read_predictions(face_halves) if face_halves else None,
+                mirrored=read_whole(mirrored) if mirrored else None,
+                face=read_whole(face_halves) if face_halves else None,
                 progress=told(on_progress, "comparing cells"),
             )
     lines = found.tables.get("face_lines")

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemiface.data.parts import read_whole
 from hemiface.data.vocabulary import SPLIT_NAMES, SYNONYMS
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
@@ -46,7 +47,6 @@ from hemiface.tables import (
     SPLITS,
     Predictions,
     check_predictions,
-    read_predictions,
 )
 
 __all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
@@ -96,7 +96,7 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
     """
     if not (options.dataset or options.beside):
         raise UsageError("The data set has no name; give it one with --dataset.")
-    ours = None if options.beside is None else read_predictions(options.beside)
+    ours = None if options.beside is None else read_whole(options.beside)
     known = None if ours is None else ours.table[_OF_IMAGES].drop_duplicates("image")
     tables = [_read(Path(path), options, known) for path in paths]
     if not tables:

@@ -63,6 +63,7 @@ PARTS_FILE = "parts.json"
 TEXT_COLUMNS = tuple(PREDICTION_COLUMNS[:7])
 """The columns that hold words; a hive folder may give their value too."""
 
+_COLUMNS = (*PREDICTION_COLUMNS, HALVES_COLUMN)
 ROWS_A_PART = 1_000_000
 _ROWS_A_BATCH = 65_536
 _BEFORE = "_before"
@@ -93,7 +94,8 @@ class Parts:
     def batches(self) -> Iterator[tuple[str, pa.Table]]:
         """Yield where rows are from (for a sentence) and up to 65,536 of them, in order.
 
-        Columns are PREDICTION_COLUMNS: words as string, `leaked` as bool, probabilities as float32.
+        Columns are PREDICTION_COLUMNS, and HALVES_COLUMN where it is there: words as string,
+        `leaked` as bool, probabilities as float32.
         The checksum of each part is compared before its first row is handed out.
 
         Raises:
@@ -110,8 +112,14 @@ class Parts:
         Raises:
             DamagedError: as `batches`, or the table isn't valid.
         """
-        batches = [table for _, table in self.batches()]
-        table = pa.concat_tables(batches).to_pandas()
+        batches = list(self.batches())
+        kinds = {HALVES_COLUMN in batch.schema.names: where for where, batch in batches}
+        if len(kinds) > 1:
+            raise DamagedError(
+                f"{kinds[True]} has column {HALVES_COLUMN} and {kinds[False]} doesn't; read apart "
+                "what was evaluated by other halves."
+            )
+        table = pa.concat_tables([batch for _, batch in batches]).to_pandas()
         check_predictions(table, str(self.where))
         return Predictions(table, self.facts)
 
@@ -144,13 +152,20 @@ def long_parts(path: str | Path) -> Parts | None:
     return None
 
 
-def read_whole(path: str | Path) -> Predictions:
-    """Read a Predictions table, one file or all parts of a folder, into memory.
+def read_whole(source: str | Path) -> Predictions:
+    """Read the predictions of a run folder, one file or all parts of a folder into memory.
 
     Raises:
-        DamagedError: it is missing or damaged, or holds no Predictions table.
+        DamagedError: they are missing or damaged, or no Predictions table.
+        UsageError: they have more than Limits.memory_rows rows.
     """
-    given = Path(path)
+    given = table_path(source)
+    parts = long_parts(given)
+    if parts:
+        raise UsageError(
+            f"{given} has {len(parts):,} rows, {over('memory_rows')}, and all of them are needed "
+            "at once; only report and compare, without a second table, read longer ones."
+        )
     return open_parts(given).read() if given.is_dir() else read_predictions(given)
 
 
@@ -280,7 +295,7 @@ def _batches_of(part: Part) -> Iterator[tuple[str, pa.Table]]:
     where = str(part.path)
     try:
         with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
-            names = [one for one in PREDICTION_COLUMNS if one in file.schema_arrow.names]
+            names = [one for one in _COLUMNS if one in file.schema_arrow.names]
             for batch in file.iter_batches(_ROWS_A_BATCH, columns=names, use_threads=False):
                 batch.validate(full=True)
                 yield where, _normal(batch, part, where)
@@ -291,13 +306,15 @@ def _batches_of(part: Part) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _normal(batch: pa.RecordBatch, part: Part, where: str) -> pa.Table:
-    """Return the rows with PREDICTION_COLUMNS in order, each of its one type."""
+    """Return the rows with their columns in order, each of its one type."""
     columns = {}
-    for name in PREDICTION_COLUMNS:
+    for name in _COLUMNS:
         if name in part.given:
             columns[name] = pa.array([part.given[name]] * len(batch), pa.string())
             continue
         if name not in batch.schema.names:
+            if name == HALVES_COLUMN:
+                continue
             raise DamagedError(f"{where}: missing column {name}.")
         column = batch.column(name)
         if column.null_count:
@@ -307,7 +324,7 @@ def _normal(batch: pa.RecordBatch, part: Part, where: str) -> pa.Table:
 
 
 def _typed(name: str, column: pa.Array, where: str) -> pa.Array:
-    if name in TEXT_COLUMNS:
+    if name in TEXT_COLUMNS or name == HALVES_COLUMN:
         return column.cast(pa.string())
     wanted = pa.bool_() if name == "leaked" else pa.float32()
     if column.type != wanted:

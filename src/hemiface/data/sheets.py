@@ -14,10 +14,11 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from hemiface.data.images import Images
+from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, Condition, condition, hide, image_seeds
-from hemiface.tables import EMOTIONS, Predictions, derive, read_predictions
+from hemiface.tables import EMOTIONS, Predictions, derive
 
 __all__ = ["conditions_sheet", "examples_sheet", "mistakes_sheet", "write_sheets"]
 
@@ -139,7 +140,7 @@ def write_sheets(
     }
     if predictions is not None:
         given = predictions
-        known = given if isinstance(given, Predictions) else read_predictions(given)
+        known = given if isinstance(given, Predictions) else read_whole(given)
         table = known.table
         for model, trained_for, _ in known.names.itertuples(index=False):
             present = list(table.loc[table["model"] == model, "condition"].unique())

@@ -303,7 +303,7 @@ def compare(
 
     """
     if mirrored is not None and not has_sides(sample.conditions):
-        raise UsageError("Mirrored predictions control left against right, and neither is here.")
+        raise UsageError("Mirrored predictions control left against right; evaluate both.")
     control = None if mirrored is None else _as(mirrored, sample)
     tables = _compared(sample, control, progress)
     if face is not None:

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
+from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
 from hemiface.files import hash_json
 from hemiface.stats.inference import interval
 from hemiface.stats.metrics import why_undefined
 from hemiface.stats.sample import Sample
-from hemiface.tables import EMOTIONS, Predictions, read_predictions
+from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = ["DATA_SET_COLUMNS", "SHOWN_METRICS", "data_sets", "read_data_sets"]
 
@@ -131,7 +132,7 @@ def read_data_sets(paths: Sequence[str | Path]) -> list[tuple[str, Predictions]]
     parts = [
         _Part(str(name), _called(path, resolved), replace(whole, table=rows))
         for path in resolved
-        for whole in [read_predictions(path)]
+        for whole in [read_whole(path)]
         for name, rows in whole.table.groupby("dataset", sort=False, observed=True)
     ]
     truths = {name: {one.truth for one in parts if one.name == name} for name, _, _ in parts}

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from hemiface.data.parts import read_whole
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.class_mix import KEY
 from hemiface.models.temperatures import FORMAT, STATED, VIEWS, ModelCalibration, calibration_path
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
-from hemiface.tables import Predictions, derive, read_predictions
+from hemiface.tables import Predictions, derive
 
 __all__ = ["RISK", "SHOWN_THRESHOLDS", "answered", "calibrate_model"]
 
@@ -50,7 +51,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     views: dict[str, Any] = {}
     fitted_on: dict[str, Any] = {}
     for path in tables:
-        predictions = read_predictions(path)
+        predictions = read_whole(path)
         info = predictions.facts
         rows, tested = _own_rows(predictions, sha256, path, model)
         name = VIEWS[bool(info.get("flip"))]
