@@ -1,4 +1,4 @@
-"""Which process it is: its number, where that means the same, and whether it runs."""
+"""Which process it is: its number, where that means the same, whether it runs, what it is told."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["here", "runs", "started"]
+__all__ = ["here", "own_variables", "runs", "started"]
 
 _SYNCHRONIZE = 0x00100000
 
@@ -22,6 +22,11 @@ def here() -> str:
     with suppress(OSError):
         known.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:6]
+
+
+def own_variables() -> dict[str, str]:
+    """Return limits and folders as they are set here, for processes that inherit nothing."""
+    return {name: one for name, one in os.environ.items() if name.startswith("HEMIFACE_")}
 
 
 def runs(pid: int) -> bool:

@@ -1,7 +1,6 @@
 """A study whose stages are jobs: which there are, what each asks for, and who starts them."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hemiface.config import Cluster
 from hemiface.errors import UsageError
+from hemiface.processes import own_variables
 from hemiface.ray_cluster import address_of
 from hemiface.studies.book import JOBS, Book, Stage, Until, job_folder
 from hemiface.studies.jobs import Executor, Job
@@ -58,8 +58,7 @@ class Fan:
             raise UsageError(f"--jobs takes a number from 1 on, not {at_once}.")
         threads = cluster.cpus or torch.get_num_threads()
         needs = replace(cluster, cpus=threads)
-        # Elsewhere nothing is inherited for certain.
-        variables = {key: os.environ[key] for key in os.environ if key.startswith("HEMIFACE_")}
+        variables = own_variables()
         if cluster.cpus or on != "local":
             variables[_THREADS] = str(threads)
         executor: Executor

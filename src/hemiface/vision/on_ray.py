@@ -22,6 +22,7 @@ from typing import Any, cast
 from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import hash_json, sweep, unwritable
 from hemiface.locks import locked
+from hemiface.processes import own_variables
 from hemiface.ray_cluster import connected, require_ray
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
@@ -253,8 +254,8 @@ def _dealt_out(todo: Sequence[Piece], job: Job, workers: int, address: str) -> I
 
 
 def _environment(address: str) -> dict[str, Any]:
-    """Return limits and folders as they are set here, for machines that were started elsewhere."""
-    known = {name: one for name, one in os.environ.items() if name.startswith("HEMIFACE_")}
+    """Return what machines that were started elsewhere are told."""
+    known = own_variables()
     return {"runtime_env": {"env_vars": known}} if address and known else {}
 
 
