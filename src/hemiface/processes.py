@@ -8,8 +8,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["here", "own_variables", "runs", "started"]
+__all__ = ["TOKEN_VARIABLE", "here", "own_variables", "runs", "started"]
 
+TOKEN_VARIABLE = "HEMIFACE_TOKEN"  # noqa: S105 - its name, not a token
 _SYNCHRONIZE = 0x00100000
 
 
@@ -25,8 +26,12 @@ def here() -> str:
 
 
 def own_variables() -> dict[str, str]:
-    """Return limits and folders as they are set here, for processes that inherit nothing."""
-    return {name: one for name, one in os.environ.items() if name.startswith("HEMIFACE_")}
+    """Return limits and folders as they are set here, for processes that inherit nothing.
+
+    Never a secret: what this returns is written into scripts and shown by dashboards.
+    """
+    known = {name: one for name, one in os.environ.items() if name.startswith("HEMIFACE_")}
+    return {name: one for name, one in known.items() if name != TOKEN_VARIABLE}
 
 
 def runs(pid: int) -> bool:

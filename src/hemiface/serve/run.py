@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.inputs import read_bytes
+from hemiface.processes import TOKEN_VARIABLE
 
-__all__ = ["TOKEN_VARIABLE", "address_of", "listen", "run", "token_of"]
+__all__ = ["address_of", "listen", "run", "token_of"]
 
-TOKEN_VARIABLE = "HEMIFACE_TOKEN"  # noqa: S105 - its name, not a token
 _SHORTEST_TOKEN = 16
 _PATIENCE_S = 10
 """For requests that are being answered when the service is to end."""
