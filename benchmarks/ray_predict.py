@@ -5,8 +5,8 @@
 makes photos with a rendered face in each and looks at them with `hemiface predict`: in one process
 and with `--on ray`, each on one core (a worker is promised one, while a process alone takes what it
 finds) and on two, in turn, another way first in each round. The tables must be the same. The same
-of a single photo is what starting costs. The ratio to one process on as many cores is the median over
-the rounds' own ratios; what more photos would cost follows from start and photo, and is called
+of a single photo is what starting costs. The ratio to one process on as many cores is the median
+over the rounds' own ratios; what more photos would cost follows from start and photo, and is called
 computed. 5,000 photos take about an hour a round and way on one core; `--no-detect` takes crops, of
 which each costs some milliseconds, so that the start weighs more. Cores are kept to by Linux.
 """
