@@ -4,9 +4,10 @@
 
 makes photos with a rendered face in each and looks at them with `hemiface predict`: in one process
 and with `--on ray`, each on one core (a worker is promised one, while a process alone takes what it
-finds) and on two, in turn, another way first in each round. The tables must be the same. The same
-of a single photo is what starting costs. The ratio to one process on as many cores is the median
-over the rounds' own ratios; what more photos would cost follows from start and photo, and is called
+finds) and on two, in turn, another way first in each round. One worker on two cores leaves the
+second one to Ray's own processes, which a cluster has elsewhere. The tables must be the same. The
+same of a single photo is what starting costs. The ratio to one process is the median over the
+rounds' own ratios; what more photos would cost follows from start and photo, and is called
 computed. 5,000 photos take about an hour a round and way on one core; `--no-detect` takes crops, of
 which each costs some milliseconds, so that the start weighs more. Cores are kept to by Linux.
 """
@@ -35,13 +36,14 @@ class Way:
     words: tuple[str, ...]
     cores: int
     beside: str
-    """The way of one process on as many cores."""
+    """The way of one process that it is put beside."""
 
 
 _ALONE, _ALONE_ON_TWO = "one process, 1 core", "one process, 2 cores"
 WAYS = {
     _ALONE: Way((), 1, _ALONE),
     "ray, 1 worker on 1 core": Way(("--on", "ray", "--workers", "1"), 1, _ALONE),
+    "ray, 1 worker on 2 cores": Way(("--on", "ray", "--workers", "1"), 2, _ALONE),
     _ALONE_ON_TWO: Way((), 2, _ALONE_ON_TWO),
     "ray, 2 workers on 2 cores": Way(("--on", "ray", "--workers", "2"), 2, _ALONE_ON_TWO),
 }
@@ -129,7 +131,8 @@ def show(results: dict[str, Any]) -> None:
     middle = {name: statistics.median(one) for name, one in results["seconds"].items()}
     # One photo is among those of the start.
     each = {name: (middle[name] - start[name]) / max(photos - 1, 1) for name in middle}
-    for name, way in WAYS.items():
+    for name in middle:
+        way = WAYS[name]
         computed = [start[one] + (_AIMED_AT - 1) * each[one] for one in (name, way.beside)]
         rows.append(
             (
