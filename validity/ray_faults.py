@@ -99,17 +99,17 @@ class Cluster:
         self._nodes.wait_for_nodes()
         self.address = self._nodes.address
 
-    def workers(self, title: str) -> list[int]:
+    def workers(self, titles: tuple[str, ...]) -> list[int]:
         """Return the processes that work, by how their titles begin."""
-        return [pid for one in self._nodes.worker_nodes for pid in _children(_raylet(one), title)]
+        return [pid for one in self._nodes.worker_nodes for pid in _children(_raylet(one), titles)]
 
-    def kill_node(self, draw: random.Random, title: str) -> bool:
+    def kill_node(self, draw: random.Random, titles: tuple[str, ...]) -> bool:
         """Kill a node where there is work, with all that Ray runs there; let another one join."""
-        victims = [one for one in self._nodes.worker_nodes if _children(_raylet(one), title)]
+        victims = [one for one in self._nodes.worker_nodes if _children(_raylet(one), titles)]
         if not victims:
             return False
         victim = draw.choice(sorted(victims, key=_raylet))
-        for pid in [_raylet(victim), *_children(_raylet(victim), title)]:
+        for pid in [_raylet(victim), *_children(_raylet(victim), titles)]:
             os.kill(pid, signal.SIGKILL)
         self._nodes.remove_node(victim, allow_graceful=False)
         self._nodes.add_node(num_cpus=1)
@@ -125,7 +125,7 @@ def _raylet(node: Any) -> int:
     return int(raylet.process.pid)
 
 
-def _children(raylet: int, title: str) -> list[int]:
+def _children(raylet: int, titles: tuple[str, ...]) -> list[int]:
     """Return the children of a raylet whose titles begin so."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -134,7 +134,7 @@ def _children(raylet: int, title: str) -> list[int]:
             own = (path / "cmdline").read_bytes()
         except OSError:
             continue  # It has just ended.
-        if parent == raylet and own.startswith(title.encode()):
+        if parent == raylet and own.startswith(tuple(one.encode() for one in titles)):
             found.append(int(path.name))
     return sorted(found)
 
@@ -143,7 +143,7 @@ class Scene(Protocol):
     """A command, what it leaves when nothing disturbs it, and how its work is seen."""
 
     name: str
-    title: str
+    titles: tuple[str, ...]
     """How the titles of the processes begin that work for it."""
 
     def command(self, out: Path, address: str = "") -> list[str]:
@@ -163,7 +163,7 @@ class Prediction:
     """`hemiface predict` of large pictures, a broken one and a video."""
 
     name = "predict --on ray"
-    title = "ray::MapWorker"
+    titles = ("ray::MapWorker",)
 
     def __init__(self, place: Path, photos: int) -> None:
         self._folder = place / "photos"
@@ -205,7 +205,8 @@ class Study:
     """`hemiface study` of two small networks on rendered faces."""
 
     name = "study --on ray"
-    title = "ray::carried_out"
+    # Ray calls a process by the task that it carries out, and a task is called as its stage.
+    titles = ("ray::full", "ray::upper", "ray::predictions", "ray::report")
 
     def command(self, out: Path, address: str = "") -> list[str]:
         """Return the words; one thread everywhere, for the number of them changes weights."""
@@ -260,10 +261,10 @@ def round_of(
         time.sleep(draw.uniform(0, tally.undisturbed_s / 2 / len(_ROUND)))
         if process.poll() is not None:
             break
-        if kind == "worker" and (alive := cluster.workers(scene.title)):
+        if kind == "worker" and (alive := cluster.workers(scene.titles)):
             os.kill(draw.choice(alive), signal.SIGKILL)
             tally.workers_killed += 1
-        elif kind == "node" and cluster.kill_node(draw, scene.title):
+        elif kind == "node" and cluster.kill_node(draw, scene.titles):
             tally.nodes_killed += 1
         elif kind == "driver":
             os.killpg(process.pid, signal.SIGKILL)
@@ -279,7 +280,7 @@ def _wait_for_work(
     """Wait until something is at work and there is something to lose, or the command has ended."""
     end_s = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < end_s:
-        if cluster.workers(scene.title) and scene.has_begun(out):
+        if cluster.workers(scene.titles) and scene.has_begun(out):
             return
         time.sleep(0.1)
 

@@ -13,7 +13,7 @@ from hemiface.errors import HemifaceError
 class Lines:
     """A scene that leaves a file of lines and one more file."""
 
-    name, title = "lines", "nothing"
+    name, titles = "lines", ("nothing",)
 
     def command(self, out: Path, address: str = "") -> list[str]:
         return ["models", "show", str(out), address]
@@ -77,5 +77,5 @@ def test_working_processes_are_told_from_idle_ones():
     if not own.exists():
         pytest.skip("processes are told by /proc")
     title = own.read_bytes().split(b"\0")[0].decode()
-    assert os.getpid() in ray_faults._children(os.getppid(), title)
-    assert ray_faults._children(os.getppid(), "no such title") == []
+    assert os.getpid() in ray_faults._children(os.getppid(), ("no such title", title))
+    assert ray_faults._children(os.getppid(), ("no such title",)) == []
