@@ -1,3 +1,4 @@
+import gc
 import os
 import pickle
 import signal
@@ -25,6 +26,17 @@ def ctrl_c() -> None:
     """Hear Ctrl-C, which a shell tells what it starts in the background to ignore."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled_heap() -> None:
+    """Spare the collector what earlier modules left, such as libraries.
+
+    Some libraries collect garbage in each call (statsmodels' `multipletests`, exports), which takes
+    a second once a worker has imported everything.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

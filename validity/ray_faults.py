@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +42,7 @@ __all__ = ["Cluster", "Prediction", "Scene", "Study", "Tally", "disturb", "round
 
 _ROUND = ("worker", "node", "worker", "driver")
 """What is killed in a round, in this order."""
+_GIVEN_UP = "times without getting further"
 _SIDE_PX = 2400
 """Of pictures that take a while to read."""
 _PATIENCE_S = 600
@@ -67,6 +70,8 @@ class Tally:
     """Rows that are there more often than is wanted."""
     other_bytes: int = 0
     """Files that hold something else than is wanted, aren't there, or shouldn't be."""
+    given_up: int = 0
+    """How often a command ended because one of its jobs was lost too often, and was given again."""
     failed: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -271,7 +276,14 @@ def round_of(
             process.communicate()
             tally.drivers_killed += 1
             process = start(scene.command(out, cluster.address))
-    finish(process)
+    try:
+        finish(process)
+    except HemifaceError as error:
+        # What is lost three times before it gets further is given up, and that is promised.
+        if _GIVEN_UP not in str(error):
+            raise
+        tally.given_up += 1
+        finish(start(scene.command(out, cluster.address)))
 
 
 def _wait_for_work(
@@ -297,8 +309,18 @@ def compare(scene: Scene, wanted: Path, out: Path, tally: Tally) -> None:
     tally.doubled += (found - rows).total()
 
 
-def disturb(scene: Scene, cluster: Cluster, kills: int, tally: Tally, place: Path) -> None:
-    """Kill a command `kills` times in all, in rounds, and count what came of it."""
+def disturb(
+    scene: Scene,
+    cluster: Cluster,
+    kills: int,
+    tally: Tally,
+    place: Path,
+    on_round: Callable[[], None] = lambda: None,
+) -> None:
+    """Kill a command `kills` times in all, in rounds, and count what came of it.
+
+    `on_round()` is called after each, for all of them take long.
+    """
     draw = random.Random(tally.seed)
     wanted, whole = place / "wanted", place / "undisturbed"
     finish(start(scene.command(wanted)))
@@ -318,6 +340,13 @@ def disturb(scene: Scene, cluster: Cluster, kills: int, tally: Tally, place: Pat
             continue
         compare(scene, wanted, out, tally)
         print(tally.row(), flush=True)
+        on_round()
+
+
+def _note(folder: Path | None, tally: Tally, command_line: str) -> None:
+    if folder:
+        row = {**tally.row(), "command": command_line}
+        reliability_page.add(folder, "ray", row, ("scene",))
 
 
 def main() -> None:
@@ -337,16 +366,15 @@ def main() -> None:
             place = Path(folder)
             scene: Scene = Prediction(place, given.photos) if word == "predict" else Study()
             tally = Tally(f"{scene.name}, {given.nodes} nodes", given.seed)
+            note = partial(_note, given.out, tally, command_line)
             cluster = Cluster(given.nodes)
             try:
-                disturb(scene, cluster, given.kills, tally, place)
+                disturb(scene, cluster, given.kills, tally, place, note)
             finally:
                 cluster.stop()
-        for note in tally.notes[:20]:
-            print(f"  {note}", flush=True)
-        if given.out:
-            row = {**tally.row(), "command": command_line}
-            reliability_page.add(given.out, "ray", row, ("scene",))
+            note()
+        for line in tally.notes[:20]:
+            print(f"  {line}", flush=True)
         found += tally.found
     if found:
         raise HemifaceError("Something was lost, doubled or written otherwise.")

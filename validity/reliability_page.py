@@ -60,7 +60,9 @@ networks on a Ray cluster of several nodes on one machine, and compares what is 
 with what one process makes: of a prediction every byte, of a study's files what they hold beside
 times (how: `validity/ray_faults.py`). A killed node is followed by a new one, a killed command is
 given again. `rows` are faces, or a study's predictions; `lost` and `doubled` are of these,
-`other_bytes` files. Versions and hardware are in `ray.environment.json`.
+`other_bytes` files. `given_up` counts commands that ended as one of their jobs was lost three times
+before it had got anywhere, and were given again. Versions and hardware are in
+`ray.environment.json`.
 
 {table}
 """
@@ -89,7 +91,8 @@ def write(folder: Path) -> None:
             rows = [
                 list(table.columns),
                 ["---"] * len(table.columns),
-                *table.astype(str).to_numpy(),
+                # What an older row doesn't count is empty.
+                *table.astype(object).fillna("").astype(str).to_numpy(),
             ]
             shown = "\n".join(f"| {' | '.join(row)} |" for row in rows)
             parts.append(text.format(commands=commands, table=shown).strip())
