@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -80,6 +80,7 @@ def from_counts(known: Predictions, folder, options: StatisticsOptions = OPTIONS
 
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 1000))
+@example(seed=10)  # Among the test images another condition comes first than among all.
 def test_counted_tables_are_those_of_all_rows(tmp_path_factory, seed):
     known = predictions(seed=seed)
     small = from_memory(known)

@@ -285,8 +285,12 @@ class Sample:
         if len(self.table) != len(cells) * len(known):
             raise UsageError("Cells to compare must hold the same images; evaluate them together.")
         rows = np.lexsort((images, place)).astype(np.int64).reshape(len(cells), len(known))
+        # As in the whole table: among a protocol's rows another cell may come first.
+        rows = rows[[cells.index(cell) for cell in self.cells]]
         first = rows[0]
-        return Aligned(tuple(cells), rows, self.labels[first], self.groups[first], self.group_count)
+        return Aligned(
+            tuple(self.cells), rows, self.labels[first], self.groups[first], self.group_count
+        )
 
     def aligned_cells(self) -> tuple[Cell, ...]:
         """Return the cells, all over the same images; errors as `aligned`."""
