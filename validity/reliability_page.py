@@ -23,7 +23,7 @@ changes whole files of every kind that hemiface reads and hands them to its own 
 more than 2 GB or 20 s, or be taken although a checksum in it doesn't fit. `-bare` are files without
 a seal, as other programs and earlier versions wrote them. `taken` were read, `refused` named in a
 sentence. atheris sees what a checksum is compared with and writes the one that fits: what it has
-taken is no damage. Versions and hardware are in `fuzz.environment.json`.
+taken is no damage. Versions and hardware of the row that came last are in `fuzz.environment.json`.
 
 {table}
 """
@@ -44,7 +44,8 @@ _CHAOS = """
 kills each command with SIGKILL at a random moment, gives the same command again, and compares what
 is there in the end with what an undisturbed run wrote: bytes, and of files that hold times what
 they hold beside them (how: `validity/chaos.py`). After each kill everything that bears a final name
-must be whole already. Versions and hardware are in `chaos.environment.json`.
+must be whole already. Versions and hardware of the row that came last are in
+`chaos.environment.json`.
 
 {table}
 """
@@ -61,8 +62,8 @@ with what one process makes: of a prediction every byte, of a study's files what
 times (how: `validity/ray_faults.py`). A killed node is followed by a new one, a killed command is
 given again. `rows` are faces, or a study's predictions; `lost` and `doubled` are of these,
 `other_bytes` files. `given_up` counts commands that ended as one of their jobs was lost three times
-before it had got anywhere, and were given again. Versions and hardware are in
-`ray.environment.json`.
+before it had got anywhere, and were given again. Versions and hardware of the row that came last
+are in `ray.environment.json`.
 
 {table}
 """
