@@ -157,7 +157,7 @@ def fanned(folder: Path, *more: str, **options: object) -> Path:
 
 def results(folder: Path) -> dict[str, str]:
     """What every file holds that is a result: bytes, but for times."""
-    found = chaos._essences(folder)
+    found = chaos.essences(folder)
     return {name: one for name, one in found.items() if not name.startswith("jobs/")}
 
 
