@@ -160,13 +160,15 @@ def read_whole(source: str | Path) -> Predictions:
         UsageError: they have more than Limits.memory_rows rows.
     """
     given = table_path(source)
-    parts = long_parts(given)
-    if parts:
+    parts = open_parts(given) if given.is_dir() else long_parts(given)
+    if parts is None:
+        return read_predictions(given)
+    if len(parts) > limits().memory_rows:
         raise UsageError(
             f"{given} has {len(parts):,} rows, {over('memory_rows')}, and all of them are needed "
             "at once; only report and compare, without a second table, read longer ones."
         )
-    return open_parts(given).read() if given.is_dir() else read_predictions(given)
+    return parts.read()
 
 
 def open_parts(path: str | Path) -> Parts:
