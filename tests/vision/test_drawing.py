@@ -112,6 +112,8 @@ class TestAnnotate:
 
     # One whose right border, rounded, seems a hair nearer than its upper one.
     @example(x=881.8158760799118, y=184.29926106669654, side=141.42524786567378)
+    # One whose label would just fit between its face and the picture's border, touching both.
+    @example(x=180.0, y=150.0, side=158.0)
     @given(x=st.floats(150, 900), y=st.floats(150, 450), side=st.floats(40, 200))
     @settings(max_examples=20)
     def test_a_label_stands_above_its_face_where_there_is_room(self, some, x, y, side):

@@ -52,6 +52,8 @@ _REASON_COLUMNS = 20
 _COVERED_COSTS, _BEYOND_COSTS = 20.0, 40.0
 """What a pixel costs that a label covers of a face or another label, or that lies beyond the
 picture; a pixel of distance costs 1 for each line of type."""
+_LINE_PX = 1
+"""Between a face's box and its label."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,10 @@ def _placed(
     def costs(place: _Rectangle) -> float:
         covered = sum(place.common(one) for one in taken)
         beyond = place.area - place.common(whole)
+        # Nearer than the box's own line, which one that is pushed back may come, is no better.
+        away = max(_gap(place, face), _LINE_PX)
         # Rounded, so that of places that are as good the first one is taken.
-        return round(_COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * _gap(place, face))
+        return round(_COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * away)
 
     return min(_places(wide, high, face, whole, size), key=costs)
 
@@ -167,7 +171,7 @@ def _places(
     tops = (face.top, y - high / 2, face.bottom - high)
     for step in range(12):
         # The box's own line is left free.
-        away = step * size + 1
+        away = step * size + _LINE_PX
         beside = [
             *product(lefts, (face.top - high - away, face.bottom + away)),
             *product((face.right + away, face.left - wide - away), tops),
