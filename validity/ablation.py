@@ -5,10 +5,13 @@
 
 trains the generalist `any` of a config once for each seed with the whole recipe and with one
 ingredient left out at a time, all from the same baseline, and compares them under full and the
-four halves. With `--model full` it is the baseline's recipe, which needs no --baseline. Validation
-is by the labels that are trained on, so recipes for votes need --labels ferplus=PATH. Test images
-are neither trained on, nor selected by, nor scored. Every training resumes; the folder --runs keeps
-them. Differences are paired: the same validation images, resampled by near-duplicate group.
+four halves. With `--model full` it is the baseline's recipe, which needs no --baseline. Recipes are
+compared on a tenth of FER2013's Training that is held aside (protocol `paper`): PublicTest has
+chosen recipes so often that it is spent. The baseline must not have seen that tenth either:
+`hemiface train small --set data.protocol=paper` makes one. It is scored by the labels that are
+trained on, so recipes for votes need --labels ferplus=PATH. PublicTest and PrivateTest are neither
+trained on, nor selected by, nor scored. Every training resumes; the folder --runs keeps them.
+Differences are paired: the same images, resampled by near-duplicate group.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.networks.evaluate import evaluate
+from hemiface.networks.network import Bundle
 from hemiface.networks.train import fit, task
 from hemiface.stats.sample import group_weights
 from hemiface.tables import derive, write_csv
@@ -158,12 +162,14 @@ def subset(
 
 
 def _run_all(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return every variant's decisions on validation images, and the trainings' times."""
+    """Return every variant's decisions on images held aside, and the trainings' times."""
     recipe = load(options.config, options.settings)
     variants = subset(known(recipe, options.model), options.variants)
     if options.model == "any" and options.baseline is None:
         raise UsageError("The generalist starts from a baseline: name it with --baseline.")
-    images = prepare(options.data, options.runs / "data", labels=options.labels)
+    images = held_aside(options.data, options.runs / "data", options.labels)
+    if options.baseline is not None:
+        require_apart(options.baseline, images)
     tables, times = [], []
     # Seeds outside, so that an unfinished run has every variant as often as it can.
     for seed in options.seeds:
@@ -173,6 +179,20 @@ def _run_all(options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
             tables.append(table)
             times.append({"variant": name, "seed": seed, "training_s": seconds})
     return pd.concat(tables, ignore_index=True), pd.DataFrame(times)
+
+
+def held_aside(data: str, folder: Path, labels: str | None) -> Images:
+    """Return images of which a tenth of Training is the validation split, the rest of it train."""
+    return prepare(data, folder, labels=labels, protocol="paper")
+
+
+def require_apart(baseline: Path, images: Images) -> None:
+    """Raise UsageError unless a Bundle was trained on these images in these very splits."""
+    if Bundle.load(baseline).provenance.get("data_sha256") != images.info["data_sha256"]:
+        raise UsageError(
+            f"{baseline} was trained on other images, labels or splits, so it may have seen what "
+            "is held aside here; train one with --set data.protocol=paper."
+        )
 
 
 def _score(
@@ -199,7 +219,7 @@ def _per_run(scored: pd.DataFrame) -> pd.DataFrame:
 
 def _print(differences: pd.DataFrame) -> None:
     table = Table(
-        title="Accuracy on validation images, %: the whole recipe, then the change by each variant",
+        title="Accuracy on images held aside, %: the whole recipe, then the change by each variant",
         title_justify="left",
     )
     table.add_column("variant")
@@ -224,7 +244,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="whatever hemiface study takes")
     parser.add_argument("--labels", help="ferplus=PATH, for FER+'s votes as labels")
     parser.add_argument("--model", choices=["any", "full"], default="any")
-    parser.add_argument("--baseline", type=Path, help="Bundle that every generalist starts from")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        help="Bundle that every generalist starts from, trained with data.protocol=paper",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="only these; default all")
     experiment.add_training(parser, "ablation", device="auto")

@@ -1,5 +1,7 @@
 """The ablation's arithmetic: paired differences to the whole recipe, resampled by group."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,9 @@ import pytest
 pytest.importorskip("torch", reason="the ablation trains networks")
 
 import ablation
+from builders import tiny_bundle
 from hemiface.config import find, load
+from hemiface.data.cache import prepare
 from hemiface.errors import UsageError
 
 
@@ -96,3 +100,23 @@ def test_a_subset_of_variants_keeps_the_whole_recipe_beside_them() -> None:
     ]
     with pytest.raises(UsageError, match="No variant is named 'no techer'; there are whole recipe"):
         ablation.subset(ablation.GENERALIST, ["no techer"])
+
+
+FACES = "phantom:n=140,seed=3"
+
+
+def test_recipes_are_compared_on_a_part_of_training(tmp_path: Path) -> None:
+    given = prepare(FACES, tmp_path / "given").table.set_index("image")["split"]
+    held = ablation.held_aside(FACES, tmp_path / "held", None).table.set_index("image")["split"]
+    assert set(given[held.index[held == "validation"]]) == {"train"}
+    assert set(held[given.index[given == "validation"]]) == {"test"}
+
+
+def test_a_baseline_that_saw_what_is_held_aside_is_refused(tmp_path: Path) -> None:
+    given = prepare(FACES, tmp_path / "given", near_duplicates=False)
+    held = ablation.held_aside(FACES, tmp_path / "held", None)
+    saw = tiny_bundle(tmp_path / "saw.safetensors", data_sha256=given.info["data_sha256"])
+    apart = tiny_bundle(tmp_path / "apart.safetensors", data_sha256=held.info["data_sha256"])
+    with pytest.raises(UsageError, match=r"saw.*may have seen what is held aside here"):
+        ablation.require_apart(saw, held)
+    ablation.require_apart(apart, held)
