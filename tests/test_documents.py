@@ -73,6 +73,15 @@ def test_hostile_toml_is_a_sentence(text):
     assert toml_value("[a]\nb = 1") == {"a": {"b": 1}}
 
 
+@pytest.mark.parametrize("part", ["a", '"a b"', "'a'"])
+@pytest.mark.parametrize("text", ["{} = 1", "[{}]", "[[ {} ]]", "a = {{ {} = 1 }}"])
+def test_a_key_of_many_parts_is_refused_at_once(part, text):
+    """tomllib would take hours."""
+    for dot in (".", " . "):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            toml_value(text.format(dot.join([part] * 100_000)))
+
+
 def test_an_entry_is_of_its_kind():
     content = {"whole": 1, "half": 0.5, "true": True, "text": "a"}
     assert entry(content, "whole", int) == entry(content, "whole", float) == 1

@@ -272,6 +272,7 @@ def test_a_damaged_record_is_named(run: Path, monkeypatch, capsys) -> None:
         "[" * 100_000,
         '{"report": 1}',
         '{"report": {"products": [1]}}',
+        '{"report": {"products": {"a\\u0000": ""}, "seconds": 1, "finished": "2026"}}',
         late,
     ):
         (run / "stages.json").write_text(spoilt)
@@ -331,6 +332,26 @@ class TestFresh:
         assert self.tiny(monkeypatch, run) == 2
         assert "is a link to another folder" in capsys.readouterr().err
         assert sorted(elsewhere.rglob("*")) == before
+
+    def test_nor_that_of_one_network(self, run, tmp_path, monkeypatch) -> None:
+        """What lies two folders behind a link is no less somebody's."""
+        elsewhere = tmp_path / "elsewhere"
+        (elsewhere / "checkpoint").mkdir(parents=True)
+        mine = elsewhere / "checkpoint" / "last.pt"
+        mine.write_text("mine")
+        (run / "models" / "mine-seed0").symlink_to(elsewhere)
+        stages = json.loads((run / "stages.json").read_text())
+        stages["report"]["products"] = {"models/mine-seed0/bundle.safetensors": ""}
+        (run / "stages.json").write_text(json.dumps(stages))
+        assert study(monkeypatch, run, "--fresh", "--until", "data") == 0
+        assert mine.read_text() == "mine"
+
+    @pytest.mark.parametrize("name", ["models/", "models", "figures", "."])
+    def test_a_folder_is_no_product(self, run, monkeypatch, name) -> None:
+        stages = json.loads((run / "stages.json").read_text())
+        stages["report"]["products"] = {name: ""}
+        (run / "stages.json").write_text(json.dumps(stages))
+        assert study(monkeypatch, run, "--fresh", "--until", "data") == 0
 
 
 def test_a_study_that_ends_early_goes_on_to_the_report(

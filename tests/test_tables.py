@@ -339,9 +339,9 @@ class TestFiles:
         assert read_table(tmp_path / "other.parquet").attrs["hemiface"] == {}
 
     def test_no_cell_of_a_csv_is_a_formula(self, tmp_path):
-        bad = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx"]
+        bad = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "\uff1d1+1"]
         fine = ["a=1", "-0.5", "+3", "1e-3", "-inf", "", "'quoted"]
-        table = pd.DataFrame({"name": [*bad, *fine], "value": [-1.5] * 12})
+        table = pd.DataFrame({"name": [*bad, *fine], "value": [-1.5] * 13})
         write_csv(table, tmp_path / "t.csv")
         back = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype={"name": str})
         assert list(back["name"]) == [*(f"'{one}" for one in bad), *fine]

@@ -9,6 +9,7 @@ nothing nested so deeply that following it fails.
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ _DEEPEST = 64
 """Nothing that hemiface writes is nested half as deeply."""
 
 _LARGEST = 2**64
+
+_PART = r"(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST}}}")
+"""A dotted key for which tomllib takes the square of its parts, hours for some 100 kilobytes."""
 
 # What taking a value apart raises where it isn't what was written.
 _WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -107,8 +112,11 @@ def toml_value(text: bytes | str) -> dict[str, Any]:
     Raises:
         ValueError: it isn't UTF-8 or TOML, or holds what `json_value` refuses.
     """
+    content = _text(text)
+    if _LONG_KEY.search(content):
+        raise ValueError("it is nested too deeply")
     try:
-        value = tomllib.loads(_text(text))
+        value = tomllib.loads(content)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     _require_plain(value)

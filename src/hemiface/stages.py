@@ -213,18 +213,26 @@ def _remove_products(folder: Path, config: Config) -> None:
     products = [name for stage in stages.values() for name in stage.get("products", {})]
     # A training that was killed is not in the record yet.
     started = [f"{name}-seed{seed}" for name in config.models for seed in config.seeds]
-    trained = {*started, *(Path(one).parts[1] for one in products if one.startswith("models/"))}
+    noted = (Path(one).parts for one in products)
+    trained = {*started, *(two[1] for two in noted if len(two) > 1 and two[0] == "models")}
     parts = [f"models/{one}/{part}" for one in sorted(trained) for part in _OF_A_MODEL]
     for name in (*products, *parts, *_PRODUCTS):
         product = folder / name
-        inside = folder in product.parents and ".." not in product.parts
-        if not inside or product.parent.is_symlink():
+        if product.is_dir() or not _is_inside(product, folder):
             continue
         product.unlink(missing_ok=True)
         for above in (product.parent, product.parent.parent):
             if above != folder and folder in above.parents and above.is_dir():
                 with suppress(OSError):  # Something of somebody else's lies there.
                     above.rmdir()
+
+
+def _is_inside(product: Path, folder: Path) -> bool:
+    """Return whether a file lies below a run folder, and no link is on the way to it from there."""
+    if folder not in product.parents or ".." in product.parts:
+        return False
+    between = product.parents[: product.parents.index(folder)]
+    return not any(one.is_symlink() for one in between)
 
 
 class _LogFile(logging.FileHandler):

@@ -412,13 +412,18 @@ def compact(predictions: Predictions) -> Predictions:
     return replace(predictions, table=predictions.table.astype(dict.fromkeys(texts, "category")))
 
 
+_RUN = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
+"""What the cells begin with that some spreadsheet runs, in full width those of Japanese."""
+
+
 def for_spreadsheets(cell: Any) -> Any:
     """Return a cell of a CSV table that no spreadsheet takes for a formula.
 
-    Names are anybody's, and a cell that begins with =, +, -, @, a tab or a line break is run by
-    some programs: such words get an apostrophe before them. Numbers and other cells stay.
+    Names are anybody's, and a cell that begins with =, +, -, @, one of these in full width, a tab
+    or a line break is run by some programs: such words get an apostrophe before them. Numbers and
+    other cells stay.
     """
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+    if not isinstance(cell, str) or not cell.startswith(_RUN):
         return cell
     try:
         float(cell)

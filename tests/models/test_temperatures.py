@@ -13,7 +13,14 @@ from builders import hemiface, tiny_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
-from hemiface.models.temperatures import STATED, ModelCalibration, View, calibration_path, scale
+from hemiface.models.temperatures import (
+    STATED,
+    ModelCalibration,
+    View,
+    calibration_path,
+    scale,
+    with_hash,
+)
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures
 from hemiface.stats.model_temperatures import answered, calibrate_model
@@ -124,6 +131,7 @@ def test_test_images_change_nothing(files, tmp_path):
     write_predictions(other, tmp_path / "other.parquet")
     after = json.loads(calibrate_model(model, [tmp_path / "other.parquet"]).read_text())
     assert after["views"]["one"].pop("tested") != before["views"]["one"].pop("tested")
+    assert after.pop("hash") != before.pop("hash")
     assert after == before
 
 
@@ -133,12 +141,12 @@ def test_the_mix_of_the_training_is_kept(files):
     content = json.loads(path.read_text())
     assert "class_mix" not in content
     mix = dict.fromkeys((p.removeprefix("p_") for p in PROBABILITY_COLUMNS), 1 / 7)
-    write_json(path, content | {"class_mix": mix})
+    write_json(path, with_hash(content | {"class_mix": mix}))
     calibrate_model(model, [table])
     assert ModelCalibration.beside(model, sha256_file(model)).class_mix == mix
     # Of another file, or damaged, nothing is taken over.
     for other in ({"model_sha256": "another"}, {"class_mix": {"happy": 1}}):
-        write_json(path, content | {"class_mix": mix} | other)
+        write_json(path, with_hash(content | {"class_mix": mix} | other))
         calibrate_model(model, [table])
         assert json.loads(path.read_text()) == content
 
@@ -198,6 +206,22 @@ def test_damage_is_told(tmp_path, change):
     (tmp_path / "a.calibration.json").write_text("{")
     with pytest.raises(DamagedError):
         ModelCalibration.beside(tmp_path / "a.onnx", "m")
+
+
+def test_a_changed_number_in_a_shipped_one_is_told(tmp_path):
+    """It is as good a file as before, and its answers are others."""
+    for model in shipped.list_models():
+        if model.kind == "emotion":
+            whole = calibration_path(shipped.path_of(model.name)).read_text()
+            place = whole.index('"pooled": 0.') + len('"pooled": ')
+            spoilt = whole[:place] + "4" + whole[place + 1 :]
+            for text in (whole, spoilt):
+                (tmp_path / "a.calibration.json").write_text(text)
+                if text == whole:
+                    assert ModelCalibration.beside(tmp_path / "a.onnx", model.sha256)
+                else:
+                    with pytest.raises(DamagedError, match="fit the hash"):
+                        ModelCalibration.beside(tmp_path / "a.onnx", model.sha256)
 
 
 def test_shipped_models_have_theirs():

@@ -134,6 +134,11 @@ class TestCommand:
         assert r"a\x1b[2J.png" in said.out
         assert r"c\u202egnp.png" in said.out
         assert r"broken\x1b[31m.jpg" in said.err
+        assert hemiface(monkeypatch, *self.options(model, folder, tmp_path / "two"), "--json") == 4
+        said = capsys.readouterr().out
+        assert not set(said) & set("\x1b\x07\u202e\x9b")
+        names = {Path(one["source"]).name for one in json.loads(said)["sources"]}
+        assert {"c\u202egnp.png", "d\x9b31m.png"} <= names
         assert hemiface(monkeypatch, "predict", "gone\x1b[31m.png") == 2
         assert r"gone\x1b[31m.png" in capsys.readouterr().err
 

@@ -1,6 +1,5 @@
 """What `hemiface predict` does around a run: the folder, what is printed, how it ends."""
 
-import json
 import os
 import sys
 import warnings
@@ -11,8 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hemiface.cli.printing import say, show
-from hemiface.cli.streams import ascii_alone
+from hemiface.cli.printing import json_text, say, show
 from hemiface.errors import DamagedError, HemifaceError, NoFaceError, UsageError, escaped
 from hemiface.files import passing_folder
 from hemiface.ray_cluster import address_of, require_ray
@@ -187,11 +185,10 @@ def end(outcome: Outcome, *, strict: bool = False) -> None:
 
 def _print_json(outcome: Outcome) -> None:
     """Print the document piece by piece: the faces of a long video don't fit into memory."""
-    escape = ascii_alone()
-    sources = json.dumps(outcome.sources, ensure_ascii=escape)
+    sources = json_text(outcome.sources)
     print(f'{{"schema": {SCHEMA},\n"sources": {sources},\n"faces": [', end="")
     for number, row in enumerate(outcome.rows()):
-        print("," if number else "", json.dumps(row, ensure_ascii=escape), sep="\n", end="")
+        print("," if number else "", json_text(row), sep="\n", end="")
     print("\n]}")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hemiface.tables import Predictions
 
 __all__ = [
+    "json_text",
     "print_bits",
     "print_calibration",
     "print_cells",
@@ -363,7 +364,19 @@ def say(line: object) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=ascii_alone()))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return JSON for standard output: what a terminal would obey in it stands as JSON's escapes.
+
+    >>> print(json_text("a\x1b[31mb\u202ec\x9bd"))
+    "a\u001b[31mb\u202ec\u009bd"
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_alone())
+    # Nothing but words holds such characters, so that each may be escaped wherever it stands.
+    obeyed = (one for one in set(text) if escaped(one) != one)
+    return text.translate({ord(one): json.dumps(one)[1:-1] for one in obeyed})
 
 
 def records(table: "pd.DataFrame") -> list[dict[str, Any]]:

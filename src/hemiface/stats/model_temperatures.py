@@ -20,7 +20,14 @@ from hemiface.data.parts import read_whole
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, write_json
 from hemiface.models.class_mix import KEY
-from hemiface.models.temperatures import FORMAT, STATED, VIEWS, ModelCalibration, calibration_path
+from hemiface.models.temperatures import (
+    FORMAT,
+    STATED,
+    VIEWS,
+    ModelCalibration,
+    calibration_path,
+    with_hash,
+)
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
 from hemiface.tables import Predictions, derive
@@ -70,13 +77,13 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     if VIEWS[0] not in views:
         raise UsageError("A table made without --flip is needed; add it.")
     target = calibration_path(model)
-    write_json(target, {
+    write_json(target, with_hash({
         "format": FORMAT, "model": Path(model).name, "model_sha256": sha256,
         "fitted_on": fitted_on,
         "rule": f"least whole percent at which at most {100 * risk:g} % of the answered validation "
         f"faces are wrong under each of {', '.join(STATED)}",
         "views": views,
-    } | _known_mix(model, sha256))  # fmt: skip
+    } | _known_mix(model, sha256)))  # fmt: skip
     return target
 
 

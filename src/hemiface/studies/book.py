@@ -246,6 +246,8 @@ def read_stages(path: Path) -> dict[str, dict[str, Any]]:
             # Stages of before noted no products.
             for product in entry({"products": {}, **stage}, "products", dict):
                 entry(stage["products"], product, str)
+                if "\0" in product:
+                    raise ValueError(f"{product[:80]!r} is no file's name")
         stages.items()
     return stages
 
