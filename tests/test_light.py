@@ -119,7 +119,10 @@ def test_what_needs_an_extra_says_so_before_any_work(model, pictures, tmp_path) 
     assert not (tmp_path / "o").exists()
     for code, _, said in (data, report):
         assert code == 1
-        assert said.endswith("pip install 'hemiface[study]'.\n")
+        assert said == (
+            "hemiface: This command needs pandas, pyarrow, scipy, sklearn, matplotlib, jinja2; "
+            "pip install 'hemiface[study]'.\n"
+        )
 
 
 def test_sources_are_the_bytes_that_pandas_writes(tmp_path) -> None:

@@ -6,22 +6,25 @@ is counted while it comes, so that nothing has to be in memory to be found too l
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from hemiface.errors import DamagedError, HemifaceError, MissingError
+from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
 from hemiface.limits import limits, over
 
 __all__ = [
     "BoundedBytes",
     "Readable",
+    "is_address",
     "is_offline",
     "open_lines",
     "read_bytes",
     "require_file",
+    "require_local",
     "require_size",
 ]
 
@@ -32,11 +35,35 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/]", re.IGNORECASE)
 
 
 def is_offline() -> bool:
     """Return whether HEMIFACE_OFFLINE forbids the network."""
     return os.environ.get("HEMIFACE_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name is an address on a network, and no file's.
+
+    `http:/a.jpg` may be a file in a folder that is called so.
+    """
+    return bool(_ADDRESS.match(name)) and not os.path.lexists(name)
+
+
+def require_local(name: str) -> None:
+    """Raise UsageError if a name is an address on a network; see `is_address`."""
+    if is_address(name):
+        raise UsageError(_not_fetched(name))
+
+
+def _not_fetched(address: str) -> str:
+    # Of two slashes a Path keeps one.
+    whole = re.sub(r":/(?=[^/])", "://", address, count=1)
+    return (
+        f"{whole} is an address on a network, and nothing is fetched from there; download it and "
+        "name the file."
+    )
 
 
 def require_file(
@@ -47,7 +74,8 @@ def require_file(
 ) -> os.stat_result:
     """Return what the system knows of a regular file; a link counts as what it leads to.
 
-    `what` stands before the path in the sentence, `hint` says how to mend a path without a file.
+    `what` stands before the path in the sentence, `hint` says how to mend a path without a file;
+    an address on a network is called one.
 
     Raises:
         MissingError: there is nothing, where `error` is DamagedError.
@@ -58,7 +86,8 @@ def require_file(
         known = os.stat(path)  # noqa: PTH116 - a Path takes no device's or camera's name
     except (FileNotFoundError, NotADirectoryError, ValueError) as missing:
         kind = MissingError if error is DamagedError else error
-        raise kind(f"{named} doesn't exist; {hint}.") from missing
+        sentence = f"{named} doesn't exist; {hint}."
+        raise kind(_not_fetched(str(path)) if is_address(str(path)) else sentence) from missing
     except OSError as refused:
         raise error(f"{named} can't be read ({refused.strerror}); {hint}.") from refused
     if not stat.S_ISREG(known.st_mode):

@@ -170,11 +170,25 @@ def test_help_has_a_short_name(
     assert capsys.readouterr().out == short
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict ADDRESS",
+        "occlude ADDRESS --hide upper --out out",
+        "data check ADDRESS",
+        "evaluate small --data ADDRESS --out out.parquet",
+        "report ADDRESS",
+        "import ADDRESS --dataset theirs --out out.parquet",
+        "people ADDRESS",
+    ],
+)
 def test_an_address_is_called_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert hemiface(monkeypatch, "predict", "https://example.org/a.jpg") == 2
-    assert "is an address on a network, and nothing is fetched" in capsys.readouterr().err
+    address = "https://example.org/a"
+    assert hemiface(monkeypatch, *command.replace("ADDRESS", address).split()) == 2
+    said = capsys.readouterr().err
+    assert f"{address} is an address on a network, and nothing is fetched" in said
 
 
 def test_predicting_waits_for_no_table_library() -> None:

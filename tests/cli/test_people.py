@@ -164,7 +164,7 @@ class TestWrong:
         ends(2, "are about sets", "occlude", folder, "--out", tmp_path / "x", "--hide", "upper",
              "--align")  # fmt: skip
         ends(2, "holds no stimuli", "people", answers, "--stimuli", tmp_path)
-        ends(2, r"none\.csv doesn't exist", "people", tmp_path / "none.csv", "--stimuli", stimuli)
+        ends(2, r"none\.csv doesn't exist", "people", tmp_path / "none.csv")
         ends(2, "--response x must have the form", "people", answers, "--response", "x")
         ends(2, "Model 'nobody' is unknown", "people", answers, "--model", "nobody")
         empty = tmp_path / "empty.csv"

@@ -236,7 +236,10 @@ def test_shipped_models_have_theirs():
 
 def test_the_list_of_models_shows_a_row_for_each_of_them(monkeypatch, capsys):
     assert hemiface(monkeypatch, "models", "list") in (0, None)
-    _, answered_rows = capsys.readouterr().out.split("Labels given from the default")
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) <= 40
+    assert max(map(len, said.splitlines())) <= 80
+    _, answered_rows = said.split("Labels given from the default")
     named = [one.name for one in shipped.list_models() if one.kind == "emotion"]
     assert len(named) == 5
     for name in named:

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 from builders import grey_faces, linear_model, tiny_bundle  # noqa: E402
 from hemiface.errors import UsageError  # noqa: E402
 from hemiface.files import sha256_file  # noqa: E402
+from hemiface.models import shipped  # noqa: E402
 from hemiface.networks.classifiers import NetworkClassifier, described, opened  # noqa: E402
 from hemiface.networks.network import Bundle  # noqa: E402
 
@@ -50,6 +51,14 @@ def test_what_is_said_of_each(tmp_path):
         assert row["trained_on"] == "upper, lower"
         assert (row["flips"], row["epoch"], row["data_hash"]) == (False, 7, "d")
         assert row["sha256"] == sha256_file(path)
+
+
+def test_what_comes_along_bears_the_name_that_users_know():
+    names = [one.name for one in shipped.list_models() if one.kind == "emotion"]
+    models = described(map(shipped.path_of, names))
+    assert [one["name"] for one in models] == names
+    assert [one["model"] for one in models] == [f"{name}-seed{one['seed']}" for name, one in
+                                               zip(names, models, strict=True)]  # fmt: skip
 
 
 def test_two_of_one_name(tmp_path):

@@ -211,6 +211,10 @@ def test_half_buttons_and_strip_say_what_hide_says_in_python(visit, answers):
     assert labels == [answers[name][0].label for name in ("full", *HALVES)]
     visit.cover("nothing")
     assert np.allclose(visit.bars(), answers["full"][0].probabilities, atol=NEAR)
+    # Two numbers for one face would be told apart by nobody.
+    filled = [f"{place} .fill" for place in ("#strip li:first-child", "#bars .best")]
+    one, other = (visit.page.locator(fill).get_attribute("style") for fill in filled)
+    assert one == other
 
 
 def test_a_photo_is_read_as_python_reads_it(visit, usual, shared_data):
@@ -251,6 +255,21 @@ def test_the_camera_is_followed_and_its_last_picture_stays(visit):
     visit.read()
     assert visit.page.locator("#camera").inner_text() == "Camera"
     assert visit.page.locator(".face").count() == 1
+
+
+def test_a_cover_goes_along_from_a_photo_to_the_camera(visit):
+    visit.page.locator(".face input").nth(1).check(force=True)
+    visit.cover("box")
+    visit.page.locator("#camera").click()
+    visit.page.locator(".face:only-child").wait_for()
+    visit.page.locator("#handle:visible").wait_for()
+    assert visit.page.locator("#camera").inner_text() == "Stop"
+    face, box = visit.box_of(".face"), visit.box_of("#handle")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    assert face["x"] < x < face["x"] + face["width"]
+    assert face["y"] < y < face["y"] + face["height"]
+    visit.page.locator("#camera").click()
+    visit.read()
 
 
 def test_bars_move_while_the_box_is_dragged_and_resized(visit):

@@ -200,6 +200,8 @@ class TestRefusals:
             ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}}, 422,
              "multipart body can't be read"),
             ({"data": {"picture": "x"}, "files": {}}, 415, "form-urlencoded"),
+            ({"data": {"hide": "lower"}, "files": {"p": b"x"}}, 422, "options stand in the addr"),
+            ({"json": {"pictures": ["aa"], "hide": "lower"}}, 422, "options stand in the address"),
         ],
     )  # fmt: skip
     def test_bodies(self, client, sent, status, words):
@@ -215,6 +217,7 @@ class TestRefusals:
             ({"abstain_below": 2}, "Option abstain_below: input should be less than"),
             ({"abstain_below": "nan"}, "abstain_below"),
             ({"format": "xml"}, "Option format"),
+            ({"hides": "lower"}, "Option hides is unknown; choose from hide, mix"),
         ],
     )
     def test_options(self, client, faces, asked, words):
@@ -222,12 +225,14 @@ class TestRefusals:
         assert answer.status_code == 422
         assert words in answer.json()["error"]
 
-    def test_elsewhere(self, client):
-        assert client.get("/nothing").json() == {"error": "There is nothing here; see /docs."}
-        answer = client.get("/predict")
-        assert answer.status_code == 405
-        assert "Another method" in answer.json()["error"]
-        assert answer.headers["allow"] == "POST"
+    @pytest.mark.parametrize("with_page", [False, True])
+    def test_elsewhere(self, predictor, tmp_path, with_page):
+        with served(predictor, page=tmp_path if with_page else None) as client:
+            assert client.get("/nothing").json() == {"error": "There is nothing here; see /docs."}
+            answer = client.get("/predict")
+            assert answer.status_code == 405
+            assert "Another method" in answer.json()["error"]
+            assert answer.headers["allow"] == "POST"
 
     def test_bytes(self, client, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_BYTES", "1000")

@@ -14,7 +14,7 @@ from PIL import Image
 from test_frames import write
 
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.video.watching import Watch
@@ -330,4 +330,6 @@ def test_a_video_is_watched_frame_by_frame(model, tmp_path):
         predictor.watch(path, search_every=0)
     with pytest.raises(DamagedError, match="doesn't exist"):
         next(predictor.watch(tmp_path / "none.mp4"))
+    with pytest.raises(MissingError, match=r"^rtsp://camera/1 is an address on a network"):
+        next(predictor.watch("rtsp://camera/1"))
     assert Watch(predictor, 3).search_every == 3

@@ -8,7 +8,7 @@ import typer
 
 # The order in which these register their commands is the order of --help.
 # isort: off
-from hemiface.cli import networks, configs, report, importing, vision, people, serving
+from hemiface.cli import networks, configs, report, importing, vision, people, reading, serving
 from hemiface.cli import data, models, visibility
 
 # isort: on
@@ -55,7 +55,7 @@ def _run() -> int:
         extra = extra_of(error.name or "")
         if extra is None:
             raise
-        return _said(f"this command needs {error.name}; pip install 'hemiface[{extra}]'.")
+        return _said(reading.needed(reading.lacking(extra) or [str(error.name)], extra))
     except OSError as error:
         # What the system refuses about a file that it names is no fault of the program.
         if error.filename is None:

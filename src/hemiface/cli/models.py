@@ -1,6 +1,7 @@
 """Commands about models at hand: list, verify, add, calibrate, pull."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,9 @@ from hemiface.cli.printing import print_json, say, show, show_progress
 from hemiface.errors import DamagedError
 
 __all__ = ["models_add", "models_calibrate", "models_list", "models_pull", "models_verify"]
+
+_WIDTH = 80
+"""Characters of a line of words."""
 
 
 @models_app.command("list")
@@ -119,20 +123,22 @@ def models_pull(
 
 
 def _print_models(rows: list[dict[str, Any]]) -> None:
-    """Print two tables: one of scores and one of words; together they don't fit 80 columns."""
+    """Print a table of scores, and in two lines each what the models are: all fits a screen."""
     from hemiface.models.temperatures import STATED
 
-    scored, said = [], []
+    scored = []
     for row in rows:
         scores = row["accuracy"]
         known = (f"{100 * scores[key]:.1f}" if key in scores else "" for key in STATED)
         scored.append([row["name"], row["labels"], f"{row['bytes'] / 1e6:.1f}", *known])
-        name = f"{row['name']} (default)" if row["default"] else row["name"]
-        said.append([name, row["summary"], row["precision"], row["licence"], row["sha256"][:8]])
     numbers = ["MB", *STATED]
     title = "Models, accuracy in % by the labels they give and by what is hidden"
     show(title, ["name", "labels", *numbers], scored, numbers=numbers)
-    show("What they are", ["name", "summary", "precision", "licence", "SHA-256"], said)
+    for row in rows:
+        name = f"{row['name']} (default)" if row["default"] else row["name"]
+        facts = f"{row['precision']}, {row['licence']}, SHA-256 {row['sha256'][:8]}"
+        words = f"{name}: {row['summary']} [{facts}]"
+        say(fill(words, _WIDTH, subsequent_indent="  ", break_long_words=False))
 
 
 def _print_answered(rows: list[dict[str, Any]]) -> None:

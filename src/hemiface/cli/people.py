@@ -51,8 +51,11 @@ def people(
     from hemiface.config import StatisticsOptions
     from hemiface.data.people_answers import read_answers
     from hemiface.data.stimulus_set import StimulusSet
+    from hemiface.inputs import require_file
     from hemiface.report.people import write_people
 
+    # Where there are no answers, their folder says nothing of where the stimuli are.
+    require_file(trials)
     known = StimulusSet.read(stimuli or _set_around(trials))
     answered = read_answers(trials, known, pairs_of(response, "--response"))
     for sentence in answered.outside:

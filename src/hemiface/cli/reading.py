@@ -21,6 +21,8 @@ __all__ = [
     "crop_landmarks",
     "face_aligner",
     "is_by_face",
+    "lacking",
+    "needed",
     "network_files",
     "open_predictions",
     "read_config",
@@ -45,12 +47,20 @@ def require_extra(extra: Literal["train", "export", "serve"]) -> None:
     Raises:
         HemifaceError: something isn't; the extra that brings all of it is named.
     """
-    names = [name for one in _CONTAINED[extra] for name in BROUGHT[one]]
-    missing = [name for name in names if find_spec(name) is None]
+    missing = lacking(extra)
     if missing:
-        raise HemifaceError(
-            f"This command needs {', '.join(missing)}; pip install 'hemiface[{extra}]'."
-        )
+        raise HemifaceError(needed(missing, extra))
+
+
+def lacking(extra: str) -> list[str]:
+    """Return what isn't installed of all that an extra brings, by the names that are imported."""
+    names = [name for one in _CONTAINED.get(extra, (extra,)) for name in BROUGHT[one]]
+    return [name for name in names if find_spec(name) is None]
+
+
+def needed(missing: "Sequence[str]", extra: str) -> str:
+    """Return the sentence about a command that lacks what an extra brings."""
+    return f"This command needs {', '.join(missing)}; pip install 'hemiface[{extra}]'."
 
 
 def read_config(

@@ -12,6 +12,7 @@ import torch
 from hemiface.errors import UsageError
 from hemiface.files import sha256_file
 from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.shipped import FOLDER
 from hemiface.networks.network import Bundle, FaceNetwork, predict
 
 __all__ = ["Classifier", "NetworkClassifier", "described", "opened"]
@@ -64,7 +65,8 @@ def _is_onnx(path: str | Path) -> bool:
 def _identify(path: Path) -> tuple[str, str, Mapping[str, Any]]:
     """Return a model's ID, its name (what it was trained on) and its provenance.
 
-    Those of an ONNX file carry its precision, so that it can be compared with its Bundle.
+    Those of an ONNX file carry its precision, so that it can be compared with its Bundle; a model
+    that comes along has the name that users know.
     """
     if not _is_onnx(path):
         known: Mapping[str, Any] = Bundle.load(path).provenance
@@ -72,7 +74,8 @@ def _identify(path: Path) -> tuple[str, str, Mapping[str, Any]]:
         return known.get("model_id", f"{name}-seed{known.get('seed', 0)}"), name, known
     header = OnnxModel.load(path).header
     known = header["provenance"]
-    name = f"{known.get('name', path.stem)}-{header['precision']}"
+    is_shipped = path.resolve().parent == FOLDER.resolve()
+    name = path.stem if is_shipped else f"{known.get('name', path.stem)}-{header['precision']}"
     return f"{name}-seed{known.get('seed', 0)}", name, known
 
 

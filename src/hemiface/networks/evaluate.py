@@ -133,7 +133,8 @@ def evaluate_by(
     """Return the Predictions of every Bundle under every condition; write them to `out`.
 
     `bundles` may also name ONNX files that `networks.export` wrote (`*.onnx`, always run on the
-    CPU); their model IDs name the precision too, as in `full-int8-seed0`.
+    CPU); their model IDs name the precision too, as in `full-int8-seed0`, or are the names of
+    `hemiface models list`, as in `people-int8-seed0`.
 
     A row per image, condition and model. The facts describe the models and hold the hash of all
     that decides the table. With landmarks the table has a column `halves`: `face`, or `fallback`

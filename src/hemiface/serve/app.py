@@ -12,7 +12,7 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,7 +36,7 @@ from starlette.types import Receive, Scope, Send
 
 from hemiface import __version__
 from hemiface.errors import UsageError
-from hemiface.files import passing_folder
+from hemiface.files import passing_folder, printable
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.serve.answers import (
     FORMATS,
@@ -58,6 +58,7 @@ from hemiface.vision.predictor import Predictor
 __all__ = ["ServiceOptions", "create_app"]
 
 _ROUTES = ("/predict", "/watch", "/health", "/metrics")
+_OPTIONS = (*(one.name for one in fields(Asked)), "format")
 _ABOUT = (
     "What emotion faces look like, how much of each can be seen, and why none is named where none "
     "is. Pictures are looked at in memory and kept nowhere."
@@ -84,8 +85,17 @@ VideoFormat = Annotated[
 
 
 def _asked(
-    hide: Hide = None, mix: MixName = None, flip: Flip = None, abstain_below: Below = None
+    request: Request,
+    hide: Hide = None,
+    mix: MixName = None,
+    flip: Flip = None,
+    abstain_below: Below = None,
 ) -> Asked:
+    for name in request.query_params:
+        if name not in _OPTIONS:
+            raise UsageError(
+                f"Option {printable(name[:40])} is unknown; choose from {', '.join(_OPTIONS)}."
+            )
     return Asked(hide, mix, flip, abstain_below)
 
 
@@ -291,11 +301,18 @@ def _add_page(app: FastAPI, page: Path | None) -> None:
             "/", lambda: RedirectResponse("/docs"), methods=["GET"], include_in_schema=False
         )
         return
+    # Else the page would be asked for these, and say that there is nothing.
+    for path in ("/predict", "/watch"):
+        app.add_api_route(path, _another_method, methods=["GET"], include_in_schema=False)
     # Some systems know neither, and browsers run nothing of an unknown type.
     for suffix, kind in ((".mjs", "text/javascript"), (".wasm", "application/wasm"),
                          (".webmanifest", "application/manifest+json")):  # fmt: skip
         mimetypes.add_type(kind, suffix)
     app.mount("/", StaticFiles(directory=page, html=True), name="page")
+
+
+async def _another_method() -> Response:
+    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:

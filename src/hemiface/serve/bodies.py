@@ -6,7 +6,7 @@ Nothing that a body says is ever taken for a path or an address: names are only 
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +147,9 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
     counted = Request(request.scope, receive)
     try:
         async with counted.form(max_files=files, max_fields=files) as form:
-            yield [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
+            parts = form.multi_items()
+            _require_no_options(name for name, one in parts if isinstance(one, str) and one)
+            yield [one for _, one in parts if isinstance(one, UploadFile)]
     except HTTPException as error:
         too_many = "Too many files" in str(error.detail)
         why = str(error.detail).rstrip(".")
@@ -158,6 +160,16 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
         raise RefusedError(
             422, f"The multipart body can't be read ({first_line(error)})."
         ) from error
+
+
+def _require_no_options(names: Iterable[str]) -> None:
+    """Refuse what stands beside the pictures: who wrote an option there would miss its effect."""
+    for name in names:
+        raise RefusedError(
+            422,
+            f"Field {printable(name[:_LONGEST_NAME])} is no picture; options stand in the address, "
+            "as in /predict?hide=lower.",
+        )
 
 
 async def _of_form(request: Request, most: int) -> list[tuple[str, bytes]]:
@@ -189,6 +201,7 @@ def _of_json(body: bytes) -> list[tuple[str, bytes]]:
     listed = value.get("pictures") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         raise RefusedError(422, f"The JSON has another form than {_JSON_FORM}.")
+    _require_no_options(name for name in value if name != "pictures")
     return [_decoded(place, one) for place, one in enumerate(listed)]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError, UsageError
+from hemiface.inputs import require_local
 from hemiface.limits import limits, over
 from hemiface.vision.photos import Photo, of_pillow, read_photo
-from hemiface.vision.sources import find_sources, require_local
+from hemiface.vision.sources import find_sources
 
 __all__ = ["Given", "Picture", "each", "is_folder", "is_picture", "look_up"]
 

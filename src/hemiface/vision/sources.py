@@ -1,7 +1,6 @@
 """What to look at: photos, videos and cameras, named or found in folders; names of copies."""
 
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path, PurePath
 from hemiface.documents import undamaged
 from hemiface.errors import UsageError
 from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading
-from hemiface.inputs import open_lines, require_file
+from hemiface.inputs import is_address, open_lines, require_file, require_local
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
@@ -22,10 +21,8 @@ __all__ = [
     "Source",
     "copy_names",
     "find_sources",
-    "is_address",
     "kind_of",
     "listed",
-    "require_local",
 ]
 
 COPIES = "pictures"
@@ -33,7 +30,6 @@ COPIES = "pictures"
 SHARDS = "shard-*-of-*"
 """What the folders of shards are called, below that of all results."""
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/]", re.IGNORECASE)
 _JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"})
 
 
@@ -120,23 +116,6 @@ def listed(path: Path) -> list[str]:
     if not names:
         raise UsageError(f"{path} names nothing; write one photo, folder or video a line.")
     return names
-
-
-def is_address(name: str) -> bool:
-    """Return whether a name is an address on a network, and no file's.
-
-    `http:/a.jpg` may be a file in a folder that is called so.
-    """
-    return bool(_ADDRESS.match(name)) and not os.path.lexists(name)
-
-
-def require_local(name: str) -> None:
-    """Raise UsageError if a name is an address on a network; see `is_address`."""
-    if is_address(name):
-        raise UsageError(
-            f"{name} is an address on a network, and nothing is fetched from there; download it "
-            "and name the file."
-        )
 
 
 def _named(path: Path, results: Path | None) -> list[Source]:

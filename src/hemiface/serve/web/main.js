@@ -164,7 +164,9 @@ function stopCamera(keeps = true) {
 
 function showCamera(isOn) {
   $('camera').setAttribute('aria-pressed', isOn);
-  $('camera').textContent = isOn ? 'Stop the camera' : 'Camera';
+  // As short as the other word, so that nothing below moves on a phone.
+  $('camera').textContent = isOn ? 'Stop' : 'Camera';
+  $('camera').setAttribute('aria-label', isOn ? 'Stop the camera' : 'Camera');
   $('message').textContent = isOn ? "Not mirrored: left is the picture's left. Stop it to keep the last picture." : '';
 }
 

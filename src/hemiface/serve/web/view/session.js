@@ -19,7 +19,7 @@ export class Session extends EventTarget {
   cover = NOTHING;
   /** Readings by face under the cover, null where nothing is covered or known yet. */
   covered = null;
-  /** What the chosen face looks like: condition -> reading, for full and each half; may be empty. */
+  /** What the chosen face looks like: reading for full (as it is) and each hidden half; may be empty. */
   halves = {};
   map = null;
   isFollowing = false;
@@ -73,7 +73,9 @@ export class Session extends EventTarget {
     const expected = this.#expected;
     return this.#inTurn(async () => {
       if (expected !== this.#expected) return;
-      const before = this.face;
+      // Nothing has kept its place since another picture, or one from before the camera was turned.
+      const isNext = this.isFollowing && isOfOneSize(picture, this.picture);
+      const before = isNext ? this.face : null;
       this.isFollowing = true;
       await this.#find(picture);
       this.chosen = before ? nearestTo(before, this.faces) : 0;
@@ -197,8 +199,9 @@ export class Session extends EventTarget {
   async #readHalves() {
     if (!this.face || this.halves.full) return;
     const chosen = this.chosen;
-    const readings = await this.#hidden(['full', ...HALVES]);
-    if (chosen === this.chosen) this.halves = readings;
+    const readings = await this.#hidden(HALVES);
+    // The whole face as it is read without a cover: an estimate says what of it can be seen.
+    if (chosen === this.chosen) this.halves = { full: this.face.reading, ...readings };
   }
 
   async #hidden(conditions) {
@@ -238,6 +241,10 @@ export class Session extends EventTarget {
       this.dispatchEvent(new CustomEvent('problem', { detail: error.message }));
     });
   }
+}
+
+function isOfOneSize(one, other) {
+  return one.width === other.width && one.height === other.height;
 }
 
 /** Return which face lies nearest to where another one was, 0 where there is none. */

@@ -35,7 +35,7 @@ export class Strip {
     this.#drawn = halves;
     for (const { name, canvas, label, confidence, track, set } of this.#cells) {
       const reading = halves[name];
-      drawCrop(canvas, picture, face, name);
+      drawCrop(canvas, picture, face, name === 'full' ? reading.hiddenByEstimate : name);
       label.textContent = reading.label ?? 'no label';
       confidence.textContent = reading.label ? percent(reading.confidence) : '';
       label.title = reading.reason;
@@ -67,11 +67,19 @@ function cell(name, onClick) {
   return { name, item, button, canvas, label, confidence, track, set };
 }
 
-function drawCrop(canvas, picture, face, name) {
+/** Draw a face as the network was shown it, of which a condition hides a part ('' for nothing). */
+function drawCrop(canvas, picture, face, condition) {
   const context = canvas.getContext('2d', { alpha: false });
   context.reset();
   context.imageSmoothingQuality = 'high';
   drawIn(context, face.toFrame);
   context.drawImage(picture, 0, 0);
-  if (isHalf(name)) drawCover(context, { kind: name, place: null }, face);
+  for (const kind of halvesOf(condition)) drawCover(context, { kind, place: null }, face);
+}
+
+/** Return the halves that a condition hides together: "lower", or of "only-upper-left" lower and right. */
+function halvesOf(condition) {
+  if (isHalf(condition)) return [condition];
+  const [only, ...seen] = condition.split('-');
+  return only === 'only' ? HALVES.filter((half) => !seen.includes(half)) : [];
 }
