@@ -296,6 +296,19 @@ class TestFresh:
         assert self.tiny(monkeypatch, tmp_path) == 0
         assert [path.read_text() for path in mine] == ["mine", "mine"]
 
+    @pytest.mark.parametrize("name", ["config.toml", "report.html", "predictions.parquet"])
+    @pytest.mark.parametrize("more", [(), ("--fresh",)])
+    def test_what_no_study_wrote_is_not_replaced(
+        self, tmp_path, monkeypatch, capsys, name, more
+    ) -> None:
+        mine = tmp_path / name
+        # Mine too, though a study reads it.
+        mine.write_text('name = "mine"  # of the summer\n')
+        assert study(monkeypatch, tmp_path, "--until", "data", *more) == 2
+        assert f"holds {name} and no study, which would replace it" in capsys.readouterr().err
+        assert [one.name for one in tmp_path.iterdir()] == [name]
+        assert mine.read_text().startswith('name = "mine"')
+
     def test_what_lies_among_a_runs_own_files_stays(self, run, monkeypatch) -> None:
         mine = [run / "models" / "mine.safetensors", run / "models/full-seed0/notes.txt",
                 run / "figures" / "mine.png", run / "mine.csv"]  # fmt: skip

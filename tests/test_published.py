@@ -25,6 +25,15 @@ def test_the_citation_is_of_this_version() -> None:
     assert citation("license") == PROJECT["license"]
 
 
+def test_the_changelog_begins_with_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    head = re.search(r"^## (\S+), (unreleased|\d{4}-\d{2}-\d{2})$", text, flags=re.MULTILINE)
+    assert head is not None, "CHANGELOG.md has no version with its date"
+    assert head[1] == PROJECT["version"]
+    # Until then the citation has the day of the last change to it.
+    assert head[2] in ("unreleased", citation("date-released"))
+
+
 def test_there_is_one_address() -> None:
     assert citation("repository-code") == REPOSITORY
     assert all(url.startswith(REPOSITORY) for url in PROJECT["urls"].values())

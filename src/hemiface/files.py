@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -351,12 +352,16 @@ def seal(path: str | Path) -> None:
     The hash is of the bytes as they were before, with the zeros, so that whoever puts the zeros
     back can compare. The file keeps its length.
     """
-    content = Path(path).read_bytes()
-    found = _SEAL.search(content)
-    assert found is not None, f"{path} has no place for a seal"  # noqa: S101
+    # Mapped, because tables may be longer than memory.
+    with Path(path).open("rb+") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        found = _SEAL.search(content)
+        assert found is not None, f"{path} has no place for a seal"  # noqa: S101
+        place, digits = found.start(1), hashlib.sha256(content).hexdigest().encode()
+        # While a match holds it, Windows lets no mapping be closed.
+        del found
     with Path(path).open("rb+") as file:
-        file.seek(found.start(1))
-        file.write(hashlib.sha256(content).hexdigest().encode())
+        file.seek(place)
+        file.write(digits)
 
 
 def sealed_content(path: str | Path, limit: str = "model_bytes") -> bytes:

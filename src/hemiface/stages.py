@@ -8,15 +8,16 @@ in the same way, that `studies.plan` describes and either this process or its jo
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hemiface.config import Cluster, Config, to_toml
+from hemiface.config import Cluster, Config, load, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.data.listed import AlignFaces
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import sweep, write_text
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.occlusion.conditions import condition
@@ -27,7 +28,8 @@ from hemiface.studies.started import end_strays, in_turn, progress_file, remove_
 __all__ = ["OnProgress", "Until", "carry_out", "study"]
 
 _CONFIG_FILE = "config.toml"
-_PRODUCTS = ("images.parquet", "pixels.npy", "predictions.parquet", "report.html", STAGES_FILE)
+_RESULTS = ("predictions.parquet", "report.html")
+_PRODUCTS = ("images.parquet", "pixels.npy", *_RESULTS, STAGES_FILE)
 _OF_A_MODEL = (
     "bundle.safetensors",
     "history.csv",
@@ -69,14 +71,16 @@ def study(
     that computes with as many threads.
 
     Raises:
-        UsageError: no data is named, faces are to be aligned and nothing is given that does it, or
-            another process is writing into the folder.
+        UsageError: no data is named, faces are to be aligned and nothing is given that does it,
+            another process is writing into the folder, or files lie there that no study wrote
+            under the names of a study's.
         HemifaceError: a stage failed; those before it stay done, and where stages are jobs, those
             that don't need it are done, too.
     """
     _require_sound(config, align)
     folder = Path(out) if out else Path("runs") / config.name
     fan = None if on is None else Fan.of(on, cluster or Cluster(), jobs, folder)
+    _require_free(folder)
     with locked(folder), _log_file(folder / "log.txt"):
         is_same = _config_of(folder) == to_toml(config)
         taken_up = end_strays(folder, on if is_same and not fresh else None)
@@ -140,6 +144,27 @@ def carry_out(
             raise UsageError(f"{stage} needs {', '.join(missing)}, not done in {folder} yet.")
         Book(folder, trust_code=trust_code, job=stage).run(wanted)
     return folder
+
+
+def _require_free(folder: Path) -> None:
+    """Raise unless a folder is a study's, or holds nothing that a study would replace."""
+    known = _config_of(folder)
+    if (folder / STAGES_FILE).is_file() or (known and _is_written(folder / _CONFIG_FILE, known)):
+        return
+    theirs = [one for one in (_CONFIG_FILE, *_RESULTS) if os.path.lexists(folder / one)]
+    if theirs:
+        raise UsageError(
+            f"{folder} holds {' and '.join(theirs)} and no study, which would replace "
+            f"{'it' if len(theirs) == 1 else 'them'}; name another folder with --out."
+        )
+
+
+def _is_written(path: Path, text: str) -> bool:
+    """Return whether a config is as a study writes it, which what people write never is."""
+    try:
+        return to_toml(load(path)) == text
+    except HemifaceError:
+        return False
 
 
 def _require_config(folder: Path, config: Config) -> None:

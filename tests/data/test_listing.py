@@ -315,7 +315,7 @@ def test_faces_that_are_not_found_are_counted_and_named(
     several = sum(index % 2 for index in kept)
     assert images.info["aligned"] == {"found": 8, "without": 4, "several": several}
     assert "4 of 12 pictures show no face that was found and were left out" in caplog.text
-    assert f"{several} pictures show several faces" in caplog.text
+    assert f"pictures with several faces: {several};" in caplog.text
 
 
 def test_what_aligns_is_part_of_the_key(tmp_path: Path) -> None:

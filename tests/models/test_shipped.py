@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from builders import hemiface, linear_model
+from builders import flipped, hemiface, linear_model
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file, write_json
+from hemiface.files import SEAL_KEY, sealed_content, sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
+from hemiface.models.temperatures import ModelCalibration, calibration_path, with_hash
 
 
 @pytest.fixture
@@ -34,6 +35,16 @@ class TestPackage:
         assert set(shipped.verify().values()) <= {""}
         for model in shipped.list_models():
             assert shipped.path_of(model.name).parent == shipped.FOLDER
+
+    def test_a_changed_copy_is_refused_wherever_it_lies(self, tmp_path):
+        for model in shipped.list_models():
+            whole = shipped.path_of(model.name).read_bytes()
+            for number, spoilt in enumerate(flipped(whole, 8)):
+                copy = tmp_path / f"{model.name}-{number}.onnx"
+                copy.write_bytes(spoilt)
+                with pytest.raises(DamagedError, match="doesn't fit the SHA-256"):
+                    sealed_content(copy)
+                copy.unlink()
 
     def test_listing_needs_neither_torch_nor_onnxruntime(self):
         program = (
@@ -58,6 +69,34 @@ class TestIndex:
         path = shipped.path_of("tiny", folder)
         assert path == folder / "tiny.onnx"
         assert path.read_bytes() == exported.fp32.read_bytes()
+
+    def test_add_seals_what_was_written_before_seals(self, exported, tmp_path):
+        onnx = pytest.importorskip("onnx", reason="it takes a seal away")
+        old, folder = tmp_path / "old.onnx", tmp_path / "models"
+        model = onnx.load(exported.fp32)
+        kept = [one for one in model.metadata_props if one.key != SEAL_KEY]
+        assert len(kept) == len(model.metadata_props) - 1
+        del model.metadata_props[:]
+        model.metadata_props.extend(kept)
+        old.write_bytes(model.SerializeToString(deterministic=True))
+        view = {"temperatures": {"pooled": 1.5}, "abstain_below": 0.5, "answered": []}
+        known = {
+            "format": 1,
+            "model_sha256": sha256_file(old),
+            "fitted_on": {},
+            "views": {"one": view},
+        }
+        write_json(calibration_path(old), with_hash(known))
+        shipped.add(old, "tiny", "Sealed.", folder)
+        sealed = shipped.path_of("tiny", folder)
+        assert sealed.read_bytes().startswith(old.read_bytes())
+        assert onnx.load(sealed).graph == model.graph
+        assert shipped.verify(folder=folder) == {"tiny": ""}
+        for spoilt in flipped(sealed.read_bytes(), 20):
+            sealed.write_bytes(spoilt)
+            with pytest.raises(DamagedError):
+                OnnxModel.load(sealed)
+        assert ModelCalibration.beside(sealed, shipped.list_models(folder)[0].sha256) is not None
 
     def test_add_replaces(self, folder, exported):
         shipped.add(exported.fp16, "tiny", "Half.", folder)

@@ -1,6 +1,10 @@
 """The rows of faces, written in parts."""
 
-from hemiface.tables import PROBABILITY_COLUMNS
+import pytest
+
+from builders import flipped
+from hemiface.errors import DamagedError
+from hemiface.tables import PROBABILITY_COLUMNS, read_table
 from hemiface.vision.faces import COLUMNS, write_rows
 
 
@@ -13,6 +17,15 @@ def rows(frames: int, faces=(0,), step: int = 1):
                 "x_px": 0.0, "schema": 1,
                 **{name: (frame % 2) * (n == 3) for n, name in enumerate(PROBABILITY_COLUMNS)},
             }  # fmt: skip
+
+
+def test_a_flipped_bit_of_a_table_is_seen(tmp_path):
+    (path,) = write_rows(rows(40), tmp_path, ["parquet"])
+    assert len(read_table(path)) == 40
+    for spoilt in flipped(path.read_bytes(), 60):
+        path.write_bytes(spoilt)
+        with pytest.raises(DamagedError):
+            read_table(path)
 
 
 def test_rows_are_written_in_parts(tmp_path):

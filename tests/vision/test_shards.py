@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from builders import hemiface
+from builders import flipped, hemiface
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.vision.predictor import Predictor
@@ -141,7 +141,7 @@ class TestWhatIsMissing:
         [
             lambda text: text[: len(text) // 2],
             lambda _: "",
-            lambda text: text.replace('"format": 1', '"format": 9'),
+            lambda text: text.replace('"format": 2', '"format": 9'),
             lambda text: text.replace('"total": 7', '"total": 900'),
             lambda text: text.replace('"number": 2', '"number": "x"'),
         ],
@@ -185,6 +185,16 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert not list(tmp_path.glob("*.partial"))
     with pytest.raises(MissingError):
         Shards(tmp_path / "nothing")
+
+
+def test_no_flipped_bit_of_a_record_becomes_another_one(tmp_path):
+    names = [f"photos/{n}.jpg" for n in range(9)]
+    ShardRecord.of(Shard(1, 2), names, {"temperatures": "0123abc"}, ("csv",)).write(tmp_path)
+    path = tmp_path / ".shard.jsonl"
+    for spoilt in flipped(path.read_bytes(), 200):
+        path.write_bytes(spoilt)
+        with pytest.raises(DamagedError):
+            ShardRecord.read(tmp_path)
 
 
 def test_the_commands(photos, tmp_path, capsys, monkeypatch):

@@ -181,7 +181,7 @@ def _notes(listing: Listing, read: _Read, others: Counter[str]) -> list[str]:
         )
     if read.several:
         notes.append(
-            f"{name}: {read.several:,} pictures show several faces: taken was {ALIGN_RULE}."
+            f"{name}: pictures with several faces: {read.several:,}; taken was {ALIGN_RULE}."
         )
     for split in dict.fromkeys(one.split for one in read.pictures):
         there = {one.label for one in read.pictures if one.split == split}

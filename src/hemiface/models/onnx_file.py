@@ -16,11 +16,19 @@ import numpy.typing as npt
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sealed_content
+from hemiface.files import SEAL_KEY, UNSEALED, seal, sealed_content
 from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["FORMAT", "METADATA_KEY", "PRECISIONS", "OnnxModel", "described", "open_session"]
+__all__ = [
+    "FORMAT",
+    "METADATA_KEY",
+    "PRECISIONS",
+    "OnnxModel",
+    "add_seal",
+    "described",
+    "open_session",
+]
 
 METADATA_KEY = "hemiface"
 """The key of the file's metadata that holds the header as JSON."""
@@ -107,6 +115,26 @@ class OnnxModel:
             (found,) = self._session.run(["probabilities"], {"faces": batch})
             result[start : start + batch_size] = found
         return result
+
+
+def add_seal(path: Path) -> None:
+    """Seal a file (`files.seal`) that was written before there were seals; others stay as they are.
+
+    The seal is one more entry of the metadata, behind all else: of a protobuf, what is repeated may
+    stand anywhere, so that no other byte changes.
+    """
+    content = path.read_bytes()
+    if UNSEALED[:-64].encode() in content:
+        return
+    # Field 14 of a ModelProto, metadata_props: a message of a key (1) and a value (2). Lengths
+    # under 128 are one byte.
+    entry = _delimited(1, SEAL_KEY.encode()) + _delimited(2, UNSEALED.encode())
+    path.write_bytes(content + _delimited(14, entry))
+    seal(path)
+
+
+def _delimited(field: int, content: bytes) -> bytes:
+    return bytes([field << 3 | 2, len(content)]) + content
 
 
 def open_session(source: Path, threads: int) -> Any:

@@ -21,8 +21,8 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.inputs import require_file
 from hemiface.models import visible_tiles
-from hemiface.models.onnx_file import OnnxModel
-from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
+from hemiface.models.onnx_file import OnnxModel, add_seal
+from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path, with_hash
 
 __all__ = [
     "FOLDER",
@@ -266,6 +266,7 @@ def add(
     its metadata say, gives those of `people`.
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
+    file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A
     folder without an index gets one. `default` makes it the model that is used where none is named.
 
     Raises:
@@ -285,15 +286,18 @@ def add(
     if labels and labels not in LABELLINGS:
         raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
     place = target / f"{name}.onnx"
+    calibration = None
+    if ModelCalibration.beside(file, sha256_file(file)) is not None:
+        calibration = read_json(calibration_path(file))
     with atomic_path(place) as partial:
         shutil.copyfile(file, partial)
-    known = ModelCalibration.beside(file, sha256_file(file))
-    if known is None:
+        add_seal(partial)
+    if calibration is None:
         # One of the file that was replaced must not stay.
         calibration_path(place).unlink(missing_ok=True)
-    elif calibration_path(file) != calibration_path(place):
-        with atomic_path(calibration_path(place)) as partial:
-            shutil.copyfile(calibration_path(file), partial)
+    else:
+        known = {**calibration, "model_sha256": sha256_file(place)}
+        write_json(calibration_path(place), with_hash(known))
     model = ShippedModel(
         name=name,
         file=place.name,

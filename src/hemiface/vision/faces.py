@@ -72,7 +72,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import HemifaceError, UsageError
-from hemiface.files import atomic_path
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, csv_sink
 from hemiface.vision.photos import Photo
 from hemiface.vision.visible_regions import REGIONS, VisibleRegions
@@ -519,13 +519,18 @@ def _json_rows(path: Path) -> Iterator[Sink]:
 def parquet_sink(
     path: Path, metadata: Mapping[bytes, bytes] | None = None, more: Sequence[str] = ()
 ) -> Iterator[Sink]:
-    """Yield what appends rows of the schema, with `more` texts, as a row group of Parquet."""
+    """Yield what appends rows of the schema, with `more` texts, as a row group of Parquet.
+
+    The file is sealed at the end (`files.seal`), and its pages have checksums.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     fields = [pa.field(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
     fields += [pa.field(name, pa.string()) for name in more]
     known = metadata or {b"hemiface": json.dumps({"schema": SCHEMA}).encode()}
-    schema = pa.schema(fields, dict(known))
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    schema = pa.schema(fields, {**known, SEAL_KEY.encode(): UNSEALED.encode()})
+    options = {"compression": "zstd", "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema))
+    seal(path)

@@ -19,7 +19,7 @@ from typing import Any
 
 from hemiface.documents import json_value
 from hemiface.errors import DamagedError, first_line
-from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, hash_json, seal, sealed_content
+from hemiface.files import atomic_path, hash_json, sealed_content
 from hemiface.vision.faces import COLUMNS, ROWS_AT_ONCE, parquet_sink
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import EXACT, Stretch, fit, numbered
@@ -118,14 +118,12 @@ def write_piece(
         known[0]["stretch"] = [piece.stretch.start, piece.stretch.stop]
         more = (EXACT,)
     facts = {"format": _FORMAT, "key": piece.key, "sources": known}
-    metadata = {_KEY: json.dumps(facts).encode(), SEAL_KEY.encode(): UNSEALED.encode()}
+    metadata = {_KEY: json.dumps(facts).encode()}
     path = folder / piece.name
-    with atomic_path(path) as partial:
-        with parquet_sink(partial, metadata, more) as sink:
-            every = iter(rows)
-            while some := list(islice(every, ROWS_AT_ONCE)):
-                sink(some)
-        seal(partial)
+    with atomic_path(path) as partial, parquet_sink(partial, metadata, more) as sink:
+        every = iter(rows)
+        while some := list(islice(every, ROWS_AT_ONCE)):
+            sink(some)
     return path
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, MissingError, UsageError
-from hemiface.files import atomic_path, keep_larger
+from hemiface.files import atomic_path, hash_json, keep_larger
 from hemiface.inputs import open_lines
 from hemiface.locks import locked
 from hemiface.vision.journal import Journal
@@ -38,7 +38,7 @@ from hemiface.vision.sources import SHARDS, Source
 
 __all__ = ["Shard", "ShardRecord", "Shards", "merge", "run_shard"]
 
-FORMAT = 1
+FORMAT = 2
 _RECORD = ".shard.jsonl"
 _MANY = 5
 """Shards that a sentence names."""
@@ -127,8 +127,9 @@ class ShardRecord:
         Raises:
             HemifaceError: the folder can't be written.
         """
-        head = {"format": FORMAT, **asdict(self)}
+        head = {"format": FORMAT, **asdict(self), "names_sha256": _digest(self.names)}
         names = head.pop("names")
+        head["hash"] = hash_json(head)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / _RECORD) as partial, partial.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in (head, *names))
@@ -143,9 +144,13 @@ class ShardRecord:
         path = folder / _RECORD
         with undamaged(path, "give the shard's command again"), open_lines(path) as lines:
             head = json_value(next(lines, ""))
-            if head.pop("format") != FORMAT:
+            if head["format"] != FORMAT:
                 raise ValueError("it is of another version of hemiface")
             names = tuple(str(json_value(line)) for line in lines)
+            found, digest = head.pop("hash"), _digest(names)
+            if (found, head["names_sha256"]) != (hash_json(head), digest):
+                raise ValueError("it isn't as it was written")
+            del head["format"], head["names_sha256"]
             shard, formats = Shard(**head.pop("shard")), tuple(head.pop("formats"))
             record = cls(shard=shard, formats=formats, names=names, **head)
             if len(names) != len(shard.of_all(range(record.total))):
