@@ -20,7 +20,7 @@ from PIL import Image
 from builders import answers, linear_model, scored_predictions, tiny_bundle
 from hemiface.data.phantom import make as phantom
 from hemiface.occlusion.conditions import COALITIONS
-from hemiface.tables import write_predictions
+from hemiface.tables import EMOTIONS, write_predictions
 
 MAIN = "from hemiface.cli import main; main()"
 MANY = """
@@ -111,6 +111,8 @@ def test_what_a_light_install_runs(run, photos, tmp_path):
             *many(
                 ["predict", photos, "--no-detect", "--out", tmp_path / "out"],
                 ["predict", photo, "--no-detect", "--json"],
+                ["predict", photos, "--no-detect", "--shard", "1/1", "--out", tmp_path / "parts"],
+                ["merge", tmp_path / "parts"],
                 ["occlude", photo, "--hide", "lower", "--out", tmp_path / "hidden"],
                 ["models", "list"],
                 ["models", "verify"],
@@ -153,10 +155,29 @@ def test_what_is_made_of_predictions(run, tmp_path):
                 ["compare", table, *few],
                 ["calibrate", table, *few],
                 ["importance", table, *few],
+                ["information", table, *few],
+                ["data", "across", table, "--out", tmp_path / "across.csv"],
                 ["report", few_cells, "--out", tmp_path / "report.html"],
             )
         )
     )
+
+
+def test_stimuli_and_what_people_answered(run, tmp_path):
+    faces, made = tmp_path / "faces", tmp_path / "set"
+    for emotion, pixels in zip(EMOTIONS, phantom.render(np.arange(7), seed=0), strict=True):
+        (faces / emotion).mkdir(parents=True)
+        Image.fromarray(pixels).save(faces / emotion / f"{emotion}.png")
+    wanted = ["--set", "halves", "--size", 48, "--participants", 1]
+    silent(run(*many(["occlude", faces, "--out", made, *wanted])))
+    trials = json.loads((made / "materials" / "trials.json").read_text())
+    given = [f"{who},{trial['stimulus']},happy" for who, own in trials.items() for trial in own]
+    said = made / "answers.csv"
+    said.write_text("\n".join(["participant,stimulus,response", *given]))
+    model = linear_model(tmp_path / "linear.onnx")
+    words = ["people", said, "--model", model, "--out", tmp_path / "people", "--draws", 20]
+    silent(run(*many(words)))
+    assert (tmp_path / "people" / "people.html").is_file()
 
 
 def test_a_video(run, photos, tmp_path):
