@@ -264,6 +264,19 @@ def test_a_damaged_product_is_made_again(run: Path, monkeypatch: pytest.MonkeyPa
     }
 
 
+def test_a_changed_history_is_told_and_trains_nothing_again(run, monkeypatch) -> None:
+    before, history = stages_run(run), run / "models/full-seed0/history.csv"
+    assert study(monkeypatch, run) == 0
+    assert "changed since it was written" not in (run / "log.txt").read_text()
+    spoilt = history.read_bytes()
+    history.write_bytes(bytes([*spoilt[:-3], spoilt[-3] ^ 1, *spoilt[-2:]]))
+    assert study(monkeypatch, run) == 0
+    said = (run / "log.txt").read_text()
+    assert f"full-seed0: {history} changed since it was written, or is gone" in said
+    after = stages_run(run)
+    assert {name for name in after if after[name] != before[name]} <= {"data"}
+
+
 def test_a_damaged_record_is_named(run: Path, monkeypatch, capsys) -> None:
     late = '{"report": {"products": {}, "seconds": "late", "finished": "2026"}}'
     for spoilt in (

@@ -48,6 +48,7 @@ JOBS = "jobs"
 """The folder of a run in which each job has a folder."""
 
 NOTE_FILE = "note.json"
+_DIARY = "diary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class Stage:
     """Whether `keeps` says of itself that it came from the same, but for the code."""
     beside: Callable[[], Iterable[Path]] = lambda: ()
     """The files of which some may be products of it, too."""
+    diary: Path | None = None
+    """A file that tells how the work went: if it changes, that is told, and nothing made again."""
     computes: bool = False
     """Whether it runs a network."""
 
@@ -145,7 +148,7 @@ class Book:
         # A resumed training took longer than its last part; the bundle knows the whole.
         written = [one for one in stage.beside() if before.get(one) != _state(one)]
         whole_s = round(max(seconds, _trained_seconds(stage.keeps)), 1)
-        self._note(stage.name, mark, whole_s, [stage.keeps, *written])
+        self._note(stage.name, mark, whole_s, [stage.keeps, *written], **_hash_of(stage.diary))
         log.info("%s: done in %.0f s", stage.name, seconds)
 
     def has(self, stage: Stage) -> bool:
@@ -158,7 +161,9 @@ class Book:
         known = self.stages.get(stage.name, {})
         if not stage.keeps.exists() or not self._is_whole(stage):
             return False
-        mark = stage.mark()
+        mark, told = stage.mark(), known.get(_DIARY)
+        if told and _hash_of(stage.diary) != {_DIARY: told}:
+            log.warning("%s: %s changed since it was written, or is gone", stage.name, stage.diary)
         if known.get("fingerprint") == mark.fingerprint:
             return True
         if not (known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()):
@@ -168,9 +173,11 @@ class Book:
             return False
         log.info("%s: kept, although other code made it", stage.name)
         products = [stage.keeps, *(self.folder / one for one in known.get("products", ()))]
+        more = {_DIARY: told} if told else {}
         self._note(
-            stage.name, mark, known.get("seconds", 0.0), products, trusted=known.get("code", "")
-        )
+            stage.name, mark, known.get("seconds", 0.0), products, trusted=known.get("code", ""),
+            **more,
+        )  # fmt: skip
         return True
 
     def _is_whole(self, stage: Stage) -> bool:
@@ -241,7 +248,7 @@ def read_stages(path: Path) -> dict[str, dict[str, Any]]:
             stage = entry(stages, name, dict)
             entry(stage, "seconds", float)
             entry(stage, "finished", str)
-            for key in {"fingerprint", "inputs", "code"} & stage.keys():
+            for key in {"fingerprint", "inputs", "code", _DIARY} & stage.keys():
                 entry(stage, key, str)
             # Stages of before noted no products.
             for product in entry({"products": {}, **stage}, "products", dict):
@@ -260,6 +267,11 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 def _sha256_if_there(path: Path) -> str:
     return sha256_file(path) if path.is_file() else ""
+
+
+def _hash_of(diary: Path | None) -> dict[str, str]:
+    """Return what is noted of a stage's diary."""
+    return {} if diary is None else {_DIARY: _sha256_if_there(diary)}
 
 
 def _trained_seconds(bundle: Path) -> float:

@@ -173,6 +173,7 @@ class Plan:
             keeps=keeps,
             after=tuple(dict.fromkeys(needed)),
             is_of=lambda: job.made(keeps, self.images),
+            diary=place / "history.csv",
             computes=True,
         )
 
