@@ -21,6 +21,7 @@ from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = [
+    "FOLDER",
     "FORMAT",
     "METADATA_KEY",
     "PRECISIONS",
@@ -29,6 +30,9 @@ __all__ = [
     "described",
     "open_session",
 ]
+
+FOLDER = Path(__file__).parent / "files"
+"""Where the package's own models lie."""
 
 METADATA_KEY = "hemiface"
 """The key of the file's metadata that holds the header as JSON."""

@@ -21,7 +21,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.inputs import require_file
 from hemiface.models import visible_tiles
-from hemiface.models.onnx_file import OnnxModel, add_seal
+from hemiface.models.onnx_file import FOLDER, OnnxModel, add_seal
 from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path, with_hash
 
 __all__ = [
@@ -39,9 +39,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-FOLDER = Path(__file__).parent / "files"
-"""Where the package's own models lie."""
 
 LABELLINGS = {
     "people": "what most of FER+'s ten voters see in a face",

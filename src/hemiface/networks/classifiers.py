@@ -11,8 +11,7 @@ import torch
 
 from hemiface.errors import UsageError
 from hemiface.files import sha256_file
-from hemiface.models.onnx_file import OnnxModel
-from hemiface.models.shipped import FOLDER
+from hemiface.models.onnx_file import FOLDER, OnnxModel
 from hemiface.networks.network import Bundle, FaceNetwork, predict
 
 __all__ = ["Classifier", "NetworkClassifier", "described", "opened"]
