@@ -1,7 +1,7 @@
 """How much memory and time report and compare take of prediction tables that outgrow memory.
 
     python benchmarks/large_tables.py             # 1, 3 and 10 million rows
-    python benchmarks/large_tables.py --rows 300000 1000000    # what is committed
+    python benchmarks/large_tables.py --rows 300000 1000000    # in a minute or two
 
 Predictions of two models under five conditions are drawn (seeded), written in parts of a million
 rows, and given to `hemiface report` and `hemiface compare`, each a process of its own that counts

@@ -8,8 +8,9 @@ finds) and on two, in turn, another way first in each round. One worker on two c
 second one to Ray's own processes, which a cluster has elsewhere. The tables must be the same. The
 same of a single photo is what starting costs. The ratio to one process is the median over the
 rounds' own ratios; what more photos would cost follows from start and photo, and is called
-computed. 5,000 photos take about an hour a round and way on one core; `--no-detect` takes crops, of
-which each costs some milliseconds, so that the start weighs more. Cores are kept to by Linux.
+computed. `--ways 1 3` takes the first and the third way alone. 5,000 photos take about an hour a
+round and way on one core; `--no-detect` takes crops, of which each costs some milliseconds, so that
+the start weighs more. Cores are kept to by Linux.
 """
 
 import argparse
@@ -92,7 +93,10 @@ def look(folder: Path, out: Path, way: Way, *, crops: bool) -> float:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all ways in turn."""
     machine = Machine()
-    names = list(WAYS)
+    names = [name for place, name in enumerate(WAYS, 1) if place in options.ways]
+    missing = {WAYS[name].beside for name in names} - {*names}
+    if missing:
+        raise HemifaceError(f"{' and '.join(missing)} is what others are put beside; take it too.")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     start: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="hemiface-ray-") as place:
@@ -118,6 +122,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 a / b for a, b in zip(seconds[name], seconds[way.beside], strict=True)
             )
             for name, way in WAYS.items()
+            if name in names
         },
         **machine.facts(),
     }
@@ -160,6 +165,8 @@ def arguments() -> argparse.Namespace:
     """Return what was asked for."""
     made = parser(__doc__, RESULTS / "ray_predict.json", repeats=3, markdown=True)
     made.add_argument("--photos", type=count, default=5000)
+    ways = range(1, len(WAYS) + 1)
+    made.add_argument("--ways", type=int, nargs="+", choices=ways, default=list(ways))
     made.add_argument("--no-detect", action="store_true", help="crops, and no search for faces")
     return made.parse_args()
 

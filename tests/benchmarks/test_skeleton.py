@@ -19,6 +19,7 @@ COMMITTED = {
     "inference-shipped.json": "inference",
     "large_tables.json": "large_tables",
     "predictors.json": "predictors",
+    "ray_predict-apart.json": "ray_predict",
     "ray_predict.json": "ray_predict",
     "reporting.json": "reporting",
     "serving-crops.json": "serving",
