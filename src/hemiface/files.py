@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -19,6 +19,7 @@ from hemiface.inputs import read_bytes
 from hemiface.processes import here, runs
 
 __all__ = [
+    "HASH_KEY",
     "MOST_BYTES",
     "SEAL_KEY",
     "UNSEALED",
@@ -36,6 +37,7 @@ __all__ = [
     "sha256_file",
     "sweep",
     "unwritable",
+    "with_hash",
     "write_json",
     "write_text",
 ]
@@ -45,6 +47,9 @@ SEAL_KEY = "hemiface_seal"
 
 UNSEALED = "sha256-of-this-file-with-zeros-here:" + 64 * "0"
 """What is written there first; `seal` puts the hash in place of the zeros."""
+
+HASH_KEY = "hash"
+"""The key under which a JSON file has the hash of all else in it."""
 
 _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
@@ -346,6 +351,16 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
+def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a JSON file holds, with the hash of it that is compared when it is read.
+
+    >>> with_hash({"format": 1})
+    {'format': 1, 'hash': '3f0a99256beeb89a'}
+    """
+    plain = {name: value for name, value in content.items() if name != HASH_KEY}
+    return {**plain, HASH_KEY: hash_json(plain)}
+
+
 def seal(path: str | Path) -> None:
     """Put the SHA-256 of a file into the file itself, where its metadata hold UNSEALED.
 
@@ -353,7 +368,7 @@ def seal(path: str | Path) -> None:
     back can compare. The file keeps its length.
     """
     # Mapped, because tables may be longer than memory.
-    with Path(path).open("rb+") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with Path(path).open("rb") as read, mmap(read.fileno(), 0, access=ACCESS_READ) as content:
         found = _SEAL.search(content)
         assert found is not None, f"{path} has no place for a seal"  # noqa: S101
         place, digits = found.start(1), hashlib.sha256(content).hexdigest().encode()

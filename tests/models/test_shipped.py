@@ -9,10 +9,10 @@ import pytest
 
 from builders import flipped, hemiface, linear_model
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import SEAL_KEY, sealed_content, sha256_file, write_json
+from hemiface.files import SEAL_KEY, sealed_content, sha256_file, with_hash, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
-from hemiface.models.temperatures import ModelCalibration, calibration_path, with_hash
+from hemiface.models.temperatures import ModelCalibration, calibration_path
 
 
 @pytest.fixture

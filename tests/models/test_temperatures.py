@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import hemiface, tiny_predictions
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file, write_json
+from hemiface.files import sha256_file, with_hash, write_json
 from hemiface.models import shipped
 from hemiface.models.temperatures import (
     STATED,
@@ -19,7 +19,6 @@ from hemiface.models.temperatures import (
     View,
     calibration_path,
     scale,
-    with_hash,
 )
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures

@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.files import atomic_path, sha256_file, with_hash, write_json
 from hemiface.inputs import require_file
 from hemiface.models import visible_tiles
 from hemiface.models.onnx_file import FOLDER, OnnxModel, add_seal
-from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path, with_hash
+from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
 
 __all__ = [
     "FOLDER",

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError
-from hemiface.files import hash_json
+from hemiface.files import HASH_KEY, with_hash
 from hemiface.models.class_mix import KEY, checked_shares
 from hemiface.occlusion.conditions import COALITIONS, CONDITIONS, QUADRANTS
 
@@ -37,7 +37,6 @@ __all__ = [
     "View",
     "calibration_path",
     "scale",
-    "with_hash",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -51,8 +50,6 @@ STATED = ("full", "upper", "lower", "left", "right")
 
 VIEWS = ("one", "flipped")
 """What is averaged: one look at a face, or one and its mirror image (`--flip`)."""
-
-_HASH_KEY = "hash"
 
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Smaller probabilities are stored imprecisely or as 0, whose log no temperature changes."""
@@ -79,16 +76,6 @@ def calibration_path(model: str | Path) -> Path:
     'small.calibration.json'
     """
     return Path(model).with_suffix(".calibration.json")
-
-
-def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a calibration file holds, with the hash of it that is compared when it is read.
-
-    >>> with_hash({"format": 1})
-    {'format': 1, 'hash': '3f0a99256beeb89a'}
-    """
-    plain = {name: value for name, value in content.items() if name != _HASH_KEY}
-    return {**plain, _HASH_KEY: hash_json(plain)}
 
 
 @dataclass(frozen=True)
@@ -156,7 +143,7 @@ class ModelCalibration:
                     f"{path} has format {content['format']}, this hemiface reads {FORMAT}."
                 )
             # Files of before have none.
-            if _HASH_KEY in content and with_hash(content) != content:
+            if HASH_KEY in content and with_hash(content) != content:
                 raise ValueError("it doesn't fit the hash in it")
             views = {name: _view(one) for name, one in content["views"].items()}
             unknown = set(views) - set(VIEWS)

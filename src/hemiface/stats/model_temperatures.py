@@ -18,7 +18,7 @@ import numpy as np
 
 from hemiface.data.parts import read_whole
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file, write_json
+from hemiface.files import sha256_file, with_hash, write_json
 from hemiface.models.class_mix import KEY
 from hemiface.models.temperatures import (
     FORMAT,
@@ -26,7 +26,6 @@ from hemiface.models.temperatures import (
     VIEWS,
     ModelCalibration,
     calibration_path,
-    with_hash,
 )
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures

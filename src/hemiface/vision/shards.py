@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, MissingError, UsageError
-from hemiface.files import atomic_path, hash_json, keep_larger
+from hemiface.files import HASH_KEY, atomic_path, keep_larger, with_hash
 from hemiface.inputs import open_lines
 from hemiface.locks import locked
 from hemiface.vision.journal import Journal
@@ -129,7 +129,7 @@ class ShardRecord:
         """
         head = {"format": FORMAT, **asdict(self), "names_sha256": _digest(self.names)}
         names = head.pop("names")
-        head["hash"] = hash_json(head)
+        head = with_hash(head)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / _RECORD) as partial, partial.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in (head, *names))
@@ -147,10 +147,9 @@ class ShardRecord:
             if head["format"] != FORMAT:
                 raise ValueError("it is of another version of hemiface")
             names = tuple(str(json_value(line)) for line in lines)
-            found, digest = head.pop("hash"), _digest(names)
-            if (found, head["names_sha256"]) != (hash_json(head), digest):
+            if with_hash(head) != head or head["names_sha256"] != _digest(names):
                 raise ValueError("it isn't as it was written")
-            del head["format"], head["names_sha256"]
+            del head["format"], head["names_sha256"], head[HASH_KEY]
             shard, formats = Shard(**head.pop("shard")), tuple(head.pop("formats"))
             record = cls(shard=shard, formats=formats, names=names, **head)
             if len(names) != len(shard.of_all(range(record.total))):
