@@ -6,17 +6,19 @@ draws data sets as large as FER2013's (3,589 test and 3,589 validation images, i
 in which halves tell exactly what is planted, has networks read them, and asks the functions behind
 `hemiface information` and `hemiface compare`:
 
-- *effects*: the lower half alone is 0, 1, 2 or 4 points of accuracy better than the upper, each
-  with noise of its own;
+- *effects*: one half alone is 0, 1, 2 or 4 points of accuracy better than the other, each with
+  noise of its own; above 0 the lower one, below 0 the upper one;
 - *redundant*: both halves show the same, noise included; *synergy*: each alone shows nothing;
-- *sides*: the picture's left carries more by 0, 1, 2 or 4 points, read by networks without a habit
-  (as flips in training make them), and by networks that have learnt to look where more was to be
-  seen: the habit that the mirror control takes for the network's own.
+- *sides*: the picture's left (above 0) or right (below 0) carries more by 0, 1, 2 or 4 points, read
+  by networks without a habit (as flips in training make them), and by networks that have learnt to
+  look where more was to be seen: the habit that the mirror control takes for the network's own.
 
 A network adds noise of its own to what it reads, more or less by its seed, and is too sure by a
 factor; three of them read every data set. Writes power.csv: for each world and quantity the planted
 value, the mean estimate, how often its 95 % interval holds the planted value, and how often a
-difference is called, on the right and on the wrong side.
+difference is called, on the right and on the wrong side. The planted value is reckoned here from
+the definitions, on sixteen times the images and by twenty-four networks, and not by the functions
+that are tried.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import optimize, special, stats
 
 import experiment
 from hemiface.config import StatisticsOptions
@@ -46,13 +48,13 @@ Ints = npt.NDArray[np.int64]
 MIX = np.array([0.137, 0.015, 0.147, 0.245, 0.165, 0.116, 0.175])
 """FER2013's emotions, PrivateTest, rounded; divided by its sum where it is used."""
 IMAGES = 3589
-EFFECTS = (0.0, 1.0, 2.0, 4.0)
+EFFECTS = (0.0, 1.0, 2.0, 4.0, -1.0, -2.0, -4.0)
 STRENGTH = 1.6
 """How far the true emotion's evidence lies above the noise, in its deviations: 64 % right alone."""
 SEEDS = 3
 _READING = (0.2, 0.6)
 """Noise that a network adds to each emotion's evidence, in deviations of the pictures' own."""
-_LARGE, _MANY = 8, 12
+_LARGE, _MANY = 16, 24
 """How many times the images, and how many networks, tell the planted value."""
 _TOO_SURE = (1.0, 1.8)
 _LEVEL = 0.05
@@ -62,8 +64,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-Find = Callable[..., pd.DataFrame]
-"""What is found in one data set, by random numbers, labels and how many networks read it."""
+Find = Callable[[np.random.Generator, Ints], pd.DataFrame]
+"""What is found in one data set, by random numbers and labels."""
+Truth = Callable[[], dict[str, float]]
+"""The planted value of each quantity."""
 Draw = Callable[[Ints, np.random.Generator], dict[str, Floats]]
 """From labels [n] to log likelihoods [n, 7] of each condition, before any network reads them."""
 
@@ -140,6 +144,12 @@ def better_by(points: float, strength: float = STRENGTH) -> float:
     return (low + high) / 2 if points else strength
 
 
+def stronger(points: float) -> tuple[float, float]:
+    """Return the strengths of two views: the first better by so many points, below 0 the second."""
+    more = better_by(abs(points))
+    return (more, STRENGTH) if points >= 0 else (STRENGTH, more)
+
+
 def predictions(
     draw: Draw,
     random: np.random.Generator,
@@ -155,13 +165,11 @@ def predictions(
     for seed in range(seeds):
         sure, reading = random.uniform(*_TOO_SURE), random.uniform(*_READING)
         for key, known in views.items():
-            noise = random.normal(0, reading, known.shape) * (np.abs(known).max() > 0)
-            logits = sure * (known + noise) + np.log(shares())
-            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            shown = special.softmax(_read(known, sure, reading, random), axis=1)
             tables.append(
-                pd.DataFrame(
-                    powers / powers.sum(axis=1, keepdims=True), columns=list(PROBABILITY_COLUMNS)
-                ).assign(condition=key, model=f"any-seed{seed}")
+                pd.DataFrame(shown, columns=list(PROBABILITY_COLUMNS)).assign(
+                    condition=key, model=f"any-seed{seed}"
+                )
             )
     names = [f"{one:06}" for one in range(n)]
     table = pd.concat(tables, ignore_index=True).assign(
@@ -180,25 +188,25 @@ def predictions(
     return Predictions(table, {"models": described, "mirrored": mirrored})
 
 
-def worlds() -> Iterator[tuple[str, float, Find]]:
-    """Yield each world's name, its effect in points, and what is found in one data set of it."""
+def worlds() -> Iterator[tuple[str, float, Find, Truth]]:
+    """Yield each world's name, effect in points, what is found in one data set, and the truth."""
+    of_halves: list[tuple[str, float, Draw]] = []
     for points in EFFECTS:
-        world = two_halves(STRENGTH, better_by(points))
-        yield "effects", points, partial(_halves, world)
-    yield "redundant", 0.0, partial(_halves, redundant)
-    yield "synergy", 0.0, partial(_halves, synergy)
+        lower, upper = stronger(points)
+        of_halves.append(("effects", points, two_halves(upper, lower)))
+    of_halves += [("redundant", 0.0, redundant), ("synergy", 0.0, synergy)]
+    for name, points, draw in of_halves:
+        yield name, points, partial(_halves, draw), partial(planted_bits, draw)
     for points in EFFECTS:
-        left = better_by(points)
         for name, habit in (("sides, no habit", 1.0), ("sides, learnt habit", 1.05)):
-            if habit == 1.0 or points:
-                yield name, points, partial(_sides, two_sides(left, STRENGTH, habit))
+            if habit == 1.0 or points > 0:
+                world = two_sides(*stronger(points), habit)
+                yield name, points, partial(_sides, world), partial(planted_sides, world)
 
 
-def _halves(
-    draw: Draw, random: np.random.Generator, labels: Ints, seeds: int = SEEDS
-) -> pd.DataFrame:
+def _halves(draw: Draw, random: np.random.Generator, labels: Ints) -> pd.DataFrame:
     """Return quantity, value, low, high, p of one data set of halves; p NaN without a test."""
-    sample = Sample.of(predictions(draw, random, labels, seeds=seeds), options=_options())
+    sample = Sample.of(predictions(draw, random, labels), options=_options())
     shared, parts = _over_all(shapley(sample)), _over_all(decomposition(sample))
     shared = shared[shared["region"].isin(["upper - lower", "lower / upper", "whole"])]
     parts = parts[parts["definition"] == "specific"]
@@ -212,13 +220,13 @@ def _halves(
 
 
 def _sides(
-    world: Callable[[bool], Draw], random: np.random.Generator, labels: Ints, seeds: int = SEEDS
+    world: Callable[[bool], Draw], random: np.random.Generator, labels: Ints
 ) -> pd.DataFrame:
     """Return what `compare` finds about sides, in shares of accuracy."""
     # The same pictures and networks, plain and mirrored: the same noise in them.
     state = random.integers(2**32)
     plain, mirrored = (
-        predictions(world(way), np.random.default_rng(state), labels, seeds=seeds, mirrored=way)
+        predictions(world(way), np.random.default_rng(state), labels, mirrored=way)
         for way in (False, True)
     )
     found = sides(Sample.of(plain, options=_options()), mirrored)
@@ -236,11 +244,96 @@ def _options() -> StatisticsOptions:
     return StatisticsOptions(draws=200)
 
 
-def planted(find: Find) -> pd.Series:
-    """Return what the functions find in a data set so large that chance is small."""
+def many_readings() -> Iterator[tuple[float, float]]:
+    """Yield (how much too sure, noise of its own) of networks spread evenly over both ranges."""
+    places = (np.arange(_MANY) + 0.5) / _MANY
+    # A stride that shares no factor with their number pairs small and large ones.
+    for one, other in zip(places, places[(np.arange(_MANY) * 7) % _MANY], strict=True):
+        yield _between(_TOO_SURE, one), _between(_READING, other)
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return ends[0] + share * (ends[1] - ends[0])
+
+
+def planted_bits(draw: Draw) -> dict[str, float]:
+    """Return the truth of a world of halves, from the definitions."""
     random = np.random.default_rng(7)
-    labels = random.choice(len(EMOTIONS), 2 * _LARGE * IMAGES, p=shares())
-    return find(random, labels, seeds=_MANY).set_index("quantity")["value"]
+    labels = random.choice(len(EMOTIONS), _LARGE * IMAGES, p=shares())
+    views, found = draw(labels, random), []
+    for sure, reading in many_readings():
+        told = {
+            key: _bits(_read(known, sure, reading, random), labels) for key, known in views.items()
+        }
+        whole, upper, lower = told["full"], told["lower"], told["upper"]
+        each = [(one.mean(), [one[labels == e].mean() for e in range(len(EMOTIONS))])
+                for one in (upper, lower, whole)]  # fmt: skip
+        (above, above_by), (below, below_by), (both, _) = each
+        # What both halves tell of an emotion is the less of the two; in all, by its share.
+        shared = float(np.minimum(above_by, below_by) @ shares())
+        halves = (above + both - below) / 2, (below + both - above) / 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.log(halves[1]) - np.log(halves[0])
+        found.append(
+            {
+                "shapley, whole": both,
+                "shapley, upper - lower": halves[0] - halves[1],
+                "shapley, lower / upper": ratio,
+                "unique upper": above - shared,
+                "unique lower": below - shared,
+                "redundant": shared,
+                "synergistic": both - above - below + shared,
+            }
+        )
+    means = pd.DataFrame(found).mean().to_dict()
+    means["shapley, lower / upper"] = float(np.exp(means["shapley, lower / upper"]))
+    return {str(name): float(value) for name, value in means.items()}
+
+
+def planted_sides(world: Callable[[bool], Draw]) -> dict[str, float]:
+    """Return the truth of a world of sides, from the definitions, in shares of accuracy."""
+    shown = []
+    for way in (False, True):
+        random = np.random.default_rng(7)
+        labels = random.choice(len(EMOTIONS), _LARGE * IMAGES, p=shares())
+        views = world(way)(labels, random)
+        right = {
+            key: np.mean(
+                [
+                    (_read(views[key], *one, random).argmax(axis=1) == labels).mean()
+                    for one in many_readings()
+                ]
+            )
+            for key in ("left", "right")
+        }
+        shown.append(float(right["left"] - right["right"]))
+    plain, mirrored = shown
+    return {
+        "left - right hidden, as shown": plain,
+        "left - right hidden, face": (plain - mirrored) / 2,
+    }
+
+
+def _read(known: Floats, sure: float, reading: float, random: np.random.Generator) -> Floats:
+    """Return the logits [n, 7] that a network makes of a view; one that shows nothing stays so."""
+    noise = random.normal(0, reading, known.shape) * (np.abs(known).max() > 0)
+    return sure * (known + noise) + np.log(shares())
+
+
+def _bits(logits: Floats, labels: Ints) -> Floats:
+    """Return each image's information [n] in bits, at the temperature of the least log loss."""
+    at = np.arange(len(labels)), labels
+
+    def losses(log_temperature: float) -> Floats:
+        tempered = logits / np.exp(log_temperature)
+        lost: Floats = special.logsumexp(tempered, axis=1) - tempered[at]
+        return lost
+
+    best = optimize.minimize_scalar(
+        lambda one: losses(one).mean(), bounds=(-2, 2), method="bounded", options={"xatol": 1e-4}
+    ).x
+    told: Floats = (-np.log(shares())[labels] - losses(best)) / np.log(2)
+    return told
 
 
 def count(find: Find, sets: int, place: int) -> pd.DataFrame:
@@ -253,11 +346,13 @@ def count(find: Find, sets: int, place: int) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def summarise(name: str, points: float, truth: pd.Series, found: pd.DataFrame) -> pd.DataFrame:
+def summarise(
+    name: str, points: float, truth: dict[str, float], found: pd.DataFrame
+) -> pd.DataFrame:
     """Return rows of COLUMNS for one world."""
     rows = []
     for quantity, some in found.groupby("quantity", sort=False):
-        known, sets = float(truth[quantity]), len(some)
+        known, sets = truth[str(quantity)], len(some)
         called = some["p"] < _LEVEL
         # Where nothing is planted every call is wrong.
         null = points == 0 and "redundant" not in name
@@ -288,10 +383,10 @@ def summarise(name: str, points: float, truth: pd.Series, found: pd.DataFrame) -
 def run(options: argparse.Namespace) -> None:
     """Count what isn't counted yet and write power.csv."""
     tables = []
-    for place, (name, points, find) in enumerate(worlds()):
+    for place, (name, points, find, truth) in enumerate(worlds()):
         kept = options.runs / f"power-{place}-{options.sets}.csv"
         if not kept.is_file():
-            found = summarise(name, points, planted(find), count(find, options.sets, place))
+            found = summarise(name, points, truth(), count(find, options.sets, place))
             write_csv(found, kept)
         tables.append(pd.read_csv(kept))
         print(f"{name}, {points:g} points", file=sys.stderr)

@@ -92,7 +92,7 @@ def decomposition(sample: Sample | Predictions) -> pd.DataFrame:
     sample = Sample.of(sample)
     rows: list[dict[str, Any]] = []
     for mix in MIXES:
-        bits = Bits(sample, mix)
+        bits = Bits.of_sample(sample, mix)
         for family in families(sample):
             for seed, seeds in family.runs():
                 for pair in decomposable(family):

@@ -37,6 +37,7 @@ groups of test images and over seeds.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -255,7 +256,8 @@ class Informing(Protocol):
 class Bits:
     """Information of cells under one mix, over the images of a sample and its draws.
 
-    `of` gives float64 [8, 1 + draws]: GROUPED (the emotions, then all), the sample first.
+    `of` gives float64 [8, 1 + draws]: GROUPED (the emotions, then all), the sample first. Tables of
+    one sample share theirs: `Bits.of_sample`.
     """
 
     sample: Sample
@@ -278,7 +280,20 @@ class Bits:
                 "looking is worth isn't known then."
             )
 
-    @property
+    @classmethod
+    def of_sample(cls, sample: Sample, mix: str) -> "Bits":
+        """Return the sample's own, so that several tables of it fit and draw once.
+
+        Raises:
+            UsageError: the mix is unknown, or validation images are missing or lack an emotion.
+        """
+        key = cls.__name__, mix
+        if key not in sample.kept:
+            sample.kept[key] = cls(sample, mix)
+        found: Bits = sample.kept[key]
+        return found
+
+    @cached_property
     def prior(self) -> Floats:
         """The shares of the emotions among the validation images, float64 [7]."""
         table = self.sample.validation.table
@@ -371,7 +386,7 @@ def information(sample: Sample | Predictions) -> pd.DataFrame:
         )
     rows: list[dict[str, Any]] = []
     for mix in MIXES:
-        bits = Bits(sample, mix)
+        bits = Bits.of_sample(sample, mix)
         for family in found:
             for seed, seeds in family.runs():
                 for key in family.conditions:

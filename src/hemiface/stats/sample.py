@@ -183,6 +183,11 @@ class Sample:
         return cls(predictions, "all", checked(options), rows)
 
     @cached_property
+    def kept(self) -> dict[tuple[str, ...], Any]:
+        """What statistics computed of it and will ask for again, by their own keys."""
+        return {}
+
+    @cached_property
     def validation(self) -> "Sample":
         """The validation images of the same predictions, on which temperatures are fitted."""
         return Sample.of(self.whole, VALIDATION, self.options)

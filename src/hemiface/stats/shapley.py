@@ -84,7 +84,7 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     """
     sample = Sample.of(sample)
     known = families(sample)
-    return shared_out((Bits(sample, mix), family) for mix in MIXES for family in known)
+    return shared_out((Bits.of_sample(sample, mix), family) for mix in MIXES for family in known)
 
 
 def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
