@@ -1,6 +1,8 @@
 """Tables from counts in parts against those from all rows in memory."""
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -146,7 +148,9 @@ def test_ranks_of_pieces_are_those_of_the_whole(seed, n, levels):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks, "MOST_SORTED", 5)
-        found = ranks.rank(chunks, 5)
+        with TemporaryDirectory() as folder:
+            found = ranks.rank(chunks, 5, Path(folder))
+            assert not list(Path(folder).iterdir())
     assert found.area == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
     assert found.average_precision == pytest.approx(
         average_precision_score(positive, scores), abs=1e-12

@@ -1,9 +1,10 @@
 """Who ranks above whom among scores that lie in a file, exactly, and what it means for each block.
 
 The area under the ROC curve is the share of pairs of a positive and a negative in which the
-positive scores more, ties counting half. Scores are sorted a range of values at a time, so that
-memory doesn't depend on how many there are; float32 scores of 0 to 1 are in the order of their
-bits.
+positive scores more, ties counting half. Scores are dealt to files by range of value and sorted
+range by range: an external bucket sort, whose time grows as their number does, and whose memory
+doesn't up to a hundred million of them (above, it is that of a hundredth). float32 scores of 0 to 1
+are in the order of their bits.
 
 A draw's area follows from each image's placement value, the share of the other kind that it beats
 (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44, 837-845): to first order the area moves by the
@@ -13,7 +14,10 @@ interval's width has 1 / sqrt(n).
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +32,15 @@ Scored = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Ints]
 """Scores in [0, 1], which of them are positives, and the block of each, [n] all three."""
 
 MOST_SORTED = 1_000_000
-"""Scores that are sorted at a time, unless more have the same leading 16 bits."""
+"""Scores that are sorted at a time, unless more have the same leading 16 bits, or MOST_FILES would
+not do."""
+MOST_FILES = 200
+"""Files that are open at a time; some systems allow 256."""
 
 _TOP = 16
+_KIND, _KEY = np.uint64(16), np.uint64(17)
+"""A score in one number, which its file has: the bits of the score from _KEY on, whether it is a
+positive at _KIND, its block below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +65,21 @@ class Ranked:
         return np.clip(self.area + moved, 0, 1)
 
 
-def rank(chunks: Callable[[], Iterator[Scored]], blocks: int) -> Ranked:
-    """Rank what `chunks` yields, which is asked for it several times."""
+def rank(chunks: Callable[[], Iterator[Scored]], blocks: int, folder: Path) -> Ranked:
+    """Rank what `chunks` yields, which is asked for it twice.
+
+    Scores are dealt to files in `folder` by range and read again range by range, so that the work
+    grows as their number does. The files are gone when this returns.
+    """
     top, positives, negatives = _histogram(chunks, blocks)
     hits, others = positives.sum(), negatives.sum()
     over = np.zeros((2, blocks))
     lost, precision = 0.0, 0.0
     above = np.zeros(2)  # positives and negatives with more than the range's scores
-    for low, high in _ranges(top):
-        levels, count = _levels(chunks, low, high)
+    for packed in _by_range(chunks, top, folder):
+        positive = (packed >> _KIND & np.uint64(1)).astype(bool)
+        block = packed.astype(np.uint16)
+        level, count = _levels(packed >> _KEY, positive)
         # Running sums from the largest score down, without the level itself.
         better = above + count[::-1].cumsum(axis=0)[::-1] - count
         above = above + count.sum(axis=0)
@@ -72,10 +88,8 @@ def rank(chunks: Callable[[], Iterator[Scored]], blocks: int) -> Ranked:
         precision += float((count[:, 0] * ratio(better[:, 0] + count[:, 0], answered)).sum())
         half = better + count / 2
         beats = np.stack([1 - ratio(half[:, 1], others), ratio(half[:, 0], hits)])
-        for keys, positive, block in _within(chunks, low, high):
-            value = beats[1 - positive.astype(np.int64), np.searchsorted(levels, keys)]
-            for kind, mine in enumerate((positive, ~positive)):
-                over[kind] += np.bincount(block[mine], value[mine], blocks)
+        for kind, mine in enumerate((positive, ~positive)):
+            over[kind] += np.bincount(block[mine], beats[kind][level[mine]], blocks)
     area = float(1 - ratio(lost, hits * others))
     return Ranked(
         area=area,
@@ -102,41 +116,51 @@ def _histogram(chunks: Callable[[], Iterator[Scored]], blocks: int) -> tuple[Int
     return top, kinds[0], kinds[1]
 
 
-def _ranges(top: Ints) -> Iterator[tuple[int, int]]:
-    """Yield ranges of leading bits [low, high), the highest first, of MOST_SORTED or one value."""
+def _ranges(top: Ints) -> list[int]:
+    """Return the bounds in leading bits of ranges [low, high), the highest first, then 0."""
+    most = max(MOST_SORTED, -(-int(top.sum()) // (MOST_FILES // 2)))
     used = np.flatnonzero(top)[::-1]
-    if not len(used):
-        return
-    high, held = int(used[0]) + 1, 0
+    bounds, held = [1 << _TOP], 0
     for one in used:
-        if held and held + top[one] > MOST_SORTED:
-            yield int(one) + 1, high
-            high, held = int(one) + 1, 0
+        if held and held + top[one] > most:
+            bounds.append(int(one) + 1)
+            held = 0
         held += int(top[one])
-    yield 0, high
+    return [*bounds, 0]
 
 
-def _within(
-    chunks: Callable[[], Iterator[Scored]], low: int, high: int
-) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_], Ints]]:
-    for scores, positive, block in chunks():
-        keys = _keys(scores)
-        leading = keys >> _TOP
-        mine = (leading >= low) & (leading < high)
-        yield keys[mine], positive[mine], block[mine]
+def _by_range(
+    chunks: Callable[[], Iterator[Scored]], top: Ints, folder: Path
+) -> Iterator[npt.NDArray[np.uint64]]:
+    """Yield the scores of each range, packed and ascending; the highest range first."""
+    bounds = _ranges(top)
+    # The range of each value of the leading bits, counted from the highest.
+    ranges = np.empty(1 << _TOP, np.uint8)
+    for number, (high, low) in enumerate(pairwise(bounds)):
+        ranges[low:high] = number
+    paths = [folder / f"{number:03}.scores" for number in range(len(bounds) - 1)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for scores, positive, block in chunks():
+            keys = _keys(scores)
+            packed = keys.astype(np.uint64) << _KEY | positive.astype(np.uint64) << _KIND
+            packed |= block.astype(np.uint64)
+            place = ranges[keys >> _TOP]
+            packed = packed[np.argsort(place, kind="stable")]
+            ends = np.bincount(place, minlength=len(files)).cumsum()
+            for file, part in zip(files, np.split(packed, ends[:-1]), strict=True):
+                part.tofile(file)
+    for path in paths:
+        found = np.fromfile(path, np.uint64)
+        path.unlink()
+        found.sort()
+        yield found
 
 
-def _levels(
-    chunks: Callable[[], Iterator[Scored]], low: int, high: int
-) -> tuple[npt.NDArray[np.uint32], Floats]:
-    """Return the distinct keys of a range, ascending, and how many positives and negatives each."""
-    found, counts = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for keys, positive, _ in _within(chunks, low, high):
-        both, count = np.unique(keys.astype(np.uint64) << 1 | positive, return_counts=True)
-        found.append(both)
-        counts.append(count)
-    both, count = np.concatenate(found), np.concatenate(counts)
-    levels, place = np.unique(both >> 1, return_inverse=True)
-    kinds = np.zeros((len(levels), 2))
-    np.add.at(kinds, (place, 1 - (both & 1).astype(np.int64)), count)
-    return levels.astype(np.uint32), kinds
+def _levels(keys: npt.NDArray[np.uint64], positive: npt.NDArray[np.bool_]) -> tuple[Ints, Floats]:
+    """Return the level of each of ascending keys, and each level's positives and negatives."""
+    level = np.zeros(len(keys), np.int64)
+    np.cumsum(keys[1:] != keys[:-1], out=level[1:])
+    levels = int(level[-1]) + 1 if len(level) else 0
+    kinds = [np.bincount(level[mine], minlength=levels) for mine in (positive, ~positive)]
+    return level, np.column_stack(kinds).astype(np.float64)

@@ -217,7 +217,7 @@ class CountedSample(Sample):
         key = cell, used, emotion
         if key not in self._ranks:
             chunks = self._chunks(cell, used, emotion)
-            self._ranks[key] = rank(chunks, self.dealt.blocks)
+            self._ranks[key] = rank(chunks, self.dealt.blocks, self.dealt.folder)
         return self._ranks[key]
 
     def _chunks(
