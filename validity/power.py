@@ -61,7 +61,8 @@ _FITTED = 50_000
 """Images that tell the temperature then: near the best one, the loss hardly depends on it."""
 _TOO_SURE = (1.0, 1.8)
 _LEVEL = 0.05
-_ROUNDING = 1e-9
+_ROUNDING = 1e-4
+"""Bits, or shares of accuracy, that are none: the planted values are hardly known better."""
 COLUMNS = (
     "world", "effect_points", "quantity", "planted", "sets", "mean", "sd", "coverage",
     "called_right", "called_wrong", "alarm_low", "alarm_high",

@@ -18,6 +18,7 @@ COMMITTED = {
     "inference-networks.json": "inference",
     "inference-shipped.json": "inference",
     "large_tables.json": "large_tables",
+    "large_tables-100m.json": "large_tables",
     "predictors.json": "predictors",
     "ray_predict-apart.json": "ray_predict",
     "ray_predict.json": "ray_predict",
