@@ -283,9 +283,11 @@ def planted_bits(draw: Draw) -> dict[str, float]:
     for network in many_networks():
         told = {key: _bits(_read(known, network, random), labels) for key, known in views.items()}
         whole, upper, lower = told["full"], told["lower"], told["upper"]
-        each = [(one.mean(), [one[labels == e].mean() for e in range(len(EMOTIONS))])
-                for one in (upper, lower, whole)]  # fmt: skip
-        (above, above_by), (below, below_by), (both, _) = each
+        above, below, both = upper.mean(), lower.mean(), whole.mean()
+        above_by, below_by = (
+            [one[labels == emotion].mean() for emotion in range(len(EMOTIONS))]
+            for one in (upper, lower)
+        )
         # What both halves tell of an emotion is the less of the two; in all, by its share.
         shared = float(np.minimum(above_by, below_by) @ shares())
         halves = (above + both - below) / 2, (below + both - above) / 2

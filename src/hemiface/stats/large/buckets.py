@@ -19,7 +19,7 @@ from hemiface.data.parts import Parts
 from hemiface.errors import DamagedError
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, SPLITS
 
-__all__ = ["BLOCKS", "Bucket", "Dealt", "deal"]
+__all__ = ["BLOCKS", "MOST_FILES", "Bucket", "Dealt", "deal"]
 
 Ints = npt.NDArray[np.int64]
 Cell = tuple[str, str]
@@ -29,7 +29,7 @@ BLOCKS = 2048
 """Random groups that intervals resample where there are more groups than this."""
 
 ROWS_A_BUCKET = 500_000
-MOST_BUCKETS = 200
+MOST_FILES = 200
 """Files that are open at a time; some systems allow 256."""
 
 _SCHEMA = pa.schema(
@@ -129,7 +129,7 @@ def deal(parts: Parts, folder: Path, progress: Progress | None = None) -> Dealt:
         DamagedError: as `Parts.batches`, or a label or split is unknown.
     """
     dealt = Dealt(str(parts.where), folder)
-    count = int(np.clip(-(-len(parts) // ROWS_A_BUCKET), 1, MOST_BUCKETS))
+    count = int(np.clip(-(-len(parts) // ROWS_A_BUCKET), 1, MOST_FILES))
     codes: dict[Cell, int] = {}
     done = 0
     with ExitStack() as stack:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.stats.large.buckets import MOST_FILES
 from hemiface.stats.metrics import ratio
 
 __all__ = ["Ranked", "Scored", "rank"]
@@ -34,8 +35,6 @@ Scored = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Ints]
 MOST_SORTED = 1_000_000
 """Scores that are sorted at a time, unless more have the same leading 16 bits, or MOST_FILES would
 not do."""
-MOST_FILES = 200
-"""Files that are open at a time; some systems allow 256."""
 
 _TOP = 16
 _KIND, _KEY = np.uint64(16), np.uint64(17)
