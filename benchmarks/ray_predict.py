@@ -9,8 +9,8 @@ second one to Ray's own processes, which a cluster has elsewhere. The tables mus
 same of a single photo is what starting costs. The ratio to one process is the median over the
 rounds' own ratios; what more photos would cost follows from start and photo, and is called
 computed. `--ways 1 3` takes the first and the third way alone. 5,000 photos take about an hour a
-round and way on one core; `--no-detect` takes crops, of which each costs some milliseconds, so that
-the start weighs more. Cores are kept to by Linux.
+round and way on one core; smaller ones (`--size-px 512 384`) and crops without a search for faces
+(`--no-detect`) cost less, so that Ray weighs more. Cores are kept to by Linux.
 """
 
 import argparse
@@ -52,11 +52,14 @@ _AIMED_AT = 5000
 """Photos that the computed ratio is of."""
 _DIFFERENT = 64
 _SIZE_PX = 1024, 768
-_FACE_PX = 240
+_CELL_PX = 16
+"""Width of the background's cells, in photos of every size."""
 
 
-def pictures(folder: Path, number: int, *, crops: bool) -> Path:
+def pictures(folder: Path, number: int, size_px: tuple[int, int], *, crops: bool) -> Path:
     """Make photos, of which some are alike; crops are faces alone."""
+    width, height = size_px
+    face_px = width * 15 // 64
     folder.mkdir()
     draw = np.random.default_rng(0)
     faces = phantom.render(np.arange(min(number, _DIFFERENT)) % 7, seed=0)
@@ -67,9 +70,10 @@ def pictures(folder: Path, number: int, *, crops: bool) -> Path:
             continue
         face = Image.fromarray(faces[index])
         if not crops:
-            grey = draw.integers(90, 130, (_SIZE_PX[1] // 16, _SIZE_PX[0] // 16), np.uint8)
-            photo = Image.fromarray(grey).resize(_SIZE_PX)
-            photo.paste(face.resize((_FACE_PX, _FACE_PX)), (380, 220))
+            cells = max(1, height // _CELL_PX), max(1, width // _CELL_PX)
+            grey = draw.integers(90, 130, cells, np.uint8)
+            photo = Image.fromarray(grey).resize(size_px)
+            photo.paste(face.resize((face_px, face_px)), (width * 3 // 8, height * 2 // 7))
             face = photo
         face.save(path, quality=90)
     return folder
@@ -101,8 +105,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     start: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="hemiface-ray-") as place:
         below = Path(place)
-        many = pictures(below / "many", options.photos, crops=options.no_detect)
-        one = pictures(below / "one", 1, crops=options.no_detect)
+        size_px = tuple(options.size_px)
+        many = pictures(below / "many", options.photos, size_px, crops=options.no_detect)
+        one = pictures(below / "one", 1, size_px, crops=options.no_detect)
         for turn in range(options.repeats):
             tables = set()
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
@@ -114,6 +119,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 raise HemifaceError("The tables of the ways differ.")
     return {
         "photos": options.photos,
+        "size_px": options.size_px,
         "no_detect": options.no_detect,
         "seconds": seconds,
         "start_seconds": start,
@@ -149,7 +155,9 @@ def show(results: dict[str, Any]) -> None:
                 f"{computed[0] / computed[1]:.2f}",
             )
         )
-    say([f"{photos:,} photos; {processor(results)}.", ""])
+    # What was measured before sizes could be chosen had this one.
+    width, height = results.get("size_px", _SIZE_PX)
+    say([f"{photos:,} photos of {width:,} x {height:,}; {processor(results)}.", ""])
     headings = (
         "",
         "seconds",
@@ -167,6 +175,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--photos", type=count, default=5000)
     ways = range(1, len(WAYS) + 1)
     made.add_argument("--ways", type=int, nargs="+", choices=ways, default=list(ways))
+    made.add_argument("--size-px", type=count, nargs=2, default=list(_SIZE_PX), metavar="PX")
     made.add_argument("--no-detect", action="store_true", help="crops, and no search for faces")
     return made.parse_args()
 

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy.stats import norm
 
 from builders import described, sampled
 from hemiface.errors import UsageError
-from hemiface.stats.decomposition import DECOMPOSITION_COLUMNS, decomposition, redundancies
+from hemiface.stats.decomposition import (
+    DECOMPOSITION_COLUMNS,
+    biases,
+    decomposition,
+    redundancies,
+)
 from hemiface.stats.information import (
     INFORMATION_COLUMNS,
     Bits,
@@ -360,6 +366,35 @@ class TestDecomposition:
         informed = (first >= 0).all() and (second >= 0).all()
         if informed:
             assert (found["least"] <= found["specific"] + 1e-12).all()
+
+    @pytest.mark.parametrize("gap", [0.0, 0.7, -1.5, 9.0])
+    def test_bias_of_the_smaller_and_the_larger_of_two(self, gap):
+        # E min(A, B) - E A of two normal estimates has a closed form (Clark 1961), and E max(0, C)
+        # - E C is the same of one: s (phi(z) - z Phi(-z)) with z the gap in deviations s.
+        draws = 200_000
+        noise = np.random.default_rng(7).normal(size=(2, 8, 1, draws))
+        first, second = (
+            np.concatenate([np.full((8, 1, 1), at), at + one], axis=-1)
+            for at, one in zip((gap, 0.0), noise, strict=True)
+        )
+        shares = np.full((7, 1, 1 + draws), 1 / 7)
+        apart = np.sqrt(2)
+        z = abs(gap) / apart
+        expected = -apart * (norm.pdf(z) - z * norm.cdf(-z))
+        found = biases(first, second, np.zeros_like(first), shares)
+        assert found["minimum"][..., 0] == pytest.approx(np.full((8, 1), expected), abs=0.01)
+        assert found["specific"][..., 0] == pytest.approx(np.full((8, 1), expected), abs=0.01)
+        # What both tell together is the gap here, with the same noise.
+        assert found["least"][..., 0] == pytest.approx(np.full((8, 1), -expected), abs=0.01)
+
+    def test_a_bias_leaves_out_draws_that_are_undefined(self):
+        first = np.tile([0.0, 1.0, -1.0, np.nan], (8, 1, 1))
+        second = np.where(np.isnan(first), np.nan, 0.0)
+        shares = np.full((7, 1, 4), 1 / 7)
+        found = biases(first, second, first + second, shares)
+        assert found["minimum"][..., 0] == pytest.approx(-0.5)
+        nothing = biases(np.full_like(first, np.nan), second, second, shares)
+        assert (nothing["minimum"] == 0).all()
 
 
 class TestShapley:

@@ -21,9 +21,14 @@ I_min is known to call redundant what is equal in amount and not in kind; `least
 what any other definition without negative parts can say at most. A part below 0 means that a half
 told more than the whole face, which chance or training can do.
 
+Each definition takes the smaller or the larger of two estimates, which by chance alone is too small
+or too large where they are about equal; the bootstrap's estimate of that bias is taken off. It may
+leave a half with slightly less than nothing of its own.
+
 Sources: Williams & Beer 2010, Nonnegative decomposition of multivariate information,
 arXiv:1004.2515; Barrett 2015, Exploration of synergistic and redundant information sharing in
-static and dynamical Gaussian systems, Phys. Rev. E 91.
+static and dynamical Gaussian systems, Phys. Rev. E 91; Efron & Tibshirani 1993, An introduction to
+the bootstrap, ch. 10 (bias).
 """
 
 from collections.abc import Iterator, Sequence
@@ -108,11 +113,43 @@ def redundancies(first: Floats, second: Floats, whole: Floats, shares: Floats) -
     """
     least = np.maximum(0.0, first + second - whole)
     minimum = np.minimum(first, second)
-    specific = minimum.copy()
+    return {"least": least, "specific": _by_emotion(minimum, shares), "minimum": minimum}
+
+
+def biases(first: Floats, second: Floats, whole: Floats, shares: Floats) -> dict[str, Floats]:
+    """Return what chance adds to the redundant information [8, ..., 1] by each of DEFINITIONS.
+
+    Arguments as for `redundancies`, their last axis the sample and its draws. The bias is how far
+    the smaller (larger) of two lies, on average over the draws, from the one that is the smaller
+    (larger) in the sample: 0 where no draw changes their order. NaN in a draw is left out of it.
+    """
+    redundant = redundancies(first, second, whole, shares)
+    both = first + second - whole
+    # What each definition would be if draws had no choice.
+    lesser = np.where(first[..., :1] <= second[..., :1], first, second)
+    kept = {
+        "least": np.where(both[..., :1] > 0, both, 0.0),
+        "specific": _by_emotion(lesser, shares),
+        "minimum": lesser,
+    }
+    return {one: _mean_over_draws(redundant[one] - kept[one]) for one in DEFINITIONS}
+
+
+def _by_emotion(told: Floats, shares: Floats) -> Floats:
+    """Return [8, ...] with the emotions' mean, weighted by their shares, in place of all."""
+    known = told.copy()
     # An emotion without images weighs nothing.
-    told = np.where(shares > 0, minimum[:-1], 0.0)
-    specific[-1] = (told * shares).sum(axis=0)
-    return {"least": least, "specific": specific, "minimum": minimum}
+    known[-1] = (np.where(shares > 0, told[:-1], 0.0) * shares).sum(axis=0)
+    return known
+
+
+def _mean_over_draws(values: Floats) -> Floats:
+    """Return [..., 1] from [..., 1 + draws]: the mean of the draws, as far as they are defined."""
+    draws = values[..., 1:]
+    defined = np.isfinite(draws)
+    total = np.where(defined, draws, 0.0).sum(axis=-1, keepdims=True)
+    mean: Floats = total / np.maximum(1, defined.sum(axis=-1, keepdims=True))
+    return mean
 
 
 def _rows(
@@ -122,9 +159,11 @@ def _rows(
     second, first, whole = (
         bits.by_seed(family, seeds, family.key(hidden)) for hidden in (*pair, "full")
     )
-    shared = redundancies(first, second, whole, _shares(bits)[:, None])
+    estimates = first, second, whole, _shares(bits)[:, None]
+    shared, chance = redundancies(*estimates), biases(*estimates)
     sample, counts = bits.sample, bits.counts()
-    for definition, redundant in shared.items():
+    for definition in DEFINITIONS:
+        redundant = shared[definition] - chance[definition]
         parts = {
             f"unique {pair[0]}": first - redundant,
             f"unique {pair[1]}": second - redundant,
