@@ -8,6 +8,7 @@ import torch
 from builders import tiny_bundle, tiny_images
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
+from hemiface.networks.export import export
 from hemiface.networks.network import Bundle
 from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
 from hemiface.occlusion.tiles import TILES, tile_map, unpack
@@ -69,6 +70,19 @@ def test_chains_hold_the_prediction_of_exactly_the_visible_tiles(chains, network
     labels = [EMOTIONS.index(label) for label in IMAGES.table["label"][6:]]
     gain = (whole - nothing)[np.arange(7), labels].mean()
     assert maps[0].values[0, -1, 0].sum() == pytest.approx(gain, abs=1e-5)
+
+
+def test_an_exported_file_answers_as_its_network_does(bundle, chains, tmp_path):
+    path = tmp_path / "b.onnx"
+    export(bundle, path)
+    found = sample_chains([bundle, path], IMAGES, UncoverOptions(samples=2))
+    table = chains[0].table
+    one, exported = found.table.iloc[: len(table)], found.table.iloc[len(table) :]
+    pd.testing.assert_frame_equal(one, table, check_dtype=False)
+    np.testing.assert_array_equal(exported["visible"], table["visible"])
+    assert probabilities(exported) == pytest.approx(probabilities(table), abs=1e-4)
+    names = [model["name"] for model in found.facts["models"]]
+    assert (set(exported["model"]), names) == ({"any-fp32-seed0"}, ["any", "any-fp32"])
 
 
 def test_orders_come_in_reversed_pairs_and_belong_to_the_image(bundle, chains):

@@ -221,6 +221,7 @@ class TestFiles:
         known = json.loads(capsys.readouterr().out)
         assert {path.name for path in out.glob("*.csv")} == {
             "importance.csv", "interactions.csv", "tiles.csv", "people.csv",
+            "placements.csv",
         }  # fmt: skip
         assert {path.stem for path in (out / "figures").glob("*.png")} == {
             "importance-quadrants-full", "importance-halves-full", "importance-tiles",
@@ -235,6 +236,7 @@ class TestFiles:
         assert halves["upper"] == pytest.approx(row["value"].iloc[0], rel=1e-5)
         assert any("Trained with horizontal flips" in text for text in known["words"])
         assert any("nothing but the distance from the middle" in one for one in known["words"])
+        assert any("Laid over them in 26 ways, the correlation is at best" in one for one in known["words"])
         assert hemiface(monkeypatch, *arguments[:6]) == 0
         assert "What each half contributes" in capsys.readouterr().out
 

@@ -31,7 +31,7 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import open_predictions, read_images, told
+from hemiface.cli.reading import network_files, open_predictions, read_images, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,7 +254,10 @@ def _tell_bits(
 
 @app.command()
 def tiles(
-    bundle: Annotated[Path, typer.Argument(help="A Bundle, *.safetensors.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Bundles, *.safetensors or *.onnx, or names of hemiface models list."),
+    ],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The table to write.")] = Path("tiles.parquet"),
     samples: Annotated[int, typer.Option(help="Draws for each image.", min=1)] = 1,
@@ -281,12 +284,14 @@ def tiles(
     from hemiface.occlusion.tiles import TILES
     from hemiface.tables import keep_larger_table
 
+    networks = network_files(models)
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )
     of_split = int((images.table["split"] == split).sum())
     rows = min(limit or of_split, of_split) * samples * (1 if bubbles else TILES + 1)
+    rows *= len(networks)
     keep_larger_table(out, rows, replace=replace)
     with show_progress() as on_progress:
         chosen = UncoverOptions(
@@ -300,10 +305,10 @@ def tiles(
         )
         if bubbles:
             found = sample_bubbles(
-                bundle, images, chosen, bubbles=bubbles, sigma_px=sigma_px, out=out
+                networks, images, chosen, bubbles=bubbles, sigma_px=sigma_px, out=out
             )
         else:
-            found = sample_chains(bundle, images, chosen, out=out)
+            found = sample_chains(networks, images, chosen, out=out)
     if as_json:
         counts = {"rows": len(found), "images": int(found.table["image"].nunique())}
         print_json({"tiles": str(out), **counts})

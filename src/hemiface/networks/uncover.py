@@ -4,7 +4,7 @@ This is the torch side of `importance.tiles` and `importance.bubbles`: what is s
 the image's ID, so every model sees the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +16,9 @@ import torch
 
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
-from hemiface.files import sha256_file
+from hemiface.networks.classifiers import described, opened
 from hemiface.networks.evaluate import leaked
-from hemiface.networks.network import Bundle, predict, resolve_device
+from hemiface.networks.network import resolve_device
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.conditions import FILLS, Fill, hide_tiles, image_seeds
 from hemiface.occlusion.tiles import TILES, pack
@@ -60,13 +60,15 @@ class UncoverOptions:
 
 
 def sample_chains(
-    bundle: str | Path,
+    networks: str | Path | Sequence[str | Path],
     images: Images,
     options: UncoverOptions | None = None,
     *,
     out: str | Path | None = None,
 ) -> Uncovered:
     """Return predictions for faces that are uncovered tile by tile in random orders.
+
+    networks: Bundles or ONNX files of `hemiface export`, one or several; all see the same.
 
     Each image is uncovered in 49 steps from nothing to everything, `samples` times. Orders come in
     pairs, each second one the first reversed, which evens out what comes early (Mitchell et al.
@@ -75,8 +77,8 @@ def sample_chains(
     the options; `out` is written with both.
 
     Raises:
-        UsageError: the split is unknown or empty.
-        DamagedError: the Bundle can't be read.
+        UsageError: the split is unknown or empty, or two networks have one name.
+        DamagedError: a network can't be read.
 
     """
     options = options or UncoverOptions()
@@ -89,13 +91,13 @@ def sample_chains(
     def render(faces: Bytes, visible: Bools, seeds: npt.NDArray[np.uint64]) -> Bytes:
         return hide_tiles(faces, visible, cast(Fill, options.fill), seeds)
 
-    table, facts = _sample(bundle, images, options, TILES + 1, shown, render)
+    table, facts = _sample(networks, images, options, TILES + 1, shown, render)
     table["visible"] = pack(np.stack(list(table.pop("shown"))))
     return _written(Uncovered(table, {**facts, "kind": "chains"}), out)
 
 
 def sample_bubbles(
-    bundle: str | Path,
+    networks: str | Path | Sequence[str | Path],
     images: Images,
     options: UncoverOptions | None = None,
     *,
@@ -105,14 +107,16 @@ def sample_bubbles(
 ) -> Uncovered:
     """Return predictions for faces seen through Gaussian apertures at random places.
 
+    networks: Bundles or ONNX files of `hemiface export`, one or several; all see the same.
+
     Where the apertures' sum is 1 the face is shown, where it is 0 the fill (fill `mean` is a middle
     grey here, as in Gosselin & Schyns 2001). More `bubbles` make the task easier; they took as many
     as leave three quarters of the answers right. Columns: SAMPLE_COLUMNS and `bubbles` (a list of
     centres, row * 48 + column). Everything else as in `sample_chains`.
 
     Raises:
-        UsageError: the split is unknown or empty, or an option is wrong.
-        DamagedError: the Bundle can't be read.
+        UsageError: the split is unknown or empty, an option is wrong or two networks have one name.
+        DamagedError: a network can't be read.
 
     """
     if bubbles < 1 or not sigma_px > 0:
@@ -128,7 +132,7 @@ def sample_bubbles(
     ) -> Bytes:
         return through_bubbles(faces, centres, sigma_px, cast(Fill, options.fill), seeds)
 
-    table, facts = _sample(bundle, images, options, 1, shown, render)
+    table, facts = _sample(networks, images, options, 1, shown, render)
     table = table.rename(columns={"shown": "bubbles"})
     facts |= {"kind": "bubbles", "bubbles": bubbles, "sigma_px": sigma_px}
     return _written(Uncovered(table, facts), out)
@@ -142,7 +146,7 @@ def _chain(id_seed: int, seed: int, draw: int) -> Bools:
 
 
 def _sample(
-    bundle: str | Path,
+    paths: str | Path | Sequence[str | Path],
     images: Images,
     options: UncoverOptions,
     shown_a_draw: int,
@@ -151,41 +155,41 @@ def _sample(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return SAMPLE_COLUMNS and `shown` (a row of what `shown` gave an image), and facts."""
     wanted, marks = _wanted(images, options)
-    known = Bundle.load(bundle)
-    network = known.network(torch.device(resolve_device(options.device)))
+    files = [Path(one) for one in ([paths] if isinstance(paths, str | Path) else paths)]
+    known = described(files)
+    device = torch.device(resolve_device(options.device))
+    networks = [opened(one, device) for one in files]
     ids = image_seeds(wanted.table["image"])
     count = options.samples * shown_a_draw
     step = max(1, _FACES_AT_A_TIME // count)
     drawn: list[npt.NDArray[np.generic]] = []
-    values = []
+    values: list[list[npt.NDArray[np.float32]]] = [[] for _ in networks]
     for start in range(0, len(wanted), step):
         part = slice(start, start + step)
         some = np.concatenate([shown(int(one)) for one in ids[part]])
         faces = np.repeat(wanted.pixels[part], count, axis=0)
-        hidden = torch.from_numpy(render(faces, some, np.repeat(ids[part], count)))
-        values.append(predict(network, hidden).cpu().numpy())
+        hidden = render(faces, some, np.repeat(ids[part], count))
+        for network, answers in zip(networks, values, strict=True):
+            answers.append(network.predict(hidden))
         drawn += list(some)
         if options.on_batch:
             options.on_batch(min(start + step, len(wanted)), len(wanted))
     base = wanted.table[["image", "dataset", "split", "label", "group"]].assign(leaked=marks)
     table = base.loc[base.index.repeat(count)].reset_index(drop=True)
-    described = _describe(bundle, known)
     numbers = np.repeat(np.arange(options.samples), shown_a_draw)
-    table = table.assign(draw=np.tile(numbers, len(wanted)), model=described["model"])
-    table[list(PROBABILITY_COLUMNS)] = np.concatenate(values)
-    table = table[list(SAMPLE_COLUMNS)].assign(shown=pd.Series(drawn, dtype=object))
+    table = table.assign(draw=np.tile(numbers, len(wanted)), shown=pd.Series(drawn, dtype=object))
+    parts = []
+    for one, answers in zip(known, values, strict=True):
+        own = table.assign(model=one["model"])
+        own[list(PROBABILITY_COLUMNS)] = np.concatenate(answers)
+        parts.append(own[[*SAMPLE_COLUMNS, "shown"]])
+    table = pd.concat(parts, ignore_index=True)
     chosen = {
         name: getattr(options, name) for name in ("samples", "split", "limit", "fill", "seed")
     }
     data = {"data_sha256": images.info.get("data_sha256")}
-    return table, {"models": [described], **chosen, **data}
-
-
-def _describe(path: str | Path, bundle: Bundle) -> dict[str, Any]:
-    name = bundle.provenance.get("name", Path(path).parent.name)
-    seed = bundle.provenance.get("seed", 0)
-    model = bundle.provenance.get("model_id", f"{name}-seed{seed}")
-    return {"model": model, "name": name, "seed": seed, "sha256": sha256_file(path)}
+    models = [{name: one[name] for name in ("model", "name", "seed", "sha256")} for one in known]
+    return table, {"models": models, **chosen, **data}
 
 
 def _wanted(images: Images, options: UncoverOptions) -> tuple[Images, Bools]:

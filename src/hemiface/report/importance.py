@@ -17,8 +17,9 @@ from hemiface.report.words.regions import importance_figures, sentences
 from hemiface.report.words.scores import warnings
 from hemiface.stats.importance import Importance, analyse
 from hemiface.stats.importance.bubbles import bubble_table
-from hemiface.stats.importance.people import people_table
+from hemiface.stats.importance.people import people_table, placements
 from hemiface.stats.importance.people import read as read_people
+from hemiface.stats.importance.placement import PLACEMENTS
 from hemiface.stats.importance.tiles import read_samples, tile_maps, tile_table
 from hemiface.stats.sample import Sample
 from hemiface.tables import read_table
@@ -26,6 +27,11 @@ from hemiface.tables import read_table
 __all__ = ["Written", "write_importance"]
 
 _ALL = "all"
+_BLIND = {
+    "centre": "the distance from the middle",
+    "contrast": "the tiles' contrast",
+    "mean face": "the contrast of the mean face",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +55,9 @@ def write_importance(
     """Write importance.csv, interactions.csv and figures/ into the folder.
 
     fills.csv is written where several fills are complete, tiles.csv (or bubbles.csv) with a table
-    of samples `tiles`, people.csv with the folder `people` that holds Wegrzyn's files. `faces`,
-    uint8 [n, height, width], are what the network saw; with them it has two more baselines.
+    of samples `tiles`, people.csv and placements.csv with the folder `people` that holds Wegrzyn's
+    files. `faces`, uint8 [n, height, width], are what the network saw; with them there are two more
+    baselines.
 
     Raises:
         DamagedError: a table is missing or damaged.
@@ -107,6 +114,19 @@ def _people(table: pd.DataFrame | None) -> list[str]:
             f"{said('own_minus_others', which)} more than like those of the others (exchanged, "
             f"{exchanged:.0%} do as well)."
         )
+        blind = [
+            f"{words_of} {said('best_correlation', which, who)}"
+            for who, words_of in _BLIND.items()
+            if (who, f"best_correlation_{which}") in known
+        ]
+        sentences.append(
+            "Where people's stimuli lie over the crops isn't known. Laid over them in "
+            f"{len(PLACEMENTS)} ways, the correlation is at best "
+            f"{said('best_correlation', which)} (at their own best {', '.join(blind)}; of shifted "
+            f"maps {known[model, f'best_torus_p_{which}']['value']:.0%} do as well at theirs); own "
+            f"emotions are ahead of others by at most {said('best_own_minus_others', which)} "
+            f"(exchanged, {known[model, f'best_permutation_p_{which}']['value']:.0%} do as well)."
+        )
     sentences.append(
         f"People's own scatter would let a map without noise reach about {ceiling:.2f}."
     )
@@ -133,6 +153,7 @@ def _tiles(
     if people is not None:
         known = read_people(people)
         tables["people"] = people_table(maps, known, options, faces=faces)
+        tables["placements"] = placements(maps, known, faces=faces)
         average = known.published.mean(axis=0)
         figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
     return tables, figures

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hemiface.errors import escaped
 from hemiface.files import atomic_path
+from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.metrics import METRICS
 
 __all__ = [
@@ -131,13 +132,20 @@ def condition_label(condition: str) -> str:
 
 
 def model_label(name: str) -> str:
-    """Return what to call a model by what it was trained on.
+    """Return what to call a model by what it was trained on, or by the name of its own.
 
     >>> model_label("full"), model_label("upper"), model_label("any")
     ('trained on whole faces', 'trained with upper hidden', 'trained on every condition')
+    >>> model_label("people-small-int8")
+    'people-small-int8'
     """
     known = {"full": "trained on whole faces", "any": "trained on every condition"}
-    return known.get(name, f"trained with {name} hidden")
+    if name in known:
+        return known[name]
+    part = name.partition("@")[0]
+    # Networks that come along or are others' have names that say nothing about what they saw.
+    hides = part in CONDITIONS or part.startswith("random-")
+    return f"trained with {name} hidden" if hides else name
 
 
 def title(figure: Figure, text: str) -> None:

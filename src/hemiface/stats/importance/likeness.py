@@ -27,6 +27,7 @@ __all__ = [
     "partial_rank_correlation",
     "permutation_p",
     "rank_correlation",
+    "shifted",
     "torus_p",
     "within_distance",
 ]
@@ -43,13 +44,13 @@ def rank_correlation(one: Floats, other: Floats) -> Floats:
 
 
 def partial_rank_correlation(one: Floats, other: Floats, given: Floats) -> Floats:
-    """Return the rank correlation [...] of maps [..., 48] with the maps `given` [k, 48] constant.
+    """Return the rank correlation [...] of maps [..., n] with the maps `given` [k, n] constant.
 
     The correlation of what a linear fit on the ranks of `given` leaves of the ranks of both. NaN
     where nothing is left. Maps that follow a given one but not by a straight line of ranks keep
     something in common: two noisy maps of the middle about .1.
     """
-    return _left_in_common(one, other, np.column_stack([np.ones(TILES), *_ranks(given)]))
+    return _left_in_common(one, other, np.column_stack([np.ones(given.shape[-1]), *_ranks(given)]))
 
 
 def within_distance(one: Floats, other: Floats) -> Floats:
@@ -63,7 +64,7 @@ def within_distance(one: Floats, other: Floats) -> Floats:
 
 
 def _left_in_common(one: Floats, other: Floats, known: Floats) -> Floats:
-    """Return the correlation of what a fit on the columns of `known` [48, k] leaves of ranks."""
+    """Return the correlation of what a fit on the columns of `known` [n, k] leaves of ranks."""
     basis, _ = np.linalg.qr(known)
 
     def left(ranks: Floats) -> Floats:
@@ -100,16 +101,20 @@ def torus_p(one: Floats, other: Floats) -> float:
     All 48 shifts by rows and columns are taken, what leaves on one side coming in on the other; the
     map as it is counts as one, so p is at least 1 / 48. NaN where a map is undefined.
     """
-    grid = one.reshape(TILE_COLUMNS, TILE_ROWS)
-    shifted = np.stack(
+    found = rank_correlation(shifted(one), other)
+    return float((found >= found[0] - 1e-12).mean()) if np.isfinite(found[0]) else np.nan
+
+
+def shifted(map_: Floats) -> Floats:
+    """Return [48, 48]: a map [48] in all its shifts around the face, first as it is."""
+    grid = map_.reshape(TILE_COLUMNS, TILE_ROWS)
+    return np.stack(
         [
             np.roll(grid, (across, down), axis=(0, 1)).ravel()
             for across in range(TILE_COLUMNS)
             for down in range(TILE_ROWS)
         ]
     )
-    found = rank_correlation(shifted, other)
-    return float((found >= found[0] - 1e-12).mean()) if np.isfinite(found[0]) else np.nan
 
 
 def own_and_others(maps: Floats, people: Floats) -> tuple[Floats, Floats]:

@@ -6,8 +6,8 @@ e0177239. It is not shipped: the user names a folder with `wegrzyn2017_tile_weig
 maps: face f or m, emotion, tiles 0..47, per cent above or below the mean) and
 `wegrzyn2017_trials.csv` (94 participants; the tiles uncovered when they answered).
 
-The tiles lie over one woman's and one man's face there and over crops of many faces here, so a tile
-holds nearly, not exactly, the same part of the face.
+The tiles lie over one woman's and one man's face there and over crops of many faces here, so tile
+against tile holds nearly, not exactly, the same part of the face: see `placement`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,12 +31,27 @@ from hemiface.stats.importance.likeness import (
     torus_p,
     within_distance,
 )
+from hemiface.stats.importance.placement import (
+    PLACEMENTS,
+    Laid,
+    best_permutation_p,
+    best_torus_p,
+    own_minus_others,
+)
 from hemiface.stats.importance.regions import intervals
 from hemiface.stats.importance.tiles import TileMaps, tile_regions
 from hemiface.stats.sample import group_weights
 from hemiface.tables import EMOTIONS, read_csv
 
-__all__ = ["PEOPLE_COLUMNS", "People", "noise_ceiling", "people_table", "read"]
+__all__ = [
+    "PEOPLE_COLUMNS",
+    "PLACEMENT_COLUMNS",
+    "People",
+    "noise_ceiling",
+    "people_table",
+    "placements",
+    "read",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,6 +59,18 @@ Ints = npt.NDArray[np.int64]
 WEIGHTS_FILE = "wegrzyn2017_tile_weights.csv"
 TRIALS_FILE = "wegrzyn2017_trials.csv"
 PEOPLE_COLUMNS = ("model", "seed", "emotion", "measure", "value", "low", "high", "n")
+PLACEMENT_COLUMNS = (
+    "model",
+    "seed",
+    "people",
+    "width",
+    "height",
+    "down",
+    "tiles",
+    "correlation",
+    "partial",
+    "own_minus_others",
+)
 
 _NAMES = {
     "hap": "happy",
@@ -137,6 +164,11 @@ def people_table(
       `own_minus_others`; `permutation_p`, of `all` only, says how often exchanged emotions do as
       well. `all` is the mean over emotions here.
 
+    - `best_correlation` and `best_own_minus_others`: in the best of all ways to lay people's
+      stimuli over the crops (`placement`), of `all` only; the interval keeps that way. Beside them
+      `best_torus_p` and `best_permutation_p`, whose shifted maps and exchanged emotions choose
+      their best way too.
+
     `reliability` and `ceiling` of people's maps: see `noise_ceiling`. `upper_minus_lower` of the
     model is the difference of the halves in the value function's unit; `upper_minus_lower_percent`
     of `people` (from the trials, interval over participants) and of `people-f`, `people-m`
@@ -145,10 +177,7 @@ def people_table(
     counts tiles, participants or images.
     """
     options = options or StatisticsOptions()
-    targets = {
-        "published": _with_all(people.published.mean(axis=0)),
-        "trials": _with_all(people.maps()),
-    }
+    targets = _targets(people)
     blind = baselines(faces)
     found = [
         *_of_models(maps, targets, VALUE_FUNCTIONS.index(value_function), blind),
@@ -157,6 +186,50 @@ def people_table(
     ]
     rows = [row for one in found for row in one.rows(options.level)]
     return pd.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
+
+
+def placements(
+    maps: list[TileMaps],
+    people: People,
+    value_function: str = "probability",
+    faces: npt.NDArray[np.uint8] | None = None,
+) -> pd.DataFrame:
+    """Return how alike maps are in every way to lay people's stimuli over the crops.
+
+    Columns PLACEMENT_COLUMNS, a row for each model and map that knows nothing of emotions, people's
+    map (`published` or `trials`) and placement: `width`, `height` and `down` in crops, the `tiles`
+    that the stimulus covers, the rank `correlation` of the mean maps, the same with the distance
+    from the middle constant, and `own_minus_others`. Arguments as for `people_table`.
+    """
+    blind = baselines(faces)
+    which = VALUE_FUNCTIONS.index(value_function)
+    known = [((one.model, one.seed), one.values[0, :-1, which]) for one in maps]
+    known += [((name, "mean"), map_[None]) for name, map_ in blind.items()]
+    rows = []
+    for name, target in _targets(people).items():
+        laid = Laid.of(target[:-1])
+        for (model, seed), values in known:
+            mean = values.mean(axis=0)
+            none = np.full(len(PLACEMENTS), np.nan)
+            columns = zip(
+                PLACEMENTS,
+                (int(some.sum()) for some in laid.seen),
+                laid.correlations(mean),
+                none if model == "centre" else laid.partial(mean, blind["centre"][None]),
+                none if len(values) == 1 else own_minus_others(laid.crossed(values)),
+                strict=True,
+            )
+            for one, *found in columns:
+                rows.append((model, seed, name, one.width, one.height, one.down, *found))
+    return pd.DataFrame(rows, columns=list(PLACEMENT_COLUMNS))
+
+
+def _targets(people: People) -> dict[str, Floats]:
+    """Return people's maps [8, 48], published and made of the trials."""
+    return {
+        "published": _with_all(people.published.mean(axis=0)),
+        "trials": _with_all(people.maps()),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +280,9 @@ def _of_models(
                 # A p is of the map itself; its draws say nothing.
                 own = None if measure.endswith("_p") else groups
                 yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
+            for measure, scores in _best(values[:, :-1], target[:-1]).items():
+                own = None if measure.endswith("_p") else groups
+                yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
         yield _Measured(who, "upper_minus_lower", values @ difference, groups, one.scale.images)
 
 
@@ -224,9 +300,35 @@ def _likeness(values: Floats, target: Floats, blind: Mapping[str, Floats]) -> di
     found["torus_p"] = np.array([[torus_p(ours, theirs) for ours, theirs in pairs]])
     own, others = (_and_mean(part) for part in own_and_others(values[:, :-1], target[:-1]))
     found |= {"others": others, "own_minus_others": own - others}
-    only_all = np.full((1, len(GROUPED)), np.nan)
-    only_all[0, -1] = permutation_p(values[0, :-1], target[:-1])
-    return found | {"permutation_p": only_all}
+    exchanged = permutation_p(values[0, :-1], target[:-1])
+    return found | {"permutation_p": _only_all(np.array([exchanged]))}
+
+
+def _best(values: Floats, target: Floats) -> dict[str, Floats]:
+    """Return what the best placement gives, scores [1 + draws, 8] of all emotions together.
+
+    values: [1 + draws, 7, 48], the sample first, whose best placement the draws keep.
+    """
+    laid = Laid.of(target)
+    means = laid.correlations(values.mean(axis=1))
+    apart = laid.crossed(values[0])
+    best, chosen = int(np.argmax(means[:, 0])), own_minus_others(apart)
+    where = int(np.argmax(chosen))
+    some = laid.seen[where]
+    drawn = rank_correlation(values[:, :, None, some], laid.maps[where])
+    return {
+        "best_correlation": _only_all(means[best]),
+        "best_torus_p": _only_all(np.array([best_torus_p(values[0].mean(axis=0), laid)])),
+        "best_own_minus_others": _only_all(own_minus_others(drawn)),
+        "best_permutation_p": _only_all(np.array([best_permutation_p(apart)])),
+    }
+
+
+def _only_all(scores: Floats) -> Floats:
+    """Return [..., 8] from [...]: of all emotions together, and of none alone."""
+    found = np.full((*scores.shape, len(GROUPED)), np.nan)
+    found[..., -1] = scores
+    return found
 
 
 def _of_baselines(
@@ -238,6 +340,8 @@ def _of_baselines(
         for which, target in targets.items():
             scores = rank_correlation(map_, target)[None]
             yield _Measured((name, "mean"), f"correlation_{which}", scores, None, tiles)
+            best = _only_all(Laid.of(target[:-1]).correlations(map_).max(axis=0)[None])
+            yield _Measured((name, "mean"), f"best_correlation_{which}", best, None, tiles)
 
 
 def _and_mean(scores: Floats) -> Floats:
