@@ -1,13 +1,17 @@
 """What `hemiface information` writes and says of planted channels."""
 
+import html
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from test_importance_tiles import BUTTONS, write_people
 
 from builders import described, hemiface, sampled
 from hemiface.errors import UsageError
+from hemiface.occlusion.tiles import TILES
+from hemiface.report import page
 from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.information import bits_plot, decomposition_plot
 from hemiface.report.information import write_information
@@ -16,6 +20,7 @@ from hemiface.report.words.information import (
     half_bits,
     information_figures,
     information_words,
+    people_words,
     share_words,
 )
 from hemiface.report.words.verdicts import verdict
@@ -126,6 +131,77 @@ def test_the_first_figure_underlines_the_half_that_tells_more(predictions):
     assert f"{float(values.iloc[0]):.2f}" in {one.get_text() for one in axes.texts}
     with pytest.raises(UsageError, match="no Shapley values of halves of model nobody"):
         halves_map(shapley, "nobody", lambda _: 0)
+
+
+def people_halves(signs: dict[str, int]) -> pd.DataFrame:
+    """people_halves.csv of people who need the upper half (1), the lower (-1) or either (0)."""
+    rows = []
+    for emotion in (*EMOTIONS, "all"):
+        sign = signs.get(emotion, 0)
+        p = 0.001 if sign else 0.4
+        rows.append((emotion, 30.0 * sign, 30.0 * sign - 10, 30.0 * sign + 10, p, p, 94, "made"))
+    columns = ["emotion", "percent", "low", "high", "p", "p_holm", "n", "method"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_people_stand_beside_the_first_figure(predictions):
+    shapley = information_tables(sampled(predictions, draws=100))["shapley"]
+    people = people_halves({"happy": -1, "sad": 1})
+    figure = halves_map(
+        shapley,
+        "any",
+        lambda row: verdict(row, "bits").sign,
+        people=people.assign(stated=people["percent"] != 0),
+    )
+    halves, beside = figure.axes
+    alone = halves_map(shapley, "any", lambda row: verdict(row, "bits").sign).axes[0]
+    assert [one.get_text() for one in halves.texts] == [one.get_text() for one in alone.texts]
+    bold = {EMOTIONS[int(one.get_position()[1])]: one.get_text() for one in beside.texts
+            if one.get_weight() == "bold"}  # fmt: skip
+    assert bold == {"happy": "−30", "sad": "+30"}
+    assert "[+20, +40]" in {one.get_text() for one in beside.texts}
+    # Rows: seven emotions and emotions alike; nobody asked people about the data's mix.
+    assert {int(one.get_position()[1]) for one in beside.texts} == {*range(7), 8}
+
+
+def test_the_page_has_people_beside_it(predictions, tmp_path):
+    write_predictions(predictions, tmp_path / "p.parquet")
+    (tmp_path / "config.toml").write_text('name = "c"\n[statistics]\ndraws = 20\n')
+    people = tmp_path / "people"
+    people.mkdir()
+    worth = np.full((7, TILES), 0.2)
+    worth[BUTTONS.index("ang"), np.arange(TILES) % 8 < 4] = 1.0
+    write_people(people, worth, participants=12)
+    made = page.build(tmp_path / "p.parquet", pictures=False, people=people)
+    text = made.read_text(encoding="utf-8")
+    assert "tile by tile needed the upper half more for angry" in text
+    assert "12 participants" in text
+    assert "sides can be compared, amounts can't" in html.unescape(text)
+    found = pd.read_csv(tmp_path / "people_halves.csv").set_index("emotion")["percent"]
+    assert found.drop("all").idxmax() == "angry"
+    bare = page.build(tmp_path / "p.parquet", tmp_path / "bare", pictures=False)
+    assert "tile by tile" not in bare.read_text(encoding="utf-8")
+    assert not (tmp_path / "bare" / "people_halves.csv").exists()
+
+
+def test_a_finding_says_where_network_and_people_lean_alike(predictions):
+    tables = information_tables(sampled(predictions, draws=300))
+    assert people_words(tables).said == []
+    beside = {**tables, "people_halves": people_halves({"happy": -1, "fear": -1, "sad": 1})}
+    needed, alike = people_words(beside).said
+    assert needed == (
+        "People who uncovered faces tile by tile needed the upper half more for sad; the lower "
+        "half more for fear and happy; neither, as far as this shows, for angry, disgust, surprise "
+        "and neutral."
+    )
+    # The planted network needs the lower half for every emotion.
+    assert alike == (
+        "Where both are decided (fear, happy and sad), network and people lean to the same half, "
+        "but for sad."
+    )
+    assert "94 participants" in people_words(beside).why[0]
+    nothing = {**tables, "people_halves": people_halves({})}
+    assert people_words(nothing).said[1] == ("For no emotion are both decided, network and people.")
 
 
 def test_the_baseline_alone_is_shown_and_the_trained_one_before_it():

@@ -236,7 +236,9 @@ class TestFiles:
         assert halves["upper"] == pytest.approx(row["value"].iloc[0], rel=1e-5)
         assert any("Trained with horizontal flips" in text for text in known["words"])
         assert any("nothing but the distance from the middle" in one for one in known["words"])
-        assert any("Laid over them in 26 ways, the correlation is at best" in one for one in known["words"])
+        assert any(
+            "Laid over them in 26 ways, the correlation is at best" in one for one in known["words"]
+        )
         assert hemiface(monkeypatch, *arguments[:6]) == 0
         assert "What each half contributes" in capsys.readouterr().out
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import shapiq
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from builders import uncovered
 from hemiface.config import StatisticsOptions
@@ -268,6 +269,54 @@ class TestPeople:
             share = worth[EMOTIONS.index(emotion)]
             known = 0.7 * (share[upper].sum() - share[~upper].sum())
             assert table.loc[(*at, "upper_minus_lower"), "value"] == pytest.approx(known, abs=1e-6)
+
+    def test_halves_are_told_by_participants(self, folder):
+        known = people.read(folder)
+        found = people.people_halves(known, StatisticsOptions(draws=200)).set_index("emotion")
+        table = people.people_table([], known, StatisticsOptions(draws=200))
+        rows = table[(table["model"] == "people") & table["measure"].str.startswith("upper")]
+        rows = rows.set_index("emotion")
+        assert found["percent"].to_dict() == pytest.approx(rows["value"].to_dict())
+        assert found["low"].to_dict() == pytest.approx(rows["low"].to_dict())
+        assert (found["n"] == 40).all()
+        seven = found.loc[list(EMOTIONS)]
+        np.testing.assert_allclose(
+            seven["p_holm"], multipletests(seven["p"], method="holm")[1], atol=1e-12
+        )
+        assert found.loc["all", "p_holm"] == found.loc["all", "p"]
+        # Planted: what tiles of the upper half are worth beyond those of the lower.
+        order = [
+            BUTTONS.index(short) for short in ("ang", "dis", "fea", "hap", "sad", "sup", "ntr")
+        ]
+        upper = np.arange(TILES) % 8 < 4
+        maps = self.MAPS[order]
+        planted = 100 * (maps[:, upper].mean(1) - maps[:, ~upper].mean(1)) / maps.mean(1)
+        inside = (seven["low"] <= planted) & (planted <= seven["high"])
+        assert inside.sum() >= 6
+
+    def test_every_placement_has_a_row(self, folder):
+        worth = self.MAPS / self.MAPS.sum(axis=1, keepdims=True)
+        maps = tile_maps(chains(lambda e, s: 0.2 + 0.7 * s @ worth[e]), StatisticsOptions(draws=5))
+        faces = np.random.default_rng(2).integers(0, 256, (9, 48, 48), np.uint8)
+        known = people.read(folder)
+        found = people.placements(maps, known, faces=faces)
+        assert tuple(found.columns) == people.PLACEMENT_COLUMNS
+        sizes = found.groupby(["model", "seed", "people"]).size()
+        assert set(sizes.index.get_level_values(0)) == {"any", "centre", "contrast", "mean face"}
+        assert set(sizes) == {26}
+        table = people.people_table(maps, known, StatisticsOptions(draws=5), faces=faces)
+        found, table = found[found["seed"] == "mean"], table[table["seed"] == "mean"]
+        row = table.set_index(["model", "emotion", "measure"])["value"]
+        first = found[(found["width"] == 1) & (found["people"] == "trials")].set_index("model")
+        every = row.loc[("any", "all", "correlation_trials")]
+        # The same but for tiles that people need alike, of which rounding makes no order there.
+        assert first.loc["any", "correlation"] == pytest.approx(every, abs=0.01)
+        difference = row.loc[("any", "all", "own_minus_others_trials")]
+        assert first.loc["any", "own_minus_others"] == pytest.approx(difference, abs=0.01)
+        best = found.groupby(["model", "people"])["correlation"].max()
+        for model in ("any", "centre", "mean face"):
+            measured = row.loc[(model, "all", "best_correlation_trials")]
+            assert measured == pytest.approx(best.loc[model, "trials"])
 
     def test_rank_correlation_is_scipys_with_ties_and_constants(self):
         rng = np.random.default_rng(0)

@@ -49,9 +49,14 @@ def report(
         bool, typer.Option("--pictures/--no-pictures", help="Show examples of the data.")
     ] = True,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write a PDF beside it too.")] = False,
+    people: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the files of Wegrzyn 2017: what people need, beside it."),
+    ] = None,
 ) -> None:
     """Make tables, figures and the report again from the prediction table alone."""
     from hemiface.data.parts import long_parts, table_path
+    from hemiface.errors import UsageError
     from hemiface.report import large
     from hemiface.report.page import build
     from hemiface.report.pdf import require_weasyprint, write_pdf
@@ -59,11 +64,16 @@ def report(
     if pdf:
         require_weasyprint()
     parts = long_parts(table_path(source))
+    if parts and people:
+        raise UsageError(
+            "--people stands beside bits, which the report of a table that outgrows memory hasn't; "
+            "leave it out."
+        )
     if parts:
         with show_progress() as on_progress:
             page = large.build(parts, out, told(on_progress, "counting rows"))
     else:
-        page = build(source, out, pictures=pictures)
+        page = build(source, out, pictures, people)
     say(page)
     if pdf:
         say(write_pdf(page))

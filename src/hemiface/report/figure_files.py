@@ -221,7 +221,21 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
             "Holm's correction, and interval). Below the line: over all images, and with all "
             "emotions as frequent. Left and right are those of the picture."
         )
-        figure = halves_map(results.tables["shapley"], model, lambda row: verdict(row, "bits").sign)
+        people = results.tables.get("people_halves")
+        if people is not None:
+            stated = [verdict(row, "percent").sign != 0 for row in people.to_dict("records")]
+            people = people.assign(stated=stated)
+            caption += (
+                " Beside it, people who uncovered tiles of two faces (Wegrzyn et al. 2017): how "
+                "much more each tile of the upper half was worth to them than one of the lower "
+                "(orange), in per cent of the mean tile, with intervals over participants."
+            )
+        figure = halves_map(
+            results.tables["shapley"],
+            model,
+            lambda row: verdict(row, "bits").sign,
+            people=people,
+        )
         drawn.first.append(drawn_picture(figure, folder, "halves-map", caption, narrow=True))
     bits = "Marks and lines: one half alone, with its interval; grey bars: the whole face."
     parts = "The parts of a bar add up to what the whole face tells."

@@ -37,6 +37,7 @@ from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
+from hemiface.stats.importance.people import read as read_people
 from hemiface.stats.planned import shown_conditions
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "page_path", "split_table", "template"]
@@ -75,7 +76,10 @@ _CSV = re.compile(r"(?<![\w/.\-])([a-z_]+\.csv)(?![\w\-])")
 
 
 def build(
-    run_or_predictions: str | Path, out: str | Path | None = None, pictures: bool = True
+    run_or_predictions: str | Path,
+    out: str | Path | None = None,
+    pictures: bool = True,
+    people: str | Path | None = None,
 ) -> Path:
     """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
 
@@ -88,16 +92,18 @@ def build(
     shown as far as it is there, and what is missing is said. `out` is the page's path (a path
     without `.html` is a folder), by default report.html beside the predictions; all else goes into
     the same folder. comparisons.csv is written for FER2013 only. With `pictures` false no face is
-    put into the page. Returns the path of the page.
+    put into the page. `people` is the folder of Wegrzyn's files: what people need stands beside the
+    networks, and people_halves.csv is written. Returns the path of the page.
 
     Raises:
-        DamagedError: the predictions are missing or not valid.
+        DamagedError: the predictions or people's files are missing or not valid.
         UsageError: config.toml can't be understood, or no image of the test split was scored.
 
     """
     run = read_run(run_or_predictions)
     page = page_path(run.folder, out)
-    results = compute(run.predictions, run.options, run.mirrored)
+    beside = None if people is None else read_people(people)
+    results = compute(run.predictions, run.options, run.mirrored, beside)
     write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])

@@ -35,6 +35,7 @@ from hemiface.stats.confusion_shifts import confusion_shifts
 from hemiface.stats.decomposition import decomposition
 from hemiface.stats.face_lines import face_lines
 from hemiface.stats.importance import Importance
+from hemiface.stats.importance.people import People, people_halves
 from hemiface.stats.information import families, information, informative
 from hemiface.stats.planned import planned
 from hemiface.stats.sample import Progress, Sample
@@ -107,7 +108,7 @@ class Results:
     Always there: matrix, class_scores, confusions, planned, all_pairs, mcnemar, cochran. Where
     there is what they need: comparisons (FER2013 only), confusion_shifts, sides, calibration,
     reliability, risk_coverage, aurc, temperatures, information, decomposition, shapley,
-    sensitivity, importance, interactions.
+    sensitivity, importance, interactions, people_halves.
 
     `samples` holds the protocols that have images; `primary` is the one that words and figures, and
     all tables but the first three, are about; so is `regions` (None without sixteen coalitions).
@@ -174,8 +175,9 @@ def compute(
     predictions: Predictions,
     options: StatisticsOptions,
     mirrored: Predictions | None = None,
+    people: People | None = None,
 ) -> Results:
-    """Compute the result tables of Predictions.
+    """Compute the result tables of Predictions, and what people's tiles say of halves.
 
     Raises:
         UsageError: no protocol has an image.
@@ -207,6 +209,8 @@ def compute(
         tables |= information_tables(primary)
     elif families(primary):
         tables["sensitivity"] = sensitivity(primary)
+    if people is not None:
+        tables["people_halves"] = people_halves(people, options)
     regions = importance.analyse(primary) if importance.playable(primary) else None
     if regions is not None:
         tables |= {"importance": regions.regions, "interactions": regions.interactions}

@@ -36,6 +36,7 @@ def halves_map(
     sign: Callable[[Mapping[Any, Any]], int],
     *,
     label: str | None = None,
+    people: pd.DataFrame | None = None,
 ) -> Figure:
     """Return how much of what a whole face tells is due to each half, by emotion, in bits.
 
@@ -43,7 +44,8 @@ def halves_map(
     seeds where there are several. A value is bold and underlined where its half tells more than
     the other one of its pair: where `sign` of the row about the difference of the two, 1 or -1 if a
     direction may be stated and 0 otherwise, is on its side. `label` says what the model is, by
-    default what it was trained on.
+    default what it was trained on. `people`, people_halves.csv, gets a column of its own, bold and
+    underlined where its further column `stated` says that people need one half more.
 
     Raises:
         UsageError: the table has no two halves of this model.
@@ -66,8 +68,7 @@ def halves_map(
     )
     most = float(np.nanmax(np.abs(values), initial=0.01))
     scale = TwoSlopeNorm(0, -1.6 * most, 1.6 * most)  # pale, to be written on
-    figure = Figure(figsize=(1.3 + 1.15 * len(halves), 4.3), layout="constrained")
-    axes = figure.subplots()
+    figure, axes, beside = _panels(len(halves), people)
     axes.pcolormesh(values, cmap=_COLOURS, norm=scale, edgecolor="white", linewidth=1.2, alpha=0.75)
     for y, (emotion, mix, _) in enumerate(_ROWS):
         for x, half in enumerate(halves):
@@ -75,30 +76,73 @@ def halves_map(
             on_its_side = 1 if half == one else -1
             found = sign(cells[emotion, mix, f"{one} - {other}"])
             _write(axes, x, y, cells[emotion, mix, half], more=found == on_its_side)
-    axes.axhline(len(EMOTIONS), color="#333333", linewidth=1)
     axes.axvline(2, color="#333333", linewidth=1)
-    axes.set_xticks(np.arange(len(halves)) + 0.5, [f"{half} half" for half in halves])
+    _finish(axes, [f"{half} half" for half in halves])
     axes.set_yticks(np.arange(len(_ROWS)) + 0.5, [name for _, _, name in _ROWS])
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.set_ylim(len(_ROWS), 0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    if people is not None:
+        _people(beside, people)
     label = label or _OWN_NAMES.get(model, f"the network {model_label(model)}")
     figure.suptitle(f"Bits that each half tells\n{label}", ha="left", x=0.01)
     return figure
 
 
-def _write(axes: Any, x: int, y: int, row: dict[Any, Any], *, more: bool) -> None:
-    value, low, high = (float(row[name]) for name in ("bits", "low", "high"))
+def _panels(halves: int, people: pd.DataFrame | None) -> tuple[Figure, Any, Any]:
+    """Return a figure, the axes for the halves and, with people, theirs (else None)."""
+    width = 1.3 + 1.15 * halves
+    if people is None:
+        figure = Figure(figsize=(width, 4.3), layout="constrained")
+        return figure, figure.subplots(), None
+    figure = Figure(figsize=(width + 1.35, 4.3), layout="constrained")
+    axes, beside = figure.subplots(1, 2, width_ratios=[halves, 1.05])
+    return figure, axes, beside
+
+
+def _people(axes: Any, people: pd.DataFrame) -> None:
+    """Draw people's upper minus lower half, in per cent, in the rows that they have."""
+    rows = {str(row["emotion"]): row for row in people.to_dict("records")}
+    # Their faces are as many of each emotion, so that all together is emotions alike.
+    found = [rows.get(emotion) if mix != "data" or emotion != "all" else None
+             for emotion, mix, _ in _ROWS]  # fmt: skip
+    values = np.array([[math.nan if row is None else row["percent"]] for row in found])
+    most = float(np.nanmax(np.abs(values), initial=1.0))
+    scale = TwoSlopeNorm(0, -1.6 * most, 1.6 * most)
+    axes.pcolormesh(values, cmap=_COLOURS, norm=scale, edgecolor="white", linewidth=1.2, alpha=0.75)
+    for y, row in enumerate(found):
+        if row is not None:
+            _write(axes, 0, y, row, more=row["stated"], column="percent", form="{:+.0f}")
+    _finish(axes, ["people: upper\n− lower, %"])
+    axes.set_yticks([])
+
+
+def _finish(axes: Any, columns: list[str]) -> None:
+    axes.axhline(len(EMOTIONS), color="#333333", linewidth=1)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_ylim(len(_ROWS), 0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _write(
+    axes: Any,
+    x: int,
+    y: int,
+    row: dict[Any, Any],
+    *,
+    more: bool,
+    column: str = "bits",
+    form: str = "{:.2f}",
+) -> None:
+    value, low, high = (float(row[name]) for name in (column, "low", "high"))
     if math.isnan(value):
         axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
         return
     weight = "bold" if more else "normal"
-    axes.text(x + 0.5, y + 0.4, f"{value:.2f}".replace("-", "−"), ha="center", va="center",
+    axes.text(x + 0.5, y + 0.4, form.format(value).replace("-", "−"), ha="center", va="center",
               fontsize=9, weight=weight)  # fmt: skip
     if more:
         axes.plot([x + 0.3, x + 0.7], [y + 0.6] * 2, color="#1b1f24", linewidth=1.2)
     if not math.isnan(low) and not math.isnan(high):
-        ends = f"[{low:.2f}, {high:.2f}]".replace("-", "−")
+        ends = f"[{form.format(low)}, {form.format(high)}]".replace("-", "−")
         axes.text(x + 0.5, y + 0.79, ends, ha="center", va="center", fontsize=6.5, color="#333333")

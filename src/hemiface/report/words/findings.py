@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hemiface.report.words.information import share_words
+from hemiface.report.words.information import people_words, share_words
 
 __all__ = ["Finding", "findings"]
 
@@ -23,6 +23,8 @@ _LIMITS = {
     "trained": "Another kind of network may read more from the same half, and people may too.",
     "bits": "Bits are what this kind of network makes of what it sees, and which half tells more "
     "can depend on how frequent each emotion is.",
+    "people": "Two posed faces, uncovered by tiles, whose upper half doesn't end where a picture's "
+    "does: sides can be compared, amounts can't.",
     "sides": "What is not found may still be there; sides are those of the picture.",
     "original": "One training a model and no intervals are published of the original.",
 }
@@ -53,10 +55,11 @@ def findings(
     """
     seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
     only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
-    told = share_words(tables)
+    told, people = share_words(tables), people_words(tables)
     known = [
         Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], [_LIMITS["whole"]]),
         Finding("information", told.said, told.why, [_LIMITS["bits"], *only_one]),
+        Finding("information", people.said, people.why, [_LIMITS["people"]]),
         Finding("halves", parts["robustness"], [_PAIRED], [_LIMITS["robustness"]]),
         Finding(
             "halves", [*parts["trained"], *rest["generalist"]], [_PAIRED], [_LIMITS["trained"]]

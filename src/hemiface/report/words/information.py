@@ -26,6 +26,7 @@ __all__ = [
     "information_figures",
     "information_words",
     "informative_halves",
+    "people_words",
     "share_words",
     "shown_families",
 ]
@@ -205,6 +206,48 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         ]
         return Shares(said, why)
     return Shares([], [])
+
+
+def people_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
+    """Return which half people need more, and whether the network of `share_words` leans alike.
+
+    Empty without people_halves, or where no network reads both the upper and the lower half.
+    """
+    models = informative_halves(tables)[:1] if "shapley" in tables else []
+    if "people_halves" not in tables or not models:
+        return Shares([], [])
+    people = tables["people_halves"]
+    theirs = {
+        str(row["emotion"]): verdict(row, "percent").sign for row in people.to_dict("records")
+    }
+    shares = _chosen(tables, models[0])["shapley"]
+    rows = shares[(shares["players"] == "halves") & (shares["mix"] == "data")]
+    rows = rows[rows["region"] == "upper - lower"]
+    ours = {one: _verdict(row).sign for one, row in _by(rows, "emotion").items()}
+    if not ours:
+        return Shares([], [])
+    parts = [
+        f"the {half} half more for {joined(one for one in EMOTIONS if theirs[one] == sign)}"
+        for sign, half in ((1, "upper"), (-1, "lower"))
+        if sign in [theirs[one] for one in EMOTIONS]
+    ]
+    undecided = [one for one in EMOTIONS if not theirs[one]]
+    if undecided:
+        parts.append(f"neither, as far as this shows, for {joined(undecided)}")
+    both = [one for one in EMOTIONS if theirs[one] and ours.get(one)]
+    apart = [one for one in both if theirs[one] != ours[one]]
+    said = [f"People who uncovered faces tile by tile needed {'; '.join(parts)}."]
+    if both:
+        alike = f"Where both are decided ({joined(both)}), network and people lean to the same half"
+        said.append(f"{alike}{f', but for {joined(apart)}' if apart else ''}.")
+    else:
+        said.append("For no emotion are both decided, network and people.")
+    why = [
+        f"{int(people['n'].max())} participants, a woman's and a man's face (Wegrzyn et al. 2017, "
+        "PLOS ONE 12(5) e0177239): what each of 48 tiles was worth when the answer was right; "
+        "intervals over participants, Holm's correction over the seven emotions."
+    ]
+    return Shares(said, why)
 
 
 def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:

@@ -71,8 +71,12 @@ def place_map(maps: Floats, placement: Placement) -> Floats:
     covered = np.outer(across.sum(axis=1), down.sum(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(covered >= _COVERED - 1e-9, told / covered, np.nan)
-    moved: Floats = found.reshape(maps.shape)
-    return moved
+    moved = found.reshape(maps.shape)
+    # Tiles that are worth the same stay tied: sums in another order differ by rounding.
+    most = np.nanmax(np.abs(moved), axis=-1, keepdims=True)
+    unit = np.where(most > 0, most, 1.0)
+    tied: Floats = np.round(moved / unit, 12) * unit
+    return tied
 
 
 @dataclass(frozen=True, eq=False)
