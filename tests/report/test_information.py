@@ -147,6 +147,8 @@ def people_halves(signs: dict[str, int]) -> pd.DataFrame:
 def test_people_stand_beside_the_first_figure(predictions):
     shapley = information_tables(sampled(predictions, draws=100))["shapley"]
     people = people_halves({"happy": -1, "sad": 1})
+    people.loc[people["emotion"] == "sad", "high"] = 30.04
+    people.loc[people["emotion"] == "happy", "high"] = -0.04
     figure = halves_map(
         shapley,
         "any",
@@ -158,8 +160,9 @@ def test_people_stand_beside_the_first_figure(predictions):
     assert [one.get_text() for one in halves.texts] == [one.get_text() for one in alone.texts]
     bold = {EMOTIONS[int(one.get_position()[1])]: one.get_text() for one in beside.texts
             if one.get_weight() == "bold"}  # fmt: skip
-    assert bold == {"happy": "−30", "sad": "+30"}
-    assert "[+20, +40]" in {one.get_text() for one in beside.texts}
+    assert bold == {"happy": "−30.00", "sad": "+30"}
+    # No interval that leaves 0 out ends there by rounding.
+    assert {"[+20, +30]", "[−40.00, −0.04]"} <= {one.get_text() for one in beside.texts}
     # Rows: seven emotions and emotions alike; nobody asked people about the data's mix.
     assert {int(one.get_position()[1]) for one in beside.texts} == {*range(7), 8}
 

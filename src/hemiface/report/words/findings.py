@@ -20,6 +20,8 @@ _LIMITS = {
     "whole": "Right is who agrees with the data set's labels, on which people differ too.",
     "robustness": "A network that met only whole faces mixes what is missing with what is merely "
     "strange to it: this is what it does with a hidden half, not what the half is worth.",
+    "other": "What a network met in training decides how much of this is what the half is worth and "
+    "how much that its lack is strange.",
     "trained": "Another kind of network may read more from the same half, and people may too.",
     "bits": "Bits are what this kind of network makes of what it sees, and which half tells more "
     "can depend on how frequent each emotion is.",
@@ -56,11 +58,13 @@ def findings(
     seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
     only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
     told, people = share_words(tables), people_words(tables)
+    # Only the baseline is known to have met whole faces alone.
+    robustness = _LIMITS["robustness" if "full" in set(matrix["model"]) else "other"]
     known = [
         Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], [_LIMITS["whole"]]),
         Finding("information", told.said, told.why, [_LIMITS["bits"], *only_one]),
         Finding("information", people.said, people.why, [_LIMITS["people"]]),
-        Finding("halves", parts["robustness"], [_PAIRED], [_LIMITS["robustness"]]),
+        Finding("halves", parts["robustness"], [_PAIRED], [robustness]),
         Finding(
             "halves", [*parts["trained"], *rest["generalist"]], [_PAIRED], [_LIMITS["trained"]]
         ),
