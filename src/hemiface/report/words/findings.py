@@ -20,8 +20,8 @@ _LIMITS = {
     "whole": "Right is who agrees with the data set's labels, on which people differ too.",
     "robustness": "A network that met only whole faces mixes what is missing with what is merely "
     "strange to it: this is what it does with a hidden half, not what the half is worth.",
-    "other": "What a network met in training decides how much of this is what the half is worth and "
-    "how much that its lack is strange.",
+    "other": "What a network met in training decides how much of this is what the half is worth, "
+    "and how much that its lack is strange.",
     "trained": "Another kind of network may read more from the same half, and people may too.",
     "bits": "Bits are what this kind of network makes of what it sees, and which half tells more "
     "can depend on how frequent each emotion is.",

@@ -1,0 +1,100 @@
+"""The page of results/answer has the numbers of its tables."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "results" / "answer"
+NETWORKS = ("people-small-int8", "small")
+
+
+@pytest.fixture(scope="module")
+def page():
+    return (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def people():
+    table = pd.read_csv(FOLDER / "people.csv")
+    table = table[(table["seed"] == "mean") & (table["emotion"] == "all")]
+    return table.set_index(["model", "measure"])
+
+
+def number(value):
+    return f"{value:.2f}".replace("0.", ".", 1)
+
+
+def with_ends(row, column="value"):
+    return f"{number(row[column])} [{number(row['low'])}, {number(row['high'])}]"
+
+
+@pytest.mark.parametrize(
+    ("measure", "baselines"),
+    [
+        ("correlation", ("centre", "contrast")),
+        ("within_distance", ()),
+        ("best_correlation", ("centre", "contrast")),
+        ("own_minus_others", ()),
+        ("best_own_minus_others", ()),
+    ],
+)
+def test_likeness(page, people, measure, baselines):
+    rows = [with_ends(people.loc[(one, f"{measure}_trials")]) for one in NETWORKS]
+    rows += [number(people.loc[(one, f"{measure}_trials"), "value"]) for one in baselines]
+    assert f"| {' | '.join(rows)} |" in page
+
+
+@pytest.mark.parametrize("measure", ["best_torus_p", "permutation_p", "best_permutation_p"])
+def test_chance(page, people, measure):
+    shares = [people.loc[(one, f"{measure}_trials"), "value"] for one in NETWORKS]
+    assert f"| {' | '.join(f'{share:.0%}'.replace('%', ' %') for share in shares)} |" in page
+
+
+def test_the_placement_in_their_own_proportions(page):
+    table = pd.read_csv(FOLDER / "placements.csv").set_index("model")
+    here = (table["height"] == 1) & (table["width"] == 0.75) & (table["down"] == 0)
+    rows = table[here & (table["people"] == "trials") & (table["seed"] == "mean")]
+    network = rows.loc["people-small-int8"]
+    assert (
+        f"the correlation is {number(network['correlation'])}, the middle's "
+        f"{number(rows.loc['centre', 'correlation'])}, and {number(network['partial'])} is left"
+    ) in page
+
+
+@pytest.mark.parametrize("mix", ["data", "balanced"])
+def test_bits_of_halves(page, mix):
+    table = pd.read_csv(FOLDER / "people-small-int8" / "shapley.csv")
+    rows = table[(table["players"] == "halves") & (table["emotion"] == "all")]
+    rows = rows[rows["mix"] == mix].set_index("region")
+    for region in ("upper", "lower"):
+        row = rows.loc[region]
+        assert with_ends(row, "bits") in page
+    ratio = rows.loc["lower / upper"]
+    assert with_ends(ratio, "bits") in page
+
+
+@pytest.mark.parametrize("part", ["redundant", "unique lower", "unique upper", "synergistic"])
+def test_parts(page, part):
+    table = pd.read_csv(FOLDER / "people-small-int8" / "decomposition.csv")
+    chosen = (
+        (table["emotion"] == "all") & (table["mix"] == "data") & (table["part"] == part)
+        & (table["definition"] == "specific") & (table["pair"] == "upper, lower")
+    )  # fmt: skip
+    (row,) = table[chosen].to_dict("records")
+    assert with_ends(row, "bits") in page
+
+
+def test_directions():
+    # Decided of both are happy, neutral (lower) and sad (upper); people alone have the others.
+    people = pd.read_csv(FOLDER / "people-small-int8" / "people_halves.csv").set_index("emotion")
+    upper = {one for one in people.index if people.loc[one, "low"] > 0}
+    assert (people["p_holm"] < 0.05).all()
+    assert upper == {"angry", "fear", "sad"}
+    table = pd.read_csv(FOLDER / "people-small-int8" / "shapley.csv")
+    rows = table[(table["region"] == "upper - lower") & (table["mix"] == "data")]
+    rows = rows[rows["players"] == "halves"].set_index("emotion")
+    decided = rows[(rows["p_holm"] < 0.05)]["bits"]
+    assert {one: value > 0 for one, value in decided.items()} == {
+        "happy": False, "sad": True, "neutral": False, "all": False,
+    }  # fmt: skip
