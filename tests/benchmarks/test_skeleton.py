@@ -20,6 +20,7 @@ COMMITTED = {
     "large_tables.json": "large_tables",
     "large_tables-100m.json": "large_tables",
     "predictors.json": "predictors",
+    "ray_predict-5000.json": "ray_predict",
     "ray_predict-apart.json": "ray_predict",
     "ray_predict.json": "ray_predict",
     "reporting.json": "reporting",
