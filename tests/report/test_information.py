@@ -203,6 +203,10 @@ def test_a_finding_says_where_network_and_people_lean_alike(predictions):
         "but for sad."
     )
     assert "94 participants" in people_words(beside).why[0]
+    other = {**tables, "people_halves": people_halves({"sad": 1})}
+    assert (
+        people_words(other).said[1].endswith("(sad), network and people lean to different halves.")
+    )
     nothing = {**tables, "people_halves": people_halves({})}
     assert people_words(nothing).said[1] == ("For no emotion are both decided, network and people.")
 

@@ -238,8 +238,10 @@ def people_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
     apart = [one for one in both if theirs[one] != ours[one]]
     said = [f"People who uncovered faces tile by tile needed {'; '.join(parts)}."]
     if both:
-        alike = f"Where both are decided ({joined(both)}), network and people lean to the same half"
-        said.append(f"{alike}{f', but for {joined(apart)}' if apart else ''}.")
+        decided = f"Where both are decided ({joined(both)}), network and people lean to"
+        but = f", but for {joined(apart)}" if apart else ""
+        same = "different halves" if apart == both else f"the same half{but}"
+        said.append(f"{decided} {same}.")
     else:
         said.append("For no emotion are both decided, network and people.")
     why = [
