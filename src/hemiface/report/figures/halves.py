@@ -11,7 +11,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
-from hemiface.report.figures.style import STYLE, model_label
+from hemiface.report.figures.style import STYLE, decimals, model_label
 from hemiface.stats.decomposition import PAIRS
 from hemiface.tables import EMOTIONS
 
@@ -109,18 +109,10 @@ def _people(axes: Any, people: pd.DataFrame) -> None:
     axes.pcolormesh(values, cmap=_COLOURS, norm=scale, edgecolor="white", linewidth=1.2, alpha=0.75)
     for y, row in enumerate(found):
         if row is not None:
-            form = f"{{:+.{_decimals(float(row['low']), float(row['high']))}f}}"
+            form = f"{{:+.{decimals(float(row['low']), float(row['high']))}f}}"
             _write(axes, 0, y, row, more=row["stated"], column="percent", form=form)
     _finish(axes, ["people: upper\n− lower, %"])
     axes.set_yticks([])
-
-
-def _decimals(low: float, high: float) -> int:
-    """Return how many keep an interval that leaves 0 out from being rounded to one that doesn't."""
-    decimals, nearest = 0, min(abs(low), abs(high))
-    while (low > 0 or high < 0) and nearest < 0.5 * 10**-decimals and decimals < 3:
-        decimals += 1
-    return decimals
 
 
 def _finish(axes: Any, columns: list[str]) -> None:

@@ -25,6 +25,8 @@ __all__ = [
     "STYLE",
     "colour_bar",
     "condition_label",
+    "decimals",
+    "is_condition",
     "model_label",
     "ordered",
     "save",
@@ -82,6 +84,7 @@ STYLE: Any = {
 _PRINT_DPI = 200
 _NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 _TITLE_CHARACTERS_AN_INCH = 11.5
+_MOST_DECIMALS = 6
 _ORDER = ("full", "upper", "lower", "left", "right")
 
 
@@ -142,10 +145,27 @@ def model_label(name: str) -> str:
     known = {"full": "trained on whole faces", "any": "trained on every condition"}
     if name in known:
         return known[name]
-    part = name.partition("@")[0]
-    # Networks that come along or are others' have names that say nothing about what they saw.
-    hides = part in CONDITIONS or part.startswith("random-")
-    return f"trained with {name} hidden" if hides else name
+    return f"trained with {name} hidden" if is_condition(name) else name
+
+
+def is_condition(name: str) -> bool:
+    """Return whether a network's name says what was hidden in its training.
+
+    Networks that come along or are others' have names that say nothing about what they saw.
+    """
+    return name.partition("@")[0] in CONDITIONS or name.startswith("random-")
+
+
+def decimals(low: float, high: float, least: int = 0) -> int:
+    """Return how many keep an interval that leaves 0 out from being rounded to one that ends there.
+
+    >>> decimals(0.6, 2), decimals(0.04, 2), decimals(-1, 2), decimals(0.04, 2, least=1)
+    (0, 2, 0, 2)
+    """
+    places, nearest = least, min(abs(low), abs(high))
+    while (low > 0 or high < 0) and places < _MOST_DECIMALS and nearest < 0.5 * 10**-places:
+        places += 1
+    return places
 
 
 def title(figure: Figure, text: str) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.scores import headline
-from hemiface.report.figures.style import ordered
+from hemiface.report.figures.style import is_condition, ordered
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
 from hemiface.stats.planned import shown_conditions
@@ -163,8 +162,7 @@ def _trained(model: str) -> str:
     }
     if model in known:
         return known[model]
-    # Others' networks have names of their own, which say nothing about what they saw.
-    hides = model.partition("@")[0] in CONDITIONS or _is_control(model)
+    hides = is_condition(model)
     return f"the model trained with {region(model)} hidden" if hides else f"the model {model}"
 
 

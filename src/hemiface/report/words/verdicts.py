@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hemiface.report.figures.style import decimals
 from hemiface.stats.significance import holm
 
 __all__ = [
@@ -174,12 +175,8 @@ def points(value: float, low: float, high: float, plus: str = "+") -> str:
     if math.isnan(low) or math.isnan(high):
         return f"{100 * value:{plus}.1f} points".replace("-", "−")
     low, high = 100 * low, 100 * high
-    nearest = min(abs(low), abs(high))
-    decimals = 1
-    if low > 0 or high < 0:
-        while decimals < 6 and nearest < 0.5 * 10**-decimals:
-            decimals += 1
-    text = f"{100 * value:{plus}.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] points"
+    places = decimals(low, high, least=1)
+    text = f"{100 * value:{plus}.{places}f} [{low:.{places}f}, {high:.{places}f}] points"
     return text.replace("-", "−")
 
 

@@ -183,10 +183,11 @@ def people_table(
     """
     options = options or StatisticsOptions()
     targets = _targets(people)
+    laid = {name: Laid.of(target[:-1]) for name, target in targets.items()}
     blind = baselines(faces)
     found = [
-        *_of_models(maps, targets, VALUE_FUNCTIONS.index(value_function), blind),
-        *_of_baselines(blind, targets),
+        *_of_models(maps, targets, laid, VALUE_FUNCTIONS.index(value_function), blind),
+        *_of_baselines(blind, targets, laid),
         *_of_people(people, options),
     ]
     rows = [row for one in found for row in one.rows(options.level)]
@@ -300,6 +301,7 @@ class _Measured:
 def _of_models(
     maps: Iterable[TileMaps],
     targets: Mapping[str, Floats],
+    laid: Mapping[str, Laid],
     value_function: int,
     blind: Mapping[str, Floats],
 ) -> Iterator[_Measured]:
@@ -310,11 +312,9 @@ def _of_models(
         values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
         who, groups = (one.model, one.seed), one.scale.groups
         for name, target in targets.items():
-            for measure, scores in _likeness(values, target, blind).items():
+            found = _likeness(values, target, blind) | _best(values[:, :-1], laid[name])
+            for measure, scores in found.items():
                 # A p is of the map itself; its draws say nothing.
-                own = None if measure.endswith("_p") else groups
-                yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
-            for measure, scores in _best(values[:, :-1], target[:-1]).items():
                 own = None if measure.endswith("_p") else groups
                 yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
         yield _Measured(who, "upper_minus_lower", values @ difference, groups, one.scale.images)
@@ -338,12 +338,11 @@ def _likeness(values: Floats, target: Floats, blind: Mapping[str, Floats]) -> di
     return found | {"permutation_p": _only_all(np.array([exchanged]))}
 
 
-def _best(values: Floats, target: Floats) -> dict[str, Floats]:
+def _best(values: Floats, laid: Laid) -> dict[str, Floats]:
     """Return what the best placement gives, scores [1 + draws, 8] of all emotions together.
 
     values: [1 + draws, 7, 48], the sample first, whose best placement the draws keep.
     """
-    laid = Laid.of(target)
     means = laid.correlations(values.mean(axis=1))
     apart = laid.crossed(values[0])
     best, chosen = int(np.argmax(means[:, 0])), own_minus_others(apart)
@@ -366,7 +365,7 @@ def _only_all(scores: Floats) -> Floats:
 
 
 def _of_baselines(
-    blind: Mapping[str, Floats], targets: Mapping[str, Floats]
+    blind: Mapping[str, Floats], targets: Mapping[str, Floats], laid: Mapping[str, Laid]
 ) -> Iterator[_Measured]:
     """Yield how alike maps that know nothing of emotions and people's are."""
     tiles = np.full(len(GROUPED), TILES)
@@ -374,7 +373,7 @@ def _of_baselines(
         for which, target in targets.items():
             scores = rank_correlation(map_, target)[None]
             yield _Measured((name, "mean"), f"correlation_{which}", scores, None, tiles)
-            best = _only_all(Laid.of(target[:-1]).correlations(map_).max(axis=0)[None])
+            best = _only_all(laid[which].correlations(map_).max(axis=0)[None])
             yield _Measured((name, "mean"), f"best_correlation_{which}", best, None, tiles)
 
 
