@@ -1,12 +1,15 @@
 """How much each half of a face tells, under every choice that a study of it makes.
 
     python validity/answer.py train --data PATH_TO_FER2013 --votes fer2013new.csv --runs runs/answer
+    python validity/answer.py full --data PATH_TO_FER2013 --votes fer2013new.csv --runs runs/answer
     python validity/answer.py tables --runs runs/answer --out results/answer
 
 `train` makes one network for each seed, architecture, labels, fill and kind of halves, one job
 each, and its predictions of 7,178 test images, plain and mirrored. It resumes, and jobs fan out:
-`--only architecture=compact --only seed=0` takes some of them, on as many machines as there are;
-`--list` names them. `tables` reads whatever is finished.
+`--only architecture=tiny --only seed=0` takes some of them, on as many machines as there are;
+`--list` names them. `full` tests networks that come along, whose trainings were tens of times as
+long, so that what small networks say can be compared with what whole ones say. `tables` reads
+whatever is finished.
 
 Every network sees whole faces and its four halves equally often (see answer.toml). `halves=face`
 turns and moves each picture until the face's own lines are in its middle, before training as before
@@ -21,6 +24,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -30,11 +34,12 @@ from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.files import write_text
+from hemiface.models.onnx_file import FOLDER
 from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
-from hemiface.report.figures.specification import specification_curve
+from hemiface.report.figures.specification import specification_curve, specification_strength
 from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables
 from hemiface.stats.sample import Sample
@@ -45,14 +50,29 @@ from hemiface.tables import Predictions, read_predictions, write_csv
 
 CONFIG = Path(__file__).with_name("answer.toml")
 ARCHITECTURES: dict[str, tuple[str, ...]] = {
-    "compact": (),
-    "resnet18": ("model.architecture=resnet18", "model.stem=3x3-stride2"),
-    "regnetx_002": ("model.architecture=regnetx_002",),
+    "tiny": (),
+    "compact": (
+        "model.architecture=compact",
+        "train.epochs=8",
+        "train.learning_rate=4e-3",
+        "train.start_px=32",
+    ),
+    "test_byobnet": ("model.architecture=test_byobnet",),
 }
 LABELS: dict[str, tuple[str, ...]] = {
     "FER2013": (),
     "FER+ votes": ("train.soft_labels=true",),
 }
+FULL = {
+    "small": "FER2013",
+    "generalist-int8": "FER2013",
+    "people-small-int8": "FER+ votes",
+    "people-int8": "FER+ votes",
+}
+"""Networks that come along and what they learnt; all saw black halves of pictures, and flips.
+
+They learnt all of Training and chose on PublicTest, so they are tested on PrivateTest alone, which
+they had been scored on before."""
 CHOICES = ("architecture", "labels", "fill", "halves")
 """What a specification chooses before the mix and the duplicates."""
 
@@ -94,12 +114,12 @@ def _of_seed(seed: int) -> Iterator[Job]:
     for labels in LABELS:
         for architecture in ARCHITECTURES:
             yield Job(architecture, labels, "black", "picture", "off", seed)
-    yield Job("compact", "FER2013", "black", "picture", "on", seed)
+    yield Job("tiny", "FER2013", "black", "picture", "on", seed)
     if seed < 2:
         for labels in LABELS:
             for fill in FILLS[1:]:
-                yield Job("compact", labels, fill, "picture", "off", seed)
-            yield Job("compact", labels, "black", "face", "off", seed)
+                yield Job("tiny", labels, fill, "picture", "off", seed)
+            yield Job("tiny", labels, "black", "face", "off", seed)
 
 
 def chosen(only: Sequence[str]) -> list[Job]:
@@ -170,16 +190,45 @@ def _run(job: Job, images: Images, folder: Path, options: argparse.Namespace) ->
             evaluate_by(one, [bundle], images, out=out)
 
 
-def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
-    """Return the images with these labels, with the face's own lines in the middle if asked for."""
+def full(options: argparse.Namespace) -> None:
+    """Test networks that come along, where that isn't done."""
+    names = options.networks or list(FULL)
+    if unknown := [name for name in names if name not in FULL]:
+        raise UsageError(f"{unknown[0]} isn't one of {', '.join(FULL)}.")
+    conditions = ("full", *(condition(half, "black").key for half in HALVES))
+    one = EvaluationOptions(
+        conditions=conditions, splits=("validation", "test"), device=options.device
+    )
+    for name in names:
+        out = _full_file(options.runs, name)
+        if not out.is_file():
+            logging.info("%s, which comes along", name)
+            images = _pictures(options, FULL[name], "standard")
+            evaluate_by(one, [FOLDER / f"{name}.onnx"], images, out=out)
+
+
+def _full_file(runs: Path, name: str) -> Path:
+    return runs / f"full-{name}" / "predictions.parquet"
+
+
+def _pictures(
+    options: argparse.Namespace, labels: str, protocol: Literal["standard", "paper"]
+) -> Images:
+    """Return the images with these labels."""
     voted = labels == "FER+ votes"
     if voted and options.votes is None:
         raise UsageError("FER+ votes are learnt too: name fer2013new.csv with --votes.")
-    name = "ferplus" if voted else "fer2013"
+    name = ("ferplus" if voted else "fer2013") + ("-standard" if protocol == "standard" else "")
     votes = f"ferplus={options.votes}" if voted else None
-    images = prepare(options.data, options.runs / f"data-{name}", labels=votes, protocol="paper")
+    return prepare(options.data, options.runs / f"data-{name}", labels=votes, protocol=protocol)
+
+
+def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
+    """Return the images with these labels, with the face's own lines in the middle if asked for."""
+    images = _pictures(options, labels, "paper")
     if halves == "picture":
         return images
+    name = "ferplus" if labels == "FER+ votes" else "fer2013"
     folder = options.runs / f"data-{name}-face"
     if (folder / "images.parquet").is_file():
         straight = Images.read(folder)
@@ -213,12 +262,20 @@ def tables(options: argparse.Namespace) -> None:
     for choices, members in _by(plain, CHOICES).items():
         predictions = together(options.runs, members)
         specified.append(Specified(dict(zip(CHOICES, choices, strict=True)), predictions))
+    for name, labels in FULL.items():
+        if (file := _full_file(options.runs, name)).is_file():
+            chosen_there = (f"{name}, whole training", labels, "black", "picture")
+            specified.append(
+                Specified(dict(zip(CHOICES, chosen_there, strict=True)), read_predictions(file))
+            )
     curve = specification(specified)
     names = [*CHOICES, "mix", "duplicates"]
     write_csv(curve, options.out / "specification.csv")
     write_csv(held(curve, names), options.out / "held.csv")
     for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
         save(specification_curve(curve, quantity, names), options.out / "figures", file)
+    strength = specification_strength(curve, "lower / upper", "architecture")
+    save(strength, options.out / "figures", "strength")
     for one in specified:
         for name, table in information_tables(Sample.of(one.predictions)).items():
             found.append((name, table.assign(**one.choices)))
@@ -285,20 +342,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = experiment.parser(__doc__)
-    commands = parser.add_subparsers(required=True, metavar="train | tables")
+    commands = parser.add_subparsers(required=True, metavar="train | full | tables")
     training = commands.add_parser("train", help="train and test what isn't finished")
-    training.add_argument("--data", required=True, help="whatever hemiface study takes")
-    training.add_argument("--votes", type=Path, help="fer2013new.csv")
     training.add_argument("--only", action="append", default=[], metavar="NAME=VALUE")
     training.add_argument("--list", action="store_true", help="name the jobs and stop")
     training.add_argument("--set", dest="settings", action="append", default=[])
     training.add_argument("--max-steps", type=int, help="stop early, to rehearse")
-    training.add_argument("--device", default="auto")
     training.set_defaults(work=train)
+    whole = commands.add_parser("full", help="test networks that come along")
+    whole.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(FULL)}")
+    whole.set_defaults(work=full)
+    for one in (training, whole):
+        one.add_argument("--data", required=True, help="whatever hemiface study takes")
+        one.add_argument("--votes", type=Path, help="fer2013new.csv")
+        one.add_argument("--device", default="auto")
     reading = commands.add_parser("tables", help="write tables and figures of what is finished")
     reading.add_argument("--out", type=Path, required=True)
     reading.set_defaults(work=tables)
-    for one in (training, reading):
+    for one in (training, whole, reading):
         one.add_argument("--runs", type=Path, required=True, help="folder of the jobs")
     return parser.parse_args(arguments)
 

@@ -94,6 +94,16 @@ class TestBuild:
         with pytest.raises(UsageError, match="The nano network has no pretrained weights"):
             build(ModelConfig(architecture="nano", pretrained=True))
 
+    def test_tiny_is_what_its_description_says(self):
+        network = build(ModelConfig(architecture="tiny")).eval()
+        assert round(sum(one.numel() for one in network.parameters()) / 1e6, 2) == 0.32
+        with torch.inference_mode():
+            assert network.backbone.conv1(torch.zeros(1, 1, 48, 48)).shape == (1, 16, 16, 16)
+            features = network.backbone.forward_features(torch.zeros(1, 1, 48, 48))
+        assert features.shape == (1, 128, 2, 2)
+        with pytest.raises(UsageError, match="The tiny network has no pretrained weights"):
+            build(ModelConfig(architecture="tiny", pretrained=True))
+
     @pytest.mark.parametrize("stem", ["imagenet", "3x3"])
     def test_compact_keeps_its_own_stem(self, stem):
         stem_of = build(ModelConfig(architecture="compact", stem=stem)).backbone.conv1
@@ -101,7 +111,12 @@ class TestBuild:
 
     @pytest.mark.parametrize(
         ("stem", "kernel", "stride", "side"),
-        [("imagenet", 7, 2, 2), ("3x3", 3, 1, 6), ("3x3-stride2", 3, 2, 3)],
+        [
+            ("imagenet", 7, 2, 2),
+            ("3x3", 3, 1, 6),
+            ("3x3-stride2", 3, 2, 3),
+            ("5x5-stride3", 5, 3, 2),
+        ],
     )
     def test_stems_of_a_resnet_and_what_they_leave_of_48_pixels(self, stem, kernel, stride, side):
         backbone = build(ModelConfig(architecture="resnet18", stem=stem, channels=3)).backbone

@@ -7,7 +7,7 @@ import pytest
 from builders import described
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
-from hemiface.report.figures.specification import specification_curve
+from hemiface.report.figures.specification import specification_curve, specification_strength
 from hemiface.stats.specification import NEUTRAL, Specified, held, specification
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
@@ -66,6 +66,13 @@ def test_a_row_per_choice_mix_duplicates_and_quantity(table):
     assert counts["without"] == pytest.approx(0.75 * counts["with"], abs=1)
 
 
+def test_what_networks_tell_of_whole_faces_stands_beside(table):
+    told, other = 0.9 + 0.1 / 7, 0.1 / 7  # the channel's probabilities, by hand
+    bits = np.log2(7) + told * np.log2(told) + 6 * other * np.log2(other)
+    rows = table[(table["duplicates"] == "with") & (table["mix"] == "balanced")]
+    assert rows["whole"].to_numpy() == pytest.approx(bits, abs=0.12)
+
+
 def test_what_holds_in_all(table):
     found = held(table, CHOICES).set_index(["quantity", "choice", "option"])
     every = found.loc[("lower / upper", "all", "")]
@@ -110,3 +117,13 @@ def test_figure_shows_every_specification(table):
     assert [label.get_text() for label in bottom.get_yticklabels()] == ["a", "b", "x"]
     with pytest.raises(UsageError, match="no specification of nothing"):
         specification_curve(table, "nothing", CHOICES)
+
+
+def test_figure_shows_answers_beside_what_is_told_of_whole_faces(table):
+    axes = specification_strength(table, "lower / upper", "architecture").axes[0]
+    drawn = np.concatenate([np.asarray(one.get_offsets()) for one in axes.collections[1::2]])
+    rows = table[table["quantity"] == "lower / upper"].sort_values("architecture", kind="stable")
+    np.testing.assert_allclose(drawn, rows[["whole", "value"]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    with pytest.raises(UsageError, match="no specification of nothing"):
+        specification_strength(table, "nothing", "architecture")

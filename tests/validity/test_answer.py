@@ -17,7 +17,7 @@ class TestJobs:
         assert len({job.folder for job in answer.jobs()}) == len(answer.jobs()) == 51
 
     def test_every_fill_and_the_face_are_retrained(self):
-        both = answer.chosen(["architecture=compact", "flips=off", "seed=0"])
+        both = answer.chosen(["architecture=tiny", "flips=off", "seed=0"])
         assert {job.fill for job in both} == {"black", "mean", "noise", "blur"}
         assert {job.halves for job in both} == {"picture", "face"}
 
@@ -40,9 +40,8 @@ def test_from_training_to_tables(tmp_path, capsys):
     runs, out = tmp_path / "runs", tmp_path / "out"
     few = [
         "train", "--data", "phantom:n=560", "--runs", str(runs), "--max-steps", "2",
-        "--only", "labels=FER2013", "--only", "architecture=compact", "--only", "halves=picture",
+        "--only", "labels=FER2013", "--only", "architecture=tiny", "--only", "halves=picture",
         "--only", "fill=black", "--only", "seed=0", "--only", "seed=1", "--device", "cpu",
-        "--set", "model.architecture=nano", "--set", "train.start_px=0",
     ]  # fmt: skip
     assert answer.main([*few, "--list"]) == 0
     names = capsys.readouterr().out.split()
@@ -53,6 +52,7 @@ def test_from_training_to_tables(tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("*.parquet")}
     assert answer.main(["tables", "--runs", str(runs), "--out", str(out)]) == 0
     curve = pd.read_csv(out / "specification.csv")
+    assert set(curve["architecture"]) == {"tiny"}
     assert set(curve["quantity"]) == {"lower / upper", "upper - lower", "left - right"}
     assert set(curve["seeds"]) == {2}
     bits = pd.read_csv(out / "information.csv", dtype={"seed": str})
@@ -62,7 +62,27 @@ def test_from_training_to_tables(tmp_path, capsys):
     assert set(sides["flips"]) == {"on", "off"}
     assert {"face", "network"} <= set(sides["part"])
     assert (out / "figures" / "ratio.svg").is_file()
+    assert (out / "figures" / "strength.svg").is_file()
     assert len(pd.read_csv(out / "jobs.csv")) == 4
+
+
+def test_networks_that_come_along_stand_beside(tmp_path, capsys):
+    few = ["--data", "phantom:n=560", "--runs", str(tmp_path), "--device", "cpu"]
+    only = [word for part in ("labels=FER2013", "architecture=tiny", "halves=picture", "fill=black",
+                              "seed=0", "flips=off") for word in ("--only", part)]  # fmt: skip
+    assert answer.main(["train", *few, "--max-steps", "2", *only]) == 0
+    assert answer.main(["full", "small", *few]) == 0
+    file = tmp_path / "full-small" / "predictions.parquet"
+    before = file.stat().st_mtime_ns
+    assert answer.main(["full", "small", *few]) == 0
+    assert file.stat().st_mtime_ns == before
+    assert answer.main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    curve = pd.read_csv(tmp_path / "out" / "specification.csv")
+    assert set(curve["architecture"]) == {"tiny", "small, whole training"}
+    assert answer.main(["full", "tiny", *few]) == 2
+    assert "tiny isn't one of small" in capsys.readouterr().err
+    assert answer.main(["full", "people-small-int8", *few]) == 2
+    assert "--votes" in capsys.readouterr().err
 
 
 def test_tables_of_nothing(tmp_path, capsys):

@@ -33,7 +33,7 @@ NEUTRAL = {"lower / upper": 1.0, "upper - lower": 0.0, "left - right": 0.0}
 DUPLICATES = {"with": "standard", "without": "leak-free"}
 """Are test images scored that have a near duplicate in training? By which protocol."""
 
-_NUMBERS = ("seeds", "quantity", "value", "low", "high", "n", "groups", "reason")
+_NUMBERS = ("seeds", "whole", "quantity", "value", "low", "high", "n", "groups", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,10 @@ def specification(
 ) -> pd.DataFrame:
     """Return a row per specification and quantity of NEUTRAL.
 
-    Columns: each choice, `mix` and `duplicates`, then seeds (how many networks), quantity, value,
-    low, high, n, groups, reason. Values are Shapley values in bits and their ratio, of the first
-    family that was trained for what it sees (see `information`), over its seeds.
+    Columns: each choice, `mix` and `duplicates`, then seeds (how many networks), whole (what they
+    tell of whole faces, in bits), quantity, value, low, high, n, groups, reason. Values are
+    Shapley values in bits and their ratio, of the first family that was trained for what it sees
+    (see `information`), over its seeds.
 
     Raises:
         UsageError: choices differ in their names, or there are predictions without such a family.
@@ -89,12 +90,14 @@ def _rows(one: Specified, options: StatisticsOptions | None) -> Iterator[dict[st
         table = table[table["model"] == table["model"].iloc[0]]
         seeds = list(dict.fromkeys(table["seed"]))
         chosen = table[table["seed"] == ("mean" if "mean" in seeds else seeds[0])]
+        whole = chosen[chosen["region"] == "whole"].set_index("mix")["bits"]
         for row in chosen[chosen["region"].isin(list(NEUTRAL))].to_dict("records"):
             yield {
                 **one.choices,
                 "mix": row["mix"],
                 "duplicates": duplicates,
                 "seeds": len([seed for seed in seeds if seed != "mean"]),
+                "whole": whole.loc[row["mix"]],
                 "quantity": row["region"],
                 "value": row["bits"],
                 **{name: row[name] for name in ("low", "high", "n", "groups", "reason")},

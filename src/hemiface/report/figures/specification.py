@@ -12,7 +12,7 @@ from hemiface.errors import UsageError
 from hemiface.report.figures.style import COLOURS, STYLE, title
 from hemiface.stats.specification import NEUTRAL
 
-__all__ = ["specification_curve"]
+__all__ = ["specification_curve", "specification_strength"]
 
 _UNITS = {
     "lower / upper": "lower half to upper half",
@@ -54,13 +54,52 @@ def specification_curve(table: pd.DataFrame, quantity: str, choices: Sequence[st
     return figure
 
 
+@matplotlib.rc_context(STYLE)
+def specification_strength(table: pd.DataFrame, quantity: str, choice: str) -> Figure:
+    """Return the answers of all specifications beside what their networks tell of whole faces.
+
+    `table` has the columns of specification.csv; the options of `choice` have colours and marks of
+    their own. Answers that fall or rise along the axis depend on how well networks were trained.
+
+    Raises:
+        UsageError: the table has no such quantity.
+    """
+    rows = table[(table["quantity"] == quantity) & np.isfinite(table["value"])]
+    if rows.empty:
+        raise UsageError(f"The table has no specification of {quantity}.")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    marks = "os^Dv<>P*X"
+    for index, (option, some) in enumerate(rows.groupby(choice, sort=False)):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.vlines(
+            some["whole"], some["low"], some["high"], colors=colour, linewidth=0.7, alpha=0.5
+        )
+        axes.scatter(
+            some["whole"], some["value"], s=16, color=colour, marker=marks[index % len(marks)],
+            label=str(option), zorder=3,
+        )  # fmt: skip
+    _scale(axes, rows, quantity)
+    axes.set_xlabel("what the networks tell of whole faces, bits")
+    axes.legend(title=choice, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title(figure, f"{_UNITS[quantity][0].upper()}{_UNITS[quantity][1:]}, by how much they tell")
+    return figure
+
+
 def _draw_answers(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
-    x, neutral = np.arange(len(rows)), NEUTRAL[quantity]
+    x = np.arange(len(rows))
+    neutral = NEUTRAL[quantity]
     sure = ((rows["low"] > neutral) | (rows["high"] < neutral)).to_numpy()
     colours = np.where(sure, COLOURS[1], _UNSURE)
     axes.vlines(x, rows["low"], rows["high"], colors=list(colours), linewidth=0.9, alpha=0.7)
     axes.scatter(x, rows["value"], s=7, c=list(colours), zorder=3)
-    axes.axhline(neutral, color="#333333", linewidth=0.7)
+    _scale(axes, rows, quantity)
+    axes.tick_params(axis="x", length=0, labelbottom=False)
+
+
+def _scale(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
+    """Label the axis of answers, draw the neutral one, and make ratios logarithmic."""
+    axes.axhline(NEUTRAL[quantity], color="#333333", linewidth=0.7)
     if quantity == "lower / upper":
         axes.set_yscale("log")
         low, high = rows["low"].min(), rows["high"].max()
@@ -69,7 +108,6 @@ def _draw_answers(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
         axes.minorticks_off()
     axes.set_ylabel(_UNITS[quantity].replace(", ", ",\n"))
     axes.grid(axis="y")
-    axes.tick_params(axis="x", length=0, labelbottom=False)
 
 
 def _draw_choices(axes: Axes, rows: pd.DataFrame, options: dict[str, list[str]]) -> None:

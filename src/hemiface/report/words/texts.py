@@ -213,8 +213,8 @@ def recipe_table(config: Config) -> dict[str, Any]:
     model = config.model
     start = "ImageNet weights" if model.pretrained or model.weights else "random weights"
     channels = "1 channel" if model.channels == 1 else f"{model.channels} channels"
-    # The compact network has a stem of its own.
-    stem = "" if model.architecture in ("compact", "nano") else f"{model.stem} stem, "
+    # Our own networks have stems of their own.
+    stem = "" if model.architecture in ("compact", "nano", "tiny") else f"{model.stem} stem, "
     network = f"{model.architecture}, {stem}{channels}, {start}"
     lines = [_recipe_lines(recipe) for recipe in recipes]
     return {
