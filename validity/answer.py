@@ -20,6 +20,7 @@ what such a network prefers can't be learnt from one side.
 import argparse
 import dataclasses
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -39,9 +40,12 @@ from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
+from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.specification import specification_curve, specification_strength
 from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables
+from hemiface.report.words.specifications import specification_words
+from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.stats.sides import sides
 from hemiface.stats.specification import NEUTRAL, Specified, held, specification
@@ -49,8 +53,11 @@ from hemiface.stats.voters import voters
 from hemiface.tables import Predictions, read_predictions, write_csv
 
 CONFIG = Path(__file__).with_name("answer.toml")
+SHORTER = "tiny, 4 epochs"
+"""The control for how long networks are trained."""
 ARCHITECTURES: dict[str, tuple[str, ...]] = {
     "tiny": (),
+    SHORTER: ("train.epochs=4",),
     "compact": (
         "model.architecture=compact",
         "train.epochs=8",
@@ -92,7 +99,7 @@ class Job:
     def folder(self) -> str:
         """Where it lies below the runs' folder."""
         words = dataclasses.astuple(self)
-        return "-".join(str(word).replace(" ", "_") for word in words)
+        return "-".join(str(word).replace(",", "").replace(" ", "_") for word in words)
 
     @property
     def specification(self) -> dict[str, str]:
@@ -113,7 +120,8 @@ def jobs() -> list[Job]:
 def _of_seed(seed: int) -> Iterator[Job]:
     for labels in LABELS:
         for architecture in ARCHITECTURES:
-            yield Job(architecture, labels, "black", "picture", "off", seed)
+            if architecture != SHORTER or seed < 2:
+                yield Job(architecture, labels, "black", "picture", "off", seed)
     yield Job("tiny", "FER2013", "black", "picture", "on", seed)
     if seed < 2:
         for labels in LABELS:
@@ -277,8 +285,15 @@ def tables(options: argparse.Namespace) -> None:
     strength = specification_strength(curve, "lower / upper", "architecture")
     save(strength, options.out / "figures", "strength")
     for one in specified:
-        for name, table in information_tables(Sample.of(one.predictions)).items():
-            found.append((name, table.assign(**one.choices)))
+        told = information_tables(Sample.of(one.predictions))
+        found += [(name, table.assign(**one.choices)) for name, table in told.items()]
+        if (one.choices["fill"], one.choices["halves"]) == ("black", "picture"):
+            label = f"{one.choices['architecture']}, {one.choices['labels']}"
+            table = told["shapley"]
+            figure = halves_map(
+                table, table["model"].iloc[0], lambda row: verdict(row, "bits").sign, label=label
+            )
+            save(figure, options.out / "figures", f"halves-{_file_name(label)}")
     for name in dict.fromkeys(name for name, _ in found):
         parts = pd.concat([table for each, table in found if each == name], ignore_index=True)
         write_csv(parts[[*CHOICES, *parts.columns.difference(CHOICES, sort=False)]],
@@ -288,7 +303,13 @@ def tables(options: argparse.Namespace) -> None:
         write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
     write_csv(pd.DataFrame(map(dataclasses.asdict, done)), options.out / "jobs.csv")
     experiment.write_origin(options.out, config_of(done[0]))
-    write_text(options.out / "held.txt", held(curve, names).to_string(index=False) + "\n")
+    sentences = specification_words(held(curve, names))
+    write_text(options.out / "held.md", "".join(f"- {one}\n" for one in sentences))
+
+
+def _file_name(label: str) -> str:
+    """Return a label as the name of a file: small letters, digits and dashes."""
+    return re.sub("[^a-z0-9]+", "-", label.lower())
 
 
 def together(runs: Path, members: Sequence[Job], file: str = "predictions") -> Predictions:
