@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 import experiment
@@ -50,7 +51,7 @@ from hemiface.stats.sample import Sample
 from hemiface.stats.sides import sides
 from hemiface.stats.specification import NEUTRAL, Specified, held, specification
 from hemiface.stats.voters import voters
-from hemiface.tables import Predictions, read_predictions, write_csv
+from hemiface.tables import Predictions, label_indices, probabilities, read_predictions, write_csv
 
 CONFIG = Path(__file__).with_name("answer.toml")
 SHORTER = "tiny, 4 epochs"
@@ -332,15 +333,41 @@ def _by(some: Sequence[Job], names: Sequence[str]) -> dict[tuple[str, ...], list
 
 
 def _sides(runs: Path, done: Sequence[Job]) -> pd.DataFrame:
-    """Return sides.csv of each kind of network, with the mirrored pictures as control."""
+    """Return sides.csv of each kind of network, with the mirrored pictures as control.
+
+    `half_worth` says, of all emotions together, what one side is worth by the same measure, so that
+    differences and margins can be read as shares of it.
+    """
     rows = []
     for choices, members in _by(done, [*CHOICES, "flips"]).items():
         plain, mirrored = (together(runs, members, one) for one in ("predictions", "mirrored"))
         named = dict(zip([*CHOICES, "flips"], choices, strict=True))
-        rows.append(sides(Sample.of(plain), mirrored).assign(**named))
+        found = sides(Sample.of(plain), mirrored)
+        worth = found["measure"].map(half_worth(plain)).where(found["emotion"] == "all")
+        rows.append(found.assign(half_worth=worth, **named))
     table = pd.concat(rows, ignore_index=True)
     first = [*CHOICES, "flips"]
     return table[[*first, *table.columns.difference(first, sort=False)]]
+
+
+def half_worth(predictions: Predictions) -> dict[str, float]:
+    """Return what one half of a test face is worth on average, by each measure of sides.csv.
+
+    Two halves share what a whole face is worth beyond seeing nothing (the efficiency of Shapley
+    values; Shapley 1953). Who sees nothing names the most frequent emotion, and gives the true one
+    the probability that its frequency gives it.
+    """
+    table = predictions.table
+    rows = table[(table["condition"] == "full") & (table["split"] == "test")]
+    rows = rows[rows["label"].notna()]
+    labels, told = label_indices(rows), probabilities(rows)
+    shares = np.bincount(labels) / len(labels)
+    right = (told.argmax(axis=1) == labels).mean()
+    sure = told[np.arange(len(labels)), labels].mean()
+    return {
+        "accuracy": float(right - shares.max()) / 2,
+        "probability": float(sure - (shares**2).sum()) / 2,
+    }
 
 
 def _voters(runs: Path, plain: Sequence[Job]) -> list[pd.DataFrame]:

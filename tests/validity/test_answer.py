@@ -1,11 +1,14 @@
 """The answer's jobs, and its whole way on rendered faces after two steps of training."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import answer
+from builders import described
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import HALVES
+from hemiface.tables import PROBABILITY_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +66,7 @@ def test_from_training_to_tables(tmp_path, capsys):
     sides = pd.read_csv(out / "sides.csv")
     assert set(sides["flips"]) == {"on", "off"}
     assert {"face", "network"} <= set(sides["part"])
+    assert (sides["half_worth"].notna() == (sides["emotion"] == "all")).all()
     for name in ("ratio", "upper-lower", "left-right", "strength", "halves-tiny-fer2013"):
         assert (out / "figures" / f"{name}.svg").is_file()
     assert len(pd.read_csv(out / "jobs.csv")) == 4
@@ -85,6 +89,21 @@ def test_networks_that_come_along_stand_beside(tmp_path, capsys):
     assert "tiny isn't one of small" in capsys.readouterr().err
     assert answer.main(["full", "people-small-int8", *few]) == 2
     assert "--votes" in capsys.readouterr().err
+
+
+def test_what_a_half_is_worth():
+    sure, likely = np.eye(7)[3], np.full(7, 0.1)
+    likely[0] = 0.4
+    table = pd.DataFrame([sure, sure, likely, likely], columns=list(PROBABILITY_COLUMNS)).assign(
+        image=[f"{k:016x}" for k in range(4)], condition="full", model="any", dataset="made",
+        split="test", label=["happy", "happy", "angry", "disgust"], group=list("abcd"),
+        leaked=False,
+    )  # fmt: skip
+    # Three of four are right where two were by "happy" alone; the true emotions have 1, 1, .4, .1
+    # where who sees nothing gives .5, .5, .25, .25.
+    assert answer.half_worth(described(table)) == pytest.approx(
+        {"accuracy": (0.75 - 0.5) / 2, "probability": (0.625 - 0.375) / 2}
+    )
 
 
 def test_tables_of_nothing(tmp_path, capsys):
