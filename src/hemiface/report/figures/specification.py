@@ -48,8 +48,8 @@ def specification_curve(table: pd.DataFrame, quantity: str, choices: Sequence[st
     sides = int((rows["low"] > neutral).sum()), int((rows["high"] < neutral).sum())
     title(
         figure,
-        f"{_UNITS[quantity][0].upper()}{_UNITS[quantity][1:]} under {len(rows)} specifications "
-        f"({sides[0]} above, {sides[1]} below {neutral:g}, others undecided)",
+        f"{_UNITS[quantity][0].upper()}{_UNITS[quantity][1:]}: {len(rows)} specifications, "
+        f"{sides[0]} above {neutral:g}, {sides[1]} below",
     )
     return figure
 
@@ -111,7 +111,7 @@ def _scale(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
 
 
 def _draw_choices(axes: Axes, rows: pd.DataFrame, options: dict[str, list[str]]) -> None:
-    y, ticks, labels = 0, [], []
+    y, ticks, labels = 0.0, [], []
     for choice, some in options.items():
         axes.text(
             -0.012, y, choice, transform=axes.get_yaxis_transform(), ha="right", va="center",
@@ -124,8 +124,9 @@ def _draw_choices(axes: Axes, rows: pd.DataFrame, options: dict[str, list[str]])
             ticks.append(y)
             labels.append(option)
             y += 1
+        y += 0.3  # tells one choice from the next
     axes.set_yticks(ticks, labels)
-    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_ylim(y - 0.7, -0.6)
     axes.set_xlim(-1, len(rows))
     axes.tick_params(axis="both", length=0, labelbottom=False)
     axes.spines[["left", "bottom"]].set_visible(False)
