@@ -98,3 +98,70 @@ def test_directions():
     assert {one: value > 0 for one, value in decided.items()} == {
         "happy": False, "sad": True, "neutral": False, "all": False,
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def specified():
+    return pd.read_csv(FOLDER / "specification.csv")
+
+
+@pytest.fixture(scope="module")
+def medians():
+    table = pd.read_csv(FOLDER / "held.csv", keep_default_na=False)
+    table = table[table["quantity"] == "lower / upper"]
+    return table.set_index(["choice", "option"])["median"].astype(float).map("{:.2f}".format)
+
+
+def test_the_ratio_under_every_choice(page, specified, medians):
+    rows = specified[specified["quantity"] == "lower / upper"]
+    assert (rows["low"] > 1).all()
+    assert f"in all {len(rows)} specifications" in page
+    ends = f"{rows['value'].min():.2f} to {rows['value'].max():.2f}"
+    assert f"by {ends} times, in the middle {medians['all', '']}" in page
+    falling = rows[["whole", "value"]].corr("spearman").iloc[0, 1]
+    assert f"(rank correlation {number(falling)})" in page
+    whole = rows[rows["architecture"].str.contains("whole training")]["value"]
+    assert f"the two best networks say {whole.min():.2f} to {whole.max():.2f}" in page
+
+
+def test_what_moves_the_ratio(page, medians):
+    kinds = "tiny, 4 epochs", "tiny", "small, whole training", "people-small-int8, whole training"
+    shorter, longer, *wholes = (medians["architecture", kind] for kind in kinds)
+    assert f"{shorter} after 4 epochs, {longer} after 16, {wholes[0]} and {wholes[1]} for" in page
+    mix, halves, fill = medians["mix"], medians["halves"], medians["fill"]
+    assert f"{mix['data']} as in the data, {mix['balanced']} with all emotions alike" in page
+    assert f"Fills ({fill.min()} blurred to {fill.max()} black)" in page
+    assert (fill.idxmin(), fill.idxmax()) == ("blur", "black")
+    assert f"the face's own halves ({halves['face']}, the picture's {halves['picture']})" in page
+    said = f"({medians['duplicates', 'without']}, with them {medians['duplicates', 'with']})"
+    assert said in page
+
+
+def test_left_and_right_under_every_choice(page, specified):
+    rows = specified[specified["quantity"] == "left - right"]
+    sides = (rows["low"] > 0).sum(), (rows["high"] < 0).sum()
+    assert sides == (1, 2)
+    assert f"{len(rows) - 3} of {len(rows)} specifications are undecided" in page
+
+
+def test_left_and_right_with_flips_and_without(page):
+    table = pd.read_csv(FOLDER / "sides.csv")
+    table = table[(table["emotion"] == "all") & (table["measure"] == "accuracy")]
+    table = table[(table["architecture"] == "tiny") & (table["labels"] == "FER2013")]
+    table = table[(table["halves"] == "picture") & (table["fill"] == "black")]
+    rows = table[table["seed"] == "mean"].set_index(["flips", "part"])
+
+    def toward_left(flips, part):
+        row = -100 * rows.loc[(flips, part), ["difference", "high", "low"]].astype(float)
+        value, low, high = (f"{one:.1f}".replace("0.", ".", 1) for one in row)
+        return f"{value} [{low}, {high}]"
+
+    flat = " ".join(page.split())
+    assert f"1.2 points better {toward_left('off', 'as shown').split(' ', 1)[1]}" in flat
+    assert f"the face's part is {toward_left('off', 'face')}" in flat
+    assert f"the networks' habit {toward_left('off', 'network')}" in flat
+    assert f"With flips the face's part is {toward_left('on', 'face')}" in flat
+    face = rows.xs("face", level="part")
+    assert (face["verdict"] == "alike").all()
+    worths = [f"{100 * face.loc[flips, 'half_worth']:.1f}" for flips in ("off", "on")]
+    assert f"({' and '.join(worths)} points)" in flat
