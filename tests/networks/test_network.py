@@ -98,7 +98,7 @@ class TestBuild:
         network = build(ModelConfig(architecture="tiny")).eval()
         assert round(sum(one.numel() for one in network.parameters()) / 1e6, 2) == 0.32
         with torch.inference_mode():
-            assert network.backbone.conv1(torch.zeros(1, 1, 48, 48)).shape == (1, 16, 16, 16)
+            assert network.backbone.conv1(torch.zeros(1, 1, 48, 48)).shape == (1, 64, 16, 16)
             features = network.backbone.forward_features(torch.zeros(1, 1, 48, 48))
         assert features.shape == (1, 128, 2, 2)
         with pytest.raises(UsageError, match="The tiny network has no pretrained weights"):
