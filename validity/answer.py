@@ -7,8 +7,8 @@
 `train` makes one network for each seed, architecture, labels, fill and kind of halves, one job
 each, and its predictions of 7,178 test images, plain and mirrored. It resumes, and jobs fan out:
 `--only architecture=tiny --only seed=0` takes some of them, on as many machines as there are;
-`--list` names them. `full` tests networks that come along, whose trainings were tens of times as
-long, so that what small networks say can be compared with what whole ones say. `tables` reads
+`--list` names them. `full` tests networks that come along, larger ones whose trainings
+took about a hundred epochs, so that what the small ones say can be compared. `tables` reads
 whatever is finished.
 
 Every network sees whole faces and its four halves equally often (see answer.toml). `halves=face`
@@ -49,9 +49,16 @@ from hemiface.report.words.specifications import specification_words
 from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.stats.sides import sides
-from hemiface.stats.specification import NEUTRAL, Specified, held, specification
+from hemiface.stats.specification import NEUTRAL, RATIO, Specified, held, moved, specification
 from hemiface.stats.voters import voters
-from hemiface.tables import Predictions, label_indices, probabilities, read_predictions, write_csv
+from hemiface.tables import (
+    Predictions,
+    derive,
+    label_indices,
+    probabilities,
+    read_predictions,
+    write_csv,
+)
 
 CONFIG = Path(__file__).with_name("answer.toml")
 SHORTER = "tiny, 4 epochs"
@@ -227,9 +234,14 @@ def _pictures(
     voted = labels == "FER+ votes"
     if voted and options.votes is None:
         raise UsageError("FER+ votes are learnt too: name fer2013new.csv with --votes.")
-    name = ("ferplus" if voted else "fer2013") + ("-standard" if protocol == "standard" else "")
+    name = _data_name(labels) + ("-standard" if protocol == "standard" else "")
     votes = f"ferplus={options.votes}" if voted else None
-    return prepare(options.data, options.runs / f"data-{name}", labels=votes, protocol=protocol)
+    return prepare(options.data, options.runs / name, labels=votes, protocol=protocol)
+
+
+def _data_name(labels: str) -> str:
+    """Return the folder of images with these labels, below the runs' folder."""
+    return "data-ferplus" if labels == "FER+ votes" else "data-fer2013"
 
 
 def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
@@ -237,8 +249,7 @@ def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
     images = _pictures(options, labels, "paper")
     if halves == "picture":
         return images
-    name = "ferplus" if labels == "FER+ votes" else "fer2013"
-    folder = options.runs / f"data-{name}-face"
+    folder = options.runs / f"{_data_name(labels)}-face"
     if (folder / "images.parquet").is_file():
         straight = Images.read(folder)
         if straight.info.get("of") == images.info["data_sha256"]:
@@ -280,10 +291,14 @@ def tables(options: argparse.Namespace) -> None:
     curve = specification(specified)
     names = [*CHOICES, "mix", "duplicates"]
     write_csv(curve, options.out / "specification.csv")
-    write_csv(held(curve, names), options.out / "held.csv")
+    holding, moving = held(curve, names), moved(curve, names)
+    write_csv(holding, options.out / "held.csv")
+    write_csv(moving, options.out / "moved.csv")
+    sentences = specification_words(holding, moving)
+    write_text(options.out / "held.md", "".join(f"- {one}\n" for one in sentences))
     for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
         save(specification_curve(curve, quantity, names), options.out / "figures", file)
-    strength = specification_strength(curve, "lower / upper", "architecture")
+    strength = specification_strength(curve, RATIO, "architecture")
     save(strength, options.out / "figures", "strength")
     for one in specified:
         told = information_tables(Sample.of(one.predictions))
@@ -304,8 +319,6 @@ def tables(options: argparse.Namespace) -> None:
         write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
     write_csv(pd.DataFrame(map(dataclasses.asdict, done)), options.out / "jobs.csv")
     experiment.write_origin(options.out, config_of(done[0]))
-    sentences = specification_words(held(curve, names))
-    write_text(options.out / "held.md", "".join(f"- {one}\n" for one in sentences))
 
 
 def _file_name(label: str) -> str:
@@ -362,7 +375,7 @@ def half_worth(predictions: Predictions) -> dict[str, float]:
     rows = rows[rows["label"].notna()]
     labels, told = label_indices(rows), probabilities(rows)
     shares = np.bincount(labels) / len(labels)
-    right = (told.argmax(axis=1) == labels).mean()
+    right = derive(rows)["correct"].mean()
     sure = told[np.arange(len(labels)), labels].mean()
     return {
         "accuracy": float(right - shares.max()) / 2,
@@ -376,7 +389,7 @@ def _voters(runs: Path, plain: Sequence[Job]) -> list[pd.DataFrame]:
     for choices, members in _by(plain, CHOICES).items():
         named = dict(zip(CHOICES, choices, strict=True))
         if named["labels"] == "FER+ votes":
-            folder = "data-ferplus" + ("-face" if named["halves"] == "face" else "")
+            folder = _data_name(named["labels"]) + ("-face" if named["halves"] == "face" else "")
             votes = Images.read(runs / folder).table
             found.append(voters(Sample.of(together(runs, members)), votes).assign(**named))
     return found

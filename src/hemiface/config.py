@@ -84,7 +84,7 @@ class ModelConfig:
     """`compact` (for CPUs), `nano` (for browsers), `tiny` (for trainings that are many) or the name
     of any timm model."""
     stem: Literal["imagenet", "3x3", "3x3-stride2", "5x5-stride3"] = "imagenet"
-    """`imagenet` is timm's own; the others are one 3x3 convolution without pooling."""
+    """`imagenet` is timm's own; the others are one small convolution without pooling."""
     channels: int = 1
     """Input channels: 1, or 3 copies of the grey image."""
     pretrained: bool = False

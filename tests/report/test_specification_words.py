@@ -4,16 +4,17 @@ import pandas as pd
 import pytest
 
 from hemiface.report.words.specifications import specification_words
-from hemiface.stats.specification import held
+from hemiface.stats.specification import held, moved
 
 
 def rows(quantity: str, answers: list[tuple[str, float, float, float]]) -> pd.DataFrame:
     columns = ["labels", "value", "low", "high"]
-    return pd.DataFrame(answers, columns=columns).assign(quantity=quantity)
+    table = pd.DataFrame(answers, columns=columns).assign(quantity=quantity)
+    return table.assign(fill=table.groupby("labels").cumcount())
 
 
 def said(table: pd.DataFrame) -> list[str]:
-    return specification_words(held(table, ["labels"]))
+    return specification_words(held(table, ["labels"]), moved(table, ["labels", "fill"]))
 
 
 def test_what_holds_in_all_and_what_moves_it():
@@ -21,7 +22,8 @@ def test_what_holds_in_all_and_what_moves_it():
     assert said(rows("lower / upper", answers)) == [
         "In all 3 specifications the lower half tells more.",
         "The ratio lies between 1.50 and 2.50, in the middle 1.70.",
-        "What moves it most is the choice of labels: from 1.60 (a) to 2.50 (b).",
+        "With all else alike, what moves it most is the choice of labels: b has 1.67 times the "
+        "ratio of a (1.67 to 1.67, 1 pair).",
     ]
 
 
@@ -53,14 +55,21 @@ def test_what_is_decided(intervals, sentence):
     answers = [("a", (low + high) / 2, low, high) for low, high in intervals]
     words = said(rows("left - right", answers))
     assert words[0] == sentence
-    assert len(words) == 2  # one option moves nothing
+    assert len(words) == 2 + (len(set(intervals)) > 1)  # what is alike moves nothing
 
 
 def test_signs_and_zeros():
     answers = [("a", -0.004, -0.3, 0.1), ("a", -0.25, -0.5, -0.1)]
-    assert said(rows("upper - lower", answers))[1] == (
-        "The upper half tells between −0.25 and 0.00 bits more, in the middle −0.13."
-    )
+    assert said(rows("upper - lower", answers))[1:] == [
+        "The upper half tells between −0.25 and 0.00 bits more, in the middle −0.13.",
+        "With all else alike, what moves it most is the choice of fill: 0 has 0.25 bits more than "
+        "1 (0.25 to 0.25, 1 pair).",
+    ]
+
+
+def test_one_option_moves_nothing():
+    answers = [("a", 1.5, 1.2, 1.8)]
+    assert len(said(rows("lower / upper", answers))) == 2
 
 
 def test_nothing_is_said_of_what_has_no_answer():

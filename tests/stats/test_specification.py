@@ -8,7 +8,7 @@ from builders import described
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.report.figures.specification import specification_curve, specification_strength
-from hemiface.stats.specification import NEUTRAL, Specified, held, specification
+from hemiface.stats.specification import NEUTRAL, Specified, held, moved, specification
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
 N = 1400
@@ -82,6 +82,33 @@ def test_what_holds_in_all(table):
     rows = table[(table["quantity"] == "lower / upper") & (table["architecture"] == "a")]
     assert only["median"] == pytest.approx(rows["value"].median())
     assert found.loc[("left - right", "all", ""), ["above", "below"]].sum() <= 2
+
+
+def test_how_far_a_choice_moves_the_answer_all_else_alike(table):
+    found = moved(table, [*CHOICES, "mix", "duplicates"])
+    ratio = found[(found["quantity"] == "lower / upper") & (found["choice"] == "architecture")]
+    assert ratio[["option", "other", "pairs"]].to_numpy().tolist() == [["a", "b", 4]]
+    rows = table[table["quantity"] == "lower / upper"].set_index(["mix", "duplicates"])
+    by = dict(tuple(rows.groupby("architecture")["value"]))
+    quotients = [by["a"][key] / by["b"][key] for key in by["a"].index]
+    ends = ratio[["lowest", "median", "highest"]].to_numpy()[0]
+    assert ends == pytest.approx([min(quotients), np.median(quotients), max(quotients)])
+    apart = found[(found["quantity"] == "upper - lower") & (found["choice"] == "architecture")]
+    assert apart[["option", "other"]].to_numpy().tolist() == [["b", "a"]]
+    assert (apart["median"] > 0).all()
+    assert "labels" not in set(found["choice"])  # one option alone
+
+
+def test_what_is_in_other_company_is_no_pair():
+    rows = [("a", "x", 2.0), ("a", "y", 3.0), ("b", "y", 1.5)]
+    made = pd.DataFrame(rows, columns=[*CHOICES, "value"]).assign(quantity="lower / upper")
+    found = moved(made, CHOICES).set_index("choice")
+    assert found.loc["architecture", ["option", "other", "pairs", "median"]].tolist() == [
+        "a", "b", 1, 2.0,
+    ]  # fmt: skip
+    assert found.loc["labels", ["option", "other", "pairs", "median"]].tolist() == [
+        "y", "x", 1, 1.5,
+    ]  # fmt: skip
 
 
 def test_without_known_duplicates_only_with():

@@ -13,9 +13,11 @@ no p. Source: Simonsohn, Simmons & Nelson 2020, Specification curve analysis, Na
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
@@ -25,9 +27,12 @@ from hemiface.stats.sample import Sample
 from hemiface.stats.shapley import shapley
 from hemiface.tables import Predictions
 
-__all__ = ["DUPLICATES", "NEUTRAL", "Specified", "held", "specification"]
+__all__ = ["DUPLICATES", "NEUTRAL", "RATIO", "Specified", "held", "moved", "specification"]
 
-NEUTRAL = {"lower / upper": 1.0, "upper - lower": 0.0, "left - right": 0.0}
+Floats = npt.NDArray[np.float64]
+
+RATIO = "lower / upper"
+NEUTRAL = {RATIO: 1.0, "upper - lower": 0.0, "left - right": 0.0}
 """The quantities, of all emotions together, and the value at which neither half tells more."""
 
 DUPLICATES = {"with": "standard", "without": "leak-free"}
@@ -105,11 +110,13 @@ def _rows(one: Specified, options: StatisticsOptions | None) -> Iterator[dict[st
 
 
 def held(table: pd.DataFrame, choices: Sequence[str]) -> pd.DataFrame:
-    """Return what holds in all specifications, and how far each choice moves the answer.
+    """Return what holds in all specifications, and under each option of each choice.
 
-    A row per quantity and choice, and one with choice `all`. Columns: quantity, choice, option,
-    specifications, lowest, median, highest (of the values), above and below (how many intervals
-    leave the neutral value out on that side). `choices` names the columns to go through.
+    Options meet in different company (a fill may have been tried with one architecture alone), so
+    two medians don't tell what a choice does: `moved` does. A row per quantity and choice, and one
+    with choice `all`. Columns: quantity, choice, option, specifications, lowest, median, highest
+    (of the values), above and below (how many intervals leave the neutral value out on that side).
+    `choices` names the columns to go through.
     """
     rows = []
     for quantity, neutral in NEUTRAL.items():
@@ -123,6 +130,45 @@ def held(table: pd.DataFrame, choices: Sequence[str]) -> pd.DataFrame:
         "below",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def moved(table: pd.DataFrame, choices: Sequence[str]) -> pd.DataFrame:
+    """Return how far each choice moves the answer where all others are alike.
+
+    A row per quantity, choice and two of its options that were tried under the same other choices.
+    Columns: quantity, choice, option, other, pairs (of specifications), lowest, median, highest of
+    the option's answer beside the other's: their quotient for the ratio, else their difference in
+    bits. `option` is the one whose answer is higher in the median. `choices` names all that tell
+    specifications apart.
+    """
+    rows = []
+    for quantity, neutral in NEUTRAL.items():
+        own = table[(table["quantity"] == quantity) & np.isfinite(table["value"])]
+        for choice in choices:
+            rest = [one for one in choices if one != choice]
+            some = {
+                option: part.set_index(rest)["value"]
+                for option, part in own.groupby(choice, sort=False)
+            }
+            for one, other in combinations(some, 2):
+                pairs = pd.concat([some[one], some[other]], axis=1, join="inner").to_numpy()
+                if not len(pairs):
+                    continue
+                names = [one, other]
+                change = _beside(pairs, quantity)
+                if np.median(change) < neutral:
+                    names = [other, one]
+                    change = _beside(pairs[:, ::-1], quantity)
+                ends = np.quantile(change, [0, 0.5, 1])
+                rows.append([quantity, choice, *names, len(pairs), *ends])
+    columns = ["quantity", "choice", "option", "other", "pairs", "lowest", "median", "highest"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _beside(pairs: Floats, quantity: str) -> Floats:
+    """Return each first answer of [n, 2] beside its second."""
+    change: Floats = (np.divide if quantity == RATIO else np.subtract)(*pairs.T)
+    return change
 
 
 def _summary(rows: pd.DataFrame, neutral: float) -> dict[str, Any]:

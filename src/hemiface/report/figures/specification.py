@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
 from hemiface.report.figures.style import COLOURS, STYLE, title
-from hemiface.stats.specification import NEUTRAL
+from hemiface.stats.specification import NEUTRAL, RATIO
 
 __all__ = ["specification_curve", "specification_strength"]
 
 _UNITS = {
-    "lower / upper": "lower half to upper half",
+    RATIO: "lower half to upper half",
     "upper - lower": "upper minus lower, bits",
     "left - right": "left minus right of the image, bits",
 }
@@ -32,10 +32,7 @@ def specification_curve(table: pd.DataFrame, quantity: str, choices: Sequence[st
     Raises:
         UsageError: the table has no such quantity.
     """
-    rows = table[(table["quantity"] == quantity) & np.isfinite(table["value"])]
-    if rows.empty:
-        raise UsageError(f"The table has no specification of {quantity}.")
-    rows = rows.sort_values("value", kind="stable").reset_index(drop=True)
+    rows = _answers(table, quantity).sort_values("value", kind="stable").reset_index(drop=True)
     options = {choice: list(dict.fromkeys(table[choice].astype(str))) for choice in choices}
     lines = sum(len(some) for some in options.values())
     figure = Figure(figsize=(7.2, 2.3 + 0.17 * (lines + len(choices))), layout="constrained")
@@ -48,7 +45,7 @@ def specification_curve(table: pd.DataFrame, quantity: str, choices: Sequence[st
     sides = int((rows["low"] > neutral).sum()), int((rows["high"] < neutral).sum())
     title(
         figure,
-        f"{_UNITS[quantity][0].upper()}{_UNITS[quantity][1:]}: {len(rows)} specifications, "
+        f"{_heading(quantity)}: {len(rows)} specifications, "
         f"{sides[0]} above {neutral:g}, {sides[1]} below",
     )
     return figure
@@ -64,9 +61,7 @@ def specification_strength(table: pd.DataFrame, quantity: str, choice: str) -> F
     Raises:
         UsageError: the table has no such quantity.
     """
-    rows = table[(table["quantity"] == quantity) & np.isfinite(table["value"])]
-    if rows.empty:
-        raise UsageError(f"The table has no specification of {quantity}.")
+    rows = _answers(table, quantity)
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots()
     marks = "os^Dv<>P*X"
@@ -82,8 +77,21 @@ def specification_strength(table: pd.DataFrame, quantity: str, choice: str) -> F
     _scale(axes, rows, quantity)
     axes.set_xlabel("what the networks tell of whole faces, bits")
     axes.legend(title=choice, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    title(figure, f"{_UNITS[quantity][0].upper()}{_UNITS[quantity][1:]}, by how much they tell")
+    title(figure, f"{_heading(quantity)}, by how much they tell")
     return figure
+
+
+def _answers(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return the specifications that have an answer to this question."""
+    rows: pd.DataFrame = table[(table["quantity"] == quantity) & np.isfinite(table["value"])]
+    if rows.empty:
+        raise UsageError(f"The table has no specification of {quantity}.")
+    return rows
+
+
+def _heading(quantity: str) -> str:
+    unit = _UNITS[quantity]
+    return unit[0].upper() + unit[1:]
 
 
 def _draw_answers(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
@@ -100,7 +108,7 @@ def _draw_answers(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
 def _scale(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
     """Label the axis of answers, draw the neutral one, and make ratios logarithmic."""
     axes.axhline(NEUTRAL[quantity], color="#333333", linewidth=0.7)
-    if quantity == "lower / upper":
+    if quantity == RATIO:
         axes.set_yscale("log")
         low, high = rows["low"].min(), rows["high"].max()
         ticks = [one for one in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6) if low <= one <= high]

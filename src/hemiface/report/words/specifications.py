@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemiface.stats.specification import NEUTRAL
+from hemiface.stats.specification import NEUTRAL, RATIO
 
 __all__ = ["specification_words"]
 
@@ -25,22 +25,21 @@ _FORMS = {
 }
 
 
-def specification_words(held: pd.DataFrame) -> list[str]:
-    """Return three sentences for each quantity of `held` (see `specification.held`).
+def specification_words(held: pd.DataFrame, moved: pd.DataFrame) -> list[str]:
+    """Return three sentences for each quantity of `held` and `moved` (see `specification`).
 
     In how many specifications which half tells more; between which values the answer lies; which
-    choice moves it most, by the medians of its options. Quantities without any answer are left out.
+    two options differ most where all else is alike. Quantities without any answer are left out.
     """
     said = []
     for quantity in NEUTRAL:
-        own = held[held["quantity"] == quantity]
-        every = own[own["choice"] == "all"]
+        every = held[(held["quantity"] == quantity) & (held["choice"] == "all")]
         if len(every) and every["specifications"].iloc[0] and every["median"].notna().all():
-            said += _words(quantity, every.iloc[0].to_dict(), own[own["choice"] != "all"])
+            said += _words(quantity, every.iloc[0].to_dict(), moved)
     return said
 
 
-def _words(quantity: str, every: Mapping[Any, Any], choices: pd.DataFrame) -> list[str]:
+def _words(quantity: str, every: Mapping[Any, Any], moved: pd.DataFrame) -> list[str]:
     above, below = _HALVES[quantity]
     count = every["specifications"]
     said = [
@@ -48,18 +47,20 @@ def _words(quantity: str, every: Mapping[Any, Any], choices: pd.DataFrame) -> li
         _FORMS[quantity].format(*(_number(every[one]) for one in ("lowest", "highest", "median")))
         + ".",
     ]
-    spans = choices.groupby("choice", sort=False)["median"].agg(
-        lambda some: some.max() - some.min()
-    )
-    if len(spans) and spans.max() > 0:
-        most = spans.idxmax()
-        options = choices[choices["choice"] == most].sort_values("median", kind="stable")
-        first, last = options.iloc[0], options.iloc[-1]
-        said.append(
-            f"What moves it most is the choice of {most}: from {_number(first['median'])} "
-            f"({first['option']}) to {_number(last['median'])} ({last['option']})."
-        )
+    ways = moved[moved["quantity"] == quantity]
+    if len(ways) and (ways["median"] != NEUTRAL[quantity]).any():
+        said.append(_moving(quantity, ways.iloc[int(ways["median"].argmax())].to_dict()))
     return said
+
+
+def _moving(quantity: str, most: Mapping[Any, Any]) -> str:
+    lowest, median, highest = (_number(most[one]) for one in ("lowest", "median", "highest"))
+    change = f"{median} times the ratio of" if quantity == RATIO else f"{median} bits more than"
+    pairs = "1 pair" if most["pairs"] == 1 else f"{most['pairs']} pairs"
+    return (
+        f"With all else alike, what moves it most is the choice of {most['choice']}: "
+        f"{most['option']} has {change} {most['other']} ({lowest} to {highest}, {pairs})."
+    )
 
 
 def _holding(above: str, below: str, count: int, ups: int, downs: int) -> str:
