@@ -251,6 +251,13 @@ class TestSoftLabels:
             expected = row + 2.5 * (np.array(EMOTIONS) == label)
             np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
 
+    def test_votes_can_come_from_a_file(self, images: Images, tmp_path: Path) -> None:
+        # A file's columns can't be written to, which PyTorch warns of (an error in this suite).
+        columns = {f"votes_{name}": np.float32(k + 1) for k, name in enumerate(EMOTIONS)}
+        replace(images, table=images.table.assign(**columns)).write(tmp_path)
+        shares = target_shares(Images.read(tmp_path), TrainConfig(soft_labels=True))
+        np.testing.assert_allclose(shares.numpy(), [np.arange(1, 8) / 28] * len(images), rtol=1e-6)
+
     def test_the_mix_of_classes_goes_with_the_network(self, images: Images, tmp_path: Path) -> None:
         bundle = Bundle.load(fit(task(small(epochs=1), "full"), images, tmp_path, device="cpu"))
         train = images.split("train").table["label"].astype(str)

@@ -144,7 +144,7 @@ def target_shares(images: Images, options: TrainConfig) -> Tensor:
             "train.soft_labels learns FER+'s votes, which the data doesn't have; name them with "
             "--labels ferplus=PATH."
         )
-    votes = torch.from_numpy(images.table[columns].to_numpy(np.float32))
+    votes = torch.from_numpy(images.table[columns].to_numpy(np.float32, copy=True))
     if options.own_label_votes:
         votes = votes + options.own_label_votes * _one_hot(images.table[OWN_LABEL])
     return votes / votes.sum(1, keepdim=True)
