@@ -42,7 +42,11 @@ from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
 from hemiface.report.figures.halves import halves_map
-from hemiface.report.figures.specification import specification_curve, specification_strength
+from hemiface.report.figures.specification import (
+    specification_curve,
+    specification_emotions,
+    specification_strength,
+)
 from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables
 from hemiface.report.words.specifications import specification_words
@@ -298,6 +302,9 @@ def tables(options: argparse.Namespace) -> None:
     write_text(options.out / "held.md", "".join(f"- {one}\n" for one in sentences))
     for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
         save(specification_curve(curve, quantity, names), options.out / "figures", file)
+    for quantity in ("upper - lower", "left - right"):
+        by_emotion = specification_emotions(curve, quantity, "labels")
+        save(by_emotion, options.out / "figures", f"{_file_name(quantity)}-emotions")
     strength = specification_strength(curve, RATIO, "architecture")
     save(strength, options.out / "figures", "strength")
     for one in specified:

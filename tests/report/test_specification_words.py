@@ -4,12 +4,14 @@ import pandas as pd
 import pytest
 
 from hemiface.report.words.specifications import specification_words
-from hemiface.stats.specification import held, moved
+from hemiface.stats.specification import NEUTRAL, held, moved
 
 
 def rows(quantity: str, answers: list[tuple[str, float, float, float]]) -> pd.DataFrame:
     columns = ["labels", "value", "low", "high"]
-    table = pd.DataFrame(answers, columns=columns).assign(quantity=quantity)
+    table = pd.DataFrame(answers, columns=columns).assign(quantity=quantity, emotion="all")
+    neutral = NEUTRAL[quantity]
+    table["sign"] = (table["low"] > neutral).astype(int) - (table["high"] < neutral)
     return table.assign(fill=table.groupby("labels").cumcount())
 
 
@@ -22,8 +24,8 @@ def test_what_holds_in_all_and_what_moves_it():
     assert said(rows("lower / upper", answers)) == [
         "In all 3 specifications the lower half tells more.",
         "The ratio lies between 1.50 and 2.50, in the middle 1.70.",
-        "With all else alike, what moves it most is the choice of labels: b has 1.67 times the "
-        "ratio of a (1.67 to 1.67, 1 pair).",
+        "With all else alike, the choice of labels moves it most: b has 1.67 times the ratio of a "
+        "(1.67 to 1.67, 1 pair).",
     ]
 
 
@@ -61,9 +63,20 @@ def test_what_is_decided(intervals, sentence):
 def test_signs_and_zeros():
     answers = [("a", -0.004, -0.3, 0.1), ("a", -0.25, -0.5, -0.1)]
     assert said(rows("upper - lower", answers))[1:] == [
-        "The upper half tells between −0.25 and 0.00 bits more, in the middle −0.13.",
-        "With all else alike, what moves it most is the choice of fill: 0 has 0.25 bits more than "
-        "1 (0.25 to 0.25, 1 pair).",
+        "Upper minus lower lies between −0.25 and 0.00 bits, in the middle −0.13.",
+        "With all else alike, the choice of fill moves it most: 0 instead of 1 moves it 0.25 bits "
+        "towards the upper half (0.25 to 0.25, 1 pair).",
+    ]
+
+
+def test_each_emotion_in_one_sentence_after_all_together():
+    together = rows("left - right", [("a", 0.2, 0.1, 0.3)])
+    sad = rows("left - right", [("a", -0.2, -0.3, -0.1)]).assign(emotion="sad")
+    assert said(pd.concat([sad, together], ignore_index=True)) == [
+        "In the only specification the picture's left half tells more.",
+        "The picture's left minus right lies between 0.20 and 0.20 bits, in the middle 0.20.",
+        "Sad: in the only specification the picture's right half tells more; the picture's left "
+        "minus right lies between −0.20 and −0.20 bits, in the middle −0.20.",
     ]
 
 

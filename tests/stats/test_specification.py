@@ -7,7 +7,11 @@ import pytest
 from builders import described
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
-from hemiface.report.figures.specification import specification_curve, specification_strength
+from hemiface.report.figures.specification import (
+    specification_curve,
+    specification_emotions,
+    specification_strength,
+)
 from hemiface.stats.specification import NEUTRAL, Specified, held, moved, specification
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
@@ -54,8 +58,9 @@ def table() -> pd.DataFrame:
 
 
 def test_a_row_per_choice_mix_duplicates_and_quantity(table):
-    key = ["architecture", "labels", "mix", "duplicates", "quantity"]
-    assert len(table) == 2 * 2 * 2 * len(NEUTRAL)
+    key = ["architecture", "labels", "mix", "duplicates", "emotion", "quantity"]
+    # The ratio is of all emotions together alone.
+    assert len(table) == 2 * 2 * 2 * (len(NEUTRAL) + 7 * (len(NEUTRAL) - 1))
     assert not table.duplicated(key).any()
     ratio = table[table["quantity"] == "lower / upper"].set_index("architecture")
     assert (ratio.loc["a", "low"] > 1).all()
@@ -66,15 +71,63 @@ def test_a_row_per_choice_mix_duplicates_and_quantity(table):
     assert counts["without"] == pytest.approx(0.75 * counts["with"], abs=1)
 
 
+def test_a_direction_needs_interval_and_p_of_its_difference(table):
+    ratio = table[table["quantity"] == "lower / upper"].reset_index(drop=True)
+    apart = table[(table["quantity"] == "upper - lower") & (table["emotion"] == "all")]
+    assert ratio["p_holm"].tolist() == apart["p_holm"].tolist()
+    assert ratio["sign"].tolist() == (-apart["sign"]).tolist()
+    assert set(ratio["sign"]) == {-1, 1}
+    for quantity, rows in table.groupby("quantity"):
+        above, below = rows["low"] > NEUTRAL[quantity], rows["high"] < NEUTRAL[quantity]
+        sure = rows["p_holm"] < 0.05
+        assert ((rows["sign"] == 1) == (above & sure)).all()
+        assert ((rows["sign"] == -1) == (below & sure)).all()
+
+
+def test_each_emotion_has_its_own_answer():
+    """The lower half tells happy from the rest and the upper half sad, as is planted here."""
+    happy, sad = (np.where(label == LABELS, label, 0) for label in (3, 4))
+    shows = {"full": LABELS, "upper": happy, "lower": sad, "left": LABELS, "right": LABELS}
+    tables = []
+    random = np.random.default_rng(1)
+    for key, shown in shows.items():
+        seen = np.where(random.random(N) < 0.8, shown, random.integers(0, 7, N))
+        told = np.full((7, 7), 0.2 / 7) + 0.8 * np.eye(7)
+        probability = told[seen] if key not in ("upper", "lower") else _posterior(seen)
+        tables.append(predictions(0.5, 0.5).table.query("condition == @key").assign(
+            **dict(zip(PROBABILITY_COLUMNS, probability.T, strict=True))
+        ))  # fmt: skip
+    given = described(pd.concat(tables, ignore_index=True))
+    found = specification([Specified({"architecture": "a"}, given)], OPTIONS)
+    found = found[(found["quantity"] == "upper - lower") & (found["duplicates"] == "with")]
+    found = found[found["mix"] == "data"].set_index("emotion")
+    assert found.loc["happy", "sign"] == -1
+    assert found.loc["sad", "sign"] == 1
+    assert found.loc["all", "sign"] == 0
+    summary = held(found.reset_index(), []).set_index("emotion")
+    assert summary.loc["happy", ["above", "below"]].tolist() == [0, 1]
+    assert summary.loc["sad", ["above", "below"]].tolist() == [1, 0]
+
+
+def _posterior(seen: np.ndarray) -> np.ndarray:
+    """Return the shares of the labels among images that look alike, float [n, 7]."""
+    counts = np.zeros((7, 7))
+    np.add.at(counts, (seen, LABELS), 1)
+    return (counts / counts.sum(1, keepdims=True))[seen]
+
+
 def test_what_networks_tell_of_whole_faces_stands_beside(table):
     told, other = 0.9 + 0.1 / 7, 0.1 / 7  # the channel's probabilities, by hand
     bits = np.log2(7) + told * np.log2(told) + 6 * other * np.log2(other)
     rows = table[(table["duplicates"] == "with") & (table["mix"] == "balanced")]
+    rows = rows[rows["emotion"] == "all"]
     assert rows["whole"].to_numpy() == pytest.approx(bits, abs=0.12)
 
 
 def test_what_holds_in_all(table):
-    found = held(table, CHOICES).set_index(["quantity", "choice", "option"])
+    found = held(table, CHOICES)
+    assert set(found["emotion"]) == {*EMOTIONS, "all"}
+    found = found[found["emotion"] == "all"].set_index(["quantity", "choice", "option"])
     every = found.loc[("lower / upper", "all", "")]
     assert (every["specifications"], every["above"], every["below"]) == (8, 4, 4)
     only = found.loc[("lower / upper", "architecture", "a")]
@@ -86,6 +139,8 @@ def test_what_holds_in_all(table):
 
 def test_how_far_a_choice_moves_the_answer_all_else_alike(table):
     found = moved(table, [*CHOICES, "mix", "duplicates"])
+    assert set(found["emotion"]) == {*EMOTIONS, "all"}
+    found = found[found["emotion"] == "all"]
     ratio = found[(found["quantity"] == "lower / upper") & (found["choice"] == "architecture")]
     assert ratio[["option", "other", "pairs"]].to_numpy().tolist() == [["a", "b", 4]]
     rows = table[table["quantity"] == "lower / upper"].set_index(["mix", "duplicates"])
@@ -101,7 +156,8 @@ def test_how_far_a_choice_moves_the_answer_all_else_alike(table):
 
 def test_what_is_in_other_company_is_no_pair():
     rows = [("a", "x", 2.0), ("a", "y", 3.0), ("b", "y", 1.5)]
-    made = pd.DataFrame(rows, columns=[*CHOICES, "value"]).assign(quantity="lower / upper")
+    made = pd.DataFrame(rows, columns=[*CHOICES, "value"])
+    made = made.assign(quantity="lower / upper", emotion="all")
     found = moved(made, CHOICES).set_index("choice")
     assert found.loc["architecture", ["option", "other", "pairs", "median"]].tolist() == [
         "a", "b", 1, 2.0,
@@ -144,6 +200,26 @@ def test_figure_shows_every_specification(table):
     assert [label.get_text() for label in bottom.get_yticklabels()] == ["a", "b", "x"]
     with pytest.raises(UsageError, match="no specification of nothing"):
         specification_curve(table, "nothing", CHOICES)
+
+
+def test_figure_shows_every_emotion(table):
+    axes = specification_emotions(table, "upper - lower", "architecture").axes[0]
+    lanes = axes.collections
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*EMOTIONS, "all"]
+    assert len(lanes) == 8 * 2  # a lane for each architecture
+    rows = table[table["quantity"] == "upper - lower"]
+    for place, (emotion, architecture) in enumerate(
+        (emotion, architecture) for emotion in (*EMOTIONS, "all") for architecture in "ab"
+    ):
+        own = rows[(rows["emotion"] == emotion) & (rows["architecture"] == architecture)]
+        own = own.sort_values("value", kind="stable")
+        at = np.asarray(lanes[place].get_offsets())
+        np.testing.assert_allclose(at[:, 0], own["value"])
+        assert (np.abs(at[:, 1] - place // 2) < 0.5).all()
+        full = lanes[place].get_facecolors()[:, 3] > 0 if (own["sign"] != 0).any() else [False] * 4
+        assert list(full) == (own["sign"] != 0).tolist()
+    with pytest.raises(UsageError, match="no specification of nothing"):
+        specification_emotions(table, "nothing", "architecture")
 
 
 def test_figure_shows_answers_beside_what_is_told_of_whole_faces(table):

@@ -67,7 +67,8 @@ def test_from_training_to_tables(tmp_path, capsys):
     assert set(sides["flips"]) == {"on", "off"}
     assert {"face", "network"} <= set(sides["part"])
     assert (sides["half_worth"].notna() == (sides["emotion"] == "all")).all()
-    for name in ("ratio", "upper-lower", "left-right", "strength", "halves-tiny-fer2013"):
+    for name in ("ratio", "upper-lower", "left-right", "strength", "halves-tiny-fer2013",
+                 "upper-lower-emotions", "left-right-emotions"):  # fmt: skip
         assert (out / "figures" / f"{name}.svg").is_file()
     assert len(pd.read_csv(out / "jobs.csv")) == 4
 

@@ -11,6 +11,7 @@ from scipy import stats
 from hemiface.errors import UsageError
 
 __all__ = [
+    "SIGNIFICANT",
     "cochran_q",
     "cochran_q_of_sums",
     "cohens_g",
@@ -22,9 +23,14 @@ __all__ = [
     "mcnemar_exact",
     "mcnemar_mid",
     "paired_odds_ratio",
+    "stated_signs",
 ]
 
 Floats = npt.NDArray[np.float64]
+Signs = npt.NDArray[np.int64]
+
+SIGNIFICANT = 0.05
+"""The Holm-corrected p below which a direction may be stated."""
 
 
 def mcnemar_exact(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> Floats:
@@ -121,6 +127,22 @@ def holm(p: npt.ArrayLike) -> Floats:
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * factors))
     return adjusted
+
+
+def stated_signs(
+    low: npt.ArrayLike, high: npt.ArrayLike, p_holm: npt.ArrayLike, neutral: float = 0.0
+) -> Signs:
+    """Return 1 or -1 where a direction may be stated, else 0.
+
+    It may be where the Holm-corrected p is below `SIGNIFICANT` *and* the interval lies above or
+    below `neutral`. NaN states nothing.
+
+    >>> stated_signs([0.1, -0.3, 0.1], [0.2, -0.1, 0.2], [0.01, 0.01, 0.06]).tolist()
+    [1, -1, 0]
+    """
+    above, below = np.asarray(low) > neutral, np.asarray(high) < neutral
+    sure = np.asarray(p_holm, dtype=np.float64) < SIGNIFICANT
+    return np.asarray(np.where(sure, above.astype(np.int64) - below, 0))
 
 
 def cohens_g(only_a: npt.ArrayLike, only_b: npt.ArrayLike) -> Floats:

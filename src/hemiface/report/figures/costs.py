@@ -25,6 +25,7 @@ from hemiface.report.figures.style import (
     model_label,
     title,
 )
+from hemiface.stats.significance import stated_signs
 from hemiface.tables import EMOTIONS
 
 __all__ = ["forest_plot", "shift_maps"]
@@ -35,7 +36,6 @@ _READERS = {
     "available information, generalist": ("trained on every condition", 2),
 }
 _SHIFTS = LinearSegmentedColormap.from_list("shifts", ["#D55E00", "#ffffff", "#0072B2"])
-_SIGNIFICANT = 0.05
 
 
 @matplotlib.rc_context(STYLE)
@@ -140,8 +140,7 @@ def _draw_shifts(axes: Axes, rows: pd.DataFrame, scale: Normalize) -> None:
     }
     grid = {name: one.to_numpy(np.float64) for name, one in wide.items()}
     points = 100 * grid["shift"]
-    with np.errstate(invalid="ignore"):
-        sure = ((grid["low"] > 0) | (grid["high"] < 0)) & (grid["p_holm"] < _SIGNIFICANT)
+    sure = stated_signs(grid["low"], grid["high"], grid["p_holm"]) != 0
     axes.pcolormesh(
         np.ma.masked_invalid(points), cmap=_SHIFTS, norm=scale, edgecolor="white", lw=0.7
     )

@@ -16,11 +16,10 @@ import pandas as pd
 from scipy import stats
 
 from hemiface.report.figures.style import decimals
-from hemiface.stats.significance import holm
+from hemiface.stats.significance import SIGNIFICANT, holm, stated_signs
 
 __all__ = [
     "CONTRAST",
-    "SIGNIFICANT",
     "Cell",
     "Verdict",
     "Verdicts",
@@ -31,7 +30,6 @@ __all__ = [
     "verdict",
 ]
 
-SIGNIFICANT = 0.05
 CONTRAST = ["kind", "family", "model_a", "condition_a", "model_b", "condition_b"]
 
 Cell = tuple[str, str]
@@ -84,7 +82,7 @@ def verdict(row: "Mapping[Any, Any] | pd.Series[Any]", column: str = "difference
     0
     """
     value, low, high, p = (float(row[name]) for name in (column, "low", "high", "p_holm"))
-    sign = (low > 0) - (high < 0) if p < SIGNIFICANT else 0
+    sign = int(stated_signs(low, high, p))
     margin = float(row.get("margin", math.nan))
     alike = float(row.get("p_equivalence", math.nan)) < SIGNIFICANT
     return Verdict(value, low, high, sign, alike, margin)
