@@ -92,6 +92,8 @@ FULL = {
 
 They learnt all of Training and chose on PublicTest, so they are tested on PrivateTest alone, which
 they had been scored on before."""
+WHOLE_TRAINING = ", whole training"
+"""How tables call them: by their names and this."""
 CHOICES = ("architecture", "labels", "fill", "halves")
 """What a specification chooses before the mix and the duplicates."""
 
@@ -288,7 +290,7 @@ def tables(options: argparse.Namespace) -> None:
         specified.append(Specified(dict(zip(CHOICES, choices, strict=True)), predictions))
     for name, labels in FULL.items():
         if (file := _full_file(options.runs, name)).is_file():
-            chosen_there = (f"{name}, whole training", labels, "black", "picture")
+            chosen_there = (f"{name}{WHOLE_TRAINING}", labels, "black", "picture")
             specified.append(
                 Specified(dict(zip(CHOICES, chosen_there, strict=True)), read_predictions(file))
             )
@@ -322,7 +324,7 @@ def tables(options: argparse.Namespace) -> None:
         write_csv(parts[[*CHOICES, *parts.columns.difference(CHOICES, sort=False)]],
                   options.out / f"{name}.csv")  # fmt: skip
     write_csv(_sides(options.runs, done), options.out / "sides.csv")
-    if people := _voters(options.runs, plain):
+    if people := _voters(options.runs, specified):
         write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
     write_csv(pd.DataFrame(map(dataclasses.asdict, done)), options.out / "jobs.csv")
     experiment.write_origin(options.out, config_of(done[0]))
@@ -390,15 +392,18 @@ def half_worth(predictions: Predictions) -> dict[str, float]:
     }
 
 
-def _voters(runs: Path, plain: Sequence[Job]) -> list[pd.DataFrame]:
+def _voters(runs: Path, specified: Sequence[Specified]) -> list[pd.DataFrame]:
     """Return voters.csv of each kind of network that learnt votes."""
     found = []
-    for choices, members in _by(plain, CHOICES).items():
-        named = dict(zip(CHOICES, choices, strict=True))
-        if named["labels"] == "FER+ votes":
-            folder = _data_name(named["labels"]) + ("-face" if named["halves"] == "face" else "")
+    for one in specified:
+        if one.choices["labels"] == "FER+ votes":
+            folder = _data_name(one.choices["labels"])
+            if one.choices["architecture"].endswith(WHOLE_TRAINING):
+                folder += "-standard"
+            elif one.choices["halves"] == "face":
+                folder += "-face"
             votes = Images.read(runs / folder).table
-            found.append(voters(Sample.of(together(runs, members)), votes).assign(**named))
+            found.append(voters(Sample.of(one.predictions), votes).assign(**one.choices))
     return found
 
 

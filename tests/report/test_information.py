@@ -21,6 +21,7 @@ from hemiface.report.words.information import (
     information_figures,
     information_words,
     people_words,
+    recall_words,
     share_words,
 )
 from hemiface.report.words.verdicts import verdict
@@ -117,6 +118,30 @@ def test_which_half_tells_more_may_depend_on_the_mix(predictions):
     assert "with all emotions alike no difference was found" in said
     assert "to 1, with no interval, for a half may tell nothing" in said
     assert "nan" not in said
+
+
+def test_recall_that_moves_with_answers_is_said(predictions):
+    tables = information_tables(sampled(predictions, draws=100))
+    rows = tables["sensitivity"]
+    assert recall_words(tables).said == []  # all emotions are seen worse alike here
+    recall = (rows["measure"] == "recall") & (rows["visible"] == "lower")
+    for emotion, change, bias in (
+        ("sad", -0.2, -0.15),
+        ("happy", 0.01, 0.05),
+        ("fear", -0.3, -0.1),
+    ):
+        ends = [bias, bias - 0.02, bias + 0.02, 0.001]
+        own = recall & (rows["emotion"] == emotion)
+        rows.loc[own, ["change", "bias", "bias_low", "bias_high", "bias_p_holm"]] = [change, *ends]
+    said = recall_words(tables).said
+    # Fear's part is a third of its change, so recall says about fear what there is to say.
+    assert said[1:] == [
+        "Without the upper half: sad −20.0, by answers alone −15.0 "
+        "[−17.0, −13.0] points; happy +1.0, by answers alone +5.0 "
+        "[3.0, 7.0] points."
+    ]
+    rows.loc[recall, "bias_p_holm"] = 0.06
+    assert recall_words(tables).said == []
 
 
 def test_the_first_figure_underlines_the_half_that_tells_more(predictions):

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from builders import described, sampled, scored_predictions
 from hemiface.errors import UsageError
 from hemiface.stats.confusion_shifts import confusion_shifts, response_bias
-from hemiface.stats.sensitivity import MEASURES, SENSITIVITY_COLUMNS, sensitivity
+from hemiface.stats.sensitivity import MEASURES, SENSITIVITY_COLUMNS, bias_part, sensitivity
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
 N = 4200
@@ -109,6 +109,10 @@ class TestBias:
     def test_moves_neither_auc_nor_much_of_d_prime(self, biased):
         assert abs(row(biased, "auc")["change"]) < 0.02
         assert abs(row(biased, "d_prime")["change"]) < 0.15
+        recall = row(biased, "recall")
+        assert recall["bias"] == pytest.approx(recall["change"], abs=0.03)
+        assert recall["bias_low"] < recall["bias"] < recall["bias_high"]
+        assert recall["bias_p_holm"] < 1e-6
         # Who looks at recall alone would say that surprise is seen better with the half hidden.
         assert row(biased, "unbiased_hit_rate")["change"] < 0.02
 
@@ -123,6 +127,59 @@ class TestBias:
             assert one["change"] < 0
             assert one["change_high"] < 0
             assert one["p_holm"] < 0.001
+        recall = row(found, "recall")
+        assert abs(recall["bias"]) < abs(recall["change"]) / 10
+
+    def test_its_part_stands_beside_recall_alone(self, biased):
+        rest = biased[biased["measure"] != "recall"]
+        assert (
+            rest[["bias", "bias_low", "bias_high", "bias_p", "bias_p_holm"]].isna().all(axis=None)
+        )
+        whole = biased[(biased["measure"] == "recall") & (biased["condition"] == "full")]
+        assert (whole[["bias", "bias_low", "bias_high"]] == 0).all(axis=None)
+        assert whole["bias_p"].isna().all()
+
+    def test_biases_of_the_choice_model_come_back(self):
+        """Shares that Luce's model makes, with known biases: their part is what they change."""
+        random = np.random.default_rng(0)
+        alike = np.exp(-random.uniform(0.5, 3, (7, 7)))
+        before, after = ((one + one.T) / 2 for one in (alike, np.sqrt(alike)))  # less well told
+        for one in (before, after):
+            np.fill_diagonal(one, 1.0)
+        flat, biased = np.ones(7), np.exp(random.normal(0, 1, 7))
+
+        def shares(likeness, bias):
+            return likeness * bias / (likeness * bias).sum(axis=1, keepdims=True)
+
+        def recall(likeness, bias):
+            return np.diagonal(shares(likeness, bias))
+
+        only_seen = bias_part(shares(before, biased), shares(after, biased))
+        np.testing.assert_allclose(only_seen, 0, atol=1e-12)
+        only_bias = bias_part(shares(before, flat), shares(before, biased))
+        np.testing.assert_allclose(only_bias, recall(before, biased) - recall(before, flat))
+        both = bias_part(shares(before, flat), shares(after, biased))
+        orders = [recall(one, biased) - recall(one, flat) for one in (before, after)]
+        np.testing.assert_allclose(both, np.mean(orders, axis=0))
+        back = bias_part(shares(after, biased), shares(before, flat))
+        np.testing.assert_allclose(back, -both)
+
+    def test_an_emotion_without_images_leaves_the_others_parts_alone(self):
+        random = np.random.default_rng(1)
+        tables = random.dirichlet(np.ones(6), (2, 6))
+        # Nothing looks like the seventh and nobody answers it.
+        wide = np.full((2, 7, 7), 1e-300)
+        wide[:, :6, :6] = tables
+        wide[:, 6] = np.nan
+        found = bias_part(*wide)
+        assert np.isnan(found[6])
+        pairs = [(t * np.diagonal(t)) / (t * np.diagonal(t)[None]).T for t in tables]
+        towards = np.subtract(*[np.log(p).mean(axis=0) / 2 for p in pairs[::-1]])
+        tilted = tables[0] * np.exp(towards)
+        added = np.diagonal(tilted / tilted.sum(axis=1, keepdims=True)) - np.diagonal(tables[0])
+        tilted = tables[1] * np.exp(-towards)
+        taken = np.diagonal(tables[1]) - np.diagonal(tilted / tilted.sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(found[:6], (added + taken) / 2, rtol=1e-9)
 
 
 class TestShifts:

@@ -16,7 +16,7 @@ stand measures that a response bias can't move, or that say what it is:
   image does; no threshold is in it.
 
 A half whose hiding lowers recall and leaves d' and AUC as they are changed what is answered and not
-what is seen.
+what is seen. `bias_part` says how much of a recall's change that is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,13 @@ from hemiface.stats.scores import emotion_aucs_over_draws
 from hemiface.stats.significance import holm
 from hemiface.tables import EMOTIONS, Predictions
 
-__all__ = ["MEASURES", "SENSITIVITY_COLUMNS", "measures_of_counts", "sensitivity"]
+__all__ = [
+    "MEASURES",
+    "SENSITIVITY_COLUMNS",
+    "bias_part",
+    "measures_of_counts",
+    "sensitivity",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,6 +65,11 @@ SENSITIVITY_COLUMNS = (
     "change_high",
     "p",
     "p_holm",
+    "bias",
+    "bias_low",
+    "bias_high",
+    "bias_p",
+    "bias_p_holm",
     "n",
     "groups",
     "method",
@@ -70,7 +81,9 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
     """Return MEASURES of each emotion under each condition, columns SENSITIVITY_COLUMNS.
 
     Families as in `information`; `change` is the value minus that of the same family on whole
-    faces, 0 there. Holm's family: the seven emotions of one measure, condition and run.
+    faces, 0 there. `bias`, with its interval and p, stands in the rows of recall alone: how much of
+    the change comes of response biases (`bias_part`); the rest comes of how well the emotion is
+    told from the others. Holm's family: the seven emotions of one measure, condition and run.
 
     Raises:
         UsageError: no network reads whole faces and something hidden.
@@ -82,34 +95,79 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             "Sensitivity is told of whole faces and a hidden part, read by one network; evaluate "
             "with --conditions full,upper,lower,left,right."
         )
-    known: dict[Cell, Floats] = {}
+    known: dict[Cell, tuple[Floats, Floats]] = {}
     rows: list[dict[str, Any]] = []
     for family in found:
         for seed, seeds in family.runs():
-            full = _by_seed(sample, known, family, seeds, "full")
+            full, whole = _by_seed(sample, known, family, seeds, "full")
             for key in family.conditions:
-                values = _by_seed(sample, known, family, seeds, key)
-                level, change = (
+                values, shares = _by_seed(sample, known, family, seeds, key)
+                level, change, bias = (
                     infer([one], sample.group_count, sample.options)
-                    for one in (values, values - full)
+                    for one in (values, values - full, bias_part(whole, shares))
                 )
-                rows += _rows(sample, family, seed, key, level, change)
+                rows += _rows(sample, family, seed, key, level, change, bias)
     return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
 
 
+def bias_part(before: npt.ArrayLike, after: npt.ArrayLike) -> Floats:
+    """Return how much of each emotion's change in recall comes of a change of response bias.
+
+    before, after: shares [7 true, 7 answered, ...] above 0, NaN in the rows of emotions without
+    images; the result is [7, ...]. By Luce's choice model an emotion i is answered as j in
+    proportion to b_j times how alike the two look, so biases b are known from pairs of answers,
+
+        b_j / b_i = sqrt(p(j|i) p(j|j) / (p(i|i) p(i|j))),
+
+    and what would be answered with other biases too. A recall's change is shared out between biases
+    and likeness by exchanging each first and averaging over both orders, so that the parts add up.
+    Unlike a criterion, b stays as it is when all emotions are merely told apart less well.
+    Sources: Luce 1963, Detection and recognition, in Handbook of Mathematical Psychology I, sec. 4;
+    Shorrocks 2013, J. Econ. Inequality 11, sec. 3 (the average over orders).
+    """
+    old, new = (np.asarray(one, np.float64) for one in (before, after))
+    towards = _log_bias(new) - _log_bias(old)
+    hits = [np.moveaxis(np.diagonal(one), -1, 0) for one in (old, new)]
+    added = _recall(old, towards) - hits[0]
+    taken = hits[1] - _recall(new, -towards)
+    return np.asarray((added + taken) / 2)
+
+
+def _log_bias(shares: Floats) -> Floats:
+    """Return log b [7, ...] but for a constant, averaged over the pairs with each emotion."""
+    logs = np.log(shares)
+    own = np.moveaxis(np.diagonal(logs), -1, 0)
+    pairs = (logs - np.swapaxes(logs, 0, 1) + own[None] - own[:, None]) / 2
+    there = np.isfinite(pairs)
+    return np.asarray(np.where(there, pairs, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1))
+
+
+def _recall(shares: Floats, towards: Floats) -> Floats:
+    """Return the recalls [7, ...] where biases change by these logarithms [7, ...]."""
+    tilted = shares * np.exp(towards)[None]
+    return np.asarray(np.moveaxis(np.diagonal(tilted), -1, 0) / tilted.sum(axis=1))
+
+
 def _by_seed(
-    sample: Sample, known: dict[Cell, Floats], family: Family, seeds: Sequence[str], key: str
-) -> Floats:
-    """Return [5 measures, 7, seeds, 1 + draws]."""
+    sample: Sample,
+    known: dict[Cell, tuple[Floats, Floats]],
+    family: Family,
+    seeds: Sequence[str],
+    key: str,
+) -> tuple[Floats, Floats]:
+    """Return [5 measures, 7, seeds, 1 + draws] and shares [7, 7, seeds, 1 + draws]."""
     cells = [(family.members[seed][key], key) for seed in seeds]
     for cell in cells:
         if cell not in known:
             known[cell] = _measures(sample, cell)
-    return np.stack([known[cell] for cell in cells], axis=-2)
+    measures, shares = (
+        np.stack([known[cell][place] for cell in cells], axis=-2) for place in (0, 1)
+    )
+    return measures, shares
 
 
-def _measures(sample: Sample, cell: Cell) -> Floats:
-    """Return [5 measures, 7, 1 + draws] of one cell."""
+def _measures(sample: Sample, cell: Cell) -> tuple[Floats, Floats]:
+    """Return [5 measures, 7, 1 + draws] of one cell, and its shares [7, 7, 1 + draws]."""
     aligned, weights = sample.aligned, sample.weights
     values, labels = sample.values[aligned.at(*cell)], aligned.labels
     # Counts of (true, predicted) in the sample and its draws: [7, 7, 1 + draws].
@@ -117,7 +175,11 @@ def _measures(sample: Sample, cell: Cell) -> Floats:
     np.add.at(counts, (labels * CLASSES + values.argmax(axis=1), aligned.groups), 1.0)
     drawn = (counts @ weights.astype(np.float64)).reshape(CLASSES, CLASSES, -1)
     areas = emotion_aucs_over_draws(values, labels, aligned.groups, weights)
-    return np.concatenate([measures_of_counts(drawn, drawn.sum(axis=1)), areas[np.newaxis]])
+    images = drawn.sum(axis=1)
+    measures = np.concatenate([measures_of_counts(drawn, images), areas[np.newaxis]])
+    # As in Hautus's correction: half an answer more of each, so that none is never given.
+    shares = (drawn + 0.5) / (images + CLASSES / 2)[:, None]
+    return measures, np.where(images[:, None] > 0, shares, np.nan)
 
 
 def measures_of_counts(drawn: Floats, images: Floats) -> Floats:
@@ -154,12 +216,21 @@ def _mean_of_others(shares: Floats) -> Floats:
 
 
 def _rows(
-    sample: Sample, family: Family, seed: str, key: str, level: Inference, change: Inference
+    sample: Sample,
+    family: Family,
+    seed: str,
+    key: str,
+    level: Inference,
+    change: Inference,
+    bias: Inference,
 ) -> Iterator[dict[str, Any]]:
     support = np.bincount(sample.aligned.labels, minlength=CLASSES)
     for place, measure in enumerate(MEASURES):
         p = change.p[place] if key != "full" else np.full(CLASSES, np.nan)
         p_holm = holm(p)
+        biased = measure == "recall"
+        bias_p = bias.p if biased and key != "full" else np.full(CLASSES, np.nan)
+        bias_p_holm = holm(bias_p)
         for index, emotion in enumerate(EMOTIONS):
             at = place, index
             yield {
@@ -179,6 +250,11 @@ def _rows(
                 "change_high": change.high[at],
                 "p": p[index],
                 "p_holm": p_holm[index],
+                "bias": bias.value[index] if biased else np.nan,
+                "bias_low": bias.low[index] if biased else np.nan,
+                "bias_high": bias.high[index] if biased else np.nan,
+                "bias_p": bias_p[index],
+                "bias_p_holm": bias_p_holm[index],
                 "n": int(support[index]),
                 "groups": sample.group_count,
                 "method": level.method,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hemiface.report.words.information import people_words, share_words
+from hemiface.report.words.information import people_words, recall_words, share_words
 
 __all__ = ["Finding", "findings"]
 
@@ -25,6 +25,8 @@ _LIMITS = {
     "trained": "Another kind of network may read more from the same half, and people may too.",
     "bits": "Bits are what this kind of network makes of what it sees, and which half tells more "
     "can depend on how frequent each emotion is.",
+    "recall": "Who sees less does well to answer rare emotions less often: such a shift is no "
+    "mistake, but no measure of what is seen either.",
     "people": "Two posed faces, uncovered by tiles, whose upper half doesn't end where a picture's "
     "does: sides can be compared, amounts can't.",
     "sides": "What is not found may still be there; sides are those of the picture.",
@@ -57,12 +59,13 @@ def findings(
     """
     seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
     only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
-    told, people = share_words(tables), people_words(tables)
+    told, people, recall = share_words(tables), people_words(tables), recall_words(tables)
     # Only the baseline is known to have met whole faces alone.
     robustness = _LIMITS["robustness" if "full" in set(matrix["model"]) else "other"]
     known = [
         Finding("scores", parts["whole"], [*parts["seeds"], *rest["leak"]], [_LIMITS["whole"]]),
         Finding("information", told.said, told.why, [_LIMITS["bits"], *only_one]),
+        Finding("information", recall.said, recall.why, [_LIMITS["recall"]]),
         Finding("information", people.said, people.why, [_LIMITS["people"]]),
         Finding("halves", parts["robustness"], [_PAIRED], [robustness]),
         Finding(

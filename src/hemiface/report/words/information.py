@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from hemiface.report.figures.information import USED, bits_plot, decomposition_plot
 from hemiface.report.figures.style import condition_label
 from hemiface.report.words.texts import joined
-from hemiface.report.words.verdicts import Verdict, verdict
+from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.information import WHOLE
 from hemiface.tables import EMOTIONS
@@ -27,6 +27,7 @@ __all__ = [
     "information_words",
     "informative_halves",
     "people_words",
+    "recall_words",
     "share_words",
     "shown_families",
 ]
@@ -252,6 +253,56 @@ def people_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
     return Shares(said, why)
 
 
+def recall_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
+    """Return where recall moves with what is answered rather than with what is seen.
+
+    Of the network of `share_words`, for both halves of the first pair: the emotions, three at most,
+    of whose change in recall half or more comes of how often they are answered, or which that part
+    and the whole change pull apart. Empty where there are none, or no network reads both halves.
+    """
+    models = informative_halves(tables)[:1] if "sensitivity" in tables else []
+    sentences, n = [], 0
+    for model in models:
+        chosen = _chosen(tables, model, "sensitivity")
+        rows = chosen["sensitivity"][chosen["sensitivity"]["measure"] == "recall"]
+        one, other = _pairs(chosen["shapley"])[0]
+        for hidden, seen in ((one, other), (other, one)):
+            own = rows[rows["visible"] == seen].to_dict("records")
+            moved = sorted(filter(_moved_by_bias, own), key=lambda row: -abs(row["bias"]))[:3]
+            if moved:
+                n = max(n, *(int(row["n"]) for row in moved))
+                parts = "; ".join(map(_moved, moved))
+                sentences.append(f"Without the {hidden} half: {parts}.")
+    if not sentences:
+        return Shares([], [])
+    said = [
+        "Recall moves with how often an emotion is answered too, seen or not.",
+        *sentences,
+    ]
+    why = [
+        f"Recalls of {models[0]}, up to {n:,} images of an emotion; what answers alone do to them "
+        "is reckoned by Luce's choice model from all confusions (in sensitivity.csv, beside d', "
+        "AUC and Wagner's unbiased hit rate), with Holm's correction over the seven emotions."
+    ]
+    return Shares(said, why)
+
+
+def _bias(row: Mapping[Any, Any]) -> Verdict:
+    ends = {"difference": row["bias"], "low": row["bias_low"], "high": row["bias_high"]}
+    return verdict(ends | {"p_holm": row["bias_p_holm"]})
+
+
+def _moved_by_bias(row: Mapping[Any, Any]) -> bool:
+    """Is what a criterion does to a recall sure, and half of the change or more?"""
+    bias, change = row["bias"], row["change"]
+    return _bias(row).sign != 0 and (bias * change <= 0 or abs(bias) >= abs(change) / 2)
+
+
+def _moved(row: Mapping[Any, Any]) -> str:
+    change = points(row["change"], math.nan, math.nan).removesuffix(" points")
+    return f"{row['emotion']} {change}, by answers alone {_bias(row).text}"
+
+
 def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     """Say of a pair which half tells more by either mix, by how much, and of which emotions."""
     found, sizes = {}, {}
@@ -309,11 +360,14 @@ def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["seed"] == "mean") | ~table["model"].isin(averaged)]
 
 
-def _chosen(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, pd.DataFrame]:
-    """Return a model's rows over seeds, of the first fill, as a rule black; figures have all."""
+def _chosen(tables: Mapping[str, pd.DataFrame], model: str, *more: str) -> dict[str, pd.DataFrame]:
+    """Return a model's rows over seeds, of the first fill, as a rule black; figures have all.
+
+    `more` names tables beside information, decomposition and shapley.
+    """
     own = {
         name: _over_seeds(tables[name][tables[name]["model"] == model])
-        for name in ("information", "decomposition", "shapley")
+        for name in ("information", "decomposition", "shapley", *more)
     }
     fill = own["information"]["fill"].iloc[0]
     return {name: table[table["fill"] == fill] for name, table in own.items()}
