@@ -94,7 +94,7 @@ def tiny_predictions(n: int = 6, seed: int = 0) -> Predictions:
 
 
 def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
-    """Write a Bundle of an untrained compact network, different for each seed, and return `path`.
+    """Write a Bundle of an untrained `tiny` network, different for each seed, and return `path`.
 
     Its head is scaled so that random faces get logits of mean 0 and variance 1: as it is
     initialised every face gets the same probabilities.
@@ -104,7 +104,7 @@ def tiny_bundle(path: Path, seed: int = 0, **provenance: object) -> Path:
     from hemiface.networks.network import Bundle, build
 
     torch.manual_seed(seed)
-    config = ModelConfig(architecture="compact")
+    config = ModelConfig(architecture="tiny")
     network = build(config).eval()
     with torch.inference_mode():
         logits = network(torch.from_numpy(grey_faces(32, seed=99)))

@@ -22,6 +22,7 @@ def test_the_speedrun_lists_what_its_network_scores(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, kept = tmp_path / "out", tmp_path / "networks"
     words = ["--data", DATA, "--runs", "1", "--device", "cpu", "--out", str(out)]
+    words += ["--set", "model.architecture=tiny"]
     code = speedrun.main([*words, "--set", "train.epochs=1", "--keep", str(kept)])
     tables = {"runs.csv", "history-seed0.csv", "environment.json", "config.toml"}
     assert {one.name for one in out.iterdir()} == tables

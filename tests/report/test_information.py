@@ -142,6 +142,7 @@ def test_recall_that_moves_with_answers_is_said(predictions):
     ]
     rows.loc[recall, "bias_p_holm"] = 0.06
     assert recall_words(tables).said == []
+    assert recall_words({"sensitivity": rows}).said == []  # of conditions that are no halves
 
 
 def test_the_first_figure_underlines_the_half_that_tells_more(predictions):

@@ -260,7 +260,8 @@ def recall_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
     of whose change in recall half or more comes of how often they are answered, or which that part
     and the whole change pull apart. Empty where there are none, or no network reads both halves.
     """
-    models = informative_halves(tables)[:1] if "sensitivity" in tables else []
+    known = {"shapley", "sensitivity"} <= set(tables)
+    models = informative_halves(tables)[:1] if known else []
     sentences, n = [], 0
     for model in models:
         chosen = _chosen(tables, model, "sensitivity")
