@@ -19,6 +19,7 @@ from hemiface.stats.decomposition import (
     redundancies,
 )
 from hemiface.stats.information import (
+    FIVE,
     INFORMATION_COLUMNS,
     Bits,
     families,
@@ -175,6 +176,50 @@ class TestInformation:
         angry = one(found, condition="full", emotion="angry", mix="data")
         assert happy["bits"] == pytest.approx(-np.log2(0.3), abs=0.1)
         assert angry["bits"] == pytest.approx(-np.log2(0.7), abs=0.1)
+
+    def test_without_happy_and_neutral_computed_another_way(self):
+        labels = drawn(7)
+        values = channel(labels, 0.5, 8)
+        sample = sampled(told({("any-seed0", key): values for key in ("full", "upper")}, labels))
+        bits = Bits.of_sample(sample, FIVE)
+        found = bits.of("any-seed0", "full")[:, 0]
+        five = [k for k, name in enumerate(EMOTIONS) if name not in ("happy", "neutral")]
+        first, second = np.arange(N // 2), np.arange(N // 2, N)
+        shares = np.bincount(labels[first], minlength=7) / (N // 2)
+
+        def bits_lost(log_t: float, which: np.ndarray) -> np.ndarray:
+            """The loss of a choice among five, each as frequent: its mean for each of them."""
+            powers = values[which] ** np.exp(-log_t) / shares
+            powers = powers[:, five] / powers[:, five].sum(axis=1, keepdims=True)
+            return np.array(
+                [-np.log2(powers[labels[which] == k, place]).mean() for place, k in enumerate(five)]
+            )
+
+        best = optimize.minimize_scalar(
+            lambda log_t: bits_lost(log_t, first).mean(),
+            bounds=(-2, 2), method="bounded", options={"xatol": 1e-8},
+        ).x  # fmt: skip
+        told_of = np.log2(5) - bits_lost(best, second)
+        np.testing.assert_allclose(found[five], told_of, atol=1e-6)
+        assert found[-1] == pytest.approx(told_of.mean(), abs=1e-6)
+        assert np.isnan(found[[HAPPY, EMOTIONS.index("neutral")]]).all()
+        counts = bits.counts()
+        assert counts["happy"] == counts["neutral"] == 0
+        assert counts["all"] == np.isin(labels[second], five).sum()
+
+    def test_who_only_tells_happy_and_neutral_tells_nothing_of_the_others(self):
+        labels = drawn()
+        rest = PRIOR.copy()
+        rest[[HAPPY, EMOTIONS.index("neutral")]] = 0
+        values = np.tile(rest / rest.sum(), (N, 1))
+        for known in (HAPPY, EMOTIONS.index("neutral")):
+            values[labels == known] = np.eye(7)[known]
+        cells = {("any-seed0", key): values for key in ("full", "upper")}
+        sample = sampled(told(cells, labels), draws=20)
+        assert Bits.of_sample(sample, "balanced").of("any-seed0", "full")[-1, 0] > 0.5
+        five = Bits.of_sample(sample, FIVE).of("any-seed0", "full")[-1, 0]
+        # Who sees nothing knows validation's shares, the network the true ones.
+        assert five == pytest.approx(0, abs=0.01)
 
     def test_all_is_the_mean_over_images_or_emotions(self):
         found = information(sampled(whole_and_halves(full=0.9, upper=0.5), draws=10))

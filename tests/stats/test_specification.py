@@ -12,6 +12,7 @@ from hemiface.report.figures.specification import (
     specification_emotions,
     specification_strength,
 )
+from hemiface.stats.information import FIVE
 from hemiface.stats.specification import NEUTRAL, Specified, held, moved, specification
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions
 
@@ -59,8 +60,11 @@ def table() -> pd.DataFrame:
 
 def test_a_row_per_choice_mix_duplicates_and_quantity(table):
     key = ["architecture", "labels", "mix", "duplicates", "emotion", "quantity"]
-    # The ratio is of all emotions together alone.
-    assert len(table) == 2 * 2 * 2 * (len(NEUTRAL) + 7 * (len(NEUTRAL) - 1))
+    # The ratio is of all emotions together alone, and one of three mixes is of five emotions.
+    assert len(table) == 2 * 2 * (3 * len(NEUTRAL) + (7 + 7 + 5) * (len(NEUTRAL) - 1))
+    five = table[table["mix"] == FIVE]
+    assert set(five["emotion"]) == {*EMOTIONS, "all"} - {"happy", "neutral"}
+    assert five["value"].notna().all()
     assert not table.duplicated(key).any()
     ratio = table[table["quantity"] == "lower / upper"].set_index("architecture")
     assert (ratio.loc["a", "low"] > 1).all()
@@ -129,9 +133,9 @@ def test_what_holds_in_all(table):
     assert set(found["emotion"]) == {*EMOTIONS, "all"}
     found = found[found["emotion"] == "all"].set_index(["quantity", "choice", "option"])
     every = found.loc[("lower / upper", "all", "")]
-    assert (every["specifications"], every["above"], every["below"]) == (8, 4, 4)
+    assert (every["specifications"], every["above"], every["below"]) == (12, 6, 6)
     only = found.loc[("lower / upper", "architecture", "a")]
-    assert (only["specifications"], only["above"], only["below"]) == (4, 4, 0)
+    assert (only["specifications"], only["above"], only["below"]) == (6, 6, 0)
     rows = table[(table["quantity"] == "lower / upper") & (table["architecture"] == "a")]
     assert only["median"] == pytest.approx(rows["value"].median())
     assert found.loc[("left - right", "all", ""), ["above", "below"]].sum() <= 2
@@ -142,7 +146,7 @@ def test_how_far_a_choice_moves_the_answer_all_else_alike(table):
     assert set(found["emotion"]) == {*EMOTIONS, "all"}
     found = found[found["emotion"] == "all"]
     ratio = found[(found["quantity"] == "lower / upper") & (found["choice"] == "architecture")]
-    assert ratio[["option", "other", "pairs"]].to_numpy().tolist() == [["a", "b", 4]]
+    assert ratio[["option", "other", "pairs"]].to_numpy().tolist() == [["a", "b", 6]]
     rows = table[table["quantity"] == "lower / upper"].set_index(["mix", "duplicates"])
     by = dict(tuple(rows.groupby("architecture")["value"]))
     quotients = [by["a"][key] / by["b"][key] for key in by["a"].index]
@@ -216,7 +220,11 @@ def test_figure_shows_every_emotion(table):
         at = np.asarray(lanes[place].get_offsets())
         np.testing.assert_allclose(at[:, 0], own["value"])
         assert (np.abs(at[:, 1] - place // 2) < 0.5).all()
-        full = lanes[place].get_facecolors()[:, 3] > 0 if (own["sign"] != 0).any() else [False] * 4
+        full = (
+            lanes[place].get_facecolors()[:, 3] > 0
+            if (own["sign"] != 0).any()
+            else [False] * len(own)
+        )
         assert list(full) == (own["sign"] != 0).tolist()
     with pytest.raises(UsageError, match="no specification of nothing"):
         specification_emotions(table, "nothing", "architecture")

@@ -25,7 +25,8 @@ What is estimated, and from what:
   depends on chance.
 - Two mixes of emotions. `data`: emotions as frequent as in the data. `balanced`: each a seventh;
   the networks' probabilities are moved to that mix by Bayes' rule (`models.class_mix`), and the
-  mean over all is that of the seven emotions.
+  mean over all is that of the seven emotions. Specifications (`stats.specification`) also have the
+  mix FIVE, in which happy and neutral, the frequent ones that a mouth tells, don't occur.
 - The family of a question. `available information`: networks that were trained for what they see,
   which is what the definition asks for; the whole face is read by the same family (the generalist;
   for specialists the baseline). `robustness`: the baseline, which never saw a hidden face, for
@@ -56,6 +57,7 @@ from hemiface.stats.sample import Cell, Sample
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = [
+    "FIVE",
     "INFORMATION_COLUMNS",
     "MIXES",
     "WHOLE",
@@ -63,6 +65,7 @@ __all__ = [
     "Family",
     "Informing",
     "by_fill",
+    "emotions_of",
     "families",
     "information",
     "informative",
@@ -77,7 +80,13 @@ MIXES = ("data", "balanced")
 
 WHOLE = "whole"
 _OPPOSITE = {"upper": "lower", "lower": "upper", "left": "right", "right": "left"}
-_BALANCED = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+FIVE = "without happy and neutral"
+"""The other five emotions, each a fifth, known to be one of them."""
+_SHARES: dict[str, Floats] = {
+    "balanced": np.full(len(EMOTIONS), 1 / len(EMOTIONS)),
+    FIVE: np.array([0.0 if one in ("happy", "neutral") else 1 / 5 for one in EMOTIONS]),
+}
+"""The mixes that are declared, not the data's own."""
 
 INFORMATION_COLUMNS = (
     "question",
@@ -256,8 +265,8 @@ class Informing(Protocol):
 class Bits:
     """Information of cells under one mix, over the images of a sample and its draws.
 
-    `of` gives float64 [8, 1 + draws]: GROUPED (the emotions, then all), the sample first. Tables of
-    one sample share theirs: `Bits.of_sample`.
+    `of` gives float64 [8, 1 + draws]: GROUPED (the emotions, then all), the sample first; NaN for
+    emotions that don't occur in the mix. Tables of one sample share theirs: `Bits.of_sample`.
     """
 
     sample: Sample
@@ -266,8 +275,8 @@ class Bits:
     _temperatures: dict[Cell, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.mix not in MIXES:
-            raise UsageError(f"Mix {self.mix!r} is unknown; choose from {', '.join(MIXES)}.")
+        if self.mix not in (known := (*MIXES, FIVE)):
+            raise UsageError(f"Mix {self.mix!r} is unknown; choose from {', '.join(known)}.")
         if self.sample.protocol == "paper" or self.sample.validation.table.empty:
             raise UsageError(
                 "Information needs temperatures that are fitted on validation images which aren't "
@@ -302,6 +311,11 @@ class Bits:
         shares: Floats = counts / counts.sum()
         return shares
 
+    @property
+    def shares(self) -> Floats:
+        """The shares of the emotions in the mix, float64 [7]."""
+        return _SHARES.get(self.mix, self.prior)
+
     def temperature(self, model: str, key: str) -> float:
         """Return the temperature at which a cell's probabilities are taken."""
         cell = model, key
@@ -314,20 +328,30 @@ class Bits:
                 )
             rows = validation.places[cell]
             values, labels = validation.values[rows], validation.labels[rows]
-            weights = None if self.mix == "data" else 1 / self.prior[labels]
-            offset = None if self.mix == "data" else np.log(_BALANCED / self.prior)
+            weights = offset = None
+            if self.mix in _SHARES:
+                occurs = self.shares[labels] > 0
+                values, labels = values[occurs], labels[occurs]
+                weights = 1 / self.prior[labels]
+                with np.errstate(divide="ignore"):
+                    offset = np.log(self.shares / self.prior)
             self._temperatures[cell], _ = fit_temperature(values, labels, weights, offset)
         return self._temperatures[cell]
 
     def pointwise(self, model: str, key: str) -> Floats:
-        """Return PVI float64 [n] of the cell's images, in bits, in the order of `aligned`."""
+        """Return PVI float64 [n] of the cell's images, in bits, in the order of `aligned`.
+
+        It is 0 for images whose emotion doesn't occur in the mix.
+        """
         rows = self.sample.aligned.at(model, key)
         labels = self.sample.aligned.labels
         values = scale(self.sample.values[rows], self.temperature(model, key))
-        prior = self.prior
-        if self.mix == "balanced":
-            values, prior = reweigh(values, prior, _BALANCED), _BALANCED
-        gained: Floats = (-np.log(prior[labels]) - log_losses(values, labels)) / np.log(2)
+        if self.mix in _SHARES:
+            values = reweigh(values, self.prior, self.shares)
+        occurs = self.shares[labels] > 0
+        gained = np.zeros(len(labels))
+        blind = -np.log(self.shares[labels[occurs]])
+        gained[occurs] = (blind - log_losses(values[occurs], labels[occurs])) / np.log(2)
         return gained
 
     def of(self, model: str, key: str) -> Floats:
@@ -342,8 +366,10 @@ class Bits:
                 self.sample.weights,
             )
             found = means[:, :, 0].T
-            if self.mix == "balanced":
-                found = np.vstack([found[:-1], found[:-1].mean(axis=0)])
+            if self.mix in _SHARES:
+                occurs = self.shares > 0
+                found[:-1][~occurs] = np.nan
+                found = np.vstack([found[:-1], found[:-1][occurs].mean(axis=0)])
             self._known[cell] = found
         return self._known[cell]
 
@@ -363,7 +389,14 @@ class Bits:
     def counts(self) -> dict[str, int]:
         """Return how many images each of GROUPED has."""
         known = np.bincount(self.sample.aligned.labels, minlength=len(EMOTIONS))
+        known = np.where(self.shares > 0, known, 0)
         return dict(zip(GROUPED, [*known.tolist(), int(known.sum())], strict=True))
+
+
+def emotions_of(mix: str) -> list[str]:
+    """Return the emotions that occur in a mix, of MIXES or FIVE."""
+    shares = _SHARES.get(mix)
+    return [one for place, one in enumerate(EMOTIONS) if shares is None or shares[place] > 0]
 
 
 def information(sample: Sample | Predictions) -> pd.DataFrame:

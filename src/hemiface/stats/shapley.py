@@ -70,7 +70,7 @@ class _Value:
     """Is 0 (1 for a ratio) a question?"""
 
 
-def shapley(sample: Sample | Predictions) -> pd.DataFrame:
+def shapley(sample: Sample | Predictions, mixes: Sequence[str] = MIXES) -> pd.DataFrame:
     """Return the Shapley values of halves, and of quadrants where there are sixteen coalitions.
 
     Columns SHAPLEY_COLUMNS. `players` is `halves` or `quadrants`; `region` a half, a quadrant,
@@ -84,7 +84,7 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     """
     sample = Sample.of(sample)
     known = families(sample)
-    return shared_out((Bits.of_sample(sample, mix), family) for mix in MIXES for family in known)
+    return shared_out((Bits.of_sample(sample, mix), family) for mix in mixes for family in known)
 
 
 def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
