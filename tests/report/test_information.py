@@ -25,6 +25,7 @@ from hemiface.report.words.information import (
     share_words,
 )
 from hemiface.report.words.verdicts import verdict
+from hemiface.stats.information import FIVE
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 N = 2800
@@ -96,12 +97,32 @@ def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
 def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions):
     tables = information_tables(sampled(predictions, draws=300))
     found = share_words(tables)
-    upper, by, emotions, left, *_ = found.said
-    assert upper == "The lower half tells more than the upper in both mixes of emotions."
+    upper, by, five, emotions, left, *_ = found.said
+    assert upper == (
+        "The lower half tells more than the upper in both mixes of emotions, and without happy and "
+        "neutral too."
+    )
     assert by.startswith("Upper minus lower: −")
     assert "lower to upper" in by
     assert by.endswith("with all emotions alike.")
     assert "the lower half tells more of angry" in emotions
+    assert five.startswith("Without happy and neutral, the other five alike: −")
+    shapley = tables["shapley"]
+    rest = (shapley["mix"] == FIVE) & (shapley["region"] == "upper - lower")
+    for p, high, ending in (
+        (0.2, 0.1, "but without happy and neutral no difference was found."),
+        (0.001, -0.01, "and without happy and neutral too."),
+    ):
+        shapley.loc[rest, ["p_holm", "high"]] = [p, high]
+        assert share_words(tables).said[0].endswith(ending)
+    shapley.loc[rest, ["low", "high"]] = [0.1, 0.2]
+    assert (
+        share_words(tables)
+        .said[0]
+        .endswith("but without happy and neutral the upper tells more than the lower.")
+    )
+    without = {**tables, "shapley": shapley[shapley["mix"] != FIVE]}
+    assert share_words(without).said[0].endswith("in both mixes of emotions.")
     assert left == "Between what the left and the right half tell no difference was found."
     assert f"on {N // 2:,} images" in found.why[0]
 

@@ -218,8 +218,9 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
         caption = (
             "Shapley values in bits with 95 % intervals: above 0 (orange) the half tells about "
             "the emotion. Bold and underlined: more than the other half of its pair (test after "
-            "Holm's correction, and interval). Below the line: over all images, and with all "
-            "emotions as frequent. Left and right are those of the picture."
+            "Holm's correction, and interval). Below the line: over all images, with all "
+            "emotions as frequent, and so for the five other than happy and neutral. "
+            "Left and right are those of the picture."
         )
         people = results.tables.get("people_halves")
         if people is not None:

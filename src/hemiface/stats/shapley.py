@@ -27,7 +27,16 @@ from hemiface.stats.decomposition import PAIRS, decomposable
 from hemiface.stats.importance.game import GROUPED, coalition_index
 from hemiface.stats.importance.indices import shapley_coefficients
 from hemiface.stats.inference import Inference
-from hemiface.stats.information import MIXES, WHOLE, Bits, Family, Informing, families
+from hemiface.stats.information import (
+    FIVE,
+    MIXES,
+    WHOLE,
+    Bits,
+    Family,
+    Informing,
+    emotions_of,
+    families,
+)
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
@@ -70,21 +79,24 @@ class _Value:
     """Is 0 (1 for a ratio) a question?"""
 
 
-def shapley(sample: Sample | Predictions, mixes: Sequence[str] = MIXES) -> pd.DataFrame:
+def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     """Return the Shapley values of halves, and of quadrants where there are sixteen coalitions.
 
-    Columns SHAPLEY_COLUMNS. `players` is `halves` or `quadrants`; `region` a half, a quadrant,
-    `whole`, a difference (`upper - lower`, `left - right`) or the ratio `lower / upper`, which is
-    NaN where a value isn't above 0. `p` is of "the two are alike" and given for differences. Holm's
-    families: the seven emotions of one difference; the differences over `all` of one run, mix and
-    kind of players. A ratio's interval is that of its logarithm.
+    Columns SHAPLEY_COLUMNS. `mix` is one of MIXES, or FIVE, which has no rows of happy and neutral
+    and so says how much of a half's lead is theirs. `players` is `halves` or `quadrants`; `region`
+    a half, a quadrant, `whole`, a difference (`upper - lower`, `left - right`) or the ratio
+    `lower / upper`, which is NaN where a value isn't above 0. `p` is of "the two are alike" and
+    given for differences. Holm's families: the seven emotions of one difference; the differences
+    over `all` of one run, mix and kind of players. A ratio's interval is that of its logarithm.
 
     Raises:
         UsageError: as `information`.
     """
     sample = Sample.of(sample)
     known = families(sample)
-    return shared_out((Bits.of_sample(sample, mix), family) for mix in mixes for family in known)
+    return shared_out(
+        (Bits.of_sample(sample, mix), family) for mix in (*MIXES, FIVE) for family in known
+    )
 
 
 def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
@@ -153,6 +165,8 @@ def _rows(bits: Informing, family: Family, seed: str, value: _Value) -> Iterator
     one = bits.infer(value.values)
     p = one.p if value.tested else np.full(len(GROUPED), np.nan)
     for place, emotion in enumerate(GROUPED):
+        if emotion not in (*emotions_of(bits.mix), GROUPED[-1]):
+            continue
         yield _row(one, place, is_ratio="/" in value.region) | {
             "question": family.question,
             "model": family.name,

@@ -23,7 +23,7 @@ import pandas as pd
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.stats.importance.game import ALL
-from hemiface.stats.information import FIVE, MIXES, emotions_of, informative
+from hemiface.stats.information import informative
 from hemiface.stats.sample import Sample
 from hemiface.stats.shapley import shapley
 from hemiface.stats.significance import stated_signs
@@ -64,7 +64,7 @@ def specification(
 ) -> pd.DataFrame:
     """Return a row per specification, emotion (and all together) and quantity of NEUTRAL.
 
-    Mixes are those of `information` and FIVE, where happy and neutral don't occur.
+    Mixes are those of `shapley`.
     Columns: each choice, `mix`, `duplicates` and `emotion`, then seeds (how many networks), whole
     (what they tell of whole faces, in bits), quantity, value, low, high, p_holm, sign, n, groups,
     reason. Values are Shapley values in bits and their ratio, of the first family that was trained
@@ -98,7 +98,7 @@ def _rows(one: Specified, options: StatisticsOptions | None) -> Iterator[dict[st
                 f"The predictions of {', '.join(one.choices.values())} don't tell what halves "
                 "tell; evaluate whole faces and halves with --split validation --split test."
             )
-        table = shapley(sample, (*MIXES, FIVE))
+        table = shapley(sample)
         table = table[table["players"] == "halves"]
         trained = table[table["question"] == "available information"]
         table = trained if len(trained) else table
@@ -108,8 +108,7 @@ def _rows(one: Specified, options: StatisticsOptions | None) -> Iterator[dict[st
         by = chosen.set_index(["region", "mix", "emotion"])
         for row in chosen[chosen["region"].isin(list(NEUTRAL))].to_dict("records"):
             quantity, place = row["region"], (row["mix"], row["emotion"])
-            asked = [] if quantity == RATIO else emotions_of(row["mix"])
-            if row["emotion"] not in (*asked, ALL):
+            if quantity == RATIO and row["emotion"] != ALL:
                 continue
             p = by.loc[(_DIFFERENCE.get(quantity, quantity), *place), "p_holm"]
             yield {

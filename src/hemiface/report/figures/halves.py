@@ -1,7 +1,7 @@
 """Shapley values in bits -> the first figure of a page: seven emotions by the halves of a face."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hemiface.errors import UsageError
 from hemiface.report.figures.style import STYLE, decimals, model_label
 from hemiface.stats.decomposition import PAIRS
+from hemiface.stats.information import FIVE
 from hemiface.tables import EMOTIONS
 
 __all__ = ["halves_map"]
@@ -24,7 +25,9 @@ _ROWS = [
     *((emotion, "data", emotion) for emotion in EMOTIONS),
     ("all", "data", "all images"),
     ("all", "balanced", "emotions alike"),
+    ("all", FIVE, "without happy\nand neutral"),
 ]
+"""Emotion and mix of each row, and its name; the last is left out where it isn't asked."""
 _OWN_NAMES = {"specialists": "networks trained for what is hidden"}
 _COLOURS = matplotlib.colormaps["PuOr_r"]
 
@@ -63,24 +66,25 @@ def halves_map(
         for row in rows.to_dict("records")
     }
     halves = [half for pair in pairs for half in pair]
+    shown = [row for row in _ROWS if (*row[:2], halves[0]) in cells]
     values = np.array(
-        [[cells[emotion, mix, half]["bits"] for half in halves] for emotion, mix, _ in _ROWS]
+        [[cells[emotion, mix, half]["bits"] for half in halves] for emotion, mix, _ in shown]
     )
     most = float(np.nanmax(np.abs(values), initial=0.01))
     scale = TwoSlopeNorm(0, -1.6 * most, 1.6 * most)  # pale, to be written on
     figure, axes, beside = _panels(len(halves), people)
     axes.pcolormesh(values, cmap=_COLOURS, norm=scale, edgecolor="white", linewidth=1.2, alpha=0.75)
-    for y, (emotion, mix, _) in enumerate(_ROWS):
+    for y, (emotion, mix, _) in enumerate(shown):
         for x, half in enumerate(halves):
             one, other = next(pair for pair in pairs if half in pair)
             on_its_side = 1 if half == one else -1
             found = sign(cells[emotion, mix, f"{one} - {other}"])
             _write(axes, x, y, cells[emotion, mix, half], more=found == on_its_side)
     axes.axvline(2, color="#333333", linewidth=1)
-    _finish(axes, [f"{half} half" for half in halves])
-    axes.set_yticks(np.arange(len(_ROWS)) + 0.5, [name for _, _, name in _ROWS])
+    _finish(axes, [f"{half} half" for half in halves], len(shown))
+    axes.set_yticks(np.arange(len(shown)) + 0.5, [name for _, _, name in shown])
     if people is not None:
-        _people(beside, people)
+        _people(beside, people, shown)
     label = label or _OWN_NAMES.get(model, f"the network {model_label(model)}")
     figure.suptitle(f"Bits that each half tells\n{label}", ha="left", x=0.01)
     return figure
@@ -90,19 +94,19 @@ def _panels(halves: int, people: pd.DataFrame | None) -> tuple[Figure, Any, Any]
     """Return a figure, the axes for the halves and, with people, theirs (else None)."""
     width = 1.3 + 1.15 * halves
     if people is None:
-        figure = Figure(figsize=(width, 4.3), layout="constrained")
+        figure = Figure(figsize=(width, 4.6), layout="constrained")
         return figure, figure.subplots(), None
-    figure = Figure(figsize=(width + 1.35, 4.3), layout="constrained")
+    figure = Figure(figsize=(width + 1.35, 4.6), layout="constrained")
     axes, beside = figure.subplots(1, 2, width_ratios=[halves, 1.05])
     return figure, axes, beside
 
 
-def _people(axes: Any, people: pd.DataFrame) -> None:
+def _people(axes: Any, people: pd.DataFrame, shown: Sequence[tuple[str, str, str]]) -> None:
     """Draw people's upper minus lower half, in per cent, in the rows that they have."""
     rows = {str(row["emotion"]): row for row in people.to_dict("records")}
     # Their faces are as many of each emotion, so that all together is emotions alike.
-    found = [rows.get(emotion) if mix != "data" or emotion != "all" else None
-             for emotion, mix, _ in _ROWS]  # fmt: skip
+    found = [rows.get(emotion) if mix == "balanced" or emotion != "all" else None
+             for emotion, mix, _ in shown]  # fmt: skip
     values = np.array([[math.nan if row is None else row["percent"]] for row in found])
     most = float(np.nanmax(np.abs(values), initial=1.0))
     scale = TwoSlopeNorm(0, -1.6 * most, 1.6 * most)
@@ -111,16 +115,16 @@ def _people(axes: Any, people: pd.DataFrame) -> None:
         if row is not None:
             form = f"{{:+.{decimals(float(row['low']), float(row['high']))}f}}"
             _write(axes, 0, y, row, more=row["stated"], column="percent", form=form)
-    _finish(axes, ["people: upper\n− lower, %"])
+    _finish(axes, ["people: upper\n− lower, %"], len(shown))
     axes.set_yticks([])
 
 
-def _finish(axes: Any, columns: list[str]) -> None:
+def _finish(axes: Any, columns: list[str], rows: int) -> None:
     axes.axhline(len(EMOTIONS), color="#333333", linewidth=1)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    axes.set_ylim(len(_ROWS), 0)
+    axes.set_ylim(rows, 0)
     for spine in axes.spines.values():
         spine.set_visible(False)
 

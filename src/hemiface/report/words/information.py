@@ -17,7 +17,7 @@ from hemiface.report.figures.style import condition_label
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
-from hemiface.stats.information import WHOLE
+from hemiface.stats.information import FIVE, WHOLE
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -318,7 +318,9 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     names = {1: (one, other), -1: (other, one)}
     if len(signs) == 1 and 0 not in signs:
         more, less = names[signs.pop()]
-        text = f"The {more} half tells more than the {less} in both mixes of emotions."
+        rest = _rest(rows, pair)
+        text = f"The {more} half tells more than the {less} in both mixes of emotions"
+        text += "." if rest is None else f"{_same(_verdict(rest), found, more, less)}."
     elif signs == {0}:
         text = f"Between what the {one} and the {other} half tell no difference was found."
     else:
@@ -334,7 +336,32 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
         )
     amounts = joined(f"{size} with {words}" for words, size in sizes.items())
     by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
-    return [text, f"{one.capitalize()} minus {other}: {amounts}.", by_emotion]
+    said = [text, f"{one.capitalize()} minus {other}: {amounts}."]
+    if (rest := _rest(rows, pair)) is not None:
+        size = _difference(_verdict(rest))
+        ratio = _every(rows[rows["mix"] == FIVE], "region")[_RATIO]
+        if math.isfinite(ratio["bits"]):
+            size += f"; lower to upper {_ratio(ratio)}"
+        said.append(f"Without happy and neutral, the other five alike: {size}.")
+    return [*said, by_emotion]
+
+
+def _rest(rows: pd.DataFrame, pair: tuple[str, str]) -> dict[str, Any] | None:
+    """Return the difference of upper and lower without the two emotions that a mouth tells."""
+    five = rows[rows["mix"] == FIVE]
+    if five.empty or pair != ("upper", "lower"):
+        return None
+    return _every(five, "region")[" - ".join(pair)]
+
+
+def _same(rest: Verdict, found: Mapping[str, Verdict], more: str, less: str) -> str:
+    """Say whether a lead in both mixes stands without happy and neutral."""
+    (sign,) = {one.sign for one in found.values()}
+    if rest.sign == sign:
+        return ", and without happy and neutral too"
+    if rest.sign == 0:
+        return ", but without happy and neutral no difference was found"
+    return f", but without happy and neutral the {less} tells more than the {more}"
 
 
 def _by_emotion(rows: pd.DataFrame, pair: tuple[str, str]) -> str:
