@@ -1,17 +1,36 @@
-"""The page of results/answer has the numbers of its tables."""
+"""The pages of results/answer have the numbers of their tables."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from hemiface.stats.information import FIVE
+from hemiface.tables import EMOTIONS
+
 FOLDER = Path(__file__).parents[2] / "results" / "answer"
 NETWORKS = ("people-small-int8", "small")
 
 
+def flat(name):
+    return " ".join((FOLDER / f"{name}.md").read_text(encoding="utf-8").split())
+
+
 @pytest.fixture(scope="module")
-def page():
-    return (FOLDER / "README.md").read_text(encoding="utf-8")
+def first():
+    """The first page, which is read alone."""
+    return flat("README")
+
+
+@pytest.fixture(scope="module")
+def beside():
+    return flat("people")
+
+
+@pytest.fixture(scope="module")
+def choices():
+    return flat("choices")
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +40,8 @@ def people():
     return table.set_index(["model", "measure"])
 
 
-def number(value):
-    return f"{value:.2f}".replace("0.", ".", 1)
+def number(value, digits=2):
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
 
 
 def with_ends(row, column="value"):
@@ -39,19 +58,19 @@ def with_ends(row, column="value"):
         ("best_own_minus_others", ()),
     ],
 )
-def test_likeness(page, people, measure, baselines):
+def test_likeness(beside, people, measure, baselines):
     rows = [with_ends(people.loc[(one, f"{measure}_trials")]) for one in NETWORKS]
     rows += [number(people.loc[(one, f"{measure}_trials"), "value"]) for one in baselines]
-    assert f"| {' | '.join(rows)} |" in page
+    assert f"| {' | '.join(rows)} |" in beside
 
 
 @pytest.mark.parametrize("measure", ["best_torus_p", "permutation_p", "best_permutation_p"])
-def test_chance(page, people, measure):
+def test_chance(beside, people, measure):
     shares = [people.loc[(one, f"{measure}_trials"), "value"] for one in NETWORKS]
-    assert f"| {' | '.join(f'{share:.0%}'.replace('%', ' %') for share in shares)} |" in page
+    assert f"| {' | '.join(f'{share:.0%}'.replace('%', ' %') for share in shares)} |" in beside
 
 
-def test_the_placement_in_their_own_proportions(page):
+def test_the_placement_in_their_own_proportions(beside):
     table = pd.read_csv(FOLDER / "placements.csv").set_index("model")
     here = (table["height"] == 1) & (table["width"] == 0.75) & (table["down"] == 0)
     rows = table[here & (table["people"] == "trials") & (table["seed"] == "mean")]
@@ -59,30 +78,61 @@ def test_the_placement_in_their_own_proportions(page):
     assert (
         f"the correlation is {number(network['correlation'])}, the middle's "
         f"{number(rows.loc['centre', 'correlation'])}, and {number(network['partial'])} is left"
-    ) in page
+    ) in beside
 
 
 @pytest.mark.parametrize("mix", ["data", "balanced"])
-def test_bits_of_halves(page, mix):
+def test_bits_of_halves(beside, mix):
     table = pd.read_csv(FOLDER / "people-small-int8" / "shapley.csv")
     rows = table[(table["players"] == "halves") & (table["emotion"] == "all")]
     rows = rows[rows["mix"] == mix].set_index("region")
     for region in ("upper", "lower"):
         row = rows.loc[region]
-        assert with_ends(row, "bits") in page
+        assert with_ends(row, "bits") in beside
     ratio = rows.loc["lower / upper"]
-    assert with_ends(ratio, "bits") in page
+    assert with_ends(ratio, "bits") in beside
 
 
 @pytest.mark.parametrize("part", ["redundant", "unique lower", "unique upper", "synergistic"])
-def test_parts(page, part):
+def test_parts(beside, part):
     table = pd.read_csv(FOLDER / "people-small-int8" / "decomposition.csv")
     chosen = (
         (table["emotion"] == "all") & (table["mix"] == "data") & (table["part"] == part)
         & (table["definition"] == "specific") & (table["pair"] == "upper, lower")
     )  # fmt: skip
     (row,) = table[chosen].to_dict("records")
-    assert with_ends(row, "bits") in page
+    assert with_ends(row, "bits") in beside
+
+
+def test_recall_beside_sensitivity_and_bias(first, beside):
+    table = pd.read_csv(FOLDER / "people-small-int8" / "sensitivity.csv")
+    table = table.set_index(["condition", "emotion", "measure"])
+
+    def told(key, name="change", factor=1, digits=2):
+        ends = factor * table.loc[key, [name, f"{name}_low", f"{name}_high"]].astype(float)
+        value, low, high = (number(one, digits) for one in ends)
+        return f"{value} [{low}, {high}]"
+
+    for emotion in ("sad", "fear", "angry", "neutral"):
+        for hidden in ("upper", "lower"):
+            key = (hidden, emotion)
+            cells = [told((*key, "recall"), name, 100, 1) for name in ("change", "bias")]
+            cells += [told((*key, "d_prime")), told((*key, "auc"), digits=3)]
+            assert f"| {hidden} | {emotion} | {' | '.join(cells)} |" in beside
+    rows = [table.loc[(one, "sad", "recall")] for one in ("upper", "lower")]
+    left = {f"{100 * (row['bias'] - row['change']):.1f}" for row in rows}
+    assert f"what is left is {left.pop()} points without either" in beside
+    assert not left
+    answers = -100 * rows[0]["bias"]
+    assert f"{answers:.0f} of them because it answers" in first
+    lost = [-100 * table.loc[(one, "sad", "recall"), "change"] for one in ("upper", "lower")]
+    assert (
+        f"finds {lost[0]:.0f} points less of the sad faces, without the lower {lost[1]:.0f};"
+        in first
+    )
+    same = {number(table.loc[(one, "sad", "d_prime"), "change"]) for one in ("upper", "lower")}
+    assert f"(d' {same.pop()} both)" in first
+    assert not same
 
 
 def test_directions():
@@ -105,70 +155,149 @@ def specified():
     return pd.read_csv(FOLDER / "specification.csv")
 
 
-@pytest.fixture(scope="module")
-def medians():
-    table = pd.read_csv(FOLDER / "held.csv", keep_default_na=False)
-    table = table[table["quantity"] == "lower / upper"]
-    return table.set_index(["choice", "option"])["median"].astype(float).map("{:.2f}".format)
+def of(specified, quantity, emotion="all"):
+    return specified[(specified["quantity"] == quantity) & (specified["emotion"] == emotion)]
 
 
-def test_the_ratio_under_every_choice(page, specified, medians):
-    rows = specified[specified["quantity"] == "lower / upper"]
-    assert (rows["low"] > 1).all()
-    assert f"in all {len(rows)} specifications" in page
-    ends = f"{rows['value'].min():.2f} to {rows['value'].max():.2f}"
-    assert f"by {ends} times, in the middle {medians['all', '']}" in page
-    falling = rows[["whole", "value"]].corr("spearman").iloc[0, 1]
-    assert f"(rank correlation {number(falling)})" in page
-    whole = rows[rows["architecture"].str.contains("whole training")]["value"]
-    assert f"these two say {whole.min():.2f} to {whole.max():.2f}" in page
+def test_the_ratio_under_every_choice(first, choices, specified):
+    rows = of(specified, "lower / upper")
+    seven, five = rows[rows["mix"] != FIVE], rows[rows["mix"] == FIVE]
+    assert (seven["sign"] == 1).all()
+    assert (five["sign"] >= 0).all()
+    ends = f"{seven['value'].min():.2f} to {seven['value'].max():.2f}"
+    middle = f"{seven['value'].median():.2f}"
+    said = f"in all {len(seven)} specifications"
+    assert f"{said}**, each with its interval: by {ends} times, in the middle {middle}" in choices
+    assert f"{said}: {ends} times as much, in the middle {middle}." in first
+    ends = f"{seven['value'].min():.1f} to {seven['value'].max():.1f} times"
+    assert ends in " ".join((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    ends = f"{five['value'].min():.2f} to {five['value'].max():.2f}"
+    rest = f"the ratio is {ends}, in the middle {five['value'].median():.2f}"
+    above = (five["sign"] > 0).sum()
+    assert f"{rest}, and of {len(five)} specifications {len(five) - above} are undecided" in first
+    assert f"undecided, {above} are for the lower half and none for the upper." in first
+    assert f"{rest}; {above} of {len(five)} specifications are above 1" in choices
+    assert f"{len(five) - above} undecided" in choices
+    falling = seven[["whole", "value"]].corr("spearman").iloc[0, 1]
+    assert f"(rank correlation {number(falling)} with all seven)" in choices
+    whole = seven[seven["architecture"].str.contains("whole training")]["value"]
+    ends = f"{whole.min():.2f} to {whole.max():.2f}"
+    assert f"these two say {ends} with all seven emotions" in choices
+    assert f"The two best networks say {ends} with all seven." in first
 
 
-def test_what_moves_the_ratio(page):
+def test_emotions_under_every_choice(first, specified):
+    told = {one: of(specified, "upper - lower", one) for one in EMOTIONS}
+    for emotion in ("happy", "neutral"):
+        assert (told[emotion]["value"] < 0).all()
+    decided = [(told[one]["sign"] < 0).sum() for one in ("happy", "neutral")]
+    sizes = {len(told[one]) for one in ("happy", "neutral")}
+    assert f"({decided[0]} and {decided[1]} of {sizes.pop()} decided)" in first
+    assert not sizes
+    angry = told["angry"]
+    assert (angry["sign"] <= 0).all()
+    leaning, decided = (angry["value"] < 0).sum(), (angry["sign"] < 0).sum()
+    assert (
+        f"({leaning} of {len(angry)} specifications, {decided} decided, none for the upper half)"
+    ) in first
+    undecided = [(told[one]["sign"] == 0).sum() for one in ("disgust", "surprise")]
+    assert f"undecided in {undecided[0]} and {undecided[1]} of {len(angry)}" in first
+    votes = told["disgust"].query("labels == 'FER+ votes'")
+    assert f"Disgust has {votes['n'].max()} images at most by votes" in first
+
+
+def test_emotions_that_turn_with_the_labels(first, specified):
+    counts = {}
+    for emotion in ("sad", "fear"):
+        for labels, rows in of(specified, "upper - lower", emotion).groupby("labels"):
+            both = (rows["sign"] < 0).sum(), (rows["sign"] > 0).sum()
+            counts[emotion, labels] = [str(one) if one else "none" for one in both]
+            each = len(rows)
+    own, voted = counts["sad", "FER2013"], counts["sad", "FER+ votes"]
+    assert (
+        f"more of sad in {own[0]} of {each} specifications and the upper in {own[1]}; by FER+'s "
+        f"voters the lower in {voted[0]} and the upper in {voted[1]}."
+    ) in first
+    fear = [" and ".join(counts["fear", labels]) for labels in ("FER2013", "FER+ votes")]
+    assert f"Fear likewise: {', '.join(fear)}." in first
+
+
+def test_what_moves_the_ratio(first, choices):
     table = pd.read_csv(FOLDER / "moved.csv")
     table = table[table["quantity"] == "lower / upper"].set_index(["option", "other"])
     times = table["median"].map("{:.2f}".format)
-    flat = " ".join(page.split())
     shorter = times["tiny, 4 epochs", "tiny"]
-    assert f"The same network has {shorter} times the ratio after 4 epochs" in flat
     wholes = [times["tiny", f"{one}, whole training"] for one in ("small", "people-small-int8")]
-    assert f"`tiny` has {wholes[0]} times that of `small` and {wholes[1]} times that of" in flat
-    assert f"in the data bring {times['data', 'balanced']} times the ratio" in flat
+    assert f"`tiny` has {wholes[0]} times that of `small` and {wholes[1]} times that of" in choices
+    mixes = times["data", "balanced"], times["data", FIVE]
+    for page in (first, choices):
+        assert f"The same network has {shorter} times the ratio after 4 epochs" in page
+        assert f"in the data bring {mixes[0]} times the ratio of all alike" in page
+        assert f"and {mixes[1]} times that of the five." in page
     left_out, blurred = times["without", "with"], times["black", "blur"]
-    assert f"out {left_out}, black instead of blurred halves {blurred}." in flat
-    assert f"and noise ({times['black', 'mean']} and {times['black', 'noise']})" in flat
-    assert f"beside votes {times['FER2013', 'FER+ votes']})" in flat
-    assert f"own halves ({times['face', 'picture']})" in flat
-    assert f"the other architecture ({times['test_byobnet', 'tiny']})" in flat
+    assert f"out brings {left_out} times the ratio" in choices
+    assert f"black instead of blurred halves {blurred}." in choices
+    assert f"and noise ({times['black', 'mean']} and {times['black', 'noise']})" in choices
+    assert f"beside votes {times['FER2013', 'FER+ votes']})" in choices
+    assert f"own halves ({times['face', 'picture']})" in choices
+    assert f"the other architecture ({times['test_byobnet', 'tiny']})" in choices
     docs = (FOLDER.parents[1] / "docs" / "information.md").read_text(encoding="utf-8")
     assert f"had {shorter} times the ratio after 4 epochs" in docs
 
 
-def test_left_and_right_under_every_choice(page, specified):
-    rows = specified[specified["quantity"] == "left - right"]
-    sides = (rows["low"] > 0).sum(), (rows["high"] < 0).sum()
-    assert sides == (1, 2)
-    assert f"{len(rows) - 3} of {len(rows)} specifications are undecided" in page
+def test_left_and_right_under_every_choice(first, choices, specified):
+    rows = of(specified, "left - right")
+    sides = (rows["sign"] > 0).sum(), (rows["sign"] < 0).sum()
+    words = f"{sides[0]} for the picture's left half, {sides[1]} for its right"
+    assert words in choices
+    for page in (first, choices):
+        assert f"{len(rows) - sum(sides)} of {len(rows)} specifications are undecided" in page
 
 
-def test_left_and_right_with_flips_and_without(page):
+def test_people_who_saw_the_whole_face(first, beside):
+    table = pd.read_csv(FOLDER / "voters.csv")
+    rows = table[table["architecture"] == "people-small-int8, whole training"]
+    rows = 100 * rows.set_index("condition")[["network", "voter"]]
+    (voter,) = {f"{one:.1f}" for one in rows["voter"]}
+    told = rows["network"].map("{:.1f}".format)
+    assert f"others in {voter} % of the images" in beside
+    assert (
+        f"in {told['full']} % where it sees the whole face, in {told['upper']} without the upper "
+        f"half, {told['lower']} without the lower, {told['left']} without the left and "
+        f"{told['right']} without the right."
+    ) in beside
+    assert (
+        f"({told['upper']} beside {voter} %), without the lower it doesn't ({told['lower']};"
+        in first
+    )
+
+
+def test_left_and_right_with_flips_and_without(first, choices):
     table = pd.read_csv(FOLDER / "sides.csv")
     table = table[(table["emotion"] == "all") & (table["measure"] == "accuracy")]
-    table = table[(table["architecture"] == "tiny") & (table["labels"] == "FER2013")]
+    table = table[(table["architecture"] == "tiny") & (table["seed"] == "mean")]
     table = table[(table["halves"] == "picture") & (table["fill"] == "black")]
-    rows = table[table["seed"] == "mean"].set_index(["flips", "part"])
+    rows = table[table["labels"] == "FER2013"].set_index(["flips", "part"])
+    voted = table[table["labels"] == "FER+ votes"].set_index(["flips", "part"])
 
-    def toward_left(flips, part):
+    def toward_left(flips, part, rows=rows):
         row = -100 * rows.loc[(flips, part), ["difference", "high", "low"]].astype(float)
-        value, low, high = (f"{one:.1f}".replace("0.", ".", 1) for one in row)
+        return tuple(number(one, 1) for one in row)
+
+    def said(flips, part, rows=rows):
+        value, low, high = toward_left(flips, part, rows)
         return f"{value} [{low}, {high}]"
 
-    flat = " ".join(page.split())
-    assert f"1.2 points better {toward_left('off', 'as shown').split(' ', 1)[1]}" in flat
-    assert f"the face's part is {toward_left('off', 'face')}" in flat
-    assert f"the networks' habit {toward_left('off', 'network')}" in flat
-    assert f"With flips the face's part is {toward_left('on', 'face')}" in flat
+    value, low, high = toward_left("off", "as shown")
+    assert f"{value} points better [{low}, {high}]" in choices
+    assert f"the picture's left half {value} points better" in first
+    assert f"the face's part is {said('off', 'face')}, alike within 2 points" in first
+    assert f"the face's part is {said('off', 'face')}" in choices
+    assert f"the networks' habit {said('off', 'network')}" in choices
+    assert f"the face's part is {said('on', 'face')}. Both are alike within 2 points" in choices
+    parts = said("off", "network", voted), said("off", "face", voted)
+    assert f"have no such habit: {parts[0]}, and {parts[1]} for the face" in choices
     face = rows.xs("face", level="part")
     assert (face["verdict"] == "alike").all()
     worths = [f"{100 * face.loc[flips, 'half_worth']:.1f}" for flips in ("off", "on")]
-    assert f"({' and '.join(worths)} points)" in flat
+    assert f"({' and '.join(worths)} points)" in choices
