@@ -51,6 +51,7 @@ from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables
 from hemiface.report.words.specifications import specification_words
 from hemiface.report.words.verdicts import verdict
+from hemiface.stats.information import FIVE
 from hemiface.stats.sample import Sample
 from hemiface.stats.sides import sides
 from hemiface.stats.specification import NEUTRAL, RATIO, Specified, held, moved, specification
@@ -307,7 +308,8 @@ def tables(options: argparse.Namespace) -> None:
     for quantity in ("upper - lower", "left - right"):
         by_emotion = specification_emotions(curve, quantity, "labels")
         save(by_emotion, options.out / "figures", f"{_file_name(quantity)}-emotions")
-    strength = specification_strength(curve, RATIO, "architecture")
+    seven = curve[curve["mix"] != FIVE]
+    strength = specification_strength(seven, RATIO, "architecture")
     save(strength, options.out / "figures", "strength")
     for one in specified:
         told = information_tables(Sample.of(one.predictions))

@@ -93,6 +93,14 @@ def test_bits_of_halves(beside, mix):
     assert with_ends(ratio, "bits") in beside
 
 
+def test_what_is_left_without_happy_and_neutral(beside):
+    table = pd.read_csv(FOLDER / "people-small-int8" / "shapley.csv")
+    rows = table[(table["mix"] == FIVE) & (table["emotion"] == "all")].set_index("region")
+    said = with_ends(rows.loc["lower / upper"], "bits")
+    assert f"Without happy and neutral it is {said}, which is no difference found." in beside
+    assert rows.loc["upper - lower", "p_holm"] > 0.05
+
+
 @pytest.mark.parametrize("part", ["redundant", "unique lower", "unique upper", "synergistic"])
 def test_parts(beside, part):
     table = pd.read_csv(FOLDER / "people-small-int8" / "decomposition.csv")

@@ -84,12 +84,17 @@ def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]
 def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
     """Return a paragraph per mix for the first of `shown_families` that reads halves, and a note.
 
+    Between them stand what is left without happy and neutral and where recall moves with answers.
     What others tell is in the tables and figures.
     """
     said: list[str] = []
     for model in informative_halves(tables)[:1]:
         chosen = _chosen(tables, model)
-        said += _paragraphs(chosen, model, _pairs(chosen["shapley"]))
+        pairs = _pairs(chosen["shapley"])
+        said += _paragraphs(chosen, model, pairs)
+        halves = chosen["shapley"][chosen["shapley"]["players"] == "halves"]
+        further = [left for pair in pairs for left in _left(halves, pair)]
+        said += [" ".join(some) for some in (further, recall_words(tables).said) if some]
     if "voters" in tables:
         said += _voters(_over_seeds(tables["voters"]))
     said.append(
@@ -337,13 +342,20 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     amounts = joined(f"{size} with {words}" for words, size in sizes.items())
     by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
     said = [text, f"{one.capitalize()} minus {other}: {amounts}."]
-    if (rest := _rest(rows, pair)) is not None:
-        size = _difference(_verdict(rest))
-        ratio = _every(rows[rows["mix"] == FIVE], "region")[_RATIO]
-        if math.isfinite(ratio["bits"]):
-            size += f"; lower to upper {_ratio(ratio)}"
-        said.append(f"Without happy and neutral, the other five alike: {size}.")
-    return [*said, by_emotion]
+    return [*said, *_left(rows, pair), by_emotion]
+
+
+def _left(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
+    """Say how much is left of a lead without happy and neutral."""
+    rest = _rest(rows, pair)
+    if rest is None:
+        return []
+    size = _difference(_verdict(rest))
+    ratio = _every(rows[rows["mix"] == FIVE], "region")[_RATIO]
+    if math.isfinite(ratio["bits"]):
+        size += f"; lower to upper {_ratio(ratio)}"
+    one, other = pair
+    return [f"Without happy and neutral, the other five alike, {one} minus {other}: {size}."]
 
 
 def _rest(rows: pd.DataFrame, pair: tuple[str, str]) -> dict[str, Any] | None:
