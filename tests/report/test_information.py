@@ -122,6 +122,10 @@ def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions)
         .said[0]
         .endswith("but without happy and neutral the upper tells more than the lower.")
     )
+    shapley.loc[rest, ["bits", "low", "high"]] = np.nan  # no test image of one of the five
+    said = share_words(tables).said
+    assert said[0].endswith("in both mixes of emotions.")
+    assert "nan" not in " ".join(said)
     without = {**tables, "shapley": shapley[shapley["mix"] != FIVE]}
     assert share_words(without).said[0].endswith("in both mixes of emotions.")
     assert left == "Between what the left and the right half tell no difference was found."

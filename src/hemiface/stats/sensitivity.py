@@ -122,8 +122,9 @@ def bias_part(before: npt.ArrayLike, after: npt.ArrayLike) -> Floats:
     and what would be answered with other biases too. A recall's change is shared out between biases
     and likeness by exchanging each first and averaging over both orders, so that the parts add up.
     Unlike a criterion, b stays as it is when all emotions are merely told apart less well.
-    Sources: Luce 1963, Detection and recognition, in Handbook of Mathematical Psychology I, sec. 4;
-    Shorrocks 2013, J. Econ. Inequality 11, sec. 3 (the average over orders).
+    Sources: Luce 1963, Detection and recognition, in Luce, Bush & Galanter, Handbook of
+    Mathematical Psychology 1, 103-189 (the choice model and its b, there called response biases);
+    Shorrocks 2013, J. Econ. Inequality 11, 99-126 (the average over orders).
     """
     old, new = (np.asarray(one, np.float64) for one in (before, after))
     towards = _log_bias(new) - _log_bias(old)

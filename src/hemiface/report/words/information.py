@@ -299,7 +299,7 @@ def _bias(row: Mapping[Any, Any]) -> Verdict:
 
 
 def _moved_by_bias(row: Mapping[Any, Any]) -> bool:
-    """Is what a criterion does to a recall sure, and half of the change or more?"""
+    """Is what response biases do to a recall sure, and half of its change or more?"""
     bias, change = row["bias"], row["change"]
     return _bias(row).sign != 0 and (bias * change <= 0 or abs(bias) >= abs(change) / 2)
 
@@ -363,7 +363,8 @@ def _rest(rows: pd.DataFrame, pair: tuple[str, str]) -> dict[str, Any] | None:
     five = rows[rows["mix"] == FIVE]
     if five.empty or pair != ("upper", "lower"):
         return None
-    return _every(five, "region")[" - ".join(pair)]
+    found = _every(five, "region")[" - ".join(pair)]
+    return found if math.isfinite(found["bits"]) else None
 
 
 def _same(rest: Verdict, found: Mapping[str, Verdict], more: str, less: str) -> str:
