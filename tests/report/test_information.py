@@ -158,7 +158,9 @@ def test_recall_that_moves_with_answers_is_said(predictions):
     ):
         ends = [bias, bias - 0.02, bias + 0.02, 0.001]
         own = recall & (rows["emotion"] == emotion)
-        rows.loc[own, ["change", "bias", "bias_low", "bias_high", "bias_p_holm"]] = [change, *ends]
+        rows.loc[
+            own, ["change", "by_answers", "by_answers_low", "by_answers_high", "by_answers_p_holm"]
+        ] = [change, *ends]
     said = recall_words(tables).said
     # Fear's part is a third of its change, so recall says about fear what there is to say.
     assert said[1:] == [
@@ -166,7 +168,7 @@ def test_recall_that_moves_with_answers_is_said(predictions):
         "[−17.0, −13.0] points; happy +1.0, by answers alone +5.0 "
         "[3.0, 7.0] points."
     ]
-    rows.loc[recall, "bias_p_holm"] = 0.06
+    rows.loc[recall, "by_answers_p_holm"] = 0.06
     assert recall_words(tables).said == []
     assert recall_words({"sensitivity": rows}).said == []  # of conditions that are no halves
 

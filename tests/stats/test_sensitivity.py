@@ -110,9 +110,9 @@ class TestBias:
         assert abs(row(biased, "auc")["change"]) < 0.02
         assert abs(row(biased, "d_prime")["change"]) < 0.15
         recall = row(biased, "recall")
-        assert recall["bias"] == pytest.approx(recall["change"], abs=0.03)
-        assert recall["bias_low"] < recall["bias"] < recall["bias_high"]
-        assert recall["bias_p_holm"] < 1e-6
+        assert recall["by_answers"] == pytest.approx(recall["change"], abs=0.03)
+        assert recall["by_answers_low"] < recall["by_answers"] < recall["by_answers_high"]
+        assert recall["by_answers_p_holm"] < 1e-6
         # Who looks at recall alone would say that surprise is seen better with the half hidden.
         assert row(biased, "unbiased_hit_rate")["change"] < 0.02
 
@@ -128,16 +128,26 @@ class TestBias:
             assert one["change_high"] < 0
             assert one["p_holm"] < 0.001
         recall = row(found, "recall")
-        assert abs(recall["bias"]) < abs(recall["change"]) / 10
+        assert abs(recall["by_answers"]) < abs(recall["change"]) / 10
 
     def test_its_part_stands_beside_recall_alone(self, biased):
         rest = biased[biased["measure"] != "recall"]
         assert (
-            rest[["bias", "bias_low", "bias_high", "bias_p", "bias_p_holm"]].isna().all(axis=None)
+            rest[
+                [
+                    "by_answers",
+                    "by_answers_low",
+                    "by_answers_high",
+                    "by_answers_p",
+                    "by_answers_p_holm",
+                ]
+            ]
+            .isna()
+            .all(axis=None)
         )
         whole = biased[(biased["measure"] == "recall") & (biased["condition"] == "full")]
-        assert (whole[["bias", "bias_low", "bias_high"]] == 0).all(axis=None)
-        assert whole["bias_p"].isna().all()
+        assert (whole[["by_answers", "by_answers_low", "by_answers_high"]] == 0).all(axis=None)
+        assert whole["by_answers_p"].isna().all()
 
     def test_biases_of_the_choice_model_come_back(self):
         """Shares that Luce's model makes, with known biases: their part is what they change."""

@@ -124,14 +124,14 @@ def test_recall_beside_sensitivity_and_bias(first, beside):
     for emotion in ("sad", "fear", "angry", "neutral"):
         for hidden in ("upper", "lower"):
             key = (hidden, emotion)
-            cells = [told((*key, "recall"), name, 100, 1) for name in ("change", "bias")]
+            cells = [told((*key, "recall"), name, 100, 1) for name in ("change", "by_answers")]
             cells += [told((*key, "d_prime")), told((*key, "auc"), digits=3)]
             assert f"| {hidden} | {emotion} | {' | '.join(cells)} |" in beside
     rows = [table.loc[(one, "sad", "recall")] for one in ("upper", "lower")]
-    left = {f"{100 * (row['bias'] - row['change']):.1f}" for row in rows}
+    left = {f"{100 * (row['by_answers'] - row['change']):.1f}" for row in rows}
     assert f"what is left is {left.pop()} points without either" in beside
     assert not left
-    answers = -100 * rows[0]["bias"]
+    answers = -100 * rows[0]["by_answers"]
     assert f"{answers:.0f} of them because it answers" in first
     lost = [-100 * table.loc[(one, "sad", "recall"), "change"] for one in ("upper", "lower")]
     assert (

@@ -65,11 +65,11 @@ SENSITIVITY_COLUMNS = (
     "change_high",
     "p",
     "p_holm",
-    "bias",
-    "bias_low",
-    "bias_high",
-    "bias_p",
-    "bias_p_holm",
+    "by_answers",
+    "by_answers_low",
+    "by_answers_high",
+    "by_answers_p",
+    "by_answers_p_holm",
     "n",
     "groups",
     "method",
@@ -81,9 +81,10 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
     """Return MEASURES of each emotion under each condition, columns SENSITIVITY_COLUMNS.
 
     Families as in `information`; `change` is the value minus that of the same family on whole
-    faces, 0 there. `bias`, with its interval and p, stands in the rows of recall alone: how much of
-    the change comes of response biases (`bias_part`); the rest comes of how well the emotion is
-    told from the others. Holm's family: the seven emotions of one measure, condition and run.
+    faces, 0 there. `by_answers`, with its interval and p, stands in the rows of recall alone: how
+    much of the change comes of response biases (`bias_part`); the rest comes of how well the
+    emotion is told from the others. Holm's family: the seven emotions of one measure, condition
+    and run.
 
     Raises:
         UsageError: no network reads whole faces and something hidden.
@@ -251,11 +252,11 @@ def _rows(
                 "change_high": change.high[at],
                 "p": p[index],
                 "p_holm": p_holm[index],
-                "bias": bias.value[index] if biased else np.nan,
-                "bias_low": bias.low[index] if biased else np.nan,
-                "bias_high": bias.high[index] if biased else np.nan,
-                "bias_p": bias_p[index],
-                "bias_p_holm": bias_p_holm[index],
+                "by_answers": bias.value[index] if biased else np.nan,
+                "by_answers_low": bias.low[index] if biased else np.nan,
+                "by_answers_high": bias.high[index] if biased else np.nan,
+                "by_answers_p": bias_p[index],
+                "by_answers_p_holm": bias_p_holm[index],
                 "n": int(support[index]),
                 "groups": sample.group_count,
                 "method": level.method,

@@ -274,7 +274,7 @@ def recall_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         one, other = _pairs(chosen["shapley"])[0]
         for hidden, seen in ((one, other), (other, one)):
             own = rows[rows["visible"] == seen].to_dict("records")
-            moved = sorted(filter(_moved_by_bias, own), key=lambda row: -abs(row["bias"]))[:3]
+            moved = sorted(filter(_moved_by_bias, own), key=lambda row: -abs(row["by_answers"]))[:3]
             if moved:
                 n = max(n, *(int(row["n"]) for row in moved))
                 parts = "; ".join(map(_moved, moved))
@@ -294,13 +294,17 @@ def recall_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
 
 
 def _bias(row: Mapping[Any, Any]) -> Verdict:
-    ends = {"difference": row["bias"], "low": row["bias_low"], "high": row["bias_high"]}
-    return verdict(ends | {"p_holm": row["bias_p_holm"]})
+    ends = {
+        "difference": row["by_answers"],
+        "low": row["by_answers_low"],
+        "high": row["by_answers_high"],
+    }
+    return verdict(ends | {"p_holm": row["by_answers_p_holm"]})
 
 
 def _moved_by_bias(row: Mapping[Any, Any]) -> bool:
     """Is what response biases do to a recall sure, and half of its change or more?"""
-    bias, change = row["bias"], row["change"]
+    bias, change = row["by_answers"], row["change"]
     return _bias(row).sign != 0 and (bias * change <= 0 or abs(bias) >= abs(change) / 2)
 
 
