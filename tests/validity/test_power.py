@@ -119,7 +119,7 @@ def test_coverage_and_calls_are_counted():
 )
 def test_the_page_has_the_numbers_of_the_table(quantity, world):
     folder = Path(power.__file__).parents[1] / "results" / "answer"
-    page = (folder / "README.md").read_text(encoding="utf-8")
+    page = (folder / "power.md").read_text(encoding="utf-8")
     table = pd.read_csv(folder / "power.csv")
     rows = table[(table["quantity"] == quantity) & (table["world"] == world)]
     rows = rows.set_index("effect_points")
