@@ -311,7 +311,7 @@ class TestBundle:
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
         own = json.loads(header["__metadata__"]["hemiface"])
         assert own["emotions"] == list(EMOTIONS)
-        assert own["model"] == as_plain(COMPACT)
+        assert own["model"] == as_plain(ModelConfig(architecture="tiny"))
 
 
 class TestDamage:
