@@ -70,7 +70,7 @@ class TestRefused:
         graph = onnx.load(exported.fp32)
         conv = next(node for node in graph.graph.node if node.op_type == "Conv")
         conv.input[1] = "moved"
-        weights = next(one for one in graph.graph.initializer if one.dims[1:] == [1, 3, 3])
+        weights = next(one for one in graph.graph.initializer if one.dims[1:] == [1, 5, 5])
         moved = onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), "moved")
         graph.graph.initializer.append(moved)
         path = sealed_again(graph, tmp_path / "turned.onnx")
