@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import answer
 from hemiface.stats.information import FIVE
 from hemiface.tables import EMOTIONS
 
@@ -179,7 +180,7 @@ def test_the_ratio_under_every_choice(first, choices, specified):
     assert f"{said}: {ends} times as much, in the middle {middle}." in first
     ends = f"{seven['value'].min():.1f} to {seven['value'].max():.1f} times"
     assert ends in " ".join((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").split())
-    ends = f"{five['value'].min():.2f} to {five['value'].max():.2f}"
+    ends = f"{number(five['value'].min())} to {five['value'].max():.2f}"
     rest = f"the ratio is {ends}, in the middle {five['value'].median():.2f}"
     above = (five["sign"] > 0).sum()
     assert f"{rest}, and of {len(five)} specifications {len(five) - above} are undecided" in first
@@ -190,7 +191,7 @@ def test_the_ratio_under_every_choice(first, choices, specified):
     assert f"(rank correlation {number(falling)} with all seven)" in choices
     whole = seven[seven["architecture"].str.contains("whole training")]["value"]
     ends = f"{whole.min():.2f} to {whole.max():.2f}"
-    assert f"these two say {ends} with all seven emotions" in choices
+    assert f"These two say {ends} with all seven emotions" in choices
     assert f"The two best networks say {ends} with all seven." in first
 
 
@@ -230,13 +231,15 @@ def test_emotions_that_turn_with_the_labels(first, specified):
     assert f"Fear likewise: {', '.join(fear)}." in first
 
 
-def test_what_moves_the_ratio(first, choices):
+def test_what_moves_the_ratio(first, choices, specified):
     table = pd.read_csv(FOLDER / "moved.csv")
     table = table[table["quantity"] == "lower / upper"].set_index(["option", "other"])
     times = table["median"].map("{:.2f}".format)
     shorter = times["tiny, 4 epochs", "tiny"]
     wholes = [times["tiny", f"{one}, whole training"] for one in ("small", "people-small-int8")]
     assert f"`tiny` has {wholes[0]} times that of `small` and {wholes[1]} times that of" in choices
+    longer = times["compact", "small, whole training"]
+    assert f"`compact` has {longer} times that of `small`, the same architecture" in choices
     mixes = times["data", "balanced"], times["data", FIVE]
     for page in (first, choices):
         assert f"The same network has {shorter} times the ratio after 4 epochs" in page
@@ -248,9 +251,12 @@ def test_what_moves_the_ratio(first, choices):
     assert f"and noise ({times['black', 'mean']} and {times['black', 'noise']})" in choices
     assert f"beside votes {times['FER2013', 'FER+ votes']})" in choices
     assert f"own halves ({times['face', 'picture']})" in choices
-    assert f"the other architecture ({times['test_byobnet', 'tiny']})" in choices
+    others = [times[one, "tiny"] for one in ("test_byobnet", "compact")]
+    assert f"`tiny` (`test_byobnet` {others[0]}, `compact` {others[1]})" in choices
     docs = (FOLDER.parents[1] / "docs" / "information.md").read_text(encoding="utf-8")
     assert f"had {shorter} times the ratio after 4 epochs" in docs
+    seven = (specified["quantity"] == "lower / upper") & (specified["mix"] != FIVE)
+    assert f"under each of {seven.sum()} specifications with all seven emotions" in docs
 
 
 def test_left_and_right_under_every_choice(first, choices, specified):
@@ -260,6 +266,14 @@ def test_left_and_right_under_every_choice(first, choices, specified):
     assert words in choices
     for page in (first, choices):
         assert f"{len(rows) - sum(sides)} of {len(rows)} specifications are undecided" in page
+
+
+def test_how_many_networks(choices):
+    done = pd.read_csv(FOLDER / "jobs.csv")
+    assert f"**{len(done)} of {len(answer.jobs())} networks so far**" in choices
+    rest = len(answer.jobs()) - len(done)
+    queue = (FOLDER.parent / "QUEUE.md").read_text(encoding="utf-8")
+    assert f"{rest} of its {len(answer.jobs())} networks" in queue
 
 
 def test_people_who_saw_the_whole_face(first, beside):
