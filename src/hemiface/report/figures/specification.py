@@ -14,18 +14,19 @@ from hemiface.stats.importance.game import ALL
 from hemiface.stats.specification import NEUTRAL, RATIO
 from hemiface.tables import EMOTIONS
 
-__all__ = ["specification_curve", "specification_emotions", "specification_strength"]
+__all__ = ["ENDS", "specification_curve", "specification_emotions", "specification_strength"]
 
 _UNITS = {
     RATIO: "lower half to upper half",
     "upper - lower": "upper minus lower, bits",
     "left - right": "left minus right of the image, bits",
 }
-_ENDS = {
+ENDS = {
     RATIO: ("the upper half tells more", "the lower half tells more"),
     "upper - lower": ("the lower half tells more", "the upper half tells more"),
-    "left - right": ("the image's right half tells more", "the image's left half tells more"),
+    "left - right": ("the picture's right half tells more", "the picture's left half tells more"),
 }
+"""What an answer below and above the neutral value means."""
 _UNSURE = "#9a9a9a"
 _MARKS = "os^Dv<>P*X"
 
@@ -87,7 +88,7 @@ def specification_emotions(table: pd.DataFrame, quantity: str, choice: str) -> F
     axes.set_yticks(range(len(emotions)), emotions)
     axes.set_ylim(len(emotions) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    less, more = _ENDS[quantity]
+    less, more = ENDS[quantity]
     axes.set_xlabel(f"\N{LEFTWARDS ARROW} {less}          {more} \N{RIGHTWARDS ARROW}")
     axes.grid(axis="x")
     for index, option in enumerate(options):

@@ -9,16 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from hemiface.report.figures.specification import ENDS
 from hemiface.stats.importance.game import ALL
 from hemiface.stats.specification import NEUTRAL, RATIO
 
 __all__ = ["specification_words"]
 
-_HALVES = {
-    "lower / upper": ("the lower half tells more", "the upper half tells more"),
-    "upper - lower": ("the upper half tells more", "the lower half tells more"),
-    "left - right": ("the picture's left half tells more", "the picture's right half tells more"),
-}
 _TOWARDS = {
     "upper - lower": "towards the upper half",
     "left - right": "towards the picture's left half",
@@ -54,7 +50,7 @@ def specification_words(held: pd.DataFrame, moved: pd.DataFrame) -> list[str]:
 
 
 def _words(quantity: str, every: Mapping[Any, Any], ways: pd.DataFrame) -> list[str]:
-    above, below = _HALVES[quantity]
+    below, above = ENDS[quantity]
     said = [
         _holding(above, below, every["specifications"], every["above"], every["below"]),
         _FORMS[quantity].format(*(_number(every[one]) for one in ("lowest", "highest", "median"))),
