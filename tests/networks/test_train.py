@@ -309,6 +309,19 @@ def test_a_checkpoint_of_another_config_is_not_used(
     assert "starts anew" in caplog.text
 
 
+def test_a_finished_network_of_another_config_is_not_replaced_in_silence(
+    images: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = fit(task(small(epochs=1), "full"), images, tmp_path, device="cpu").read_bytes()
+    other = task(small(epochs=1, learning_rate=1e-3), "full")
+    with caplog.at_level(logging.WARNING, "hemiface"), pytest.raises(KeyboardInterrupt):
+        fit(other, images, tmp_path, device="cpu", on_step=_interrupt_at(2))
+    assert "stays until the new training ends" in caplog.text
+    assert (tmp_path / "bundle.safetensors").read_bytes() == first
+    fit(other, images, tmp_path, device="cpu")
+    assert (tmp_path / "bundle.safetensors").read_bytes() != first
+
+
 def _interrupt_at(step: int) -> Callable[[int, int], None]:
     def on_step(done: int, _: int) -> None:
         if done == step:

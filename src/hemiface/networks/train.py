@@ -72,13 +72,18 @@ def fit(
     """
     bundle = folder / BUNDLE_FILE
     fingerprint = job.fingerprint(images)
-    if bundle.is_file() and Bundle.load(bundle).provenance.get("fingerprint") == fingerprint:
-        log.info("%s: done before, nothing to train", job.model_id)
-        if (folder / CHECKPOINTS).is_dir():
-            # A kill came between the Bundle and this; or another training has begun here.
-            with suppress(UsageError), locked(folder):
-                drop_checkpoints(folder)
-        return bundle
+    if bundle.is_file():
+        if Bundle.load(bundle).provenance.get("fingerprint") == fingerprint:
+            log.info("%s: done before, nothing to train", job.model_id)
+            if (folder / CHECKPOINTS).is_dir():
+                # A kill came between the Bundle and this; or another training has begun here.
+                with suppress(UsageError), locked(folder):
+                    drop_checkpoints(folder)
+            return bundle
+        log.warning(
+            "%s belongs to another config, data or code; it stays until the new training ends",
+            bundle,
+        )
     for split in ("train", "validation"):
         if not (images.table["split"] == split).any():
             raise UsageError(f"The data has no {split} images; training needs some.")
