@@ -50,7 +50,7 @@ from hemiface.models.class_mix import reweigh
 from hemiface.models.temperatures import scale
 from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
 from hemiface.stats.calibration import fit_temperature
-from hemiface.stats.importance.game import GROUPED, means_over_draws
+from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_draws
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
 from hemiface.stats.sample import Cell, Sample
@@ -305,11 +305,7 @@ class Bits:
     @cached_property
     def prior(self) -> Floats:
         """The shares of the emotions among the validation images, float64 [7]."""
-        table = self.sample.validation.table
-        first = table.drop_duplicates("image")["label"]
-        counts = first.value_counts().reindex(EMOTIONS, fill_value=0).to_numpy(np.float64)
-        shares: Floats = counts / counts.sum()
-        return shares
+        return emotion_shares(self.sample)
 
     @property
     def shares(self) -> Floats:

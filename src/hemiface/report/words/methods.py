@@ -58,10 +58,10 @@ _REFERENCES = {
     "networks. NeurIPS.",
     "Shapley": "Shapley, L. S. (1953). A value for n-person games. In Contributions to the Theory "
     "of Games II, 307–317. Princeton University Press.",
-    "p from intervals": "Altman, D. G., & Bland, J. M. (2011). How to obtain the P value from a "
-    "confidence interval. BMJ, 343, d2304.",
     "SHAP": "Lundberg, S. M., & Lee, S.-I. (2017). A unified approach to interpreting model "
     "predictions. NeurIPS.",
+    "SAGE": "Covert, I., Lundberg, S. M., & Lee, S.-I. (2020). Understanding global feature "
+    "contributions with additive importance measures. NeurIPS.",
 }
 
 
@@ -101,7 +101,7 @@ def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int 
     if "information" in parts:
         used += ["V-information", "pointwise", "decomposition"]
     if "regions" in parts:
-        used += ["Shapley", "SHAP", "p from intervals"]
+        used += ["Shapley", "SHAP", "SAGE"]
     return sorted(_REFERENCES[one] for one in used)
 
 
@@ -291,9 +291,9 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
         said += (
             " The contribution of each quarter of the face is its exact Shapley value (Shapley, "
             "1953; Lundberg & Lee, 2017) in the game whose sixteen coalitions are the visible "
-            "quarters and whose value is the mean probability of the label; its intervals are "
-            "percentile intervals too, expanded for the number of groups that show an emotion; p "
-            "follows from the interval's width (Altman & Bland, 2011) and was corrected over the "
+            "quarters and whose value is the mean probability of the label, that of nobody the "
+            "labels' shares (Covert et al., 2020); its intervals are of the same kinds, for the "
+            "number of groups that show an emotion; p was corrected over the "
             "two pairs of halves, the seven emotions of a pair, the interactions and the controls."
         )
     return said

@@ -7,6 +7,7 @@ asks: the two pairs of halves; a pair's seven emotions; the halves' interactions
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,9 +18,10 @@ from hemiface.report.figures import regions as drawn
 from hemiface.report.figures.style import model_label, ordered
 from hemiface.report.words.scores import Score, percent
 from hemiface.report.words.texts import joined
-from hemiface.report.words.verdicts import points, signs_of_family
+from hemiface.report.words.verdicts import points
 from hemiface.stats.importance import Importance
 from hemiface.stats.importance.regions import BETWEEN
+from hemiface.stats.significance import holm, stated_signs
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -31,6 +33,13 @@ __all__ = [
 
 _ALL = "all"
 _FUNCTION = "probability"
+
+
+@dataclass(frozen=True)
+class _Share(Score):
+    """A score with the p of "it is 0"."""
+
+    p: float = math.nan
 
 
 def importance_figures(regions: pd.DataFrame) -> dict[str, Figure]:
@@ -65,26 +74,26 @@ def sentences(found: Importance, level: float = 0.95) -> list[str]:
 
     Each is about the model's first fill; `level` is what the intervals cover.
     """
-    said = [" ".join(_paragraph(found, model, level)) for model in shown_models(found.regions)]
+    said = [" ".join(_paragraph(found, model)) for model in shown_models(found.regions)]
     said.append(
         f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
-        "test images; a direction is stated only where the interval and the test after Holm's "
-        "correction both support it."
+        "test images, and over seeds where there are several; a direction is stated only where the "
+        "interval and the test after Holm's correction both support it."
     )
     return said
 
 
-def _paragraph(found: Importance, model: str, level: float) -> list[str]:
+def _paragraph(found: Importance, model: str) -> list[str]:
     first = found.regions[found.regions["model"] == model].iloc[0]
     rows = _chosen(found.regions, first)
     shares = _scores(rows, "shapley")
-    said = [_whole(rows, model), *_habit(rows, level)]
-    totals = _signs({pair: shares[_ALL, " - ".join(pair)] for pair in BETWEEN}, level)
+    said = [_whole(rows, model), *_misled(rows)]
+    totals = _signs({pair: shares[_ALL, " - ".join(pair)] for pair in BETWEEN})
     for pair in BETWEEN:
-        said += _pair(shares, pair, totals[pair], level)
-    said += _together(_chosen(found.interactions, first), level)
+        said += _pair(shares, pair, totals[pair])
+    said += _together(_chosen(found.interactions, first))
     said += _fills(found.fills, first)
-    said += _controls(rows, level)
+    said += _controls(rows)
     return said
 
 
@@ -97,11 +106,15 @@ def _chosen(table: pd.DataFrame, first: "pd.Series[Any]") -> pd.DataFrame:
     return rows
 
 
-def _scores(rows: pd.DataFrame, quantity: str) -> dict[tuple[str, str], Score]:
+def _scores(rows: pd.DataFrame, quantity: str) -> dict[tuple[str, str], _Share]:
     """Return each (emotion, region) of a quantity."""
     return {
-        (str(row["emotion"]), str(row["region"])): Score(
-            float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"])
+        (str(row["emotion"]), str(row["region"])): _Share(
+            float(row["value"]),
+            float(row["low"]),
+            float(row["high"]),
+            int(row["n"]),
+            float(row["p"]),
         )
         for _, row in rows[rows["quantity"] == quantity].iterrows()
     }
@@ -112,9 +125,13 @@ def _points(score: Score) -> str:
     return points(score.value, score.low, score.high)
 
 
-def _signs(family: Mapping[Any, Score], level: float) -> dict[Any, int]:
+def _signs(family: Mapping[Any, _Share]) -> dict[Any, int]:
     """Return 1 or -1 where a direction may be stated, else 0, of differences of one family."""
-    return signs_of_family({key: (s.value, s.low, s.high) for key, s in family.items()}, level)
+    adjusted = holm([one.p for one in family.values()])
+    return {
+        key: int(stated_signs(one.low, one.high, p))
+        for (key, one), p in zip(family.items(), adjusted, strict=True)
+    }
 
 
 def _whole(rows: pd.DataFrame, model: str) -> str:
@@ -127,38 +144,28 @@ def _whole(rows: pd.DataFrame, model: str) -> str:
     }
     return (
         f"The model {model_label(model)} gives the true emotion a mean probability of "
-        f"{percent(ends[_ALL, 'full'].value)} when the whole face is visible and of "
-        f"{percent(ends[_ALL, 'none'].value)} when nothing is; the difference is shared out "
-        "among the parts of the face (Shapley values)." + meaning.get(model, "")
+        f"{percent(ends[_ALL, 'full'].value)} when the whole face is visible; who sees nothing and "
+        f"knows how frequent the emotions are gives it {percent(ends[_ALL, 'none'].value)}. The "
+        "difference is shared out among the parts of the face (Shapley values)."
+        + meaning.get(model, "")
     )
 
 
-def _habit(rows: pd.DataFrame, level: float) -> list[str]:
-    """Say for which emotions the model needs no face at all.
-
-    The table has no interval of this difference; one that is made of both scores' far ends is
-    wider than that of the paired difference, so what is said with it is safe.
-    """
+def _misled(rows: pd.DataFrame) -> list[str]:
+    """Say which emotions the model finds less in a face than who knows their frequency alone."""
     ends = _scores(rows, "value")
-    family = {}
-    for emotion in EMOTIONS:
-        none, full = ends[emotion, "none"], ends[emotion, "full"]
-        difference = (none.value - full.value, none.low - full.high, none.high - full.low)
-        family[emotion] = Score(*difference, none.n)
-    blind = [emotion for emotion, sign in _signs(family, level).items() if sign > 0]
+    family = {emotion: ends[emotion, "full - none"] for emotion in EMOTIONS}
+    blind = [emotion for emotion, sign in _signs(family).items() if sign < 0]
     if not blind:
         return []
-    named = joined(f"{one} ({percent(ends[one, 'none'].value)})" for one in blind)
-    return [
-        f"With nothing visible it gives more probability to {named} than it gives to such faces "
-        "when it sees them; there a contribution below 0 means that seeing the part takes away "
-        "from this habit, not that the part shows nothing."
-    ]
+    named = joined(
+        f"{one} ({percent(ends[one, 'full'].value)} beside {percent(ends[one, 'none'].value)})"
+        for one in blind
+    )
+    return [f"It gives less probability than that to faces of {named}: seeing them misleads it."]
 
 
-def _pair(
-    shares: dict[tuple[str, str], Score], pair: tuple[str, str], sign: int, level: float
-) -> list[str]:
+def _pair(shares: dict[tuple[str, str], _Share], pair: tuple[str, str], sign: int) -> list[str]:
     """Say which of two halves contributes more, over all images and for each emotion."""
     one, other = pair
     region = f"{one} - {other}"
@@ -182,7 +189,7 @@ def _pair(
     sorts: dict[int, list[str]] = {1: [], -1: [], 0: []}
     known = {one: shares[one, region] for one in EMOTIONS}
     known = {one: score for one, score in known.items() if not math.isnan(score.value)}
-    for emotion, found in _signs(known, level).items():
+    for emotion, found in _signs(known).items():
         sorts[found].append(f"{emotion} ({_points(known[emotion])})")
     parts = [
         f"the {signs[sign][0]} half contributes more than the {signs[sign][1]} for "
@@ -197,7 +204,7 @@ def _pair(
     return said
 
 
-def _together(interactions: pd.DataFrame, level: float) -> list[str]:
+def _together(interactions: pd.DataFrame) -> list[str]:
     """Say whether the halves complete each other."""
     rows = interactions[interactions["index"] == "halves"].rename(
         columns={"index": "quantity", "regions": "region"}
@@ -205,7 +212,7 @@ def _together(interactions: pd.DataFrame, level: float) -> list[str]:
     scores = _scores(rows, "halves")
     said = []
     family = {pair: scores[_ALL, " x ".join(pair)] for pair in BETWEEN}
-    for (one, other), sign in _signs(family, level).items():
+    for (one, other), sign in _signs(family).items():
         score = family[one, other]
         text = {
             1: "complete each other: together they give more than the sum of each alone",
@@ -243,11 +250,11 @@ def _fills(fills: pd.DataFrame, first: "pd.Series[Any]") -> list[str]:
     return [f"{text}."]
 
 
-def _controls(rows: pd.DataFrame, level: float) -> list[str]:
+def _controls(rows: pd.DataFrame) -> list[str]:
     """Say which half costs more, or less, than random tiles of the same area."""
     found = _scores(rows, "above_random")
     halves = {one: found[_ALL, one] for one in HALVES if (_ALL, one) in found}
-    signs = _signs(halves, level)
+    signs = _signs(halves)
     words = {
         1: "more than",
         -1: "less than",

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from hemiface.report.figures.style import decimals
 from hemiface.stats.significance import SIGNIFICANT, holm, stated_signs
@@ -26,7 +24,6 @@ __all__ = [
     "over_seeds",
     "points",
     "shown_pairs",
-    "signs_of_family",
     "verdict",
 ]
 
@@ -132,32 +129,6 @@ def shown_pairs(all_pairs: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFr
     ]
     corrected = rows.groupby(["seed", "family"], sort=False)["p"].transform(holm)
     return rows.assign(p_holm=corrected)
-
-
-def signs_of_family(
-    values: "Mapping[Any, tuple[float, float, float]]", level: float
-) -> dict[Any, int]:
-    """Return the sign of each (value, low, high) of paired differences, or 0, by the same rule.
-
-    For tables that hold intervals of `level` and no p: it follows from the interval's width, as if
-    the difference were normal (Altman & Bland 2011, BMJ 343:d2304), and is corrected by Holm over
-    all `values`.
-
-    >>> signs_of_family({"one": (0.1, 0.05, 0.15), "other": (0.1, 0.001, 0.199)}, 0.95)
-    {'one': 1, 'other': 1}
-    >>> signs_of_family({"one": (0.1, 0.001, 0.199), "other": (0.1, 0.001, 0.199)}, 0.95)
-    {'one': 0, 'other': 0}
-    """
-    ends = np.array(list(values.values()), dtype=np.float64).reshape(-1, 3)
-    value, low, high = ends.T
-    errors = (high - low) / (2 * stats.norm.ppf((1 + level) / 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.norm.sf(np.abs(value) / errors)
-    rows = zip(values, value, low, high, holm(p), strict=True)
-    return {
-        key: verdict({"difference": d, "low": a, "high": b, "p_holm": one}).sign
-        for key, d, a, b, one in rows
-    }
 
 
 def points(value: float, low: float, high: float, plus: str = "+") -> str:

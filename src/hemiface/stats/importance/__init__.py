@@ -6,9 +6,10 @@ values of the coalitions, `regions` the tables of quadrants and halves, `tiles` 
 
 The value of a coalition is a mean over images: of the true emotion's probability (`probability`),
 of whether it is the answer (`accuracy`), or of that probability's natural log (`neg_log_loss`).
-Shapley values share out the value of the whole face above that of nothing visible (condition
-`none`); both ends are in the table as quantity `value`. Here a region's name says what is
-CREDITED: the Shapley value of `upper` is what the upper half contributes where it can be seen.
+Shapley values share out the value of the whole face above that of nothing visible, which is that
+of the emotions' shares (see `game`); both ends are in the table as quantity `value`. Here a
+region's name says what is CREDITED: the Shapley value of `upper` is what the upper half contributes
+where it can be seen.
 
 Method: Shapley values of features as in Lundberg & Lee 2017, A unified approach to interpreting
 model predictions, NeurIPS; for the mean over a data set as in Covert, Lundberg & Lee 2020,
@@ -50,11 +51,11 @@ class Importance:
 def analyse(sample: Sample | Predictions) -> Importance:
     """Return what every other function of this module gives, computed once.
 
-    The sample holds the sixteen coalitions of the quadrants for at least
+    The sample holds the fifteen coalitions of the quadrants that see something for at least
     one model and fill. `regions` holds the quantities shapley, halves, necessity, sufficiency,
     above_random and value; `interactions` see `interactions`; `fills` see `fill_spread`, empty with
-    one fill. Intervals are the central `level` of the sample's draws; they
-    hold one by one, unadjusted for how many there are.
+    one fill. Intervals are those of `inference.infer`, over images and, in rows of `mean`, over
+    seeds; they and `p` (of "the value is 0") hold one by one, unadjusted for how many there are.
 
     Raises:
         UsageError: coalitions are missing (the message names them and the command that makes them),
@@ -63,18 +64,18 @@ def analyse(sample: Sample | Predictions) -> Importance:
 
     """
     sample = Sample.of(sample)
-    games, protocol, level = play(sample), sample.protocol, sample.options.level
-    regions = region_table(games, protocol, level)
-    return Importance(regions, interaction_table(games, protocol, level), fill_spread(regions))
+    games, protocol, options = play(sample), sample.protocol, sample.options
+    regions = region_table(games, protocol, options)
+    return Importance(regions, interaction_table(games, protocol, options), fill_spread(regions))
 
 
 def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     """Return the exact Shapley values of the four quadrants.
 
     Columns: protocol, fill, model (what it was trained on), seed (as text, or `mean`), emotion (or
-    `all` images), value_function, quantity, region, value, low, high, n (images). The regions are
-    the quadrants, the halves as sums of their quadrants' values, and the differences
-    `upper - lower` and `left - right` with their own paired interval.
+    `all` images), value_function, quantity, region, value, low, high, n (images), p (of "it is 0").
+    The regions are the quadrants, the halves as sums of their quadrants' values, and the
+    differences `upper - lower` and `left - right` with their own paired interval.
     """
     return _quantity(sample, "shapley")
 

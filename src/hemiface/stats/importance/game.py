@@ -2,6 +2,10 @@
 
 A coalition's value is a weighted mean over images, so one bootstrap draw of a Sample (a weight
 per group) gives the values of all sixteen coalitions at once, for every emotion and value function.
+
+Nobody is worth what the shares of the emotions alone are, as in `stats.information` and in Covert,
+Lundberg & Lee 2020: the best that can be answered without looking. The black picture isn't asked;
+what a network makes of it depends on chance, and with it every value would.
 """
 
 import logging
@@ -26,6 +30,7 @@ __all__ = [
     "Game",
     "Scale",
     "coalition_index",
+    "emotion_shares",
     "image_values",
     "means_over_draws",
     "play",
@@ -49,10 +54,11 @@ CONTROLS = (25, 50)
 """Per cent of the area that a quadrant and a half take."""
 
 _COALITIONS = 2 ** len(QUADRANTS)
+_NOBODY = 0
 _Complete = tuple[str, str, list[tuple[str, int]]]
 """A fill, a model's name, and the (model ID, seed) that have all its coalitions."""
 _Lacking = tuple[int, str, list[str], list[str]]
-"""How many coalitions are missing, the model ID, which they are, and all sixteen."""
+"""How many coalitions are missing, the model ID, which they are, and all that are needed."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Game:
-    """One model under one fill.
+    """One model under one fill: one of its networks, or all of them where `seed` is `mean`.
 
-    `values` is float64 [1 + draws, 8, 3, 18]: the sample and then the draws, GROUPED,
+    `values` is float64 [networks, 1 + draws, 8, 3, 18]: the sample and then the draws, GROUPED,
     VALUE_FUNCTIONS, the coalitions by `coalition_index` and then the CONTROLS. `controls` says
     which of these were evaluated; the others are 0. NaN: no image of that emotion.
     """
@@ -91,10 +97,28 @@ def coalition_index(visible: frozenset[str] | set[str]) -> int:
 
 def image_values(predictions: pd.DataFrame) -> Floats:
     """Return float64 [rows, 3]: each row's VALUE_FUNCTIONS."""
-    values, labels = probabilities(predictions), label_indices(predictions)
+    return _worth(probabilities(predictions), label_indices(predictions))
+
+
+def _worth(values: Floats, labels: Ints) -> Floats:
     truth = values[np.arange(len(labels)), labels]
     correct = values.argmax(axis=1) == labels
     return np.stack([truth, correct, -log_losses(values, labels)], axis=1)
+
+
+def emotion_shares(sample: Sample) -> Floats:
+    """Return how frequent the emotions are, float64 [7]: what can be known without looking.
+
+    Among the validation images where there are some that aren't scored themselves, else among the
+    sample's own.
+    """
+    table = sample.table
+    if sample.protocol != "paper" and len(sample.validation.table):
+        table = sample.validation.table
+    labels = label_indices(table.drop_duplicates("image"))
+    counts = np.bincount(labels, minlength=len(EMOTIONS)).astype(np.float64)
+    shares: Floats = counts / counts.sum()
+    return shares
 
 
 def means_over_draws(
@@ -122,11 +146,12 @@ def means_over_draws(
 def play(sample: Sample | Predictions) -> list[Game]:
     """Return the games of every model (each seed, then `mean` over the seeds) under every fill.
 
-    A model lacking some of a fill's coalitions has no game there, and that is logged.
+    A model lacking some of a fill's coalitions has no game there, and that is logged. `none` isn't
+    needed: see the module.
 
     Raises:
-        UsageError: no model has all sixteen coalitions, the protocol has no images, or two models
-            have one name and seed.
+        UsageError: no model has all fifteen coalitions that see something, the protocol has no
+            images, or two models have one name and seed.
         DamagedError: the cells hold different images.
 
     """
@@ -141,6 +166,8 @@ def play(sample: Sample | Predictions) -> list[Game]:
         values=image_values(sample.table),
     )
     weights = sample.weights
+    shares = np.tile(emotion_shares(sample), (len(EMOTIONS), 1))
+    nobody = _worth(shares, np.arange(len(EMOTIONS)))
     complete, lacking = _complete(names, set(table.cells))
     if not complete:
         raise UsageError(_what_to_do(lacking))
@@ -149,14 +176,15 @@ def play(sample: Sample | Predictions) -> list[Game]:
     games = []
     for fill, name, members in complete:
         singles = [
-            _single(table, weights, fill, name, model, model_seed) for model, model_seed in members
+            _single(table, weights, nobody, fill, name, model, model_seed)
+            for model, model_seed in members
         ]
-        games += [*singles, _mean(singles)]
+        games += [*singles, _together(singles)]
     return games
 
 
 def playable(sample: Sample | Predictions) -> bool:
-    """Return whether `play` would find a model with all sixteen coalitions."""
+    """Return whether `play` would find a model with all coalitions that see something."""
     sample = Sample.of(sample)
     found, _ = _complete(sample.names, set(sample.cells))
     return bool(found)
@@ -176,12 +204,13 @@ class _Rows:
 def _single(
     table: _Rows,
     weights: npt.NDArray[np.int16],
+    nobody: Floats,
     fill: str,
     name: str,
     model: str,
     seed: int,
 ) -> Game:
-    """Return the game of one model ID under one fill."""
+    """Return the game of one model ID under one fill; `nobody` is float64 [7, 3], per emotion."""
     keys = _keys(fill)
     columns = {key: table.cells[model, key] for key in keys if (model, key) in table.cells}
     columns = {key: rows[np.argsort(table.images[rows])] for key, rows in columns.items()}
@@ -194,6 +223,7 @@ def _single(
                     f"{model} saw other images under {key} than under full; evaluate again."
                 )
             values[:, :, index] = table.values[columns[key]]
+    values[:, :, _NOBODY] = nobody[table.labels[first]]
     means, scale = means_over_draws(
         values.reshape(len(first), -1), table.labels[first], table.groups[first], weights
     )
@@ -201,7 +231,7 @@ def _single(
         fill=fill,
         model=name,
         seed=str(seed),
-        values=means.reshape(*means.shape[:2], *values.shape[1:]),
+        values=means.reshape(1, *means.shape[:2], *values.shape[1:]),
         scale=scale,
         controls=frozenset(
             percent
@@ -211,10 +241,10 @@ def _single(
     )
 
 
-def _mean(singles: Sequence[Game]) -> Game:
-    """Return the game of the mean values: draw d is the mean of the seeds' draw d."""
+def _together(singles: Sequence[Game]) -> Game:
+    """Return the game of all networks, whose mean is asked for."""
     first = singles[0]
-    values = np.mean([one.values for one in singles], axis=0)
+    values = np.concatenate([one.values for one in singles])
     controls = frozenset.intersection(*(one.controls for one in singles))
     return Game(first.fill, first.model, "mean", values, first.scale, controls)
 
@@ -229,12 +259,12 @@ def _keys(fill: str) -> list[str]:
 def _complete(
     names: pd.DataFrame, cells: set[tuple[str, str]]
 ) -> tuple[list[_Complete], list[_Lacking]]:
-    """Return what has all coalitions of a fill, and what lacks some."""
+    """Return what has all coalitions of a fill that see something, and what lacks some."""
     fills = dict.fromkeys(key.partition("@")[2] or "black" for _, key in sorted(cells))
     found: list[_Complete] = []
     lacking: list[_Lacking] = []
     for fill in sorted(fills, key=lambda one: (one != "black", one)):
-        keys = _keys(fill)[:_COALITIONS]
+        keys = [key for at, key in enumerate(_keys(fill)[:_COALITIONS]) if at != _NOBODY]
         for name, models in names.groupby("name", sort=False):
             members = []
             for one in models.sort_values("seed").itertuples():
@@ -251,7 +281,7 @@ def _complete(
 def _what_to_do(lacking: Sequence[_Lacking]) -> str:
     _, model, missing, keys = min(lacking)
     return (
-        f"{model} lacks {', '.join(missing)} of the sixteen coalitions that region importance "
+        f"{model} lacks {', '.join(missing)} of the fifteen visible parts that region importance "
         "needs; make them with hemiface evaluate BUNDLE --data PATH "
         f"--conditions {','.join(keys)} --out predictions.parquet"
     )

@@ -1,7 +1,8 @@
 """Which quadrant and which half matters: games -> tidy tables with intervals.
 
 Every number is a fixed linear combination of the coalitions' values (a *measure*), so its interval
-comes from the very draws that all of a Sample use, and a difference of two regions is paired.
+comes from the very draws that all of a Sample use, and a difference of two regions is paired. Of
+several seeds it is over images and seeds together (`inference.infer`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hemiface.config import StatisticsOptions
 from hemiface.errors import HemifaceError
 from hemiface.occlusion.conditions import HALVES, QUADRANTS
 from hemiface.stats.importance.game import CONTROLS, GROUPED, VALUE_FUNCTIONS, Game, coalition_index
 from hemiface.stats.importance.indices import interaction_coefficients, pairs, shapley_coefficients
+from hemiface.stats.inference import infer
 from hemiface.stats.significance import expanded_quantiles
 
 __all__ = [
@@ -31,8 +34,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 KEY_COLUMNS = ("protocol", "fill", "model", "seed", "emotion", "value_function")
-IMPORTANCE_COLUMNS = (*KEY_COLUMNS, "quantity", "region", "value", "low", "high", "n")
-INTERACTION_COLUMNS = (*KEY_COLUMNS, "index", "regions", "value", "low", "high", "n")
+_NUMBERS = ("value", "low", "high", "n", "p")
+IMPORTANCE_COLUMNS = (*KEY_COLUMNS, "quantity", "region", *_NUMBERS)
+INTERACTION_COLUMNS = (*KEY_COLUMNS, "index", "regions", *_NUMBERS)
 
 REGIONS: dict[str, frozenset[str]] = {
     **{one: frozenset({one}) for one in QUADRANTS},
@@ -62,7 +66,7 @@ class Measure:
     controls: frozenset[int] = field(default_factory=frozenset)
 
 
-def region_table(games: Iterable[Game], protocol: str, level: float) -> pd.DataFrame:
+def region_table(games: Iterable[Game], protocol: str, options: StatisticsOptions) -> pd.DataFrame:
     """Return every measure of every game: columns IMPORTANCE_COLUMNS (see `importance.shapley`).
 
     Raises:
@@ -79,12 +83,14 @@ def region_table(games: Iterable[Game], protocol: str, level: float) -> pd.DataF
     games = list(games)
     for game in games:
         _require_efficiency(game)
-    return _table(games, measures, protocol, level, IMPORTANCE_COLUMNS)
+    return _table(games, measures, protocol, options, IMPORTANCE_COLUMNS)
 
 
-def interaction_table(games: Iterable[Game], protocol: str, level: float) -> pd.DataFrame:
+def interaction_table(
+    games: Iterable[Game], protocol: str, options: StatisticsOptions
+) -> pd.DataFrame:
     """Return the interactions of every game: columns INTERACTION_COLUMNS."""
-    return _table(list(games), list(_interactions()), protocol, level, INTERACTION_COLUMNS)
+    return _table(list(games), list(_interactions()), protocol, options, INTERACTION_COLUMNS)
 
 
 def fill_spread(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +98,7 @@ def fill_spread(table: pd.DataFrame) -> pd.DataFrame:
 
     `table` has the columns of IMPORTANCE_COLUMNS; rows that only one fill has are left out.
     """
-    key = [column for column in IMPORTANCE_COLUMNS[:-4] if column != "fill"]
+    key = [column for column in IMPORTANCE_COLUMNS if column not in ("fill", *_NUMBERS)]
     values = table.groupby(key, sort=False, observed=True)["value"]
     found = values.agg(fills="size", lowest="min", highest="max").reset_index()
     found["spread"] = found["highest"] - found["lowest"]
@@ -201,6 +207,7 @@ def _controls() -> Iterator[Measure]:
 def _ends() -> Iterator[Measure]:
     yield Measure("value", "full", _value(_EVERYBODY))
     yield Measure("value", "none", _value(_NOBODY))
+    yield Measure("value", "full - none", _value(_EVERYBODY) - _value(_NOBODY))
 
 
 def _interactions() -> Iterator[Measure]:
@@ -231,14 +238,24 @@ def _table(
     games: Sequence[Game],
     measures: Sequence[Measure],
     protocol: str,
-    level: float,
+    options: StatisticsOptions,
     columns: Sequence[str],
 ) -> pd.DataFrame:
+    kind, region = columns[len(KEY_COLUMNS) : -len(_NUMBERS)]
     tables = []
     for game in games:
         here = [one for one in measures if one.controls <= game.controls]
         found = game.values @ np.stack([one.coefficients for one in here]).T
-        low, high = intervals(found[1:], game.scale.groups, level)
+        # [networks, draws, 8, 3, measures] -> [8, 3, measures, networks, draws]
+        drawn = np.moveaxis(found, (0, 1), (-2, -1))
+        told = [
+            infer([one], groups, options)
+            for one, groups in zip(drawn, game.scale.groups.tolist(), strict=True)
+        ]
+        numbers = {
+            name: np.stack([getattr(one, name) for one in told]).ravel()
+            for name in ("value", "low", "high", "p")
+        }
         keys = pd.MultiIndex.from_product([GROUPED, VALUE_FUNCTIONS, range(len(here))])
         which = keys.get_level_values(2).to_numpy()
         images = dict(zip(GROUPED, game.scale.images.tolist(), strict=True))
@@ -252,11 +269,9 @@ def _table(
                     "seed": game.seed,
                     "emotion": emotions,
                     "value_function": keys.get_level_values(1),
-                    columns[-6]: np.array([one.quantity for one in here])[which],
-                    columns[-5]: np.array([one.region for one in here])[which],
-                    "value": found[0].ravel(),
-                    "low": low.ravel(),
-                    "high": high.ravel(),
+                    kind: np.array([one.quantity for one in here])[which],
+                    region: np.array([one.region for one in here])[which],
+                    **numbers,
                     "n": emotions.map(images),
                 }
             )
