@@ -273,13 +273,25 @@ def random_study(seed: int = 0, n: int = 80) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def test_no_score_lies_outside_its_interval_and_ece_has_none():
+    found = matrix(random_study(), ["standard"], draws=200)
+    assert set(found["metric"]) == set(METRICS)
+    bare = found[["low", "high"]].isna()
+    assert bare.eq(found["metric"] == "ece", axis=0).all(axis=None)
+    rest = found[found["metric"] != "ece"]
+    assert ((rest["low"] < rest["value"]) & (rest["value"] < rest["high"])).all()
+    cell = random_study().query("model == 'full-seed0' and condition == 'full'")
+    assert "add to its bias" in estimate(cell, "ece", draws=20).reason
+
+
 def test_matrix_agrees_with_the_metrics_and_with_estimate():
     study = random_study()
     found = matrix(study, ["standard"], draws=100, seed=5)
     for row in found[found["seed"] == "1"].itertuples():
         cell = study[(study["model"] == "full-seed1") & (study["condition"] == row.condition)]
         one = estimate(cell, row.metric, draws=100, seed=5)
-        assert (row.value, row.low, row.high, row.n) == (one.value, one.low, one.high, one.n)
+        assert (row.value, row.n) == (one.value, one.n)
+        np.testing.assert_array_equal([row.low, row.high], [one.low, one.high])
         p = cell[list(PROBABILITY_COLUMNS)].to_numpy()
         y = cell["label"].map(EMOTIONS.index).to_numpy()
         assert row.value == pytest.approx(METRICS[row.metric].function(p, y, None), abs=1e-12)

@@ -259,7 +259,7 @@ def calibration_scores(
     """Return the calibration of every model under every condition, before and after.
 
     Columns: model (name), seed, condition, calibration (one of CALIBRATIONS), temperature, metric,
-    value, low, high (percentile interval over groups; NaN for `ece_floor` and
+    value, low, high (percentile interval over groups; NaN for `ece`, `ece_floor` and
     `rms_calibration_error`), n, reason. Scores are of the protocol's images.
 
     Raises:
@@ -290,7 +290,7 @@ def calibration_scores(
                     scores = found[metric]
                     value = float(scores[0])
                     low, high, reason = interval(
-                        scores[1:], aligned.group_count, sample.options.level
+                        scores[1:], aligned.group_count, sample.options.level, metric
                     )
                 rows.append(
                     {

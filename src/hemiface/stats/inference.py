@@ -37,6 +37,7 @@ Floats = npt.NDArray[np.float64]
 MOST_UNDEFINED = 0.05
 """An interval is given if at most this share of the draws is undefined (they are left out)."""
 
+_LIFTED_BY_DRAWS = ("ece",)
 _ROUNDING = 1e-12
 
 
@@ -106,8 +107,16 @@ def paired_members(
     return found
 
 
-def interval(scores: Floats, groups: int, level: float) -> tuple[float, float, str]:
-    """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason."""
+def interval(
+    scores: Floats, groups: int, level: float, metric: str = ""
+) -> tuple[float, float, str]:
+    """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason.
+
+    A metric that draws lift above its own value, such as `ece`, has no interval: theirs would often
+    lie above what was measured.
+    """
+    if metric in _LIFTED_BY_DRAWS:
+        return np.nan, np.nan, "no interval: images drawn twice add to its bias"
     if groups < 2:
         return np.nan, np.nan, "fewer than two groups to resample"
     defined = scores[np.isfinite(scores)]

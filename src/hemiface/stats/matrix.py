@@ -71,7 +71,7 @@ def estimate(cell: Predictions, metric: str, options: StatisticsOptions | None =
     if not found:
         return Estimate(np.nan, np.nan, np.nan, 0, method, why)
     scores = next(iter(found.values()))[metric]
-    low, high, reason = interval(scores[1:], groups, level)
+    low, high, reason = interval(scores[1:], groups, level, metric)
     return Estimate(float(scores[0]), low, high, len(sample.labels), method, why or reason)
 
 
@@ -84,7 +84,8 @@ def matrix(
 
     Columns: MATRIX_COLUMNS. `names` are metrics, by default all. `model` is what the model was
     trained on, `seed` its seed as text or `mean`; `n` counts images. low and high bound the central
-    `level` of the draws: the uncertainty from the choice of test images. The rows with seed `mean`
+    `level` of the draws: the uncertainty from the choice of test images (NaN for `ece`, see
+    `inference.interval`). The rows with seed `mean`
     are the mean over the seeds, their interval that of the mean under the same draws; it is
     conditional on these very seeds, so it doesn't include how much another training would differ
     (compare the seeds' rows for that). `drop_from_full` is the value of the same model on condition
@@ -150,7 +151,7 @@ def _rows(
     has_full = all((model, "full") in found for model in members)
     for metric in found[members[0], condition]:
         scores = _mean_scores(found, members, condition, metric)
-        low, high, _ = interval(scores[1:], sample.group_count, sample.options.level)
+        low, high, _ = interval(scores[1:], sample.group_count, sample.options.level, metric)
         full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
         yield {
             "protocol": sample.protocol,

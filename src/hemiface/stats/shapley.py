@@ -86,8 +86,10 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
     and so says how much of a half's lead is theirs. `players` is `halves` or `quadrants`; `region`
     a half, a quadrant, `whole`, a difference (`upper - lower`, `left - right`) or the ratio
     `lower / upper`, which is NaN where a value isn't above 0. `p` is of "the two are alike" and
-    given for differences. Holm's families: the seven emotions of one difference; the differences
-    over `all` of one run, mix and kind of players. A ratio's interval is that of its logarithm.
+    given for differences. Holm's families, of one run and kind of players: what the first figure
+    draws of it (both differences, of the seven emotions as in the data and of `all` under each
+    mix); the emotions of each other mix, both differences. A ratio's interval is that of its
+    logarithm.
 
     Raises:
         UsageError: as `information`.
@@ -107,13 +109,11 @@ def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
             for one in _values(bits, family, seeds):
                 rows += _rows(bits, family, seed, one)
     table = pd.DataFrame(rows, columns=list(SHAPLEY_COLUMNS))
-    run = ["question", "model", "seed", "fill", "mix", "players"]
-    every = table["emotion"] == GROUPED[-1]
-    corrected_rows = [
-        corrected(table[~every], [*run, "region"]),
-        corrected(table[every], run),
-    ]
-    return pd.concat(corrected_rows).sort_index().astype({"p_holm": float})
+    drawn = (table["mix"] == MIXES[0]) | (table["emotion"] == GROUPED[-1])
+    table = table.assign(asked=table["mix"].where(~drawn, "first figure"))
+    run = ["question", "model", "seed", "fill", "players"]
+    found = corrected(table, [*run, "asked"]).drop(columns="asked")
+    return found.astype({"p_holm": float})
 
 
 def _values(bits: Informing, family: Family, seeds: Sequence[str]) -> Iterator[_Value]:

@@ -7,7 +7,7 @@ combination is a specification; all of them are shown, sorted, with what was cho
 that a reader sees what holds in all and what depends on which choice.
 
 Specifications share images and networks, so they are no independent tests, and a share of them has
-no p. The seven emotions of one specification are corrected by Holm. Source: Simonsohn, Simmons &
+no p. Within each, p are corrected by Holm as in `shapley`. Source: Simonsohn, Simmons &
 Nelson 2020, Specification curve analysis, Nature Human Behaviour 4, sections 1 and 2.
 """
 

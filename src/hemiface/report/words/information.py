@@ -206,9 +206,9 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         over = "images and seeds together" if "mean" in set(rows["seed"]) else "images"
         why = [
             f"Shapley values of {model} on {n:,} images, from log loss at temperatures that "
-            f"validation images chose; intervals over {over}, Holm's correction over the seven "
-            "emotions; who sees nothing knows how frequent each emotion is, so no black picture "
-            "is asked."
+            f"validation images chose; intervals over {over}, Holm's correction over all that the "
+            "figure draws; who sees nothing knows how frequent each emotion is, so no black "
+            "picture is asked."
         ]
         return Shares(said, why)
     return Shares([], [])

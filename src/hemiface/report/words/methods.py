@@ -284,8 +284,8 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
             "2022), with the network's probabilities at a temperature fitted on validation images "
             "and the labels' shares among these; redundant information of two halves is the least "
             "that either tells of each emotion (Williams & Beer, 2010), shares are Shapley values "
-            "in which nobody is worth 0; differences were corrected over the seven emotions, and "
-            "over the two pairs of halves."
+            "in which nobody is worth 0; differences were corrected over both pairs of "
+            "halves, the seven emotions and all together under each mix."
         )
     if "regions" in parts:
         said += (
