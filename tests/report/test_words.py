@@ -211,6 +211,9 @@ def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
     of_face = table["part"].iloc[0] == "face"
     assert text.count("over all images both sides carry the same") == (0 if of_face else sum(alike))
     assert text.count("assign to the face is 0 to within") == (sum(alike) if of_face else 0)
+    assert "four of five such studies" not in text
+    more = side_words(table.assign(detectable=0.0123, p_holm=0.5), Verdicts())
+    assert " ".join(more).count("A difference of 1.2 points would be found in four of five") == 2
     shown = side_table(table, Verdicts())
     marked = sum(
         "*" in cell.text for group in shown.groups for row in group.rows for cell in row.cells
@@ -297,7 +300,7 @@ def test_no_two_places_of_the_page_contradict_each_other(found, left_right):
         assert ("the right half" in lowest) == (supported(row) >= 0)
     if worst == "right":
         assert ("the left half" in lowest) == (supported(row) <= 0)
-    words = " ".join(side_words(left_right.assign(warning=""), verdicts))
+    words = " ".join(side_words(left_right.assign(warning="", part="as shown"), verdicts))
     over_all = words.split("Available information")[0].split("over all images ")[1]
     side = {1: "the right side", -1: "the left side"}.get(supported(row))
     assert over_all.startswith(side) if side else "carries more" not in over_all.split(". ")[0]

@@ -73,6 +73,8 @@ class TestAsShown:
         expected = stats.ttest_rel(right["left"], right["right"])
         assert one["difference"] == pytest.approx(right["left"].mean() - right["right"].mean())
         assert one["difference"] / one["se"] == pytest.approx(expected.statistic, rel=0.05)
+        # Four of five such studies would find a difference of 2.8 standard errors.
+        assert one["detectable"] == pytest.approx(2.8 * one["se"], rel=0.01)
         # Unpaired the same difference would have a far smaller statistic.
         apart = stats.ttest_ind(right["left"], right["right"]).statistic
         assert abs(one["difference"] / one["se"]) > 1.5 * abs(apart)

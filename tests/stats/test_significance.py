@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_effectsize
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -163,6 +164,13 @@ class TestMeans:
         assert s.difference_p(*one) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
         expected = ttost_paired(d, np.zeros(60), -0.25, 0.25)[0]
         assert s.equivalence_p(*one, margin=0.25) == pytest.approx(expected)
+
+    @pytest.mark.parametrize(("n", "power"), [(6, 0.8), (30, 0.8), (200, 0.5), (2000, 0.95)])
+    def test_what_is_detectable_is_what_statsmodels_solves_for(self, n, power):
+        # In standard deviations, so that the standard error is 1 / sqrt(n).
+        exact = TTestPower().solve_power(nobs=n, alpha=0.05, power=power)
+        found = s.detectable(1 / math.sqrt(n), n - 1, power)
+        assert found == pytest.approx(exact, rel=0.03 if n < 30 else 0.01)
 
     def test_not_different_is_not_equivalent(self):
         assert s.difference_p(0.1, 0.5, 30) > 0.8

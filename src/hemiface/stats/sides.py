@@ -33,7 +33,7 @@ from hemiface.occlusion.conditions import condition, mirror
 from hemiface.stats.inference import Inference, infer, paired_members, runs_of
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import Aligned, Cell, Sample
-from hemiface.stats.significance import holm
+from hemiface.stats.significance import detectable, holm
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = ["SIDES_COLUMNS", "has_sides", "sides"]
@@ -56,6 +56,7 @@ SIDES_COLUMNS = (
     "high",
     "se",
     "df",
+    "detectable",
     "p",
     "p_holm",
     "margin",
@@ -135,8 +136,9 @@ def sides(
       left and right are those of the flipped picture.
     - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
       probability given to the true emotion, which varies less).
-    - difference to reason: as in `all_pairs`. Holm's family: the seven emotions of
-      one contrast, part and measure; `all` stands alone.
+    - difference to reason: as in `all_pairs`; `detectable`: the difference that such a study finds
+      four times of five at p < .05 (see `significance.detectable`). Holm's family: the seven
+      emotions of one contrast, part and measure; `all` stands alone.
     - verdict: `left carries more` or `right carries more` (p_holm < .05), `alike` (TOST: within
       +-margin, p < .05 uncorrected), `undecided`. A side that carries more, but by less than the
       margin, is marked `, by less than the margin`.
@@ -188,6 +190,7 @@ def _rows(
     left, right = (
         values if part in ("as shown", "mirrored") else [np.full_like(values[0], np.nan)] * 2
     )
+    smallest = detectable(one.se, one.df)
     for measure, name in enumerate(_MEASURES):
         p_holm = np.concatenate([one.p[measure, :1], holm(one.p[measure, 1:])])
         for place, emotion in enumerate(_ROWS):
@@ -205,6 +208,7 @@ def _rows(
                 "emotion": emotion,
                 "value_left_hidden": left[at],
                 "value_right_hidden": right[at],
+                "detectable": smallest[at],
                 "p_holm": p_holm[place],
                 "verdict": verdict,
                 "image_side": side,

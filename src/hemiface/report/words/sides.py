@@ -7,6 +7,7 @@ import pandas as pd
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts, over_seeds, verdict
+from hemiface.stats.significance import SIGNIFICANT
 from hemiface.tables import EMOTIONS
 
 __all__ = ["side_table", "side_warnings", "side_words"]
@@ -73,6 +74,7 @@ def side_words(sides: pd.DataFrame, verdicts: Verdicts) -> list[str]:
         cells = {str(row["emotion"]): _said(row, verdicts) for _, row in here.iterrows()}
         which = f"the model {model}" if question == "robustness" else f"{model}"
         told = _whole(cells, controlled=here["part"].iloc[0] == "face")
+        told += _power(here)
         said.append(f"{str(question)[0].upper()}{str(question)[1:]} ({which}): {told}")
         sorts: dict[int, list[str]] = {1: [], -1: []}
         for emotion in EMOTIONS:
@@ -122,6 +124,17 @@ def _whole(cells: dict[str, Verdict], *, controlled: bool) -> str:
     return (
         f"over all images no difference between the sides was found ({v.text}); this doesn't show "
         "that there is none."
+    )
+
+
+def _power(rows: pd.DataFrame) -> str:
+    """Say what such a study would have found, where nothing was."""
+    row = rows[rows["emotion"] == "all"].iloc[0]
+    if not row["detectable"] > 0 or row["p_holm"] < SIGNIFICANT:
+        return ""
+    return (
+        f" A difference of {100 * row['detectable']:.1f} points would be found in four of five "
+        "such studies."
     )
 
 
