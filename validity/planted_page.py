@@ -25,9 +25,10 @@ _ORDERS = """
 ## What was planted is found
 
 A region is said to carry more if its 95 % interval leaves out 0 (importance; for `mean` conditional
-on these networks) or by the verdict of `sides` with its mirror control (`face`). {found} of
-{all} statements are as planted; {wrong} name a region that isn't the planted one (or one where
-neither is), the others are undecided.
+on these networks) or by the verdict of `sides` with its mirror control (`face`). Of the means over
+networks {found} of {all} statements are as planted; asked of each of these networks alone, which
+is no other sample, {found_alone} of {alone}. {wrong} statements name a region that isn't the planted
+one (or one where neither is), the others are undecided.
 
 Accuracy on test faces, %:
 
@@ -80,14 +81,18 @@ def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architec
     bound = alarms[alarms["expected"] != "too often"]
     above = bound[bound["verdict"] == "above .05"]
     names = [f"{one.null}, {one.test} ({one.about})" for one in above.itertuples()]
+    is_mean = orders["seed"] == "mean"
+    means, singles = orders[is_mean], orders[~is_mean]
     values = {
         **options,
         "architecture": architecture,
         "networks": len(networks),
         "alike": int((networks["truth"] == "nothing").sum()),
         "training_s": networks["training_s"].sum(),
-        "found": int(orders["found"].sum()),
-        "all": len(orders),
+        "found": int(means["found"].sum()),
+        "all": len(means),
+        "found_alone": int(singles["found"].sum()),
+        "alone": len(singles),
         "wrong": int(((orders["says"] != "") & ~orders["found"]).sum()),
         "networks_table": _networks(networks),
         "orders_table": _orders(orders),
