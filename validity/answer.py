@@ -298,7 +298,8 @@ def tables(options: argparse.Namespace) -> None:
     curve = specification(specified)
     names = [*CHOICES, "mix", "duplicates"]
     write_csv(curve, options.out / "specification.csv")
-    holding, moving = held(curve, names), moved(curve, names)
+    # Intervals of one network leave out that another seed would have said something else.
+    holding, moving = held(curve, [*names, "seeds"]), moved(curve, names)
     write_csv(holding, options.out / "held.csv")
     write_csv(moving, options.out / "moved.csv")
     sentences = specification_words(holding, moving)

@@ -32,7 +32,7 @@ from hemiface.report.words.costs import half_words, mark_table, summary_table
 from hemiface.report.words.findings import findings
 from hemiface.report.words.information import information_words
 from hemiface.report.words.methods import methods_text, references
-from hemiface.report.words.regions import sentences
+from hemiface.report.words.regions import page_words
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
 from hemiface.report.words.sides import side_table, side_warnings, side_words
@@ -377,8 +377,8 @@ def _information_words(results: Results, level: float) -> list[str]:
 
 
 def _region_words(results: Results, level: float) -> list[str]:
-    known = results.regions
-    return sentences(known, level) if known else []
+    known, in_bits = results.regions, bool(_information_words(results, level))
+    return page_words(known, level, in_bits=in_bits) if known else []
 
 
 def _counts(run: Run) -> dict[str, Any]:

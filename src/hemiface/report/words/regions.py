@@ -6,7 +6,7 @@ asks: the two pairs of halves; a pair's seven emotions; the halves' interactions
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from hemiface.tables import EMOTIONS
 __all__ = [
     "half_table",
     "importance_figures",
+    "page_words",
     "sentences",
     "shown_models",
 ]
@@ -69,12 +70,32 @@ def half_table(regions: pd.DataFrame) -> pd.DataFrame:
     return rows[["model", "fill", "region", "value", "low", "high", "n"]].reset_index(drop=True)
 
 
-def sentences(found: Importance, level: float = 0.95) -> list[str]:
+def page_words(found: Importance, level: float = 0.95, *, in_bits: bool) -> list[str]:
+    """Return the paragraphs of a page: of its generalist if there is one.
+
+    `in_bits`: the page says elsewhere, in bits, which half tells more. It isn't said twice then, by
+    two measures that weigh sure and unsure answers differently.
+    """
+    if not in_bits:
+        return sentences(found, level, shown_models(found.regions)[-1:])
+    return [
+        "What each part of the face adds to the probability of the true emotion, in points "
+        "(Shapley values; who sees nothing is worth how frequent the emotions are). Which half "
+        "tells more is said above, in bits; hemiface importance says it by this measure, which "
+        "punishes sure mistakes less."
+    ]
+
+
+def sentences(
+    found: Importance, level: float = 0.95, models: Sequence[str] | None = None
+) -> list[str]:
     """Return a paragraph for each of the `shown_models`, about the true emotion's probability.
 
-    Each is about the model's first fill; `level` is what the intervals cover.
+    Each is about the model's first fill; `level` is what the intervals cover. `models` names some
+    of them, by default all.
     """
-    said = [" ".join(_paragraph(found, model)) for model in shown_models(found.regions)]
+    wanted = shown_models(found.regions) if models is None else models
+    said = [" ".join(_paragraph(found, model)) for model in wanted]
     said.append(
         f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
         "test images, and over seeds where there are several; a direction is stated only where the "
