@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 import experiment
-from hemiface.config import Config, load
+from hemiface.config import Config, load, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
@@ -329,8 +329,25 @@ def tables(options: argparse.Namespace) -> None:
     write_csv(_sides(options.runs, done), options.out / "sides.csv")
     if people := _voters(options.runs, specified):
         write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
-    write_csv(pd.DataFrame(map(dataclasses.asdict, done)), options.out / "jobs.csv")
+    write_csv(pd.DataFrame([_took(options.runs, job) for job in done]), options.out / "jobs.csv")
     experiment.write_origin(options.out, config_of(done[0]))
+    for (architecture, labels), members in _by(done, ["architecture", "labels"]).items():
+        name = _file_name(f"{architecture}, {labels}")
+        write_text(options.out / "configs" / f"{name}.toml", to_toml(config_of(members[0])))
+
+
+def _took(runs: Path, job: Job) -> dict[str, object]:
+    """Return a row of jobs.csv: what was trained, and what its epochs took and reached.
+
+    `minutes` is of the clock, beside whatever else ran; the last epoch is the one that is kept.
+    """
+    epochs = pd.read_csv(runs / job.folder / "history.csv")
+    return dataclasses.asdict(job) | {
+        "epochs": len(epochs),
+        "minutes": round(epochs["seconds"].sum() / 60, 1),
+        "images_per_s": round(epochs["images_per_s"].median()),
+        "validation_accuracy": epochs["validation_accuracy"].iloc[-1],
+    }
 
 
 def _file_name(label: str) -> str:

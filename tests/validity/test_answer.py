@@ -70,7 +70,18 @@ def test_from_training_to_tables(tmp_path, capsys):
     for name in ("ratio", "upper-lower", "left-right", "strength", "halves-tiny-fer2013",
                  "upper-lower-emotions", "left-right-emotions"):  # fmt: skip
         assert (out / "figures" / f"{name}.svg").is_file()
-    assert len(pd.read_csv(out / "jobs.csv")) == 4
+    jobs = pd.read_csv(out / "jobs.csv")
+    assert jobs[["seed", "flips"]].to_numpy().tolist() == [
+        [0, "off"],
+        [0, "on"],
+        [1, "off"],
+        [1, "on"],
+    ]
+    assert (jobs["epochs"] == 1).all()
+    assert jobs["validation_accuracy"].between(0, 1).all()
+    config = (out / "configs" / "tiny-fer2013.toml").read_text(encoding="utf-8")
+    assert 'architecture = "tiny"' in config
+    assert set(pd.read_csv(out / "held.csv")["choice"]) >= {"architecture", "mix", "seeds"}
 
 
 def test_networks_that_come_along_stand_beside(tmp_path, capsys):
