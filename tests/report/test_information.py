@@ -318,7 +318,7 @@ class TestCommand:
         write_predictions(predictions, tmp_path / "predictions.parquet")
         assert hemiface(monkeypatch, "importance", tmp_path, "--draws", "20") == 0
         out = capsys.readouterr().out
-        assert out.startswith("Not all sixteen coalitions of quadrants are there: halves alone")
+        assert out.startswith("Not all coalitions of quadrants are there: halves alone")
         shares = pd.read_csv(tmp_path / "importance" / "shapley.csv")
         assert {"upper", "lower", "whole"} <= set(shares["region"])
 

@@ -384,7 +384,9 @@ def test_what_comes_before_the_appendix_is_read_in_a_quarter_of_an_hour(tmp_path
     assert main.count('<li><p class="answer">') == 6
     # What is said in bits isn't said again by another measure.
     assert 'id="regions"' in main
-    assert "contributes more than" not in main
+    regions = main[main.index('<h2 id="regions"') :].split("<h2", 2)[1]
+    assert "Which half tells more is said above, in bits." in regions
+    assert "Over all images" not in regions
 
 
 def test_the_citation_is_that_of_the_repository(run: Path):

@@ -213,7 +213,9 @@ def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
     assert text.count("assign to the face is 0 to within") == (sum(alike) if of_face else 0)
     assert "four of five such studies" not in text
     more = side_words(table.assign(detectable=0.0123, p_holm=0.5), Verdicts())
-    assert " ".join(more).count("A difference of 1.2 points would be found in four of five") == 2
+    what = "Such a part" if of_face else "A difference"
+    assert " ".join(more).count(f"{what} of 1.2 points would be found in four of five") == 2
+    assert ("though by less than" in text) <= (not of_face)
     shown = side_table(table, Verdicts())
     marked = sum(
         "*" in cell.text for group in shown.groups for row in group.rows for cell in row.cells

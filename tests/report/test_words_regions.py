@@ -117,10 +117,10 @@ class TestWords:
 
         table = played(jittered, n=140, groups=1)
         text = " ".join(sentences(analyse(sampled(table, draws=40))))
-        said = r"less probability than that to faces of angry \(2\.5\s% beside 14\.3\s%\): seeing"
+        said = r"faces of angry \(2\.5\s% beside 14\.3\s%\) less probability than their frequency"
         assert re.search(said, text)
         text = " ".join(sentences(analyse(sampled(planted(), draws=40))))
-        assert "less probability than that" not in text
+        assert "less probability than" not in text
 
     def test_controls_fills_and_the_generalist(self):
         two = planted(models=("full-seed0", "any-seed0"), conditions=(*MASKS, "random-50"))

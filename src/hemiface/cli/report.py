@@ -183,7 +183,7 @@ def importance(
 ) -> None:
     """Say which part of the face matters: Shapley values of quadrants, halves and tiles.
 
-    Quadrants need all sixteen coalitions; with whole faces and two halves it is halves, in bits.
+    Quadrants need all coalitions of them; with whole faces and two halves it is halves, in bits.
     """
     from hemiface.config import StatisticsOptions
     from hemiface.data.readers import load
@@ -200,7 +200,7 @@ def importance(
     sample = Sample.of(known, protocol, StatisticsOptions(draws=draws))
     if tiles is None and not playable(sample) and informative(sample):
         if not as_json:
-            say("Not all sixteen coalitions of quadrants are there: halves alone, in bits.")
+            say("Not all coalitions of quadrants are there: halves alone, in bits.")
         _tell_bits(sample, folder, as_json=as_json)
         return
     faces = load(data).split("test").pixels if data else None

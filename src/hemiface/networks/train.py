@@ -62,7 +62,8 @@ def fit(
     """Train `job` on the train split and return the path of its Bundle in `folder`.
 
     Selects on the validation split only. If `folder` holds the finished Bundle of the same
-    fingerprint nothing is done; if it holds a checkpoint of it, training goes on from there.
+    fingerprint nothing is done; one of another is named in a warning and stays until the new one is
+    finished. If it holds a checkpoint, training goes on from there.
     `on_step(done, total)` is called after each step when there is one process.
 
     Raises:

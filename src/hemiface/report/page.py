@@ -84,7 +84,7 @@ def build(
     """Write matrix.csv, class_scores.csv, confusions.csv, comparisons.csv, figures/ and the page.
 
     Also planned.csv and the tables of comparisons and calibration (see `report.results.Results`),
-    methods.txt, and, where the predictions hold all sixteen coalitions, importance.csv and
+    methods.txt, and, where the predictions hold all coalitions, importance.csv and
     interactions.csv.
 
     `run_or_predictions` is a run folder or a Predictions table as Parquet; what lies beside the

@@ -111,7 +111,7 @@ class Results:
     sensitivity, importance, interactions, people_halves.
 
     `samples` holds the protocols that have images; `primary` is the one that words and figures, and
-    all tables but the first three, are about; so is `regions` (None without sixteen coalitions).
+    all tables but the first three, are about; so is `regions` (None without all coalitions).
     """
 
     samples: Mapping[str, Sample]

@@ -107,9 +107,7 @@ def paired_members(
     return found
 
 
-def interval(
-    scores: Floats, groups: int, level: float, metric: str = ""
-) -> tuple[float, float, str]:
+def interval(scores: Floats, groups: int, level: float, metric: str) -> tuple[float, float, str]:
     """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason.
 
     A metric that draws lift above its own value, such as `ece`, has no interval: theirs would often

@@ -305,7 +305,7 @@ class Bits:
     @cached_property
     def prior(self) -> Floats:
         """The shares of the emotions among the validation images, float64 [7]."""
-        return emotion_shares(self.sample)
+        return emotion_shares(self.sample.validation)
 
     @property
     def shares(self) -> Floats:

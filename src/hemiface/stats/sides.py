@@ -139,7 +139,8 @@ def sides(
     - difference to reason: as in `all_pairs`; `detectable`: the difference that such a study finds
       four times of five at p < .05 (see `significance.detectable`). Holm's family: the seven
       emotions of one contrast, part and measure; `all` stands alone.
-    - verdict: `left carries more` or `right carries more` (p_holm < .05), `alike` (TOST: within
+    - verdict (of `face`: of what mirroring assigns to it, no more): `left carries more` or
+      `right carries more` (p_holm < .05), `alike` (TOST: within
       +-margin, p < .05 uncorrected), `undecided`. A side that carries more, but by less than the
       margin, is marked `, by less than the margin`.
     - image_side, person_side: which side carries more, "" if none is known to; the person's side is

@@ -201,7 +201,7 @@ def halves_plot(
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     if value_function != "neg_log_loss":
-        # No share can be beyond, and intervals of two seeds that are would hide all the others.
+        # Intervals of two seeds that go far beyond would hide all the others.
         low, high = panels[0].get_xlim()
         panels[0].set_xlim(max(low, -factor), min(high, factor))
     figure.supxlabel(f"Shapley value: {unit}", fontsize=8.5)

@@ -60,6 +60,8 @@ _REFERENCES = {
     "of Games II, 307–317. Princeton University Press.",
     "SHAP": "Lundberg, S. M., & Lee, S.-I. (2017). A unified approach to interpreting model "
     "predictions. NeurIPS.",
+    "power": "Bloom, H. S. (1995). Minimum detectable effects: a simple way to report the "
+    "statistical power of experimental designs. Evaluation Review, 19, 547–556.",
     "SAGE": "Covert, I., Lundberg, S. M., & Lee, S.-I. (2020). Understanding global feature "
     "contributions with additive importance measures. NeurIPS.",
 }
@@ -100,6 +102,8 @@ def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int 
         used += ["temperature", "abstention"]
     if "information" in parts:
         used += ["V-information", "pointwise", "decomposition"]
+    if "sides" in parts:
+        used.append("power")
     if "regions" in parts:
         used += ["Shapley", "SHAP", "SAGE"]
     return sorted(_REFERENCES[one] for one in used)
@@ -270,7 +274,10 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
             "network and condition."
         )
     if "sides" in parts:
-        said += " Left against right was corrected over the seven emotions of each comparison."
+        said += (
+            " Left against right was corrected over the seven emotions of each comparison; what "
+            "four of five such studies would find is from the standard error (Bloom, 1995)."
+        )
     if "calibration" in parts:
         said += (
             " Temperatures (Guo et al., 2017) were fitted on validation images by log loss for "
@@ -292,9 +299,10 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
             " The contribution of each quarter of the face is its exact Shapley value (Shapley, "
             "1953; Lundberg & Lee, 2017) in the game whose sixteen coalitions are the visible "
             "quarters and whose value is the mean probability of the label, that of nobody the "
-            "labels' shares (Covert et al., 2020); its intervals are of the same kinds, for the "
-            "number of groups that show an emotion; p was corrected over the "
-            "two pairs of halves, the seven emotions of a pair, the interactions and the controls."
+            "labels' shares (an ideal model's mean answer: Covert et al., 2020); its intervals "
+            "hold groups and seeds, as those of differences do; p was corrected over the two pairs "
+            "of halves, the seven emotions of a pair, the interactions, the controls and whole "
+            "faces of the seven emotions."
         )
     return said
 

@@ -2,7 +2,8 @@
 
 As everywhere in the report, two parts are said to differ only if the interval of their paired
 difference leaves 0 out and its test does after Holm's correction. A family is what one question
-asks: the two pairs of halves; a pair's seven emotions; the halves' interactions; the controls.
+asks: the two pairs of halves; a pair's seven emotions; the halves' interactions; the controls; what
+whole faces of the seven emotions are worth.
 """
 
 import math
@@ -81,8 +82,8 @@ def page_words(found: Importance, level: float = 0.95, *, in_bits: bool) -> list
     return [
         "What each part of the face adds to the probability of the true emotion, in points "
         "(Shapley values; who sees nothing is worth how frequent the emotions are). Which half "
-        "tells more is said above, in bits; hemiface importance says it by this measure, which "
-        "punishes sure mistakes less."
+        "tells more is said above, in bits. The command hemiface importance says it in such "
+        "points, which punish sure mistakes less."
     ]
 
 
@@ -176,14 +177,17 @@ def _misled(rows: pd.DataFrame) -> list[str]:
     """Say which emotions the model finds less in a face than who knows their frequency alone."""
     ends = _scores(rows, "value")
     family = {emotion: ends[emotion, "full - none"] for emotion in EMOTIONS}
-    blind = [emotion for emotion, sign in _signs(family).items() if sign < 0]
-    if not blind:
+    misled = [emotion for emotion, sign in _signs(family).items() if sign < 0]
+    if not misled:
         return []
     named = joined(
         f"{one} ({percent(ends[one, 'full'].value)} beside {percent(ends[one, 'none'].value)})"
-        for one in blind
+        for one in misled
     )
-    return [f"It gives less probability than that to faces of {named}: seeing them misleads it."]
+    return [
+        f"It gives faces of {named} less probability than their frequency alone would: seeing them "
+        "misleads it."
+    ]
 
 
 def _pair(shares: dict[tuple[str, str], _Share], pair: tuple[str, str], sign: int) -> list[str]:

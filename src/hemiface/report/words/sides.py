@@ -7,7 +7,6 @@ import pandas as pd
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts, over_seeds, verdict
-from hemiface.stats.significance import SIGNIFICANT
 from hemiface.tables import EMOTIONS
 
 __all__ = ["side_table", "side_warnings", "side_words"]
@@ -31,24 +30,27 @@ def side_table(sides: pd.DataFrame, verdicts: Verdicts, level: float = 0.95) -> 
     contrasts = list(dict.fromkeys(zip(rows["question"], rows["model"], strict=True)))
     keys = zip(rows["question"], rows["model"], rows["emotion"], strict=True)
     cells = {key: row for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
+    controlled = rows["part"].iloc[0] == "face"
     groups = []
     for emotion in ("all", *EMOTIONS):
-        shown = [_shown(_said(cells[(*one, emotion)], verdicts)) for one in contrasts]
+        said = [_said(cells[(*one, emotion)], verdicts) for one in contrasts]
+        shown = [_shown(one, alike=one.alike and not controlled) for one in said]
         count = int(cells[(*contrasts[0], emotion)]["n"])
         name = "all images" if emotion == "all" else emotion
         groups.append(Group(f"{name} ({count:,})", [Row("", shown)]))
     margin = float(rows["margin"].iloc[0])
+    equal = f"; =: equal to within {100 * margin:g} points (equivalence test)"
     note = (
         "Points of accuracy with the left half hidden minus with the right half hidden: above 0 "
         "the right side of the picture carries more. "
         f"Small: {100 * level:g} % intervals; * differs from 0 (paired test, p < .05, Holm's "
-        f"correction over the seven emotions); =: equal to within {100 * margin:g} points "
-        "(equivalence test). No mark: no difference found."
+        f"correction over the seven emotions){'' if controlled else equal}. No mark: no difference "
+        "found."
     )
-    if rows["part"].iloc[0] == "face":
+    if controlled:
         note = (
-            "What mirrored pictures assign to the face, which is too small where faces taught the "
-            f"network to prefer a side. {note}"
+            "What mirrored pictures assign to the face, which is less than what is the face's "
+            f"where faces taught the network to prefer a side. {note}"
         )
     titles = [f"{question[0].upper()}{question[1:]}: {model}" for question, model in contrasts]
     return Table("sides", "Left against right.", note, "emotion", "", titles, groups)
@@ -73,8 +75,10 @@ def side_words(sides: pd.DataFrame, verdicts: Verdicts) -> list[str]:
             continue
         cells = {str(row["emotion"]): _said(row, verdicts) for _, row in here.iterrows()}
         which = f"the model {model}" if question == "robustness" else f"{model}"
-        told = _whole(cells, controlled=here["part"].iloc[0] == "face")
-        told += _power(here)
+        controlled = here["part"].iloc[0] == "face"
+        told = _whole(cells, controlled=controlled)
+        if not cells["all"].sign:
+            told += _power(here, controlled=controlled)
         said.append(f"{str(question)[0].upper()}{str(question)[1:]} ({which}): {told}")
         sorts: dict[int, list[str]] = {1: [], -1: []}
         for emotion in EMOTIONS:
@@ -106,7 +110,8 @@ def _whole(cells: dict[str, Verdict], *, controlled: bool) -> str:
         return "over all images the difference is undefined."
     if v.sign:
         side = "right" if v.sign > 0 else "left"
-        small = f", though by less than {v.within} (equivalence test)" if v.alike else ""
+        small = f", though by less than {v.within} (equivalence test)"
+        small = small if v.alike and not controlled else ""
         return f"over all images the {side} side of the picture carries more ({v.text}){small}."
     if v.alike and controlled:
         return (
@@ -127,15 +132,13 @@ def _whole(cells: dict[str, Verdict], *, controlled: bool) -> str:
     )
 
 
-def _power(rows: pd.DataFrame) -> str:
-    """Say what such a study would have found, where nothing was."""
-    row = rows[rows["emotion"] == "all"].iloc[0]
-    if not row["detectable"] > 0 or row["p_holm"] < SIGNIFICANT:
+def _power(rows: pd.DataFrame, *, controlled: bool) -> str:
+    """Say what such a study would have found."""
+    found = rows.loc[rows["emotion"] == "all", "detectable"].iloc[0]
+    if not found > 0:
         return ""
-    return (
-        f" A difference of {100 * row['detectable']:.1f} points would be found in four of five "
-        "such studies."
-    )
+    what = "Such a part" if controlled else "A difference"
+    return f" {what} of {100 * found:.1f} points would be found in four of five such studies."
 
 
 def _main(sides: pd.DataFrame) -> pd.DataFrame:
@@ -167,9 +170,9 @@ def _cells(row: "pd.Series[Any]") -> tuple[Cell, Cell]:
     return (left, left), (right, right)
 
 
-def _shown(v: Verdict) -> Shown:
+def _shown(v: Verdict, *, alike: bool) -> Shown:
     if v.value != v.value:
         return Shown("–")
     value, _, interval = v.text.removesuffix(" points").partition(" ")
-    marks = "*" * bool(v.sign) + "=" * v.alike
+    marks = "*" * bool(v.sign) + "=" * alike
     return Shown(f"{value}{' ' + marks if marks else ''}", interval)

@@ -6,10 +6,10 @@ values of the coalitions, `regions` the tables of quadrants and halves, `tiles` 
 
 The value of a coalition is a mean over images: of the true emotion's probability (`probability`),
 of whether it is the answer (`accuracy`), or of that probability's natural log (`neg_log_loss`).
-Shapley values share out the value of the whole face above that of nothing visible, which is that
-of the emotions' shares (see `game`); both ends are in the table as quantity `value`. Here a
-region's name says what is CREDITED: the Shapley value of `upper` is what the upper half contributes
-where it can be seen.
+Shapley values share out the value of the whole face above that of nothing visible, which for
+quadrants is that of the emotions' shares (see `game`) and for tiles that of the hidden picture;
+both ends are in the tables. Here a region's name says what is CREDITED: the Shapley value of
+`upper` is what the upper half contributes where it can be seen.
 
 Method: Shapley values of features as in Lundberg & Lee 2017, A unified approach to interpreting
 model predictions, NeurIPS; for the mean over a data set as in Covert, Lundberg & Lee 2020,

@@ -3,9 +3,12 @@
 A coalition's value is a weighted mean over images, so one bootstrap draw of a Sample (a weight
 per group) gives the values of all sixteen coalitions at once, for every emotion and value function.
 
-Nobody is worth what the shares of the emotions alone are, as in `stats.information` and in Covert,
-Lundberg & Lee 2020: the best that can be answered without looking. The black picture isn't asked;
-what a network makes of it depends on chance, and with it every value would.
+Nobody is worth what the shares of the emotions are as an answer, which of all answers that don't
+look has the least log loss, as in `stats.information` (Covert, Lundberg & Lee 2020 take the model's
+mean answer; these are an ideal model's). The black picture isn't asked; what a network makes of it
+depends on chance, and with it every value would. The shares are those among the validation images
+(among the scored ones where these are scored, missing or lack an emotion); they are taken as known,
+so their chance is in no interval.
 """
 
 import logging
@@ -107,18 +110,20 @@ def _worth(values: Floats, labels: Ints) -> Floats:
 
 
 def emotion_shares(sample: Sample) -> Floats:
-    """Return how frequent the emotions are, float64 [7]: what can be known without looking.
-
-    Among the validation images where there are some that aren't scored themselves, else among the
-    sample's own.
-    """
-    table = sample.table
-    if sample.protocol != "paper" and len(sample.validation.table):
-        table = sample.validation.table
-    labels = label_indices(table.drop_duplicates("image"))
+    """Return how frequent the emotions are among a sample's images, float64 [7]."""
+    labels = label_indices(sample.table.drop_duplicates("image"))
     counts = np.bincount(labels, minlength=len(EMOTIONS)).astype(np.float64)
     shares: Floats = counts / counts.sum()
     return shares
+
+
+def _blind(sample: Sample) -> Floats:
+    """Return what the shares of the emotions are worth as an answer, float64 [7 emotions, 3]."""
+    shares = emotion_shares(sample)
+    if sample.protocol != "paper" and len(sample.validation.table):
+        known = emotion_shares(sample.validation)
+        shares = known if known.all() else shares
+    return _worth(np.tile(shares, (len(EMOTIONS), 1)), np.arange(len(EMOTIONS)))
 
 
 def means_over_draws(
@@ -165,9 +170,7 @@ def play(sample: Sample | Predictions) -> list[Game]:
         labels=sample.labels,
         values=image_values(sample.table),
     )
-    weights = sample.weights
-    shares = np.tile(emotion_shares(sample), (len(EMOTIONS), 1))
-    nobody = _worth(shares, np.arange(len(EMOTIONS)))
+    weights, nobody = sample.weights, _blind(sample)
     complete, lacking = _complete(names, set(table.cells))
     if not complete:
         raise UsageError(_what_to_do(lacking))
@@ -210,7 +213,7 @@ def _single(
     model: str,
     seed: int,
 ) -> Game:
-    """Return the game of one model ID under one fill; `nobody` is float64 [7, 3], per emotion."""
+    """Return the game of one model ID under one fill; `nobody` is what `_blind` returned."""
     keys = _keys(fill)
     columns = {key: table.cells[model, key] for key in keys if (model, key) in table.cells}
     columns = {key: rows[np.argsort(table.images[rows])] for key, rows in columns.items()}
