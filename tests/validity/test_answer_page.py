@@ -171,15 +171,29 @@ def of(specified, quantity, emotion="all"):
 def test_the_ratio_under_every_choice(first, choices, specified):
     rows = of(specified, "lower / upper")
     seven, five = rows[rows["mix"] != FIVE], rows[rows["mix"] == FIVE]
-    assert (seven["sign"] == 1).all()
-    assert (five["sign"] >= 0).all()
+    assert (seven["value"] > 1).all()
+    assert (rows["sign"] >= 0).all()
     ends = f"{seven['value'].min():.2f} to {seven['value'].max():.2f}"
     middle = f"{seven['value'].median():.2f}"
-    said = f"in all {len(seven)} specifications"
-    assert f"{said}**, each with its interval: by {ends} times, in the middle {middle}" in choices
-    assert f"{said}: {ends} times as much, in the middle {middle}." in first
+    decided = f"in {(seven['sign'] == 1).sum()} of {len(seven)}"
+    assert f"{decided} specifications**, and the ratio is above 1 in all: {ends}, in" in choices
+    assert f"in all: {ends}, in the middle {middle} ([specification.csv]" in choices
+    assert f"{decided} specifications; the ratio is above 1 in all, {ends}, in the middle" in first
+    assert f"{ends}, in the middle {middle}. The two undecided are of the best network" in first
+    undecided = seven[seven["sign"] == 0]
+    assert set(undecided["architecture"]) == {"people-int8, whole training"}
+    assert set(undecided["mix"]) == {"balanced"}
+    alike, apart = (with_ends(one) for one in undecided.to_dict("records"))
+    assert f"{alike} and, without near duplicates, {apart}." in choices
+    several = seven[seven["seeds"] > 1]
+    assert (several["sign"] == 1).all()
+    assert f"All {len(several)} of several networks are decided" in choices
+    many = (rows["seeds"] > 1).sum()
+    said = f"{many} of the {len(rows)} hold two to five networks; intervals of the other"
+    assert f"{said} {len(rows) - many}, of one network each" in first
     ends = f"{seven['value'].min():.1f} to {seven['value'].max():.1f} times"
-    assert ends in " ".join((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    front = " ".join((FOLDER.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert f"{decided} ways to ask, {ends}" in front
     ends = f"{number(five['value'].min())} to {five['value'].max():.2f}"
     rest = f"the ratio is {ends}, in the middle {five['value'].median():.2f}"
     above = (five["sign"] > 0).sum()
@@ -191,8 +205,8 @@ def test_the_ratio_under_every_choice(first, choices, specified):
     assert f"(rank correlation {number(falling)} with all seven)" in choices
     whole = seven[seven["architecture"].str.contains("whole training")]["value"]
     ends = f"{whole.min():.2f} to {whole.max():.2f}"
-    assert f"These two say {ends} with all seven emotions" in choices
-    assert f"The two best networks say {ends} with all seven." in first
+    assert f"These three say {ends} with all seven emotions" in choices
+    assert f"The three best networks say {ends} with all seven." in first
 
 
 def test_emotions_under_every_choice(first, specified):
@@ -209,6 +223,9 @@ def test_emotions_under_every_choice(first, specified):
     assert (
         f"({leaning} of {len(angry)} specifications, {decided} decided, none for the upper half)"
     ) in first
+    people = pd.read_csv(FOLDER / "people-small-int8" / "people_halves.csv").set_index("emotion")
+    assert people.loc["angry", "low"] > 0
+    assert "needed the upper half a little more for it" in first
     undecided = [(told[one]["sign"] == 0).sum() for one in ("disgust", "surprise")]
     assert f"undecided in {undecided[0]} and {undecided[1]} of {len(angry)}" in first
     votes = told["disgust"].query("labels == 'FER+ votes'")
@@ -221,14 +238,16 @@ def test_emotions_that_turn_with_the_labels(first, specified):
         for labels, rows in of(specified, "upper - lower", emotion).groupby("labels"):
             both = (rows["sign"] < 0).sum(), (rows["sign"] > 0).sum()
             counts[emotion, labels] = [str(one) if one else "none" for one in both]
-            each = len(rows)
+            counts["of", labels] = len(rows)
     own, voted = counts["sad", "FER2013"], counts["sad", "FER+ votes"]
     assert (
-        f"more of sad in {own[0]} of {each} specifications and the upper in {own[1]}; by FER+'s "
-        f"voters the lower in {voted[0]} and the upper in {voted[1]}."
+        f"more of it in {own[0]} of {counts['of', 'FER2013']} specifications and the upper in "
+        f"{own[1]}; by FER+'s voters the lower in {voted[0]} of {counts['of', 'FER+ votes']} and "
+        f"the upper in {voted[1]}."
     ) in first
-    fear = [" and ".join(counts["fear", labels]) for labels in ("FER2013", "FER+ votes")]
-    assert f"Fear likewise: {', '.join(fear)}." in first
+    own, voted = counts["fear", "FER2013"], counts["fear", "FER+ votes"]
+    assert own[1] == voted[1] == "none"
+    assert f"Of fear the lower half tells more in {own[0]} and in {voted[0]}." in first
 
 
 def test_what_moves_the_ratio(first, choices, specified):
@@ -236,8 +255,12 @@ def test_what_moves_the_ratio(first, choices, specified):
     table = table[table["quantity"] == "lower / upper"].set_index(["option", "other"])
     times = table["median"].map("{:.2f}".format)
     shorter = times["tiny, 4 epochs", "tiny"]
-    wholes = [times["tiny", f"{one}, whole training"] for one in ("small", "people-small-int8")]
-    assert f"`tiny` has {wholes[0]} times that of `small` and {wholes[1]} times that of" in choices
+    names = ("small", "people-small-int8", "people-int8")
+    wholes = [times["tiny", f"{one}, whole training"] for one in names]
+    assert (
+        f"`tiny` has {wholes[0]} times that of `small`, {wholes[1]} times that of "
+        f"`people-small-int8` and {wholes[2]} times that of `people-int8`."
+    ) in choices
     longer = times["compact", "small, whole training"]
     assert f"`compact` has {longer} times that of `small`, the same architecture" in choices
     mixes = times["data", "balanced"], times["data", FIVE]
@@ -251,8 +274,8 @@ def test_what_moves_the_ratio(first, choices, specified):
     assert f"and noise ({times['black', 'mean']} and {times['black', 'noise']})" in choices
     assert f"beside votes {times['FER2013', 'FER+ votes']})" in choices
     assert f"own halves ({times['face', 'picture']})" in choices
-    others = [times[one, "tiny"] for one in ("test_byobnet", "compact")]
-    assert f"`tiny` (`test_byobnet` {others[0]}, `compact` {others[1]})" in choices
+    others = times["test_byobnet", "tiny"], times["tiny", "compact"]
+    assert f"(`test_byobnet` {others[0]}, `tiny` beside `compact` {others[1]})" in choices
     docs = (FOLDER.parents[1] / "docs" / "information.md").read_text(encoding="utf-8")
     assert f"had {shorter} times the ratio after 4 epochs" in docs
     seven = (specified["quantity"] == "lower / upper") & (specified["mix"] != FIVE)
@@ -262,8 +285,8 @@ def test_what_moves_the_ratio(first, choices, specified):
 def test_left_and_right_under_every_choice(first, choices, specified):
     rows = of(specified, "left - right")
     sides = (rows["sign"] > 0).sum(), (rows["sign"] < 0).sum()
-    words = f"{sides[0]} for the picture's left half, {sides[1]} for its right"
-    assert words in choices
+    assert sides[1] == 0
+    assert f"{sides[0]} for the picture's left half, none for its right" in choices
     for page in (first, choices):
         assert f"{len(rows) - sum(sides)} of {len(rows)} specifications are undecided" in page
 
@@ -297,8 +320,11 @@ def test_people_who_saw_the_whole_face(first, beside):
 def test_left_and_right_with_flips_and_without(first, choices):
     table = pd.read_csv(FOLDER / "sides.csv")
     table = table[(table["emotion"] == "all") & (table["measure"] == "accuracy")]
-    table = table[(table["architecture"] == "tiny") & (table["seed"] == "mean")]
     table = table[(table["halves"] == "picture") & (table["fill"] == "black")]
+    table = table[table["architecture"] == "tiny"]
+    count = table[table["part"] == "as shown"].groupby(["labels", "flips"])["seed"].nunique()
+    assert (count == 6).all()  # five seeds and their mean
+    table = table[table["seed"] == "mean"]
     rows = table[table["labels"] == "FER2013"].set_index(["flips", "part"])
     voted = table[table["labels"] == "FER+ votes"].set_index(["flips", "part"])
 
@@ -311,15 +337,57 @@ def test_left_and_right_with_flips_and_without(first, choices):
         return f"{value} [{low}, {high}]"
 
     value, low, high = toward_left("off", "as shown")
-    assert f"{value} points better [{low}, {high}]" in choices
-    assert f"the picture's left half {value} points better" in first
-    assert f"the face's part is {said('off', 'face')}, alike within 2 points" in first
-    assert f"the face's part is {said('off', 'face')}" in choices
-    assert f"the networks' habit {said('off', 'network')}" in choices
-    assert f"the face's part is {said('on', 'face')}. Both are alike within 2 points" in choices
-    parts = said("off", "network", voted), said("off", "face", voted)
-    assert f"have no such habit: {parts[0]}, and {parts[1]} for the face" in choices
-    face = rows.xs("face", level="part")
-    assert (face["verdict"] == "alike").all()
-    worths = [f"{100 * face.loc[flips, 'half_worth']:.1f}" for flips in ("off", "on")]
+    assert f"{value} points better [{low}, {high}], which looks like a finding." in choices
+    assert f"1.2 points better [{low}, {high}]. Five trained with flips" in first
+    parts = said("off", "face"), said("off", "network")
+    assert f"assign {parts[0]} of it to the face and {parts[1]} to the networks" in choices
+    value, low, high = toward_left("on", "as shown")
+    assert f"{value} points better [{low}, {high}]: that is no difference found" in first
+    assert (
+        f"{value} [{low}, {high}], of which mirrored pictures assign {said('on', 'face')}"
+        in choices
+    )
+    shown = rows.xs("as shown", level="part")
+    # What flips leave is no difference found, and none above two points.
+    assert shown.loc["on", "verdict"] == "alike"
+    worths = [f"{100 * shown.loc[flips, 'half_worth']:.1f}" for flips in ("off", "on")]
     assert f"({' and '.join(worths)} points)" in choices
+    assert f"a seventh of what a half is worth ({worths[1]})" in first
+    found = [f"{100 * shown.loc[flips, 'detectable']:.1f}" for flips in ("off", "on")]
+    assert f"would find {found[0]} points without flips and {found[1]} with them" in choices
+    assert f"Four of five such studies would find {found[1]} points" in first
+    assert f"Of five that learnt votes {said('off', 'as shown', voted)}" in choices
+
+
+def test_what_the_halves_say_alike(first, choices):
+    key = ["architecture", "labels", "fill", "halves"]
+
+    def of_all(name):
+        table = pd.read_csv(FOLDER / f"{name}.csv", dtype={"seed": str})
+        table = table[(table["emotion"] == "all") & (table["mix"] == "data")]
+        several = table.groupby(key)["seed"].transform(lambda seeds: "mean" in set(seeds))
+        return table[(table["seed"] == "mean") | ~several]
+
+    parts = of_all("decomposition")
+    parts = parts[(parts["part"] == "redundant") & (parts["pair"] == "upper, lower")]
+    told = parts.pivot_table(index=key, columns="definition", values="bits")
+    alone = of_all("information").pivot_table(index=key, columns="visible", values="bits")
+
+    def ends(definition, half):
+        share = 100 * told[definition] / alone[half]
+        low, high = round(share.min()), round(share.max())
+        return f"{low} to {high}" if low < high else f"{low}"
+
+    lower, upper = (
+        [ends(one, half) for one in ("specific", "least", "minimum")] for half in ("lower", "upper")
+    )
+    assert (
+        f"upper tells {lower[0]} % as well, more in better networks; by the narrowest definition "
+        f"{lower[1]}, by the widest {lower[2]}. Of what the upper half tells, the lower tells "
+        f"{upper[0]} % ({upper[1]}, {upper[2]})."
+    ) in first
+    assert f"{lower[0]} % as well (`specific`), {lower[1]} % by the narrowest" in choices
+    assert f"and {lower[2]} % by the widest (`minimum`)" in choices
+    assert f"{upper[0]} % by the first, {upper[1]} % by the second and all by the third" in choices
+    strength = (told["specific"] / alone["lower"]).corr(alone["whole"], method="spearman")
+    assert strength > 0.5
