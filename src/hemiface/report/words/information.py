@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hemiface.report.figures.information import USED, bits_plot, decomposition_plot
 from hemiface.report.figures.style import condition_label
-from hemiface.report.words.texts import joined
+from hemiface.report.words.texts import joined, two_decimals
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.information import FIVE, WHOLE
@@ -437,8 +437,8 @@ def _by(rows: pd.DataFrame, key: str) -> _Rows:
 
 
 def _bits(rows: _Rows, key: str) -> str:
-    one = rows[key]
-    return f"{one['bits']:.2f} bits [{one['low']:.2f}, {one['high']:.2f}]".replace("-", "−")
+    value, low, high = (two_decimals(rows[key][name]) for name in ("bits", "low", "high"))
+    return f"{value} bits [{low}, {high}]"
 
 
 def _difference(found: Verdict) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hemiface.report.figures.specification import ENDS
+from hemiface.report.words.texts import two_decimals
 from hemiface.stats.importance.game import ALL
 from hemiface.stats.specification import NEUTRAL, RATIO
 
@@ -53,7 +54,9 @@ def _words(quantity: str, every: Mapping[Any, Any], ways: pd.DataFrame) -> list[
     below, above = ENDS[quantity]
     said = [
         _holding(above, below, every["specifications"], every["above"], every["below"]),
-        _FORMS[quantity].format(*(_number(every[one]) for one in ("lowest", "highest", "median"))),
+        _FORMS[quantity].format(
+            *(two_decimals(every[one]) for one in ("lowest", "highest", "median"))
+        ),
     ]
     if len(ways) and (ways["median"] != NEUTRAL[quantity]).any():
         said.append(_moving(quantity, ways.iloc[int(ways["median"].argmax())].to_dict()))
@@ -61,7 +64,7 @@ def _words(quantity: str, every: Mapping[Any, Any], ways: pd.DataFrame) -> list[
 
 
 def _moving(quantity: str, most: Mapping[Any, Any]) -> str:
-    lowest, median, highest = (_number(most[one]) for one in ("lowest", "median", "highest"))
+    lowest, median, highest = (two_decimals(most[one]) for one in ("lowest", "median", "highest"))
     pairs = "1 pair" if most["pairs"] == 1 else f"{most['pairs']} pairs"
     option, other = most["option"], most["other"]
     change = (
@@ -88,8 +91,3 @@ def _holding(above: str, below: str, count: int, ups: int, downs: int) -> str:
     rest = count - ups - downs
     ending = f", and in {rest} it is undecided" if rest else ""
     return f"Of {count} specifications, {' and '.join(parts)}{ending}"
-
-
-def _number(value: float) -> str:
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text.replace("-", "−")

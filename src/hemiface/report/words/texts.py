@@ -26,6 +26,7 @@ __all__ = [
     "selection",
     "subtitle",
     "title",
+    "two_decimals",
 ]
 
 Pairs = list[tuple[str, str]]
@@ -368,6 +369,16 @@ def joined(words: Iterable[str]) -> str:
     """
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def two_decimals(value: float) -> str:
+    """Return a number with two decimals and a minus of its own; 0 has none.
+
+    >>> two_decimals(-0.123), two_decimals(-0.001)
+    ('−0.12', '0.00')
+    """
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
 def duration(seconds: float) -> str:
