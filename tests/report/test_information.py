@@ -130,6 +130,9 @@ def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions)
     assert share_words(without).said[0].endswith("in both mixes of emotions.")
     assert left == "Between what the left and the right half tell no difference was found."
     assert f"on {N // 2:,} images" in found.why[0]
+    assert len(found.why) == 1
+    apart = {name: table.assign(model="specialists") for name, table in without.items()}
+    assert share_words(apart).why[1].startswith("Whole faces are read by the baseline")
 
 
 def test_which_half_tells_more_may_depend_on_the_mix(predictions):

@@ -29,8 +29,9 @@ What is estimated, and from what:
   mix FIVE, in which happy and neutral, the frequent ones that a mouth tells, don't occur.
 - The family of a question. `available information`: networks that were trained for what they see,
   which is what the definition asks for; the whole face is read by the same family (the generalist;
-  for specialists the baseline). `robustness`: the baseline, which never saw a hidden face, for
-  comparison; it says what a network uses and not what there is.
+  for specialists the baseline, which they were trained from and so for longer). `robustness`: the
+  baseline, which never saw a hidden face, for comparison; it says what a network uses and not what
+  there is.
 
 Validation images decide temperatures and p(y); their chance is not in the intervals, which are over
 groups of test images and over seeds.

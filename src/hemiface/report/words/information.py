@@ -210,6 +210,11 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
             "figure draws; who sees nothing knows how frequent each emotion is, so no black "
             "picture is asked."
         ]
+        if model == "specialists":
+            why.append(
+                "Whole faces are read by the baseline from which these networks went on training, "
+                "so it was trained less; a generalist's parts were all trained alike."
+            )
         return Shares(said, why)
     return Shares([], [])
 
