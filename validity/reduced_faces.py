@@ -124,7 +124,7 @@ def rows(reading: Reading, options: argparse.Namespace) -> Iterator[dict[str, An
                     for metric, column in METRICS.items():
                         lost = whole[metric] - found[metric]
                         for name, scores in ((column, found[metric]), (f"{column}_lost", lost)):
-                            low, high, _ = interval(scores[1:], len(names), _LEVEL)
+                            low, high, _ = interval(scores[1:], len(names), _LEVEL, metric)
                             row |= {name: scores[0], f"{name}_low": low, f"{name}_high": high}
                     print(
                         f"{model:20} {split:10} {hidden:6} {size_px:2} px: accuracy "

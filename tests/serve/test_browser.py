@@ -383,7 +383,10 @@ def test_another_network_reads_as_it_does_in_python(visit):
     assert np.allclose(visit.bars(), expected.probabilities, atol=NEAR)
     assert visit.label() == (expected.label or "no label")
     visit.page.locator("#model").select_option("people-small-int8")
-    visit.page.locator("#stage[aria-busy]").wait_for()
+    visit.page.locator("#model-line", has_text="Network: people-small-int8").wait_for()
+    visit.page.locator("#stage:not([aria-busy])").wait_for()
+    expected = Predictor("people-small-int8").predict(EXAMPLE).faces[0]
+    assert np.allclose(visit.bars(), expected.probabilities, atol=NEAR)
 
 
 @pytest.mark.parametrize(("kind", "cells"), [("quadrants", 4), ("tiles", 48)])
