@@ -170,6 +170,7 @@ def _render(
     predictions = run.predictions
     datasets = list(dict.fromkeys(predictions.table["dataset"]))
     parts = _parts(results, verdicts, datasets, level)
+    in_bits = _information_words(results, level)
     return template("report.html.j2").render(
         title=texts.title(datasets),
         subtitle=texts.subtitle(run.name, run.environment),
@@ -190,8 +191,8 @@ def _render(
         done=_done(run),
         configuration=run.recipe,
         told=told,
-        information=_information_words(results, level),
-        regions=_region_words(results, level),
+        information=in_bits,
+        regions=_region_words(results, level, in_bits=bool(in_bits)),
         tables=_tables(results, groups, verdicts, compared, level),
         figures=figures,
         seeds=predictions.names["seed"].nunique(),
@@ -376,8 +377,8 @@ def _information_words(results: Results, level: float) -> list[str]:
     return said if len(said) > 1 else []
 
 
-def _region_words(results: Results, level: float) -> list[str]:
-    known, in_bits = results.regions, bool(_information_words(results, level))
+def _region_words(results: Results, level: float, *, in_bits: bool) -> list[str]:
+    known = results.regions
     return page_words(known, level, in_bits=in_bits) if known else []
 
 
