@@ -325,7 +325,8 @@ class Config:
     name: str = "study"
     """Name of the run and of its folder under runs/."""
     models: tuple[str, ...] = ("full", "upper", "lower", "right", "left")
-    """`full`, any condition (a specialist, fine-tuned from `full`), and `any` (the generalist)."""
+    """`full`, any condition (a specialist, fine-tuned from `full`), `longer` (fine-tuned as they
+    are, on whole faces: what they are compared with), and `any` (the generalist)."""
     seeds: tuple[int, ...] = (0,)
     """Each model is trained once per seed."""
     generalist_conditions: tuple[str, ...] = ("full", "upper", "lower", "left", "right")

@@ -189,10 +189,10 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
             "the study from the command line, or pass align=AlignedPictures()."
         )
     # A misspelt name would otherwise show after hours of training.
+    specialists = (name for name in config.models if name not in ("longer", "any"))
     hidden = (*config.generalist_conditions, *config.selection_conditions)
-    for key in (*config.models, *hidden, *config.evaluate.conditions):
-        if key != "any":
-            condition(key)
+    for key in (*specialists, *hidden, *config.evaluate.conditions):
+        condition(key)
 
 
 def _config_of(folder: Path) -> str:

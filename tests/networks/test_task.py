@@ -51,6 +51,16 @@ def test_what_starts_from_a_bundle_has_the_fine_tuning_recipe(tmp_path):
     assert task(CONFIG, "lower").init_sha256 is None
 
 
+def test_longer_is_fine_tuned_on_whole_faces_as_specialists_are_on_hidden_ones(tmp_path):
+    bundle = tiny_bundle(tmp_path / "b.safetensors")
+    longer, lower = (task(CONFIG, name, seed=3, init=bundle) for name in ("longer", "lower"))
+    assert (longer.model_id, keys(longer.conditions), keys(longer.selection)) == (
+        "longer-seed3", ("full",), ("full",),
+    )  # fmt: skip
+    assert longer.recipe == lower.recipe
+    assert longer.init_sha256 == lower.init_sha256
+
+
 def test_whom_it_learns_from(tmp_path):
     bundle = tiny_bundle(tmp_path / "b.safetensors")
     assert task(CONFIG, "any", baseline=bundle).teacher is None  # itself

@@ -133,6 +133,9 @@ def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions)
     assert len(found.why) == 1
     apart = {name: table.assign(model="specialists") for name, table in without.items()}
     assert share_words(apart).why[1].startswith("Whole faces are read by the baseline")
+    longer = without["information"].assign(model="longer", question="robustness")
+    apart["information"] = pd.concat([apart["information"], longer])
+    assert share_words(apart).why[1].startswith("Whole faces are read by a network that went on")
 
 
 def test_which_half_tells_more_may_depend_on_the_mix(predictions):

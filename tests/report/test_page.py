@@ -624,6 +624,21 @@ def test_specialists_that_gain_lose_or_make_no_difference_are_told_apart():
     assert "trained for what is hidden, accuracy is lowest with the lower half hidden." in words
 
 
+def test_specialists_are_compared_with_who_went_on_with_whole_faces_where_there_is_one():
+    matrix = pd.concat(
+        [
+            a_matrix({"full": 0.7, "upper": 0.4}),
+            a_matrix({"full": 0.75, "upper": 0.45}, model="longer"),
+            a_matrix({"upper": 0.6}, model="upper"),
+        ]
+    )
+    words = say(matrix, a_verdict(matrix, 0.05)).replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "raises accuracy there (beside going on with whole faces for as long): 60.0 % instead of "
+        "45.0 % with the upper half hidden."
+    ) in words
+
+
 def test_without_a_comparison_no_difference_is_claimed():
     matrix = a_matrix({"full": 0.9, "upper": 0.2, "lower": 0.8}).assign(low=math.nan, high=math.nan)
     words = say(matrix, Verdicts())

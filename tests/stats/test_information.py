@@ -265,6 +265,20 @@ class TestFamilies:
         }  # fmt: skip
         assert [seed for seed, _ in found["any"].runs()] == ["0", "1", "mean"]
 
+    def test_whole_faces_are_read_by_who_was_trained_as_long_as_specialists(self):
+        labels = drawn()
+        p = channel(labels, 0.5, 1)
+        cells = {
+            (f"{name}-seed0", key): p
+            for name in ("full", "longer", "upper", "lower")
+            for key in ("full", "upper", "lower")
+        }
+        found = {each.name: each for each in families(told(cells, labels))}
+        assert found["longer"].question == "robustness"  # it never saw a hidden face either
+        assert found["specialists"].members["0"] == {
+            "full": "longer-seed0", "upper": "upper-seed0", "lower": "lower-seed0",
+        }  # fmt: skip
+
     def test_a_seed_that_lacks_a_condition_is_left_out(self):
         labels = drawn()
         p = channel(labels, 0.5, 1)

@@ -4,6 +4,7 @@ import pytest
 
 from builders import answers, scored_predictions
 from hemiface.config import StatisticsOptions
+from hemiface.stats.all_pairs import all_pairs
 from hemiface.stats.planned import planned, shown_conditions
 from hemiface.stats.sample import Sample
 from hemiface.stats.significance import holm
@@ -65,6 +66,17 @@ def test_robustness_and_information_count_from_the_baseline_on_whole_faces(table
     own = one(table, "available information, specialists", ("full", "full"), ("lower", "lower"))
     assert own["difference"] == pytest.approx(0.3)
     assert own["low"] < 0.3 < own["high"]
+
+
+def test_information_counts_from_who_was_trained_as_long_where_there_is_one():
+    longer = {("longer-seed0", key): 0.95 if key == "full" else 0.5 for _, key in SKILL}
+    sample = sampled(SKILL | longer)
+    family = "available information, specialists"
+    for found in (planned(sample), all_pairs(sample, ("accuracy",))):
+        own = one(found, family, ("longer", "full"), ("lower", "lower"))
+        assert own["difference"] == pytest.approx(0.35, abs=0.003)
+        robust = found[found["kind"] == "robustness"]
+        assert set(robust["model_a"]) == {"full"}
 
 
 def test_sides_compare_halves_within_one_question(table):

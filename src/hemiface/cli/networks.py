@@ -164,7 +164,7 @@ def train(
     teacher: Annotated[
         Path | None, typer.Option(help="Bundle, exported file or shipped model to learn from.")
     ] = None,
-    condition: Annotated[str, typer.Option(help="What is hidden, or any.")] = "full",
+    condition: Annotated[str, typer.Option(help="What is hidden, any or longer.")] = "full",
     seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
     max_steps: Annotated[int | None, typer.Option(help="Stop early, to rehearse.", min=1)] = None,
     device: DeviceOption = "auto",

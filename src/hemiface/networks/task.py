@@ -116,16 +116,17 @@ def task(
     baseline: Path | None = None,
     max_steps: int | None = None,
 ) -> Task:
-    """Return the training of model `name` (full, a condition, or any) that `config` describes.
+    """Return the training of model `name` (full, longer, a condition, or any) of `config`.
 
     `baseline` is the Bundle that a recipe with `distill.teacher = "full"` learns from; other
     recipes don't need it.
 
     Raises:
-        UsageError: `name` is neither `any` nor a condition, or a teacher is needed and missing.
+        UsageError: `name` isn't `any`, `longer` or a condition, or a needed teacher is missing.
         MissingError: the Bundle of the teacher or to start from doesn't exist.
     """
-    keys = config.generalist_conditions if name == "any" else (name,)
+    single = "full" if name == "longer" else name
+    keys = config.generalist_conditions if name == "any" else (single,)
     selection = (config.selection_conditions if name == "any" else ()) or keys
     recipe = config.recipe(name, fine_tuned=init is not None)
     return Task(

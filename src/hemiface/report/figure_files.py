@@ -30,7 +30,7 @@ from hemiface.tables import Predictions
 
 __all__ = ["CellGroup", "Figures", "Picture", "draw", "drawn_picture", "inline_svg"]
 
-_MODELS_A_FIGURE = 5
+_MODELS_A_FIGURE = 6
 _MOST_SHEETS = 6
 _MOST_PANELS = 3
 _MISTAKES = 16

@@ -39,6 +39,7 @@ from hemiface.report.words.sides import side_table, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.importance.people import read as read_people
 from hemiface.stats.planned import shown_conditions
+from hemiface.stats.sample import whole_reader
 
 __all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "page_path", "split_table", "template"]
 
@@ -143,10 +144,10 @@ def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGr
         own = [name for name in names if name in conditions][:_MOST_PANELS]
         if len(own) > 1:
             text = "Available information: each model on the condition it was trained on"
-            cells = [(name, name) for name in own]
+            cells = [(whole_reader(names) if name == "full" else name, name) for name in own]
             groups.append(CellGroup("information", text, "Information: specialists", cells))
     for name in names:
-        if "full" not in names or (name != "full" and name not in conditions):
+        if "full" not in names or name not in ("full", "longer", *conditions):
             trained = "every condition" if name == "any" else name
             text = f"The model trained on {trained}"
             short = "Information: generalist" if name == "any" else f"Model {name}"

@@ -33,7 +33,7 @@ from hemiface.stats.contrasts import (
 )
 from hemiface.stats.inference import runs_of
 from hemiface.stats.metrics import known_metrics
-from hemiface.stats.sample import Cell, Progress, Sample
+from hemiface.stats.sample import Cell, Progress, Sample, whole_reader
 from hemiface.stats.significance import (
     cochran_q_of_sums,
     cohens_g,
@@ -176,8 +176,8 @@ def _pairs(sample: Sample, cells: Sequence[Cell]) -> Iterator[Pair]:
     conditions = list(dict.fromkeys(condition for _, condition in cells))
     known = list(dict.fromkeys(sample.names["name"]))
     own = [name for name in known if name in conditions]
-    for kind, family, cell in _questions(known, conditions):
-        yield from matched(sample, kind, family, ("full", "full"), cell)
+    for kind, family, whole, cell in _questions(known, conditions):
+        yield from matched(sample, kind, family, (whole, "full"), cell)
     for a, b in combinations(own, 2):
         yield from matched(sample, "own conditions", "own conditions", (a, a), (b, b))
     for condition in conditions:
@@ -190,19 +190,23 @@ def _pairs(sample: Sample, cells: Sequence[Cell]) -> Iterator[Pair]:
             yield from matched(sample, "conditions", family, (name, a), (name, b))
 
 
-def _questions(known: Sequence[str], conditions: Sequence[str]) -> Iterator[tuple[str, str, Cell]]:
-    """Yield (kind, family, cell) of what the baseline on whole faces is compared with."""
+def _questions(
+    known: Sequence[str], conditions: Sequence[str]
+) -> Iterator[tuple[str, str, str, Cell]]:
+    """Yield (kind, family, who reads whole faces, the cell that it is compared with)."""
     if "full" not in known or "full" not in conditions:
         return
     hidden = [one for one in conditions if one != "full"]
     for one in hidden:
-        yield "robustness", "robustness", ("full", one)
+        yield "robustness", "robustness", "full", ("full", one)
     for one in hidden:
         if one in known:
-            yield "available information", "available information, specialists", (one, one)
+            family, whole = "available information, specialists", whole_reader(known)
+            yield "available information", family, whole, (one, one)
     for one in hidden:
         if "any" in known:
-            yield "available information", "available information, generalist", ("any", one)
+            family = "available information, generalist"
+            yield "available information", family, "full", ("any", one)
 
 
 def _sets(sample: Sample) -> Iterator[tuple[str, str, str, list[Cell], list[str]]]:

@@ -29,9 +29,9 @@ What is estimated, and from what:
   mix FIVE, in which happy and neutral, the frequent ones that a mouth tells, don't occur.
 - The family of a question. `available information`: networks that were trained for what they see,
   which is what the definition asks for; the whole face is read by the same family (the generalist;
-  for specialists the baseline, which they were trained from and so for longer). `robustness`: the
-  baseline, which never saw a hidden face, for comparison; it says what a network uses and not what
-  there is.
+  for specialists `longer`, which was fine-tuned as they were, or where there is none the baseline,
+  which they were trained from and so for longer). `robustness`: the baseline and `longer`, which
+  never saw a hidden face, for comparison; they say what a network uses and not what there is.
 
 Validation images decide temperatures and p(y); their chance is not in the intervals, which are over
 groups of test images and over seeds.
@@ -54,7 +54,7 @@ from hemiface.stats.calibration import fit_temperature
 from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_draws
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
-from hemiface.stats.sample import Cell, Sample
+from hemiface.stats.sample import Cell, Sample, whole_reader
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = [
@@ -169,8 +169,9 @@ class Family:
 def families(sample: Sample | Predictions) -> list[Family]:
     """Return the families of a table that read whole faces and something hidden.
 
-    The baseline `full` (robustness), every other single network (available information), and the
-    specialists together, each on what it was trained for; each fill apart, black first.
+    The baseline `full` and `longer` (robustness), every other single network (available
+    information), and the specialists together, each on what it was trained for; each fill apart,
+    black first.
     """
     sample = Sample.of(sample)
     names, cells = sample.names, set(sample.cells)
@@ -200,7 +201,7 @@ def _single(
         seed: {key: model for key in conditions if (model, key) in cells}
         for seed, model in by_seed.items()
     }
-    question = "robustness" if name == "full" else "available information"
+    question = "robustness" if name in ("full", "longer") else "available information"
     return _common(question, name, fill, members)
 
 
@@ -208,9 +209,11 @@ def _specialists(
     names: pd.DataFrame, cells: set[Cell], conditions: Sequence[str], fill: str
 ) -> Family | None:
     members: dict[str, dict[str, str]] = {}
+    # Who reads whole faces has to have been trained for as long as those who read the halves.
+    readers = {whole_reader(names["name"]): "full", **{half: half for half in HALVES}}
     for one in names.sort_values("seed").itertuples(index=False):
-        key = str(one.name)
-        if key in conditions and (str(one.model), key) in cells and key in ("full", *HALVES):
+        key = readers.get(str(one.name), "")
+        if key in conditions and (str(one.model), key) in cells:
             members.setdefault(str(one.seed), {})[key] = str(one.model)
     ordered = {
         seed: {key: known[key] for key in conditions if key in known}

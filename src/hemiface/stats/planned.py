@@ -5,9 +5,10 @@ family, so that the hundreds of comparisons in `all_pairs` don't drown them:
 
 - robustness: the baseline on whole faces minus the baseline with a half hidden;
 - available information: what is lost where a network was trained for the hidden half. The
-  specialists are one family: the baseline, from which they were fine-tuned, on whole faces minus
-  each of them on its half. The generalist is another: itself on whole faces minus itself on the
-  half, for it was trained otherwise than the baseline, and that difference isn't the half's;
+  specialists are one family: `longer`, which was fine-tuned as they were, on whole faces minus each
+  of them on its half; where it wasn't trained, the baseline, from which they were fine-tuned. The
+  generalist is another: itself on whole faces minus itself on the half, for it was trained
+  otherwise than the baseline, and that difference isn't the half's;
 - sides: upper against lower and left against right hidden, for the baseline (robustness), the
   specialists and the generalist (available information), each a family of two;
 - table, models: every other model minus the baseline on the same condition;
@@ -23,7 +24,7 @@ import pandas as pd
 
 from hemiface.occlusion.conditions import HALVES
 from hemiface.stats.contrasts import Pair, difference_table, matched
-from hemiface.stats.sample import Cell, Sample
+from hemiface.stats.sample import Cell, Sample, whole_reader
 from hemiface.tables import Predictions
 
 __all__ = ["METRIC", "SIDES", "planned", "shown_conditions"]
@@ -82,7 +83,7 @@ def _questions(
     for one in hidden:
         if one in known and "full" in known:
             family = "available information, specialists"
-            yield "available information", family, ("full", "full"), (one, one)
+            yield "available information", family, (whole_reader(known), "full"), (one, one)
     for one in hidden:
         if "any" in known:
             family = "available information, generalist"

@@ -50,6 +50,7 @@ __all__ = [
     "checked",
     "draws_of",
     "group_weights",
+    "whole_reader",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +64,18 @@ Scores = dict[str, Floats]
 
 VALIDATION = "validation"
 """What temperatures and members of ensembles are chosen on: no protocol that is reported."""
+
+
+def whole_reader(names: Iterable[str]) -> str:
+    """Return which of the networks reads whole faces for the specialists: `longer`, else `full`.
+
+    Specialists went on training from the baseline, and `longer` did so with whole faces; beside the
+    baseline itself their gains could come of going on at all.
+
+    >>> whole_reader(["full", "upper", "longer"]), whole_reader(["full", "upper"])
+    ('longer', 'full')
+    """
+    return "longer" if "longer" in set(names) else "full"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hemiface.report.figures.style import (
     METRIC_NAMES,
     STYLE,
     condition_label,
+    model_label,
     title,
 )
 from hemiface.stats import metrics
@@ -327,7 +328,7 @@ def _subject(cells: Sequence[Cell]) -> str:
     models = {model for model, _ in cells}
     if len(models) == 1:
         model = cells[0][0]
-        if model == "full":
-            return "the model trained on whole faces"
+        if model in ("full", "longer"):
+            return f"the model {model_label(model)}"
         return "the generalist" if model == "any" else f"the model trained with {model} hidden"
     return "each model on its own condition"

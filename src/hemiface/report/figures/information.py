@@ -131,6 +131,6 @@ def _finish(axes: Axes) -> None:
 
 
 def _label(model: str) -> str:
-    if model in ("full", "any") or model.partition("@")[0] in CONDITIONS:
+    if model in ("full", "longer", "any") or model.partition("@")[0] in CONDITIONS:
         return model_label(model)
     return model if model == "specialists" else f"network {model}"

@@ -239,8 +239,13 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     panels = figure.subplots(2, len(histories), sharey="row", squeeze=False)
     for (upper, lower), (model, history) in zip(panels.T, histories.items(), strict=True):
         epoch = history["epoch"].to_numpy()
-        upper.plot(epoch, history["train_loss"], color=COLOURS[2], linestyle="--", label="training")
-        upper.plot(epoch, history["validation_loss"], color=COLOURS[1], label="validation")
+        # A line through one point can't be seen.
+        marker = "." if len(epoch) == 1 else ""
+        for column, name, colour, line in (
+            ("train_loss", "training", COLOURS[2], "--"),
+            ("validation_loss", "validation", COLOURS[1], "-"),
+        ):
+            upper.plot(epoch, history[column], color=colour, ls=line, marker=marker, label=name)
         upper.set_title(model, fontsize=8.5)
         upper.tick_params(labelbottom=False)
         accuracy = history["validation_accuracy"].to_numpy(np.float64)
@@ -250,6 +255,9 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             lower.plot(epoch[best], accuracy[best], "o", color=COLOURS[0], markersize=4)
         lower.set_xlabel("epoch")
         lower.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+        if len(epoch) == 1:
+            for axes in (upper, lower):
+                axes.set_xticks(epoch)
         for axes in (upper, lower):
             axes.grid(axis="y")
     panels[0, 0].set_ylabel("loss")

@@ -85,11 +85,11 @@ _PRINT_DPI = 200
 _NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 _TITLE_CHARACTERS_AN_INCH = 11.5
 _MOST_DECIMALS = 6
-_ORDER = ("full", "upper", "lower", "left", "right")
+_ORDER = ("full", "longer", "upper", "lower", "left", "right")
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Return the distinct names: full, upper, lower, left, right first, then others as they come.
+    """Return the distinct names: full, longer, the halves first, then others as they come.
 
     >>> ordered(["diagonal", "left", "full", "left"])
     ['full', 'left', 'diagonal']
@@ -139,10 +139,14 @@ def model_label(name: str) -> str:
 
     >>> model_label("full"), model_label("upper"), model_label("any")
     ('trained on whole faces', 'trained with upper hidden', 'trained on every condition')
-    >>> model_label("people-small-int8")
-    'people-small-int8'
+    >>> model_label("longer"), model_label("people-small-int8")
+    ('trained longer on whole faces', 'people-small-int8')
     """
-    known = {"full": "trained on whole faces", "any": "trained on every condition"}
+    known = {
+        "full": "trained on whole faces",
+        "longer": "trained longer on whole faces",
+        "any": "trained on every condition",
+    }
     if name in known:
         return known[name]
     return f"trained with {name} hidden" if is_condition(name) else name

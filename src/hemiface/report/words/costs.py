@@ -164,7 +164,10 @@ def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
         kind = "loses" if v.sign > 0 else "gains" if v.sign < 0 else "alike" if v.alike else "none"
         sorts[kind].append(f"{v.size if v.sign else v.text} with {region(one)} hidden")
     base = str(rows["model_a"].iloc[0])
-    who = "The baseline" if base == "full" else "The generalist"
+    who = {
+        "full": "The baseline",
+        "longer": "The baseline, trained on as long as specialists were,",
+    }.get(base, "The generalist")
     said = [f"{who} labels {whole} of whole faces correctly."]
     if sorts["loses"]:
         said.append(f"Against that, {reader} loses {joined(sorts['loses'])}.")

@@ -210,7 +210,12 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
             "figure draws; who sees nothing knows how frequent each emotion is, so no black "
             "picture is asked."
         ]
-        if model == "specialists":
+        if model == "specialists" and "longer" in set(tables["information"]["model"]):
+            why.append(
+                "Whole faces are read by a network that went on training with them for as long as "
+                "the others with their halves (`longer`)."
+            )
+        elif model == "specialists":
             why.append(
                 "Whole faces are read by the baseline from which these networks went on training, "
                 "so it was trained less; a generalist's parts were all trained alike."

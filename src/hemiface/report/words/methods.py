@@ -148,7 +148,7 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
     known = ordered(names["name"])
     seeds = sorted(int(one) for one in names["seed"].unique())
     specialists = [one for one in known if one.partition("@")[0] in CONDITIONS and one != "full"]
-    others = [one for one in known if one not in ("full", "any", *specialists)]
+    others = [one for one in known if one not in ("full", "longer", "any", *specialists)]
     said = "Networks."
     if settings is not None:
         model = settings.model
@@ -160,7 +160,8 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
     if "any" in known:
         parts.append("a generalist trained on hidden and whole faces")
     if specialists:
-        parts.append(f"specialists for {joined(specialists)} hidden")
+        alike = " and one for whole faces, trained alike" if "longer" in known else ""
+        parts.append(f"specialists for {joined(specialists)} hidden{alike}")
     if others:
         parts.append(f"{joined(others)}, named by their makers")
     if parts:

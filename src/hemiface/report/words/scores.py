@@ -15,6 +15,7 @@ from hemiface.report.figures.style import is_condition, ordered
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
 from hemiface.stats.planned import shown_conditions
+from hemiface.stats.sample import whole_reader
 
 __all__ = ["Score", "answer", "further", "percent", "region", "warnings"]
 
@@ -158,6 +159,7 @@ def _scores(matrix: pd.DataFrame, protocol: str) -> dict[tuple[str, str], Score]
 def _trained(model: str) -> str:
     known = {
         "full": "the model trained on whole faces",
+        "longer": "the model trained longer on whole faces",
         "any": "the model trained on every condition",
     }
     if model in known:
@@ -240,12 +242,17 @@ def _pair(hidden: Mapping[str, Score], one: str, other: str, found: Verdict) -> 
 
 
 def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) -> list[str]:
-    """Say what training on a condition gains there, and where least remains to be read."""
+    """Say what training on a condition gains there, and where least remains to be read.
+
+    What gains could come of going on to train at all; where `longer` is there, which went on with
+    whole faces, it is what they are compared with.
+    """
+    whole = whole_reader(model for model, _ in scores)
     own = _defined({c: s for (model, c), s in scores.items() if model == c and c != "full"})
     gains: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for name, score in own.items():
-        base = scores.get(("full", name))
-        found = verdicts.of((name, name), ("full", name))
+        base = scores.get((whole, name))
+        found = verdicts.of((name, name), (whole, name))
         if base is None or math.isnan(base.value) or not found:
             continue
         gains[found.sign].append(
@@ -253,8 +260,10 @@ def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) ->
         )
     sentences = []
     if gains[1]:
+        beside = " (beside going on with whole faces for as long)" if whole == "longer" else ""
         sentences.append(
-            f"Training on the hidden condition itself raises accuracy there: {joined(gains[1])}."
+            f"Training on the hidden condition itself raises accuracy there{beside}: "
+            f"{joined(gains[1])}."
         )
     if gains[-1]:
         sentences.append(f"Such training lowers accuracy there: {joined(gains[-1])}.")
