@@ -144,6 +144,18 @@ class TestTileMaps:
         assert values["mean"] == pytest.approx((values["0"] + values["1"]) / 2)
         assert values["mean"] == pytest.approx(0.75 * self.WEIGHTS[4, 5], abs=1e-7)
 
+    def test_the_interval_of_a_mean_holds_what_another_network_would_say(self):
+        # Every image says the same, so all that varies is the network.
+        other = chains(lambda e, s: self.linear(e, s) / 2, model="any-seed1")
+        two = uncovered(pd.concat([chains(self.linear).table, other.table], ignore_index=True))
+        table = tile_table(tile_maps(two, StatisticsOptions(draws=200)))
+        rows = table[(table["region"] == "tile-5") & (table["value_function"] == "probability")]
+        found = rows[rows["emotion"] == "sad"].set_index("seed")
+        width = found["high"] - found["low"]
+        assert width[["0", "1"]].to_numpy() == pytest.approx(0, abs=1e-7)
+        values = found["value"][["0", "1"]]
+        assert found["low"]["mean"] < values.min() < values.max() < found["high"]["mean"]
+
     def test_broken_samples(self, tmp_path):
         whole = chains(self.linear, n=7)
         with pytest.raises(DamagedError, match="48 predictions instead of 49"):

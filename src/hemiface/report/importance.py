@@ -148,7 +148,7 @@ def _tiles(
         return {"bubbles": table}, {}
     samples = read_samples(path, "visible")
     maps = tile_maps(samples, options)
-    tables = {"tiles": tile_table(maps, options.level)}
+    tables = {"tiles": tile_table(maps, options)}
     figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
     if people is not None:
         known = read_people(people)

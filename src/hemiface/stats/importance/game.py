@@ -29,6 +29,7 @@ __all__ = [
     "ALL",
     "CONTROLS",
     "GROUPED",
+    "NOBODY",
     "VALUE_FUNCTIONS",
     "Game",
     "Scale",
@@ -57,7 +58,8 @@ CONTROLS = (25, 50)
 """Per cent of the area that a quadrant and a half take."""
 
 _COALITIONS = 2 ** len(QUADRANTS)
-_NOBODY = 0
+NOBODY = 0
+"""The coalition of nobody, among those that `coalition_index` counts."""
 _Complete = tuple[str, str, list[tuple[str, int]]]
 """A fill, a model's name, and the (model ID, seed) that have all its coalitions."""
 _Lacking = tuple[int, str, list[str], list[str]]
@@ -226,7 +228,7 @@ def _single(
                     f"{model} saw other images under {key} than under full; evaluate again."
                 )
             values[:, :, index] = table.values[columns[key]]
-    values[:, :, _NOBODY] = nobody[table.labels[first]]
+    values[:, :, NOBODY] = nobody[table.labels[first]]
     means, scale = means_over_draws(
         values.reshape(len(first), -1), table.labels[first], table.groups[first], weights
     )
@@ -267,7 +269,7 @@ def _complete(
     found: list[_Complete] = []
     lacking: list[_Lacking] = []
     for fill in sorted(fills, key=lambda one: (one != "black", one)):
-        keys = [key for at, key in enumerate(_keys(fill)[:_COALITIONS]) if at != _NOBODY]
+        keys = [key for at, key in enumerate(_keys(fill)[:_COALITIONS]) if at != NOBODY]
         for name, models in names.groupby("name", sort=False):
             members = []
             for one in models.sort_values("seed").itertuples():

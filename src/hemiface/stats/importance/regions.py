@@ -15,7 +15,14 @@ import pandas as pd
 from hemiface.config import StatisticsOptions
 from hemiface.errors import HemifaceError
 from hemiface.occlusion.conditions import HALVES, QUADRANTS
-from hemiface.stats.importance.game import CONTROLS, GROUPED, VALUE_FUNCTIONS, Game, coalition_index
+from hemiface.stats.importance.game import (
+    CONTROLS,
+    GROUPED,
+    NOBODY,
+    VALUE_FUNCTIONS,
+    Game,
+    coalition_index,
+)
 from hemiface.stats.importance.indices import interaction_coefficients, pairs, shapley_coefficients
 from hemiface.stats.inference import infer
 from hemiface.stats.significance import expanded_quantiles
@@ -47,7 +54,7 @@ REGIONS: dict[str, frozenset[str]] = {
 BETWEEN = (("upper", "lower"), ("left", "right"))
 """The halves that are played against each other; their difference is `upper - lower`."""
 
-_NOBODY, _EVERYBODY = 0, 2 ** len(QUADRANTS) - 1
+_EVERYBODY = 2 ** len(QUADRANTS) - 1
 _SIZE = 2 ** len(QUADRANTS) + len(CONTROLS)
 _TOLERANCE = 1e-9
 _MOST_UNDEFINED = 0.05
@@ -172,7 +179,7 @@ def _halves() -> Iterator[Measure]:
 
 def _in_halves(pair: tuple[str, str], coefficients: Floats) -> Floats:
     """Return coefficients of the game of two halves as coefficients of the quadrants' game."""
-    coalitions = (_NOBODY, _index(pair[0]), _index(pair[1]), _EVERYBODY)
+    coalitions = (NOBODY, _index(pair[0]), _index(pair[1]), _EVERYBODY)
     return sum(
         (weight * _value(one) for weight, one in zip(coefficients, coalitions, strict=True)),
         start=np.zeros(_SIZE),
@@ -180,7 +187,7 @@ def _in_halves(pair: tuple[str, str], coefficients: Floats) -> Floats:
 
 
 def _necessity_and_sufficiency() -> Iterator[Measure]:
-    everybody, nobody = _value(_EVERYBODY), _value(_NOBODY)
+    everybody, nobody = _value(_EVERYBODY), _value(NOBODY)
     necessity, sufficiency = [], []
     for region in REGIONS:
         without = _value(_EVERYBODY & ~_index(region))
@@ -206,8 +213,8 @@ def _controls() -> Iterator[Measure]:
 
 def _ends() -> Iterator[Measure]:
     yield Measure("value", "full", _value(_EVERYBODY))
-    yield Measure("value", "none", _value(_NOBODY))
-    yield Measure("value", "full - none", _value(_EVERYBODY) - _value(_NOBODY))
+    yield Measure("value", "none", _value(NOBODY))
+    yield Measure("value", "full - none", _value(_EVERYBODY) - _value(NOBODY))
 
 
 def _interactions() -> Iterator[Measure]:
@@ -224,7 +231,7 @@ def _require_efficiency(game: Game) -> None:
     """Raise HemifaceError unless the Shapley values share out exactly what the face is worth."""
     values = game.values[..., : 2 ** len(QUADRANTS)]
     shared = (values @ shapley_coefficients(len(QUADRANTS)).T).sum(axis=-1)
-    worth = values[..., _EVERYBODY] - values[..., _NOBODY]
+    worth = values[..., _EVERYBODY] - values[..., NOBODY]
     gap = np.abs(shared - worth)
     allowed = _TOLERANCE * np.maximum(1, np.abs(values).max(axis=-1))
     if not (gap <= allowed)[np.isfinite(worth)].all():

@@ -27,7 +27,8 @@ from hemiface.stats.importance.game import (
     image_values,
     means_over_draws,
 )
-from hemiface.stats.importance.regions import BETWEEN, intervals
+from hemiface.stats.importance.regions import BETWEEN
+from hemiface.stats.inference import infer
 from hemiface.stats.sample import Sample
 from hemiface.tables import SAMPLE_COLUMNS, Uncovered, check_facts, label_indices, read_table
 
@@ -65,7 +66,7 @@ class TileMaps:
     """The tiles' Shapley values of one model: float64 [1 + draws, 8, 3, 48].
 
     The sample and then the draws, GROUPED, VALUE_FUNCTIONS, tiles. `fill` is what hidden tiles
-    showed.
+    showed; `networks` are the maps of each seed, more than one where this is their mean.
     """
 
     fill: str
@@ -73,6 +74,7 @@ class TileMaps:
     seed: str
     values: Floats
     scale: Scale
+    networks: tuple[Floats, ...]
 
 
 def read_samples(path: str, kind: str) -> Uncovered:
@@ -151,9 +153,10 @@ def tile_maps(samples: Uncovered, options: StatisticsOptions | None = None) -> l
             )
             shape = (*means.shape[:2], TILES, len(VALUE_FUNCTIONS))
             values = means.reshape(shape).transpose(0, 1, 3, 2)
-            singles.append(TileMaps(fill, str(name), str(one.seed), values, scale))
-        mean = np.mean([one.values for one in singles], axis=0)
-        maps += [*singles, TileMaps(fill, str(name), "mean", mean, singles[0].scale)]
+            singles.append(TileMaps(fill, str(name), str(one.seed), values, scale, (values,)))
+        every = tuple(one.values for one in singles)
+        mean = np.mean(every, axis=0)
+        maps += [*singles, TileMaps(fill, str(name), "mean", mean, singles[0].scale, every)]
     return maps
 
 
@@ -193,22 +196,33 @@ def tile_regions() -> Mapping[str, Floats]:
     return found
 
 
-def tile_table(maps: list[TileMaps], level: float = 0.95) -> pd.DataFrame:
+def tile_table(maps: list[TileMaps], options: StatisticsOptions | None = None) -> pd.DataFrame:
     """Return the maps as a tidy table: columns TILE_TABLE_COLUMNS.
 
+    Intervals of a mean over several networks are over images, orders and networks together.
     `tile`, `row` and `column` are -1 for regions of several tiles; `n` counts images.
     """
+    options = options or StatisticsOptions()
     coefficients = tile_regions()
     matrix = np.stack(list(coefficients.values()))
     tables = []
     for one in maps:
-        found = one.values @ matrix.T
-        low, high = intervals(found[1:], one.scale.groups, level)
+        # [networks, 1 + draws, 8, 3, regions] -> [8, 3, regions, networks, 1 + draws]
+        found = np.moveaxis(
+            np.stack([values @ matrix.T for values in one.networks]), (0, 1), (-2, -1)
+        )
+        told = [
+            infer([drawn], groups, options)
+            for drawn, groups in zip(found, one.scale.groups.tolist(), strict=True)
+        ]
+        ends = ("value", "low", "high")
         keys = pd.MultiIndex.from_product(
             [GROUPED, VALUE_FUNCTIONS, coefficients], names=["emotion", "value_function", "region"]
         )
-        ends = {"value": found[0].ravel(), "low": low.ravel(), "high": high.ravel()}
-        table = pd.DataFrame(ends, index=keys).reset_index()
+        table = pd.DataFrame(
+            {name: np.stack([getattr(one, name) for one in told]).ravel() for name in ends},
+            index=keys,
+        ).reset_index()
         table = table.assign(fill=one.fill, model=one.model, seed=one.seed)
         table["n"] = table["emotion"].map(dict(zip(GROUPED, one.scale.images, strict=True)))
         tables.append(table)
