@@ -42,6 +42,7 @@ from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
 from hemiface.report.figures.halves import halves_map
+from hemiface.report.figures.information import decomposition_plot
 from hemiface.report.figures.specification import (
     specification_curve,
     specification_emotions,
@@ -51,6 +52,7 @@ from hemiface.report.figures.style import save
 from hemiface.report.results import information_tables
 from hemiface.report.words.specifications import specification_words
 from hemiface.report.words.verdicts import verdict
+from hemiface.stats.inference import infer
 from hemiface.stats.information import FIVE
 from hemiface.stats.sample import Sample
 from hemiface.stats.sides import sides
@@ -95,6 +97,10 @@ They learnt all of Training and chose on PublicTest, so they are tested on Priva
 they had been scored on before."""
 WHOLE_TRAINING = ", whole training"
 """How tables call them: by their names and this."""
+STRONGEST = f"people-int8{WHOLE_TRAINING}"
+"""The best network for what most people see, whose parts are drawn."""
+EVERYWHERE = 2
+"""So many seeds has every kind of network."""
 CHOICES = ("architecture", "labels", "fill", "halves")
 """What a specification chooses before the mix and the duplicates."""
 
@@ -285,10 +291,8 @@ def tables(options: argparse.Namespace) -> None:
     plain = [job for job in done if job.flips == "off"]
     if not plain:
         raise UsageError(f"No job is finished in {options.runs}; run train first.")
-    specified, found = [], []
-    for choices, members in _by(plain, CHOICES).items():
-        predictions = together(options.runs, members)
-        specified.append(Specified(dict(zip(CHOICES, choices, strict=True)), predictions))
+    specified = _specified(options.runs, plain)
+    found = []
     for name, labels in FULL.items():
         if (file := _full_file(options.runs, name)).is_file():
             chosen_there = (f"{name}{WHOLE_TRAINING}", labels, "black", "picture")
@@ -296,10 +300,13 @@ def tables(options: argparse.Namespace) -> None:
                 Specified(dict(zip(CHOICES, chosen_there, strict=True)), read_predictions(file))
             )
     curve = specification(specified)
+    # A choice isn't compared by five networks on one side and two on the other.
+    early = [job for job in plain if job.seed < EVERYWHERE]
+    alike = [*_specified(options.runs, early), *specified[len(_by(plain, CHOICES)) :]]
     names = [*CHOICES, "mix", "duplicates"]
     write_csv(curve, options.out / "specification.csv")
     # Intervals of one network leave out that another seed would have said something else.
-    holding, moving = held(curve, [*names, "seeds"]), moved(curve, names)
+    holding, moving = held(curve, [*names, "seeds"]), moved(specification(alike), names)
     write_csv(holding, options.out / "held.csv")
     write_csv(moving, options.out / "moved.csv")
     sentences = specification_words(holding, moving)
@@ -322,11 +329,16 @@ def tables(options: argparse.Namespace) -> None:
                 table, table["model"].iloc[0], lambda row: verdict(row, "bits").sign, label=label
             )
             save(figure, options.out / "figures", f"halves-{_file_name(label)}")
+            if one.choices["architecture"] == STRONGEST:
+                drawn = decomposition_plot(told["decomposition"], told["decomposition"]["model"][0])
+                save(drawn, options.out / "figures", f"decomposition-{_file_name(label)}")
     for name in dict.fromkeys(name for name, _ in found):
         parts = pd.concat([table for each, table in found if each == name], ignore_index=True)
         write_csv(parts[[*CHOICES, *parts.columns.difference(CHOICES, sort=False)]],
                   options.out / f"{name}.csv")  # fmt: skip
     write_csv(_sides(options.runs, done), options.out / "sides.csv")
+    if len(taught := _taught(options.runs, done)):
+        write_csv(taught, options.out / "sides_taught.csv")
     if people := _voters(options.runs, specified):
         write_csv(pd.concat(people, ignore_index=True), options.out / "voters.csv")
     write_csv(pd.DataFrame([_took(options.runs, job) for job in done]), options.out / "jobs.csv")
@@ -334,6 +346,14 @@ def tables(options: argparse.Namespace) -> None:
     for (architecture, labels), members in _by(done, ["architecture", "labels"]).items():
         name = _file_name(f"{architecture}, {labels}")
         write_text(options.out / "configs" / f"{name}.toml", to_toml(config_of(members[0])))
+
+
+def _specified(runs: Path, some: Sequence[Job]) -> list[Specified]:
+    """Return one of each kind of network among the jobs, its seeds together."""
+    return [
+        Specified(dict(zip(CHOICES, choices, strict=True)), together(runs, members))
+        for choices, members in _by(some, CHOICES).items()
+    ]
 
 
 def _took(runs: Path, job: Job) -> dict[str, object]:
@@ -390,6 +410,48 @@ def _sides(runs: Path, done: Sequence[Job]) -> pd.DataFrame:
     table = pd.concat(rows, ignore_index=True)
     first = [*CHOICES, "flips"]
     return table[[*first, *table.columns.difference(first, sort=False)]]
+
+
+def _taught(runs: Path, done: Sequence[Job]) -> pd.DataFrame:
+    """Return which side networks read better because their training pictures weren't mirrored.
+
+    A row for each kind of network that was trained without flips and with them, and part:
+    `as shown` and `network`, as in sides.csv, accuracies over all emotions. `difference` is what
+    those without flips have (left minus right hidden) minus what those with flips have. Flips leave
+    out what training pictures teach of one side, and nothing else: how an architecture reads a
+    picture's sides is in both, and what the test's faces show too.
+    """
+    rows: list[dict[str, object]] = []
+    for choices, members in _by(done, CHOICES).items():
+        by_flips = _by(members, ["flips"])
+        if len(by_flips) < 2:
+            continue
+        parts: dict[str, list[np.ndarray]] = {}
+        for flips in ("off", "on"):
+            plain, mirrored = (
+                Sample.of(together(runs, by_flips[(flips,)], one))
+                for one in ("predictions", "mirrored")
+            )
+            shown, flipped = _left_minus_right(plain), _left_minus_right(mirrored)
+            parts.setdefault("as shown", []).append(shown)
+            parts.setdefault("network", []).append((shown + flipped) / 2)
+        for part, (off, on) in parts.items():
+            one = infer([off, -on], plain.group_count, plain.options)
+            values = {"without_flips": off[:, 0].mean(), "with_flips": on[:, 0].mean()}
+            named = dict(zip(CHOICES, choices, strict=True))
+            rows.append(named | {"part": part, "measure": "accuracy"} | values | one.row(()))
+    return pd.DataFrame(rows)
+
+
+def _left_minus_right(sample: Sample) -> np.ndarray:
+    """Return float64 [seeds, 1 + draws]: accuracy with the left half hidden minus the right."""
+    scores = sample.scores(("accuracy",))
+    models = sample.names.sort_values("seed")["model"]
+    left, right = (key for half in ("left", "right") for key in sample.conditions
+                   if condition(key).name == half)  # fmt: skip
+    return np.stack(
+        [scores[one, left]["accuracy"] - scores[one, right]["accuracy"] for one in models]
+    )
 
 
 def half_worth(predictions: Predictions) -> dict[str, float]:

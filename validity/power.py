@@ -28,15 +28,19 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import optimize, special, stats
 
 import experiment
 from hemiface.config import StatisticsOptions
 from hemiface.files import write_json
 from hemiface.provenance import environment
+from hemiface.report.figures.style import COLOURS, LINES, MARKERS, STYLE, save, title
 from hemiface.stats.decomposition import decomposition
 from hemiface.stats.sample import Sample
 from hemiface.stats.shapley import shapley
@@ -57,6 +61,16 @@ _READING = (0.2, 0.6)
 """Noise that a network adds to each emotion's evidence, in deviations of the pictures' own."""
 _LARGE, _MANY = 200, 8
 """How many times the images, and how many networks, tell the planted value."""
+_SHOWN = (
+    ("as shown", "left - right hidden, as shown"),
+    ("face's part", "left - right hidden, face"),
+)
+_CURVES = (
+    ("upper and lower, bits", "effects", (("Shapley values", "shapley, upper - lower"),)),
+    ("left and right, read alike", "sides, read alike", _SHOWN),
+    ("left and right, the left read better", "sides, the left read better", _SHOWN),
+)
+"""The panels of `power_curves`: heading, world, and its lines (name, quantity)."""
 _FITTED = 50_000
 """Images that tell the temperature then: near the best one, the loss hardly depends on it."""
 _TOO_SURE = (1.0, 1.8)
@@ -393,6 +407,58 @@ def summarise(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+@matplotlib.rc_context(STYLE)
+def power_curves(table: pd.DataFrame) -> Figure:
+    """Return how often a difference is called, by how much was planted; `table` has COLUMNS.
+
+    At 0 every call is a false alarm. Bars: 95 % intervals of a share (Clopper & Pearson 1934).
+    """
+    figure = Figure(figsize=(8.4, 3.3), layout="constrained")
+    panels = figure.subplots(1, len(_CURVES), sharey=True)
+    for axes, (heading, world, lines) in zip(panels, _CURVES, strict=True):
+        for place, (name, quantity) in enumerate(lines):
+            rows = table[(table["world"] == world) & (table["quantity"] == quantity)]
+            rows = rows.sort_values("effect_points")
+            if rows.empty:
+                continue
+            called = ((rows["called_right"] + rows["called_wrong"]) * rows["sets"]).round()
+            ends = np.array(
+                [
+                    stats.binomtest(int(k), int(n)).proportion_ci(method="exact")
+                    for k, n in zip(called, rows["sets"], strict=True)
+                ]
+            )
+            share = (called / rows["sets"]).to_numpy()
+            beside = np.abs(ends.T - share)
+            axes.errorbar(
+                rows["effect_points"],
+                100 * share,
+                yerr=100 * beside,
+                color=COLOURS[1 + place],
+                marker=MARKERS[place],
+                ls=LINES[place],
+                markersize=4,
+                elinewidth=0.8,
+                label=name,
+            )
+        axes.axhline(100 * _LEVEL, color="#999999", linewidth=0.7, ls=":")
+        axes.set_title(heading, fontsize=9)
+        axes.set_xticks(sorted(EFFECTS), [f"{one:g}".replace("-", "−") for one in sorted(EFFECTS)])
+        axes.grid(axis="y")
+        axes.set_ylim(-2, 103)
+    panels[0].set_ylabel("studies that call a difference, %")
+    figure.supxlabel(
+        "planted difference, points of accuracy (below 0: upper, right better)", fontsize=8.5
+    )
+    keys = [
+        Line2D([], [], color=COLOURS[1 + place], marker=MARKERS[place], ls=LINES[place])
+        for place in range(len(_SHOWN))
+    ]
+    panels[1].legend(keys, [name for name, _ in _SHOWN], loc="upper center", fontsize=7.5)
+    title(figure, "What a study of 3,589 images and three networks calls, before Holm's correction")
+    return figure
+
+
 def run(options: argparse.Namespace) -> None:
     """Count what isn't counted yet and write power.csv."""
     tables = []
@@ -406,7 +472,9 @@ def run(options: argparse.Namespace) -> None:
         planted = {str(key): float(value) for key, value in pd.read_csv(known).iloc[0].items()}
         tables.append(summarise(name, points, planted, pd.read_csv(counted)))
         print(f"{name}, {points:g} points", file=sys.stderr)
-    write_csv(pd.concat(tables, ignore_index=True), options.out / "power.csv")
+    table = pd.concat(tables, ignore_index=True)
+    write_csv(table, options.out / "power.csv")
+    save(power_curves(table), options.out / "figures", "power")
     write_json(options.out / "power.environment.json", environment())
 
 

@@ -67,6 +67,16 @@ def test_from_training_to_tables(tmp_path, capsys):
     assert set(sides["flips"]) == {"on", "off"}
     assert {"face", "network"} <= set(sides["part"])
     assert (sides["half_worth"].notna() == (sides["emotion"] == "all")).all()
+    taught = pd.read_csv(out / "sides_taught.csv").set_index("part")
+    shown = sides[(sides["seed"] == "mean") & (sides["emotion"] == "all")]
+    shown = shown[shown["measure"] == "accuracy"].set_index(["part", "flips"])["difference"]
+    for part in ("as shown", "network"):
+        each = taught.loc[part, ["without_flips", "with_flips"]].astype(float)
+        assert each.tolist() == pytest.approx([shown[part, "off"], shown[part, "on"]], abs=1e-6)
+        assert taught.loc[part, "difference"] == pytest.approx(
+            each.iloc[0] - each.iloc[1], abs=1e-6
+        )
+        assert taught.loc[part, "low"] <= taught.loc[part, "difference"] <= taught.loc[part, "high"]
     for name in ("ratio", "upper-lower", "left-right", "strength", "halves-tiny-fer2013",
                  "upper-lower-emotions", "left-right-emotions"):  # fmt: skip
         assert (out / "figures" / f"{name}.svg").is_file()

@@ -132,6 +132,22 @@ def test_the_page_has_the_numbers_of_the_table(quantity, world):
     assert " | ".join(cells) in page
 
 
+def test_curves_show_calls_on_either_side():
+    table = pd.DataFrame(
+        [["sides, the left read better", points, f"left - right hidden, {part}", 0, 200, 0, 0, 0,
+          right, wrong, 0, 0]
+         for points, part, right, wrong in [(0, "as shown", 0, 0.99), (-2, "as shown", 0.1, 0.25),
+                                            (0, "face", 0, 0.05)]],
+        columns=list(power.COLUMNS),
+    )  # fmt: skip
+    panels = power.power_curves(table).axes
+    assert [len(axes.containers) for axes in panels] == [0, 0, 2]
+    shown, face = (one[0] for one in panels[2].containers)
+    assert shown.get_xdata().tolist() == [-2, 0]
+    assert shown.get_ydata() == pytest.approx([35, 99])
+    assert face.get_ydata() == pytest.approx([5])
+
+
 @pytest.mark.usefixtures("small")
 def test_it_goes_on_world_by_world(tmp_path, monkeypatch):
     few = list(power.worlds())[7:9]
@@ -145,3 +161,4 @@ def test_it_goes_on_world_by_world(tmp_path, monkeypatch):
     assert power.main(arguments) == 0
     assert (tmp_path / "out" / "power.csv").read_bytes() == first
     assert list(pd.read_csv(tmp_path / "out" / "power.csv").columns) == list(power.COLUMNS)
+    assert (tmp_path / "out" / "figures" / "power.svg").is_file()
