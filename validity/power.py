@@ -10,8 +10,8 @@ in which halves tell exactly what is planted, has networks read them, and asks t
   noise of its own; above 0 the lower one, below 0 the upper one;
 - *redundant*: both halves show the same, noise included; *synergy*: each alone shows nothing;
 - *sides*: the picture's left (above 0) or right (below 0) carries more by 0, 1, 2 or 4 points, read
-  by networks that read both alike (as flips in training make them), and by networks that have
-  learnt to read the left better, wherever more is to be seen.
+  by networks that read both alike, and by networks to which the left is clearer by a fixed
+  factor, wherever more is to be seen, as if they had learnt so.
 
 A network adds noise of its own to what it reads, more or less by its seed, and is too sure by a
 factor; three of them read every data set. Writes power.csv: for each world and quantity the planted

@@ -175,7 +175,7 @@ TABLES = (
     Table(
         "By what most people see",
         "Accuracy in % on FER2013's PrivateTest by the majority of FER+'s ten voters; one "
-        "network each, trained once, scored once. Intervals: 95 %, over groups of near "
+        "network each, trained once. Intervals: 95 %, over groups of near "
         "duplicates.",
         "network", "condition", HALVES, _ferplus("ferplus-majority"),
     ),

@@ -8,7 +8,12 @@ import answer
 from builders import described
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import HALVES
-from hemiface.tables import PROBABILITY_COLUMNS
+from hemiface.tables import (
+    PROBABILITY_COLUMNS,
+    label_indices,
+    probabilities,
+    read_predictions,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,6 +94,10 @@ def test_from_training_to_tables(tmp_path, capsys):
     ]
     assert (jobs["epochs"] == 1).all()
     assert jobs["validation_accuracy"].between(0, 1).all()
+    first = read_predictions(runs / names[0] / "predictions.parquet").table
+    whole = first[(first["condition"] == "full") & (first["split"] == "test")]
+    right = probabilities(whole).argmax(axis=1) == label_indices(whole)
+    assert jobs["whole_accuracy"].iloc[0] == pytest.approx(right.mean(), abs=1e-6)
     config = (out / "configs" / "tiny-fer2013.toml").read_text(encoding="utf-8")
     assert 'architecture = "tiny"' in config
     assert set(pd.read_csv(out / "held.csv")["choice"]) >= {"architecture", "mix", "seeds"}

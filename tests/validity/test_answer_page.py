@@ -42,7 +42,8 @@ def people():
 
 
 def number(value, digits=2):
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
+    told = f"{value:.{digits}f}"
+    return re.sub(r"^(-?)0\.", r"\1.", told.removeprefix("-") if float(told) == 0 else told)
 
 
 def with_ends(row, column="value"):
@@ -52,9 +53,11 @@ def with_ends(row, column="value"):
 @pytest.mark.parametrize(
     ("measure", "baselines"),
     [
-        ("correlation", ("centre", "contrast")),
+        ("correlation", ("centre", "contrast", "mean face")),
         ("within_distance", ()),
-        ("best_correlation", ("centre", "contrast")),
+        ("partial", ()),
+        ("partial_all", ()),
+        ("best_correlation", ("centre", "contrast", "mean face")),
         ("own_minus_others", ()),
         ("best_own_minus_others", ()),
     ],
@@ -63,6 +66,16 @@ def test_likeness(beside, people, measure, baselines):
     rows = [with_ends(people.loc[(one, f"{measure}_trials")]) for one in NETWORKS]
     rows += [number(people.loc[(one, f"{measure}_trials"), "value"]) for one in baselines]
     assert f"| {' | '.join(rows)} |" in beside
+
+
+def test_likeness_to_published_maps_and_its_ceiling(beside, people):
+    key = "correlation_published"
+    rows = [with_ends(people.loc[(one, key)]) for one in NETWORKS]
+    rows += [number(people.loc[(one, key), "value"]) for one in ("centre", "contrast", "mean face")]
+    assert f"| {' | '.join(rows)} |" in beside
+    known = (number(people.loc[("people", one), "value"]) for one in ("reliability", "ceiling"))
+    agreement, ceiling = known
+    assert f"(reliability {agreement}) that a map without noise would reach {ceiling}" in beside
 
 
 @pytest.mark.parametrize("measure", ["best_torus_p", "permutation_p", "best_permutation_p"])
@@ -122,7 +135,7 @@ def test_recall_beside_sensitivity_and_bias(first, beside):
         value, low, high = (number(one, digits) for one in ends)
         return f"{value} [{low}, {high}]"
 
-    for emotion in ("sad", "fear", "angry", "neutral"):
+    for emotion in ("sad", "fear", "surprise", "angry", "neutral"):
         for hidden in ("upper", "lower"):
             key = (hidden, emotion)
             cells = [told((*key, "recall"), name, 100, 1) for name in ("change", "by_answers")]
@@ -133,15 +146,58 @@ def test_recall_beside_sensitivity_and_bias(first, beside):
     assert f"what is left is {left.pop()} points without either" in beside
     assert not left
     answers = -100 * rows[0]["by_answers"]
-    assert f"{answers:.0f} of them because it answers" in first
+    assert f"{answers:.0f} of the {-100 * rows[0]['change']:.0f} because it answers" in first
     lost = [-100 * table.loc[(one, "sad", "recall"), "change"] for one in ("upper", "lower")]
     assert (
-        f"finds {lost[0]:.0f} points less of the sad faces, without the lower {lost[1]:.0f};"
-        in first
+        f"finds {lost[0]:.0f} points less without the upper half and {lost[1]:.0f} without" in first
     )
     same = {number(table.loc[(one, "sad", "d_prime"), "change"]) for one in ("upper", "lower")}
-    assert f"(d' {same.pop()} both)" in first
+    assert f"either half costs the same ({same.pop()})" in first
     assert not same
+    others = ("auc", "unbiased_hit_rate")
+    both = [
+        [table.loc[(one, "sad", name), "change"] for one in ("upper", "lower")] for name in others
+    ]
+    assert all(upper < lower for upper, lower in both)
+
+
+def test_surprise_needs_the_lower_half_but_by_recall(first, beside):
+    key = ["architecture", "labels", "condition", "measure"]
+    table = pd.read_csv(FOLDER / "sensitivity.csv", dtype={"seed": str})
+    chosen = (table["emotion"] == "surprise") & (table["fill"] == "black")
+    chosen &= (table["halves"] == "picture") & table["condition"].isin(["upper", "lower"])
+    several = table.groupby(["architecture", "labels", "fill", "halves"])["seed"].transform(
+        lambda seeds: "mean" in set(seeds)
+    )
+    chosen &= (table["seed"] == "mean") | ~several
+    rows = table[chosen].set_index(key).sort_index()
+    told = rows["change"].unstack("condition").unstack("measure")
+    for measure in ("auc", "d_prime", "unbiased_hit_rate"):
+        assert (told["lower"][measure] < told["upper"][measure]).all()
+    lost = -100 * told.xs("FER2013", level="labels")
+    names = ("test_byobnet", "compact")
+    more = [f"{lost.loc[one, ('upper', 'recall')]:.0f}" for one in names]
+    less = [f"{lost.loc[one, ('lower', 'recall')]:.0f}" for one in names]
+    assert (
+        f"find {' and '.join(more)} points less of it without the upper half, and "
+        f"{' and '.join(less)} without the lower"
+    ) in first
+    assert lost.loc["tiny", ("upper", "recall")] < lost.loc["tiny", ("lower", "recall")]
+    there = rows.loc[("test_byobnet", "FER2013")]
+    answers = (
+        100 * there.loc[("lower", "recall"), ["by_answers", "by_answers_low", "by_answers_high"]]
+    )
+    assert (
+        f"bring {answers.iloc[0]:.1f} points [{answers.iloc[1]:.1f}, {answers.iloc[2]:.1f}]"
+        in beside
+    )
+    each = [number(-there.loc[(one, "auc"), "change"], 3) for one in ("upper", "lower")]
+    assert f"by AUC it loses {each[0]} and {each[1]}" in beside
+    points = [f"{-100 * there.loc[(one, 'recall'), 'change']:.1f}" for one in ("upper", "lower")]
+    assert (
+        f"`test_byobnet` loses {points[0]} points of recall without the upper half and {points[1]}"
+        in beside
+    )
 
 
 def test_directions():
@@ -241,13 +297,22 @@ def test_emotions_that_turn_with_the_labels(first, specified):
             counts["of", labels] = len(rows)
     own, voted = counts["sad", "FER2013"], counts["sad", "FER+ votes"]
     assert (
-        f"more of it in {own[0]} of {counts['of', 'FER2013']} specifications and the upper in "
-        f"{own[1]}; by FER+'s voters the lower in {voted[0]} of {counts['of', 'FER+ votes']} and "
-        f"the upper in {voted[1]}."
+        f"more of sad in {own[0]} of {counts['of', 'FER2013']} specifications and the upper in "
+        f"{own[1]}, by FER+'s voters the lower in {voted[0]} of {counts['of', 'FER+ votes']} and "
+        f"the upper in {voted[1]}; of fear"
     ) in first
     own, voted = counts["fear", "FER2013"], counts["fear", "FER+ votes"]
     assert own[1] == voted[1] == "none"
-    assert f"Of fear the lower half tells more in {own[0]} and in {voted[0]}." in first
+    assert (
+        f"of fear the lower half in {own[0]} by the former, in {voted[0]} by the latter." in first
+    )
+    table = pd.read_csv(FOLDER / "moved.csv")
+    chosen = (table["quantity"] == "upper - lower") & (table["emotion"] == "sad")
+    (row,) = table[chosen & (table["choice"] == "labels")].to_dict("records")
+    assert row["option"] == "FER+ votes"
+    assert row["lowest"] > 0
+    ends = f"{number(row['lowest'])} to {number(row['highest'])} bits"
+    assert f"upper half in all of {row['pairs']} comparisons, by {ends}." in first
 
 
 def test_what_moves_the_ratio(first, choices, specified):
@@ -265,7 +330,7 @@ def test_what_moves_the_ratio(first, choices, specified):
     assert f"`compact` has {longer} times that of `small`, the same architecture" in choices
     mixes = times["data", "balanced"], times["data", FIVE]
     for page in (first, choices):
-        assert f"The same network has {shorter} times the ratio after 4 epochs" in page
+        assert f"architecture trained for 4 epochs has {shorter} times the ratio of 16" in page
         assert f"in the data bring {mixes[0]} times the ratio of all alike" in page
         assert f"and {mixes[1]} times that of the five." in page
     left_out, blurred = times["without", "with"], times["black", "blur"]
@@ -277,7 +342,9 @@ def test_what_moves_the_ratio(first, choices, specified):
     others = times["test_byobnet", "tiny"], times["tiny", "compact"]
     assert f"(`test_byobnet` {others[0]}, `tiny` beside `compact` {others[1]})" in choices
     docs = (FOLDER.parents[1] / "docs" / "information.md").read_text(encoding="utf-8")
-    assert f"had {shorter} times the ratio after 4 epochs" in docs
+    assert f"had {shorter} times the ratio when trained for 4 epochs" in docs
+    ends = (number(table.loc[("tiny, 4 epochs", "tiny"), one]) for one in ("lowest", "highest"))
+    assert f"(a training of its own, {' to '.join(ends)})" in choices
     seven = (specified["quantity"] == "lower / upper") & (specified["mix"] != FIVE)
     assert f"under each of {seven.sum()} specifications with all seven emotions" in docs
 
@@ -291,12 +358,36 @@ def test_left_and_right_under_every_choice(first, choices, specified):
         assert f"{len(rows) - sum(sides)} of {len(rows)} specifications are undecided" in page
 
 
-def test_how_many_networks(choices):
+def test_left_and_right_by_emotion(choices, specified):
+    rows = specified[(specified["quantity"] == "left - right") & (specified["emotion"] != "all")]
+    decided = rows[rows["sign"] != 0]
+    assert f"{len(decided)} of {len(rows)} are decided" in choices
+    by = decided.groupby(["emotion", "sign"]).size()
+    assert set(by.index) == {
+        ("angry", 1), ("fear", 1), ("neutral", 1), ("sad", 1), ("surprise", 1),
+        ("disgust", -1), ("fear", -1),
+    }  # fmt: skip
+    assert by["sad", 1] == by["surprise", 1] == 1
+    assert (
+        f"for the left angry {by['angry', 1]}, fear {by['fear', 1]}, neutral {by['neutral', 1]}, "
+        f"sad and surprise 1 each, for the right disgust {by['disgust', -1]} and fear "
+        f"{by['fear', -1]};"
+    ) in choices
+    for _, some in decided.groupby("emotion"):
+        assert some["architecture"].nunique() < rows["architecture"].nunique()
+
+
+def test_how_many_networks(first, choices):
     done = pd.read_csv(FOLDER / "jobs.csv")
-    assert f"**{len(done)} of {len(answer.jobs())} networks so far**" in choices
-    rest = len(answer.jobs()) - len(done)
-    queue = (FOLDER.parent / "QUEUE.md").read_text(encoding="utf-8")
-    assert f"{rest} of its {len(answer.jobs())} networks" in queue
+    plain = done[(done["fill"] == "black") & (done["halves"] == "picture")]
+    plain = plain[(plain["architecture"] == "tiny") & (plain["flips"] == "off")]
+    whole = 100 * plain.groupby("labels")["whole_accuracy"].mean()
+    own, voted = (f"{whole[one]:.0f}" for one in ("FER2013", "FER+ votes"))
+    assert f"names {own} % of whole test faces as FER2013 does and {voted} % as most" in first
+    said = f"{own} % of whole test faces right by FER2013's labels, {voted} by most voters"
+    assert said in choices
+    assert len(done) == len(answer.jobs())
+    assert f"{len(done)} networks ([jobs.csv]" in choices
 
 
 def test_people_who_saw_the_whole_face(first, beside):
@@ -321,7 +412,7 @@ def test_left_and_right_with_flips_and_without(first, choices):
     table = pd.read_csv(FOLDER / "sides.csv")
     table = table[(table["emotion"] == "all") & (table["measure"] == "accuracy")]
     table = table[(table["halves"] == "picture") & (table["fill"] == "black")]
-    table = table[table["architecture"] == "tiny"]
+    every, table = table, table[table["architecture"] == "tiny"]
     count = table[table["part"] == "as shown"].groupby(["labels", "flips"])["seed"].nunique()
     assert (count == 6).all()  # five seeds and their mean
     table = table[table["seed"] == "mean"]
@@ -336,16 +427,36 @@ def test_left_and_right_with_flips_and_without(first, choices):
         value, low, high = toward_left(flips, part, rows)
         return f"{value} [{low}, {high}]"
 
+    for flips, name in (("off", "without flips"), ("on", "with flips")):
+        cells = [said(flips, part) for part in ("as shown", "face", "network")]
+        assert f"| {name} | {' | '.join(cells)} |" in choices
+    taught = pd.read_csv(FOLDER / "sides_taught.csv")
+    taught = taught[(taught["architecture"] == "tiny") & (taught["labels"] == "FER2013")]
+    taught["flips"] = "difference"
+    taught = taught.set_index(["flips", "part"])
+    cells = [said("difference", part, taught) for part in ("as shown", "network")]
+    assert f"| without minus with: what plain pictures taught | {' | | '.join(cells)} |" in choices
+    assert (taught["p"] > 0.05).all()
     value, low, high = toward_left("off", "as shown")
-    assert f"{value} points better [{low}, {high}], which looks like a finding." in choices
-    assert f"1.2 points better [{low}, {high}]. Five trained with flips" in first
-    parts = said("off", "face"), said("off", "network")
-    assert f"assign {parts[0]} of it to the face and {parts[1]} to the networks" in choices
+    assert f"{value} points better [{low}, {high}], five trained with flips" in first
     value, low, high = toward_left("on", "as shown")
     assert f"{value} points better [{low}, {high}]: that is no difference found" in first
+    faces = {toward_left(flips, "face")[0] for flips in ("off", "on")}
+    assert f"Mirrored pictures assign {faces.pop()} points of either to the faces" in first
+    assert not faces
+    likely = pd.read_csv(FOLDER / "sides.csv", dtype={"seed": str})
+    likely = likely[(likely["emotion"] == "all") & (likely["measure"] == "probability")]
+    likely = likely[(likely["halves"] == "picture") & (likely["fill"] == "black")]
+    likely = likely[(likely["labels"] == "FER2013") & (likely["seed"] == "mean")]
+    likely = likely[likely["part"] == "network"].set_index(["architecture", "flips"])
+    on, off = (said("tiny", flips, likely) for flips in ("on", "off"))
+    on = on.replace(" [", " points [")
+    assert f"true emotion's probability {on}, without flips {off})" in choices
+    right = 100 * likely.loc[("test_byobnet", "off"), ["difference", "low", "high"]].astype(float)
+    told = [number(one, 1) for one in right]
+    assert f"leans to the right ({told[0]} [{told[1]}, {told[2]}])" in choices
     assert (
-        f"{value} [{low}, {high}], of which mirrored pictures assign {said('on', 'face')}"
-        in choices
+        (likely["p"] < 0.05).loc[[("tiny", "on"), ("tiny", "off"), ("test_byobnet", "off")]].all()
     )
     shown = rows.xs("as shown", level="part")
     # What flips leave is no difference found, and none above two points.
@@ -356,7 +467,23 @@ def test_left_and_right_with_flips_and_without(first, choices):
     found = [f"{100 * shown.loc[flips, 'detectable']:.1f}" for flips in ("off", "on")]
     assert f"would find {found[0]} points without flips and {found[1]} with them" in choices
     assert f"Four of five such studies would find {found[1]} points" in first
-    assert f"Of five that learnt votes {said('off', 'as shown', voted)}" in choices
+    assert f"`tiny` by votes {said('off', 'as shown', voted)}" in choices
+    every = every[every["seed"] == "mean"]
+    every = every.set_index(["architecture", "labels", "flips", "part"]).sort_index()
+    own, other = (every.loc[("compact", labels)] for labels in ("FER2013", "FER+ votes"))
+    shown, face = (
+        [said("off", part, rows) for rows in (own, other)] for part in ("as shown", "face")
+    )
+    assert f"`compact` {shown[0]} and by votes {shown[1]}, of which mirrored" in choices
+    assert f"assign {face[0]} and {face[1]} to the faces" in choices
+    assert f"without flips alone: {shown[0]}, {face[0]} of it the faces'.)" in first
+    own, other = (every.loc[("test_byobnet", labels)] for labels in ("FER2013", "FER+ votes"))
+    shown = [said("off", "as shown", rows) for rows in (own, other)]
+    assert f"`test_byobnet` {shown[0]} and by votes {shown[1]}." in choices
+    five = every[every["half_worth"].notna()].drop("tiny, 4 epochs")
+    assert (five.xs("as shown", level="part")["difference"] < 0).all()
+    faces = five.xs("face", level="part")
+    assert (faces["verdict"] == "alike").all()
 
 
 def test_what_the_halves_say_alike(first, choices):
@@ -381,11 +508,12 @@ def test_what_the_halves_say_alike(first, choices):
     lower, upper = (
         [ends(one, half) for one in ("specific", "least", "minimum")] for half in ("lower", "upper")
     )
+    low, high = lower[1].split(" ")[0], lower[2].split(" ")[-1]
     assert (
-        f"upper tells {lower[0]} % as well, more in better networks; by the narrowest definition "
-        f"{lower[1]}, by the widest {lower[2]}. Of what the upper half tells, the lower tells "
-        f"{upper[0]} % ({upper[1]}, {upper[2]})."
+        f"the upper tells {lower[0]} % as well, more in better networks; of what the upper tells, "
+        f"the lower nearly all ({upper[0]} %)."
     ) in first
+    assert f"say {low} to {high} and {upper[1].split(' ')[0]} to {upper[2]} %." in first
     assert f"{lower[0]} % as well (`specific`), {lower[1]} % by the narrowest" in choices
     assert f"and {lower[2]} % by the widest (`minimum`)" in choices
     assert f"{upper[0]} % by the first, {upper[1]} % by the second and all by the third" in choices
