@@ -284,6 +284,7 @@ def test_emotions_under_every_choice(first, specified):
     assert "needed the upper half a little more for it" in first
     undecided = [(told[one]["sign"] == 0).sum() for one in ("disgust", "surprise")]
     assert f"undecided in {undecided[0]} and {undecided[1]} of {len(angry)}" in first
+    assert all((told[one]["sign"] <= 0).all() for one in ("disgust", "surprise"))
     votes = told["disgust"].query("labels == 'FER+ votes'")
     assert f"Disgust has {votes['n'].max()} images at most by votes" in first
 
