@@ -416,7 +416,7 @@ def power_curves(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.4, 3.3), layout="constrained")
     panels = figure.subplots(1, len(_CURVES), sharey=True)
     for axes, (heading, world, lines) in zip(panels, _CURVES, strict=True):
-        for place, (name, quantity) in enumerate(lines):
+        for place, (_, quantity) in enumerate(lines):
             rows = table[(table["world"] == world) & (table["quantity"] == quantity)]
             rows = rows.sort_values("effect_points")
             if rows.empty:
@@ -439,7 +439,6 @@ def power_curves(table: pd.DataFrame) -> Figure:
                 ls=LINES[place],
                 markersize=4,
                 elinewidth=0.8,
-                label=name,
             )
         axes.axhline(100 * _LEVEL, color="#999999", linewidth=0.7, ls=":")
         axes.set_title(heading, fontsize=9)
