@@ -49,6 +49,7 @@ GENERALIST: dict[str, tuple[str, ...]] = {
         "generalist.distill.features=0",
     ),
     "no features": ("generalist.distill.features=0",),
+    "own average as teacher": ("generalist.distill.teacher=average",),
     "itself as teacher": ("generalist.distill.teacher=self", "generalist.distill.clean_logits=0"),
     "no whole view": ("generalist.distill.clean=0", "generalist.distill.clean_logits=0"),
     "black halves only": (
@@ -78,6 +79,11 @@ VOTES: dict[str, tuple[str, ...]] = {
         "augment.coarsen=0",
         "augment.blur=0",
         "augment.compress=0",
+    ),
+    "attention consistency": (
+        "train.attention_consistency=5",
+        "generalist.train.attention_consistency=0",  # pairs and mirrored pictures don't go together
+        "augment.erase_probability=0.5",
     ),
 }
 """Of a baseline that learns FER+'s votes; tried where the recipe does."""
@@ -137,10 +143,16 @@ def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataF
 
 
 def known(recipe: Config, model: str) -> dict[str, tuple[str, ...]]:
-    """Return the variants of a recipe's model, which is `full` or `any`."""
+    """Return the variants of a recipe's model (`full` or `any`), shorter and longer ones too."""
+    part, variants = "train", BASELINE | (VOTES if recipe.train.soft_labels else {})
     if model == "any":
-        return GENERALIST
-    return BASELINE | (VOTES if recipe.train.soft_labels else {})
+        part, variants = "generalist.train", GENERALIST
+    epochs = recipe.recipe(model, fine_tuned=False).train.epochs
+    lengths = {
+        "half the epochs": (f"{part}.epochs={max(1, epochs // 2)}",),
+        "twice the epochs": (f"{part}.epochs={2 * epochs}",),
+    }
+    return variants | lengths
 
 
 def subset(

@@ -24,11 +24,11 @@ Faces are straight and upright, so that what is planted in a half stays in that 
 _ORDERS = """
 ## What was planted is found
 
-A region is said to carry more if its 95 % interval leaves out 0 (importance; intervals of `mean` hold
-images and networks) or by the verdict of `sides` with its mirror control (`face`). Of the means over
-networks {found} of {all} statements are as planted; asked of each of these networks alone, which is
-no other sample, {found_alone} of {alone}. {wrong} statements name a region that isn't the planted one
-(or one where neither is), the others are undecided.
+A region is said to carry more if its 95 % interval leaves out 0 (importance; intervals of `mean`
+hold images and networks) or by the verdict of `sides` with its mirror control (`face`). Of the
+means over networks {found} of {all} statements are as planted; asked of each of these networks
+alone, which is no other sample, {found_alone} of {alone}. {wrong} statements name a region that
+isn't the planted one (or one where neither is), the others are undecided.
 
 Accuracy on test faces, %:
 

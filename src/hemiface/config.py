@@ -133,6 +133,10 @@ class TrainConfig:
     """Learn the shares of FER+'s votes instead of one label (needs data.labels = ferplus=PATH)."""
     own_label_votes: float = 0.0
     """With soft_labels: the data set's own label counts as so many further votes beside FER+'s."""
+    attention_consistency: float = 0.0
+    """Weight of the mean squared distance between the class activation maps of a picture and of the
+    mirrored one; 0 is off, 5 in Zhang et al. 2022. Doubles the work; sees mirrored pictures, so
+    that it must be off where left and right are compared."""
     mixup: float = 0.0
     """Alpha of the Beta distribution that mixes pairs of images; 0 is off (Zhang et al. 2018)."""
     ema_decay: float = 0.0
@@ -240,8 +244,8 @@ class DistillConfig:
     ramp_epochs: float = 1.0
     """The teacher's terms rise linearly from 0 over so many epochs."""
     teacher: str = "full"
-    """`full` is the baseline of the same seed, `self` the network's own whole face, else a Bundle's
-    path."""
+    """`full` is the baseline of the same seed, `self` the network's own whole face, `average` the
+    whole face of its weights' moving average (Tarvainen & Valpola 2017), else a Bundle's path."""
 
     @property
     def paired(self) -> bool:
@@ -267,6 +271,11 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+
+    @property
+    def mirrors(self) -> bool:
+        """Does the network see mirrored pictures, which hide what differs between the sides?"""
+        return self.augment.flip or self.train.attention_consistency > 0
 
 
 @dataclass(frozen=True)
@@ -658,7 +667,7 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
 
     positives = "epochs learning_rate processes step_epochs step_factor"
     each("train", train, positives, positive, "must be positive")
-    sizes = "weight_decay warmup_epochs mixup clip_norm own_label_votes"
+    sizes = "weight_decay warmup_epochs mixup clip_norm own_label_votes attention_consistency"
     each("train", train, sizes, not_negative, "must not be negative")
     shares = "momentum label_smoothing ema_decay"
     each("train", train, shares, lambda value: 0 <= value < 1, "must lie in [0, 1)")
@@ -675,6 +684,8 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     hide_low, hide_high = augment.hide_area
     growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
     lone = train.mixup == 0 or not distill.paired
+    attentive = train.attention_consistency == 0 or not distill.paired
+    averaged = distill.teacher != "average" or not distill.taught or train.ema_decay > 0
     voted = train.own_label_votes == 0 or train.soft_labels
     told = distill.clean_logits == 0 or distill.teacher != "self"
     worst, best = augment.compress_quality
@@ -691,6 +702,12 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
         (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),
         (f"{prefix}train.grown_by", 0 < train.grown_by <= 1, "must lie in (0, 1]"),
         (f"{prefix}train.mixup", lone, "must be 0 where images enter in pairs"),
+        (
+            f"{prefix}train.attention_consistency",
+            attentive,
+            "must be 0 where images enter in pairs",
+        ),
+        (f"{prefix}train.ema_decay", averaged, "must be above 0 where the teacher is average"),
         (f"{prefix}train.own_label_votes", voted, "must be 0 without train.soft_labels"),
         (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
     ]

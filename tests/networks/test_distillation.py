@@ -178,6 +178,23 @@ class TestTraining:
         assert (tmp_path / "b" / "checkpoint" / "last.pt").is_file()
         assert_equal_weights(undisturbed, fit(job, images, tmp_path / "b", device="cpu"))
 
+    @pytest.mark.parametrize("clean_logits", [0.0, 0.5])
+    def test_the_average_of_its_own_weights_can_teach(
+        self, images: Images, tmp_path: Path, clean_logits: float
+    ) -> None:
+        config = with_teacher(logits=1.0, clean_logits=clean_logits, teacher="average")
+        job = task(config, "any")
+        assert job.teacher is None
+        undisturbed = fit(job, images, tmp_path / "a", device="cpu")
+        with pytest.raises(KeyboardInterrupt):
+            fit(job, images, tmp_path / "b", device="cpu", on_step=_interrupt_at(5))
+        assert_equal_weights(undisturbed, fit(job, images, tmp_path / "b", device="cpu"))
+        own = task(with_teacher(logits=1.0, teacher="self"), "any")
+        other = fit(own, images, tmp_path / "c", device="cpu")
+        assert not np.array_equal(
+            *(weights(one)["backbone.fc.weight"] for one in (undisturbed, other))
+        )
+
     def test_weights_of_zero_are_a_plain_training(self, images: Images, tmp_path: Path) -> None:
         plain = fit(task(with_teacher(), "any"), images, tmp_path / "a", device="cpu")
         options = with_teacher(teacher="self", temperature=5.0)
@@ -211,6 +228,10 @@ class TestTraining:
         for tree, sentence in (
             ({"train": {"mixup": 0.5}, "distill": {"clean": 1.0}}, "train.mixup must be 0 where"),
             ({"distill": {"clean_logits": 1.0, "teacher": "self"}}, "must be 0 where the teacher"),
+            (
+                {"train": {"ema_decay": 0.0}, "distill": {"logits": 1.0, "teacher": "average"}},
+                "train.ema_decay must be above 0 where the teacher is average",
+            ),
             ({"distill": {"temperature": 0.0}}, "distill.temperature must be positive"),
         ):
             with pytest.raises(UsageError, match=sentence):

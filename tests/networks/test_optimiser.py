@@ -58,6 +58,22 @@ class TestWeightAverage:
             assert network.weight.item() == pytest.approx(expected, rel=1e-5)
         assert network.weight.item() == 4.0
 
+    def test_as_a_teacher_it_moves_as_it_moves_and_never_learns(self) -> None:
+        network = torch.nn.BatchNorm1d(1)
+        average = WeightAverage(network, decay=0.5)
+        teacher = average.teacher()
+        for step, weight in enumerate((3.0, -1.0, 8.0)):
+            network.weight.data.fill_(weight)
+            network.running_mean.fill_(2 * weight)
+            average.update(step)
+            assert teacher.weight.item() == average.kept()["weight"].item() != weight
+            assert teacher.running_mean.item() == average.kept()["running_mean"].item()
+        average.load({name: torch.zeros_like(value) for name, value in average.kept().items()})
+        assert teacher.weight.item() == 0
+        assert not teacher.training
+        assert not any(one.requires_grad for one in teacher.parameters())
+        assert WeightAverage(network, decay=0.0).teacher() is None
+
     def test_without_decay_the_networks_own_weights_are_kept(self) -> None:
         network = torch.nn.Linear(1, 1)
         average = WeightAverage(network, decay=0.0)

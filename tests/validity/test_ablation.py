@@ -86,10 +86,21 @@ def test_every_variant_changes_the_recipe_it_is_about(config: str, variants: str
 
 
 def test_votes_are_varied_where_they_are_learnt() -> None:
+    lengths = {"half the epochs", "twice the epochs"}
     votes = ablation.known(load(find("people-small")), "full")
-    assert votes == ablation.BASELINE | ablation.VOTES
-    assert ablation.known(load(find("small")), "full") == ablation.BASELINE
-    assert ablation.known(load(find("people-small")), "any") == ablation.GENERALIST
+    assert set(votes) == {*ablation.BASELINE, *ablation.VOTES, *lengths}
+    assert set(ablation.known(load(find("small")), "full")) == {*ablation.BASELINE, *lengths}
+    assert set(ablation.known(load(find("small")), "any")) == {*ablation.GENERALIST, *lengths}
+
+
+@pytest.mark.parametrize("model", ["full", "any"])
+def test_lengths_follow_what_the_recipe_says(model: str) -> None:
+    path = find("people-small")
+    config = load(path, ["train.epochs=9", "generalist.train.epochs=7"])
+    variants = ablation.known(config, model)
+    for name, epochs in (("half the epochs", (4, 3)), ("twice the epochs", (18, 14))):
+        varied = load(path, variants[name]).recipe(model, fine_tuned=False)
+        assert varied.train.epochs == epochs[model == "any"]
 
 
 def test_a_subset_of_variants_keeps_the_whole_recipe_beside_them() -> None:

@@ -148,7 +148,7 @@ class Progress:
             "init_sha256": job.init_sha256,
             "teacher_sha256": job.teacher_sha256,
             "recipe": as_plain(job.recipe),
-            "flips": job.recipe.augment.flip,
+            "flips": job.recipe.mirrors,
             "precision": precision,
             "epoch": self.best["epoch"],
             "validation_accuracy": self.best["score"],

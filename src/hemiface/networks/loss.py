@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from hemiface.config import Recipe
+from hemiface.networks.attention import attention_drift
 from hemiface.networks.augment import mixup
 from hemiface.networks.batches import Batch
 from hemiface.networks.distillation import Lesson, distillation_loss, teach
@@ -22,7 +23,8 @@ __all__ = ["Loss"]
 class Loss:
     """The loss of one training's steps.
 
-    `forward` makes logits [n, 7] of faces, and features beside them where images enter in pairs.
+    `forward` makes logits [n, 7] of faces; beside them features where images enter in pairs, or
+    class activation maps where mirrored pictures are compared.
     `class_weights` is float32 [7] or None; `autocast` gives the precision that `teacher` computes
     in; the teacher's terms rise over `ramp_steps`.
     """
@@ -41,7 +43,19 @@ class Loss:
         targets = batch.targets
         if batch.mixing is not None:
             hidden, targets = mixup(hidden, targets, batch.mixing, batch.random)
+        if self.recipe.train.attention_consistency:
+            return self._of_mirrored(hidden, targets)
         return self._cross_entropy(self.forward(hidden), targets)
+
+    def _of_mirrored(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss with its term for maps; only the unmirrored picture is classified."""
+        n = len(targets)
+        logits, maps = self.forward(torch.cat([hidden, hidden.flip(-1)]))
+        drift = attention_drift(maps[:n], maps[n:])
+        return (
+            self._cross_entropy(logits[:n], targets)
+            + self.recipe.train.attention_consistency * drift
+        )
 
     def _of_pairs(self, whole: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
         """Return the loss of DistillConfig; both faces pass through the network as one batch."""

@@ -74,10 +74,16 @@ class FaceNetwork(nn.Module):
 
     def features(self, faces: Tensor) -> Tensor:
         """Return what the last layer reads, float [n, width]; `classify` makes logits of it."""
-        backbone = self.backbone
-        found: Tensor = backbone.forward_head(
-            backbone.forward_features(self._normalised(faces)), pre_logits=True
-        )
+        return self.pooled(self.feature_map(faces))
+
+    def feature_map(self, faces: Tensor) -> Tensor:
+        """Return what the head reads: of a convolutional network float [n, channels, h, w]."""
+        found: Tensor = self.backbone.forward_features(self._normalised(faces))
+        return found
+
+    def pooled(self, feature_map: Tensor) -> Tensor:
+        """Return what the last layer reads of a feature map, float [n, width]."""
+        found: Tensor = self.backbone.forward_head(feature_map, pre_logits=True)
         return found
 
     def classify(self, features: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """How weights move: the optimizer, its learning rate over the steps, and the average of weights."""
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hemiface.config import TrainConfig
+from hemiface.networks.network import FaceNetwork
 
 __all__ = ["WeightAverage", "copied", "learning_rate", "optimizer_of", "set_learning_rate"]
 
@@ -65,7 +67,7 @@ class WeightAverage:
     With `decay` 0 there is no average, and the kept weights are the network's own.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: FaceNetwork, decay: float) -> None:
         self._network, self._decay = network, decay
         self.weights = copied(network.state_dict()) if decay else None
         """The average, by the names of the network's weights."""
@@ -104,6 +106,17 @@ class WeightAverage:
             yield
         finally:
             self._network.load_state_dict(current)
+
+    def teacher(self) -> FaceNetwork | None:
+        """Return the average as a network in evaluation mode, which moves as it moves.
+
+        None where there is no average.
+        """
+        if self.weights is None:
+            return None
+        teacher = copy.deepcopy(self._network).requires_grad_(False).eval()
+        teacher.load_state_dict(self.weights, assign=True)  # the same memory
+        return teacher
 
     def load(self, weights: dict[str, Tensor] | None) -> None:
         """Take over what `weights` of an earlier average was."""

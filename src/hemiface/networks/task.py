@@ -145,7 +145,7 @@ def task(
 def _teacher_of(recipe: Recipe, baseline: Path | None) -> Path | None:
     """Return the Bundle that `recipe` learns from; None where there is none or it is itself."""
     known = recipe.distill.teacher
-    if not recipe.distill.taught or known == "self":
+    if not recipe.distill.taught or known in ("self", "average"):
         return None
     if known != "full":
         return Path(known)

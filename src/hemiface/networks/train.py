@@ -23,6 +23,7 @@ from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import locked
+from hemiface.networks.attention import WithMaps
 from hemiface.networks.augment import Wardrobe, augment, hide_drawn
 from hemiface.networks.batches import Batch, Batches, class_weights, mixed_seed
 from hemiface.networks.checkpoint import (
@@ -174,6 +175,8 @@ class _Learner:
         self._module: nn.Module = self.network
         if distill.paired:
             self._module = WithFeatures(self.network, (teacher or self.network).width)
+        elif options.attention_consistency:
+            self._module = WithMaps(self.network)
         # Each size of image gets kernels of its own; those for any size are slower.
         forward: Any = (
             torch.compile(self._module, dynamic=False) if options.compile else self._module
@@ -181,6 +184,8 @@ class _Learner:
         forward, self._optimizer = fabric.setup(forward, optimizer_of(self._module, options))
         self.network.to(fabric.device)
         self.average = WeightAverage(self.network, options.ema_decay)
+        if distill.taught and distill.teacher == "average":
+            teacher = self.average.teacher()
         self.batches = Batches(images.split("train"), job, fabric)
         worn = job.recipe.augment.hide_worn > 0
         self._wardrobe = Wardrobe.drawn(job.seed, fabric.device) if worn else None

@@ -238,6 +238,7 @@ def _recipe_lines(recipe: Recipe) -> dict[str, str]:
         "label smoothing": train.label_smoothing,
         "mixup": train.mixup,
         "averaged weights": train.ema_decay,
+        "attention consistency": train.attention_consistency,
     }
     return {
         "Epochs × batch": f"{train.epochs} × {train.batch_size}",
