@@ -12,8 +12,10 @@ functions that a study uses: `importance`, `sides`, `all_pairs`. What is planted
 
 The first two answer whether the planted order is found, with intervals, for every seed and for
 their mean. The third, with `false_alarms`, answers how often each test cries wolf over resampled
-data sets. Every training, prediction and data set is kept in --runs: the same command goes on where
-it was. Sized for two CPU cores and about half an hour.
+data sets. Networks of `left` on faces of `nothing` have learnt a habit that these faces don't
+share; networks of `nothing` on faces of `left` have none (`CROSSED`): does the mirror control tell
+a habit from the faces? Every training, prediction and data set is kept in --runs: the same command
+goes on where it was. Sized for two CPU cores and about half an hour.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -92,6 +94,10 @@ TRUTHS = {
 }
 
 
+CROSSED = (("left", "nothing"), ("nothing", "left"))
+"""Networks of one truth on faces of another: a habit of the network's or a side of the faces'."""
+
+
 def faces(name: str, n: int, *, test: bool) -> Images:
     """Return `n` faces of a truth to train on and select by, or to test on.
 
@@ -128,8 +134,20 @@ def predicted(
     """Return the Predictions of a truth's test faces as they are, and mirrored."""
     images = faces(name, options.test_faces, test=True)
     return (
-        _evaluated(bundles, images, config, options, mirrored=False),
-        _evaluated(bundles, images, config, options, mirrored=True),
+        _evaluated(bundles, images, config, options, "predictions"),
+        _evaluated(bundles, images, config, options, "mirrored", mirrored=True),
+    )
+
+
+def crossed(
+    shown: str, bundles: Sequence[Path], config: Config, options: argparse.Namespace
+) -> tuple[Predictions, Predictions]:
+    """Return what networks make of another truth's test faces, as they are and mirrored."""
+    config = replace(config, generalist_conditions=SIDES)
+    images = faces(shown, options.test_faces, test=True)
+    return (
+        _evaluated(bundles, images, config, options, f"{shown}-predictions"),
+        _evaluated(bundles, images, config, options, f"{shown}-mirrored", mirrored=True),
     )
 
 
@@ -138,8 +156,9 @@ def _evaluated(
     images: Images,
     config: Config,
     options: argparse.Namespace,
+    stem: str,
     *,
-    mirrored: bool,
+    mirrored: bool = False,
 ) -> Predictions:
     """Return one table of all networks; what was predicted before is read."""
     scoring = EvaluationOptions(
@@ -147,7 +166,7 @@ def _evaluated(
     )
     tables = []
     for bundle in bundles:
-        path = bundle.with_name("mirrored.parquet" if mirrored else "predictions.parquet")
+        path = bundle.with_name(f"{stem}.parquet")
         wanted = mark([bundle], images, scoring).fingerprint
         known = read_predictions(path) if path.is_file() else None
         if known is None or known.facts["fingerprint"] != wanted:
@@ -186,6 +205,27 @@ def orders(name: str, predictions: Predictions, mirrored: Predictions) -> pd.Dat
     columns = ["truth", "method", "seed", "emotion", "measure", "contrast", "value", "low", "high"]
     found = pd.DataFrame(rows, columns=[*columns, "says", "planted"])
     return found.assign(found=found["says"] == found["planted"])
+
+
+def habits(
+    learnt: str, shown: str, predictions: Predictions, mirrored: Predictions
+) -> pd.DataFrame:
+    """Return which side carries more for networks of one truth on faces of another.
+
+    Columns: learnt, shown (truths), part (as shown, face, network), seed, measure, difference, low,
+    high (score with the left hidden less that with the right hidden), says (the side that carries
+    more by the verdict of `sides`, "" if none is known to), planted. What is planted as shown is
+    the sum of both: a side, whoever it belongs to.
+    """
+    told = sides(_only(predictions, SIDES), _only(mirrored, SIDES))
+    told = told[(told["emotion"] == "all") & told["part"].isin(["as shown", "face", "network"])]
+    belongs = {"face": shown == "left", "network": learnt == "left"}
+    belongs["as shown"] = any(belongs.values())
+    named = {"difference": "difference", "low": "low", "high": "high", "image_side": "says"}
+    kept = told[["part", "seed", "measure", *named]].rename(columns=named)
+    kept.insert(0, "learnt", learnt)
+    kept.insert(1, "shown", shown)
+    return kept.assign(planted=["left" if belongs[part] else "" for part in kept["part"]])
 
 
 def told_apart(name: str, predictions: Predictions) -> pd.DataFrame:
@@ -276,18 +316,24 @@ def run(options: argparse.Namespace) -> None:
     config = load(options.config, options.settings)
     bundles = trained(config, options)
     tables = {name: predicted(name, bundles[name], config, options) for name in TRUTHS}
-    write(tables, config, options)
+    others = {
+        (learnt, shown): crossed(shown, bundles[learnt], config, options)
+        for learnt, shown in CROSSED
+    }
+    write(tables, others, config, options)
 
 
 def write(
     tables: Mapping[str, tuple[Predictions, Predictions]],
+    others: Mapping[tuple[str, str], tuple[Predictions, Predictions]],
     config: Config,
     options: argparse.Namespace,
 ) -> None:
-    """Analyse the tables; write and print what was found."""
+    """Analyse the tables (of each truth, and of `CROSSED`); write and print what was found."""
     found = {
         "networks": pd.concat([networks_table(name, pair[0]) for name, pair in tables.items()]),
         "orders": pd.concat([orders(name, *pair) for name, pair in tables.items()]),
+        "habits": pd.concat([habits(*names, *pair) for names, pair in others.items()]),
         "told_apart": pd.concat([told_apart(name, pair[0]) for name, pair in tables.items()]),
     }
     log.info("the orders are read; now the false alarms")

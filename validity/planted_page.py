@@ -42,6 +42,22 @@ Accuracy on test faces, %:
 {told_table}
 """
 
+_HABITS = """
+## A learnt habit is told from the faces
+
+Networks of `left` learnt from faces that show more on the left. Shown faces whose sides are alike
+(those of `nothing`), they still read the left: a habit, and no truth about these faces. Networks of
+`nothing` on faces of `left` have no habit, and the faces have a side. Accuracy or mean probability
+with the left hidden less that with the right hidden, means over networks; below 0 the left carries
+more:
+
+{habits_table}
+
+*As shown* can't tell the two apart. *Face* is what the mirror control leaves to the faces,
+*network* what it calls habit: {habits_found} of {habits_all} statements of these two are as
+planted.
+"""
+
 _ALARMS = """
 ## Nothing is found where there is nothing
 
@@ -68,6 +84,7 @@ All rows, with halves, necessity and sufficiency, are in `false_alarms.csv`.
 | file | holds |
 |---|---|
 | `orders.csv`, `told_apart.csv` | what is found of each truth, for every network and the mean |
+| `habits.csv` | what is found of networks that learnt from other faces than they are shown |
 | `false_alarms.csv` | every test under every null |
 | `networks.csv` | accuracy and training time of every network |
 | `planted.json` | all of these and the options |
@@ -83,6 +100,8 @@ def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architec
     names = [f"{one.null}, {one.test} ({one.about})" for one in above.itertuples()]
     is_mean = orders["seed"] == "mean"
     means, singles = orders[is_mean], orders[~is_mean]
+    habits = found["habits"]
+    parted = habits[(habits["seed"] == "mean") & (habits["part"] != "as shown")]
     values = {
         **options,
         "architecture": architecture,
@@ -97,14 +116,16 @@ def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architec
         "networks_table": _networks(networks),
         "orders_table": _orders(orders),
         "told_table": _told(found["told_apart"]),
+        "habits_table": _habits(found["habits"]),
+        "habits_found": int((parted["says"] == parted["planted"]).sum()),
+        "habits_all": len(parted),
         "rows": len(bound),
         "above": len(above),
         "which": f": {'; '.join(names)}" if names else "",
         "alarms_table": _alarms(alarms),
     }
-    return (
-        _TITLE + "\n" + "".join(part.format(**values) for part in (_INTRODUCTION, _ORDERS, _ALARMS))
-    )
+    parts = (_INTRODUCTION, _ORDERS, _HABITS, _ALARMS)
+    return _TITLE + "\n" + "".join(part.format(**values) for part in parts)
 
 
 def _networks(networks: pd.DataFrame) -> str:
@@ -128,6 +149,21 @@ def _orders(orders: pd.DataFrame) -> str:
         rows.append((*names, _interval(mean, 3), planted, said, agreeing))
     names = ["truth", "by", "emotion", "measure", "contrast", "mean over networks"]
     return _markdown([*names, "planted", "said", "networks alone"], rows)
+
+
+def _habits(habits: pd.DataFrame) -> str:
+    """Return the means over networks."""
+    rows = (
+        (
+            f"`{one['learnt']}`", f"`{one['shown']}`", one["part"], one["measure"],
+            _interval(one.rename({"difference": "value"}), 3),
+            one["planted"] or "neither", one["says"] or "neither",
+        )
+        for _, one in habits[habits["seed"] == "mean"].iterrows()
+    )  # fmt: skip
+    return _markdown(
+        ["networks of", "faces of", "part", "measure", "difference", "planted", "said"], rows
+    )
 
 
 def _told(told: pd.DataFrame) -> str:

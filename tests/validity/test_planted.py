@@ -353,7 +353,8 @@ def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, caps
         tables[name] = (pair[0], pair[1])
     arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     options = planted._options([*arguments, "--sets", "1", "--faces", "56"])
-    planted.write(tables, load(planted.CONFIG), options)
+    others = {(learnt, shown): tables[shown] for learnt, shown in planted.CROSSED}
+    planted.write(tables, others, load(planted.CONFIG), options)
     page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert page.strip() == capsys.readouterr().out.strip()
     assert "python validity/planted.py --sets 1 --out results/planted" in page
@@ -368,8 +369,18 @@ def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, caps
     assert set(happy["seed"]) == {"0", "1", "mean"}
     assert (orders["found"] == (orders["says"] == orders["planted"])).all()
     names = {"README.md", "config.toml", "environment.json", "planted.json", "networks.csv",
-             "orders.csv", "told_apart.csv", "false_alarms.csv"}  # fmt: skip
+             "orders.csv", "told_apart.csv", "habits.csv", "false_alarms.csv"}  # fmt: skip
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    told = pd.read_csv(tmp_path / "out" / "habits.csv", keep_default_na=False)
+    belongs = told[told["seed"] == "mean"].groupby(["learnt", "shown", "part"])["planted"].first()
+    assert dict(belongs) == {
+        ("left", "nothing", "as shown"): "left",
+        ("left", "nothing", "face"): "",
+        ("left", "nothing", "network"): "left",
+        ("nothing", "left", "as shown"): "left",
+        ("nothing", "left", "face"): "left",
+        ("nothing", "left", "network"): "",
+    }
     # A second run counts nothing again: it finds the data sets that were kept.
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "alarms").iterdir()}
     assert len(kept) == 4
