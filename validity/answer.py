@@ -22,7 +22,7 @@ import dataclasses
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -291,51 +291,10 @@ def tables(options: argparse.Namespace) -> None:
     plain = [job for job in done if job.flips == "off"]
     if not plain:
         raise UsageError(f"No job is finished in {options.runs}; run train first.")
-    specified = _specified(options.runs, plain)
-    found = []
-    for name, labels in FULL.items():
-        if (file := _full_file(options.runs, name)).is_file():
-            chosen_there = (f"{name}{WHOLE_TRAINING}", labels, "black", "picture")
-            specified.append(
-                Specified(dict(zip(CHOICES, chosen_there, strict=True)), read_predictions(file))
-            )
+    specified = [*_specified(options.runs, plain), *_alongside(options.runs)]
     curve = specification(specified)
-    # A choice isn't compared by five networks on one side and two on the other.
-    early = [job for job in plain if job.seed < EVERYWHERE]
-    alike = [*_specified(options.runs, early), *specified[len(_by(plain, CHOICES)) :]]
-    names = [*CHOICES, "mix", "duplicates"]
-    write_csv(curve, options.out / "specification.csv")
-    # Intervals of one network leave out that another seed would have said something else.
-    holding, moving = held(curve, [*names, "seeds"]), moved(specification(alike), names)
-    write_csv(holding, options.out / "held.csv")
-    write_csv(moving, options.out / "moved.csv")
-    sentences = specification_words(holding, moving)
-    write_text(options.out / "held.md", "".join(f"- {one}\n" for one in sentences))
-    for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
-        save(specification_curve(curve, quantity, names), options.out / "figures", file)
-    for quantity in ("upper - lower", "left - right"):
-        by_emotion = specification_emotions(curve, quantity, "labels")
-        save(by_emotion, options.out / "figures", f"{_file_name(quantity)}-emotions")
-    seven = curve[curve["mix"] != FIVE]
-    strength = specification_strength(seven, RATIO, "architecture")
-    save(strength, options.out / "figures", "strength")
-    for one in specified:
-        told = information_tables(Sample.of(one.predictions))
-        found += [(name, table.assign(**one.choices)) for name, table in told.items()]
-        if (one.choices["fill"], one.choices["halves"]) == ("black", "picture"):
-            label = f"{one.choices['architecture']}, {one.choices['labels']}"
-            table = told["shapley"]
-            figure = halves_map(
-                table, table["model"].iloc[0], lambda row: verdict(row, "bits").sign, label=label
-            )
-            save(figure, options.out / "figures", f"halves-{_file_name(label)}")
-            if one.choices["architecture"] == STRONGEST:
-                drawn = decomposition_plot(told["decomposition"], told["decomposition"]["model"][0])
-                save(drawn, options.out / "figures", f"decomposition-{_file_name(label)}")
-    for name in dict.fromkeys(name for name, _ in found):
-        parts = pd.concat([table for each, table in found if each == name], ignore_index=True)
-        write_csv(parts[[*CHOICES, *parts.columns.difference(CHOICES, sort=False)]],
-                  options.out / f"{name}.csv")  # fmt: skip
+    _write_choices(curve, _on_common_seeds(options.runs, plain, curve), options.out)
+    _write_information(specified, options.out)
     write_csv(_sides(options.runs, done), options.out / "sides.csv")
     if len(taught := _taught(options.runs, done)):
         write_csv(taught, options.out / "sides_taught.csv")
@@ -346,6 +305,80 @@ def tables(options: argparse.Namespace) -> None:
     for (architecture, labels), members in _by(done, ["architecture", "labels"]).items():
         name = _file_name(f"{architecture}, {labels}")
         write_text(options.out / "configs" / f"{name}.toml", to_toml(config_of(members[0])))
+
+
+def _alongside(runs: Path) -> list[Specified]:
+    """Return the networks that come along and were tested."""
+    found = []
+    for name, labels in FULL.items():
+        if (file := _full_file(runs, name)).is_file():
+            choices = (f"{name}{WHOLE_TRAINING}", labels, "black", "picture")
+            named = dict(zip(CHOICES, choices, strict=True))
+            found.append(Specified(named, read_predictions(file)))
+    return found
+
+
+def _on_common_seeds(runs: Path, plain: Sequence[Job], curve: pd.DataFrame) -> pd.DataFrame:
+    """Return `curve` by the seeds that every kind of network has.
+
+    A choice isn't compared by five networks on one side and two on the other.
+    """
+    kinds = _by(plain, CHOICES)
+    more = [key for key, some in kinds.items() if any(job.seed >= EVERYWHERE for job in some)]
+    parts = []
+    for choices, rows in curve.groupby(list(CHOICES), sort=False):
+        key = tuple(map(str, choices))
+        early = [job for job in kinds.get(key, []) if job.seed < EVERYWHERE]
+        parts.append(specification(_specified(runs, early)) if key in more else rows)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _write_choices(curve: pd.DataFrame, alike: pd.DataFrame, out: Path) -> None:
+    """Write what holds under which choices, and its figures; `alike` is `_on_common_seeds`."""
+    names = [*CHOICES, "mix", "duplicates"]
+    write_csv(curve, out / "specification.csv")
+    # Intervals of one network leave out that another seed would have said something else.
+    holding, moving = held(curve, [*names, "seeds"]), moved(alike, names)
+    write_csv(holding, out / "held.csv")
+    write_csv(moving, out / "moved.csv")
+    sentences = specification_words(holding, moving)
+    write_text(out / "held.md", "".join(f"- {one}\n" for one in sentences))
+    for quantity, file in zip(NEUTRAL, ("ratio", "upper-lower", "left-right"), strict=True):
+        save(specification_curve(curve, quantity, names), out / "figures", file)
+    for quantity in ("upper - lower", "left - right"):
+        by_emotion = specification_emotions(curve, quantity, "labels")
+        save(by_emotion, out / "figures", f"{_file_name(quantity)}-emotions")
+    seven = curve[curve["mix"] != FIVE]
+    save(specification_strength(seven, RATIO, "architecture"), out / "figures", "strength")
+
+
+def _write_information(specified: Sequence[Specified], out: Path) -> None:
+    """Write the tables in bits of all kinds of networks, and figures of some."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for one in specified:
+        told = information_tables(Sample.of(one.predictions))
+        for name, table in told.items():
+            found.setdefault(name, []).append(table.assign(**one.choices))
+        if (one.choices["fill"], one.choices["halves"]) == ("black", "picture"):
+            _draw_halves(told, one.choices, out / "figures")
+    for name, some in found.items():
+        parts = pd.concat(some, ignore_index=True)
+        columns = [*CHOICES, *parts.columns.difference(list(CHOICES), sort=False)]
+        write_csv(parts[columns], out / f"{name}.csv")
+
+
+def _draw_halves(
+    told: Mapping[str, pd.DataFrame], choices: Mapping[str, str], folder: Path
+) -> None:
+    label = f"{choices['architecture']}, {choices['labels']}"
+    table = told["shapley"]
+    figure = halves_map(
+        table, table["model"].iloc[0], lambda row: verdict(row, "bits").sign, label=label
+    )
+    save(figure, folder, f"halves-{_file_name(label)}")
+    if choices["architecture"] == STRONGEST:
+        drawn = decomposition_plot(told["decomposition"], told["decomposition"]["model"][0])
+        save(drawn, folder, f"decomposition-{_file_name(label)}")
 
 
 def _specified(runs: Path, some: Sequence[Job]) -> list[Specified]:

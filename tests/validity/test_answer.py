@@ -8,6 +8,7 @@ import answer
 from builders import described
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import HALVES
+from hemiface.stats.specification import specification
 from hemiface.tables import (
     PROBABILITY_COLUMNS,
     label_indices,
@@ -46,7 +47,7 @@ class TestJobs:
             answer.chosen(["seed=9"])
 
 
-def test_from_training_to_tables(tmp_path, capsys):
+def test_from_training_to_tables(tmp_path, capsys, monkeypatch):
     runs, out = tmp_path / "runs", tmp_path / "out"
     few = [
         "train", "--data", "phantom:n=560", "--runs", str(runs), "--max-steps", "2",
@@ -98,6 +99,15 @@ def test_from_training_to_tables(tmp_path, capsys):
     whole = first[(first["condition"] == "full") & (first["split"] == "test")]
     right = probabilities(whole).argmax(axis=1) == label_indices(whole)
     assert jobs["whole_accuracy"].iloc[0] == pytest.approx(right.mean(), abs=1e-6)
+    # Of kinds with more seeds than every kind has, only those are compared.
+    plain = [job for job in answer.jobs() if job.folder in names and job.flips == "off"]
+    assert answer._on_common_seeds(runs, plain, curve).equals(curve)
+    monkeypatch.setattr(answer, "EVERYWHERE", 1)
+    alone = answer._on_common_seeds(runs, plain, curve)
+    assert set(alone["seeds"]) == {1}
+    assert len(alone) == len(curve)
+    first_seed = specification(answer._specified(runs, plain[:1]))
+    np.testing.assert_array_equal(alone["value"], first_seed["value"])
     config = (out / "configs" / "tiny-fer2013.toml").read_text(encoding="utf-8")
     assert 'architecture = "tiny"' in config
     assert set(pd.read_csv(out / "held.csv")["choice"]) >= {"architecture", "mix", "seeds"}
