@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
-from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import COLOURS, MARKERS, STYLE, model_label, title
 from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.information import WHOLE
@@ -131,6 +130,5 @@ def _finish(axes: Axes) -> None:
 
 
 def _label(model: str) -> str:
-    if model in ("full", "longer", "any") or model.partition("@")[0] in CONDITIONS:
-        return model_label(model)
-    return model if model == "specialists" else f"network {model}"
+    label = model_label(model)
+    return label if label != model or model == "specialists" else f"network {model}"
