@@ -369,6 +369,11 @@ class TestPeople:
         with pytest.raises(DamagedError, match=r"tile_weights\.csv doesn't exist"):
             people.read(tmp_path)
 
+    def test_one_of_the_files_instead_of_their_folder(self, tmp_path):
+        (tmp_path / people.TRIALS_FILE).touch()
+        with pytest.raises(UsageError, match=r"trials\.csv is a file; name the folder that holds"):
+            people.read(tmp_path / people.TRIALS_FILE)
+
     def test_the_real_data(self, shared_data):
         real = people.read(shared_data / "human")
         assert real.sums.shape == (94, 7, TILES)

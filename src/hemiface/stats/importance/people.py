@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
-from hemiface.errors import DamagedError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
 from hemiface.stats.importance.likeness import (
@@ -120,9 +120,14 @@ def read(folder: str | Path) -> People:
     """Read the two files.
 
     Raises:
+        UsageError: a file is named, not the folder of both.
         DamagedError: a file is missing or is not what it should be.
 
     """
+    if Path(folder).is_file():
+        raise UsageError(
+            f"{folder} is a file; name the folder that holds {WEIGHTS_FILE} and {TRIALS_FILE}."
+        )
     return People(_published(Path(folder) / WEIGHTS_FILE), *_trials(Path(folder) / TRIALS_FILE))
 
 
