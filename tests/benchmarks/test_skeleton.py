@@ -16,6 +16,7 @@ COMMITTED = {
     "following.json": "following",
     "inference-nano.json": "inference",
     "inference-networks.json": "inference",
+    "inference-networks-vnni.json": "inference",
     "inference-shipped.json": "inference",
     "large_tables.json": "large_tables",
     "large_tables-100m.json": "large_tables",
