@@ -138,6 +138,17 @@ def test_the_first_finding_says_which_half_tells_more_in_both_mixes(predictions)
     assert share_words(apart).why[1].startswith("Whole faces are read by a network that went on")
 
 
+def test_an_interval_that_leaves_out_0_is_told_from_a_test_that_agrees(predictions):
+    tables = information_tables(sampled(predictions, draws=100))
+    said = " ".join(share_words(tables).said)
+    assert "isn't enough" not in said
+    tables["shapley"]["p_holm"] = 0.2
+    text, by, doubt, *_ = share_words(tables).said
+    assert text == "Between what the upper and the lower half tell no difference was found."
+    assert by.startswith("Upper minus lower: −")
+    assert doubt.startswith("An interval that leaves out 0 isn't enough: the test after Holm's")
+
+
 def test_which_half_tells_more_may_depend_on_the_mix(predictions):
     tables = information_tables(sampled(predictions, draws=100))
     shapley = tables["shapley"]

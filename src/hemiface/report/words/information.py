@@ -356,6 +356,11 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     amounts = joined(f"{size} with {words}" for words, size in sizes.items())
     by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
     said = [text, f"{one.capitalize()} minus {other}: {amounts}."]
+    if any(v.sign == 0 and v.low * v.high > 0 for v in found.values()):
+        said.append(
+            "An interval that leaves out 0 isn't enough: the test after Holm's correction doesn't "
+            "agree."
+        )
     return [*said, *_left(rows, pair), by_emotion]
 
 
