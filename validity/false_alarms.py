@@ -14,7 +14,10 @@ holds exactly, not nearly, because it is built in:
   distribution, so the t intervals of three of them hold less exactly than all others.
 - *known*: faces of truth `left`, drawn as they are. Nothing is null, but the population's values
   are known, so that it can be counted how often an interval misses them and how often equivalence
-  (TOST) is claimed where the difference is exactly the margin.
+  (TOST) is claimed where the difference is exactly the margin. How frequent emotions are, which is
+  what nobody is worth, the population says, as a study's validation images do; in rows of their own
+  (*own shares*) the drawn faces do, as where there are no such images. Intervals take it as known,
+  so that these miss more often.
 
 Drawing with replacement makes a data set an independent sample of that population. So 95 %
 intervals should miss, and tests at .05 reject, in 5 % of the data sets; `summary` puts Clopper &
@@ -149,6 +152,17 @@ def table(
     return Predictions(found, {"models": described, "mirrored": mirrored})
 
 
+def with_validation(predictions: Predictions, of: Population, network: int) -> Predictions:
+    """Return a data set whose validation images are the whole population, seen as they are."""
+    everyone = np.arange(len(of.labels))
+    whole = Choice(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+    more = table(of, [network], whole, ["full"]).table
+    names = {one: "validation " + more[one] for one in ("image", "group")}
+    more = more.assign(split="validation", **names)
+    rows = pd.concat([predictions.table, more], ignore_index=True)
+    return Predictions(rows, predictions.facts)
+
+
 def either_way(of: Population, number: int, random: np.random.Generator, n: int) -> Iterator[Alarm]:
     """Yield the alarms of one data set under *either way round*; `of` must be symmetric."""
     null, network = "either way round", [number % len(of.values)]
@@ -226,14 +240,20 @@ def known(
     null, network = "known", number % len(of.values)
     drawn = sample(of, n, random)
     drawn = Choice(drawn.faces, np.zeros(n, np.int64), np.zeros(n, np.int64))
-    regions = importance.analyse(table(of, [network], drawn, CONDITIONS)).regions
-    regions = regions[(regions["seed"] != "mean") & regions["region"].isin(_FOLLOWED)]
-    both = regions.merge(truth.regions[network], on=_KEY, suffixes=("", "_true"))
-    for row in both.itertuples():
-        what = f"{row.value_function}, {'all images' if row.emotion == 'all' else 'an emotion'}"
-        if np.isfinite(row.low):
-            missed = not row.low <= row.value_true <= row.high
-            yield null, f"importance: shapley {row.region}", what, NOMINAL, missed
+    own = table(of, [network], drawn, CONDITIONS)
+    # Nobody falls out of differences of regions, so that they are the same by any shares.
+    for shown, followed, name, rate in (
+        (with_validation(own, of, network), [*_REGIONS, *_DIFFERENCES], "", NOMINAL),
+        (own, _REGIONS, ", own shares", TOO_OFTEN),
+    ):
+        regions = importance.analyse(shown).regions
+        regions = regions[(regions["seed"] != "mean") & regions["region"].isin(followed)]
+        both = regions.merge(truth.regions[network], on=_KEY, suffixes=("", "_true"))
+        for row in both.itertuples():
+            what = f"{row.value_function}, {'all images' if row.emotion == 'all' else 'an emotion'}"
+            if np.isfinite(row.low):
+                missed = not row.low <= row.value_true <= row.high
+                yield null, f"importance: shapley {row.region}{name}", what, rate, missed
     gap = truth.gaps[network]
     # A margin must be above 0; a network without a difference has no boundary to test.
     margin = abs(gap) or 1.0
@@ -322,5 +342,6 @@ def _turned(key: str) -> str:
 
 _MIRROR = np.array([CONDITIONS.index(mirror(condition(one)).name) for one in CONDITIONS])
 _TURN = np.array([CONDITIONS.index(_turned(one)) for one in CONDITIONS])
-_FOLLOWED = ["upper-left", "lower", "upper - lower", "left - right"]
+_REGIONS = ["upper-left", "lower"]
+_DIFFERENCES = ["upper - lower", "left - right"]
 _KEY = ["emotion", "value_function", "quantity", "region"]

@@ -257,6 +257,23 @@ def test_known_values_are_those_of_the_population() -> None:
     assert lower == pytest.approx(_shapley_by_hand(worth, "lower"))
 
 
+def test_nobody_is_worth_the_shares_that_the_validation_images_have() -> None:
+    of = _population(np.random.default_rng(5), networks=1)
+    faces = np.random.default_rng(6).integers(len(of.labels), size=70)
+    drawn = false_alarms.Choice(faces, np.zeros(70, np.int64), np.zeros(70, np.int64))
+    own = false_alarms.table(of, [0], drawn, CONDITIONS)
+    everyone = np.bincount(of.labels, minlength=len(EMOTIONS)) / len(of.labels)
+    here = np.bincount(of.labels[faces], minlength=len(EMOTIONS)) / 70
+    assert not np.allclose(everyone, here)
+    for table, shares in ((false_alarms.with_validation(own, of, 0), everyone), (own, here)):
+        worth = of.values[0, 0, :, faces, of.labels[faces]].mean(axis=0)
+        worth[CONDITIONS.index("none")] = shares[of.labels[faces]].mean()
+        found = importance.shapley(sampled(table, draws=2))
+        rows = found[(found["emotion"] == "all") & (found["value_function"] == "probability")]
+        lower = rows.loc[rows["region"] == "lower", "value"].iloc[0]
+        assert lower == pytest.approx(_shapley_by_hand(worth, "lower"))
+
+
 def _shapley_by_hand(worth: np.ndarray, half: str) -> float:
     """The mean over all 24 orders in which the quadrants can be uncovered."""
     from itertools import permutations
@@ -287,6 +304,9 @@ def test_every_null_gives_alarms_and_the_summary_counts_them() -> None:
     assert set(found["null"]) == {"either way round", "copies", "networks", "known"}
     assert (found["low"] <= found["rate"]).all()
     assert (found["rate"] <= found["high"]).all()
+    own = found[found["test"].str.endswith(", own shares")]
+    assert set(own["test"].str.split(" ").str[2]) == {"upper-left,", "lower,"}
+    assert set(own["expected"]) == {"too often"}
     shapley = found[found["test"] == "importance: shapley left - right"]
     counts = shapley[shapley["null"] == "either way round"].set_index("about")["tests"]
     assert counts["probability, all images"] == 1
