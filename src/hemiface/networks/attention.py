@@ -41,7 +41,8 @@ class WithMaps(nn.Module):
 def attention_drift(maps: Tensor, mirrored: Tensor) -> Tensor:
     """Return the mean squared distance between maps and those of the mirrored pictures.
 
-    Both are [n, 7, height, width]; `mirrored` is turned back (Zhang et al. 2022, equation 3).
+    Both are [n, 7, height, width]; `mirrored` is turned back (Zhang et al. 2022, section 3, the
+    consistency loss).
     """
     return F.mse_loss(maps.float(), mirrored.flip(-1).float())
 
