@@ -55,7 +55,8 @@ more:
 
 *As shown* can't tell the two apart. *Face* is what the mirror control leaves to the faces,
 *network* what it calls habit: {habits_found} of {habits_all} statements of these two are as planted
-for the means over networks, {habits_found_alone} of {habits_alone} for networks alone.
+for the means over networks, {habits_found_alone} of {habits_alone} for networks alone,
+which may read one side better by chance of their training.
 """
 
 _ALARMS = """
