@@ -103,6 +103,12 @@ class Choice:
     turned: Ints
 
 
+def everyone(of: Population) -> Choice:
+    """Return every face of a population once, as it is."""
+    faces = np.arange(len(of.labels))
+    return Choice(faces, np.zeros_like(faces), np.zeros_like(faces))
+
+
 def sample(of: Population, n: int, random: np.random.Generator) -> Choice:
     """Draw a data set of n faces."""
     faces = random.integers(len(of.labels), size=n)
@@ -154,8 +160,7 @@ def table(
 
 def with_validation(predictions: Predictions, of: Population, network: int) -> Predictions:
     """Return a data set whose validation images are the whole population, seen as they are."""
-    everyone = np.arange(len(of.labels))
-    whole = Choice(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+    whole = everyone(of)
     more = table(of, [network], whole, ["full"]).table
     names = {one: "validation " + more[one] for one in ("image", "group")}
     more = more.assign(split="validation", **names)
@@ -281,8 +286,7 @@ def _once(predictions: Predictions, draws: int) -> Sample:
 
 def values_of(of: Population) -> Known:
     """Return Shapley values and left-hidden minus right-hidden accuracy of the whole population."""
-    everyone = np.arange(len(of.labels))
-    whole = Choice(everyone, np.zeros_like(everyone), np.zeros_like(everyone))
+    whole = everyone(of)
     regions, gaps = [], []
     for network in range(len(of.values)):
         found = importance.shapley(_once(table(of, [network], whole, CONDITIONS), 1))
