@@ -31,6 +31,7 @@ from hemiface.config import Config, load
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
+from hemiface.networks.checkpoint import BUNDLE_FILE
 from hemiface.networks.evaluate import evaluate
 from hemiface.networks.network import Bundle
 from hemiface.networks.train import fit, task
@@ -70,9 +71,14 @@ BASELINE: dict[str, tuple[str, ...]] = {
 }
 
 VOTES: dict[str, tuple[str, ...]] = {
-    "one label for the votes": ("train.soft_labels=false", "train.own_label_votes=0"),
+    "one label for the votes": (
+        "train.soft_labels=false",
+        "train.own_label_votes=0",
+        "train.lone_votes=true",
+    ),
     "own label as two voters": ("train.own_label_votes=2",),
     "own label as five voters": ("train.own_label_votes=5",),
+    "no lone votes": ("train.lone_votes=false",),
     "no cameras": (
         "augment.light=0",
         "augment.repeat_px=0",
@@ -214,7 +220,10 @@ def _score(
     job = task(config, options.model, seed, init=start, baseline=start)
     place = options.runs / f"{name.replace(' ', '-')}-seed{seed}"
     logging.info("%s, seed %d", name, seed)
-    bundle = fit(job, images, place, device=options.device)
+    bundle = place / BUNDLE_FILE
+    # An option that is newer than a variant's Bundle doesn't call for training it again.
+    if not job.made(bundle, images):
+        fit(job, images, place, device=options.device)
     predictions = evaluate(
         [bundle], images, conditions=CONDITIONS, splits=["validation"], device=options.device
     )

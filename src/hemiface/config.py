@@ -133,6 +133,9 @@ class TrainConfig:
     """Learn the shares of FER+'s votes instead of one label (needs data.labels = ferplus=PATH)."""
     own_label_votes: float = 0.0
     """With soft_labels: the data set's own label counts as so many further votes beside FER+'s."""
+    lone_votes: bool = True
+    """With soft_labels: votes count of emotions that one voter alone saw. FER+'s own code leaves
+    them out as noise (Barsoum et al. 2016, cntk/train.py); false does so too."""
     attention_consistency: float = 0.0
     """Weight of the mean squared distance between the class activation maps of a picture and of the
     mirrored one; 0 is off, 5 in Zhang et al. 2022. Doubles the work; sees mirrored pictures, so
@@ -683,10 +686,7 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     low, high = augment.erase_area
     hide_low, hide_high = augment.hide_area
     growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
-    lone = train.mixup == 0 or not distill.paired
-    attentive = train.attention_consistency == 0 or not distill.paired
     averaged = distill.teacher != "average" or not distill.taught or train.ema_decay > 0
-    voted = train.own_label_votes == 0 or train.soft_labels
     told = distill.clean_logits == 0 or distill.teacher != "self"
     worst, best = augment.compress_quality
     even = train.processes > 0 and train.batch_size % train.processes == 0
@@ -701,13 +701,22 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
         (f"{prefix}augment.compress_quality", 1 <= worst <= best <= 100, "must rise in 1..100"),
         (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),
         (f"{prefix}train.grown_by", 0 < train.grown_by <= 1, "must lie in (0, 1]"),
-        (f"{prefix}train.mixup", lone, "must be 0 where images enter in pairs"),
-        (
-            f"{prefix}train.attention_consistency",
-            attentive,
-            "must be 0 where images enter in pairs",
+        *(
+            (
+                f"{prefix}train.{name}",
+                getattr(train, name) == 0 or not distill.paired,
+                "must be 0 where images enter in pairs",
+            )
+            for name in ("mixup", "attention_consistency")
         ),
         (f"{prefix}train.ema_decay", averaged, "must be above 0 where the teacher is average"),
-        (f"{prefix}train.own_label_votes", voted, "must be 0 without train.soft_labels"),
+        *(
+            (
+                f"{prefix}train.{name}",
+                train.soft_labels or getattr(train, name) == without,
+                f"must be {str(without).lower()} without train.soft_labels",
+            )
+            for name, without in (("own_label_votes", 0), ("lone_votes", True))
+        ),
         (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
     ]

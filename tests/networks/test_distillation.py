@@ -233,6 +233,13 @@ class TestTraining:
                 "train.ema_decay must be above 0 where the teacher is average",
             ),
             ({"distill": {"temperature": 0.0}}, "distill.temperature must be positive"),
+            ({"train": {"mixup": 0.5}, "distill": {"logits": 1.0}}, "train.mixup must be 0 where"),
+            (
+                {"train": {"attention_consistency": 1.0}, "distill": {"clean": 1.0}},
+                "train.attention_consistency must be 0 where images enter in pairs",
+            ),
+            ({"train": {"lone_votes": False}}, "train.lone_votes must be true without train.soft"),
+            ({"train": {"own_label_votes": 1.0}}, "train.own_label_votes must be 0 without train"),
         ):
             with pytest.raises(UsageError, match=sentence):
                 from_dict({"generalist": tree})
@@ -271,6 +278,20 @@ class TestSoftLabels:
         for row, label, found in zip(votes, own, shares, strict=True):
             expected = row + 2.5 * (np.array(EMOTIONS) == label)
             np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
+
+    def test_lone_votes_can_be_left_out(self, images: Images) -> None:
+        random = np.random.default_rng(2)
+        votes = random.integers(0, 4, (len(images), 7))
+        votes[0], votes[1] = np.eye(7, dtype=int)[2], [0, 1, 1, 0, 0, 0, 0]  # nothing but lone ones
+        votes[votes.sum(axis=1) == 0, 3] = 5
+        columns = {f"votes_{name}": votes[:, k] for k, name in enumerate(EMOTIONS)}
+        voted = replace(images, table=images.table.assign(**columns))
+        shares = target_shares(voted, TrainConfig(soft_labels=True, lone_votes=False)).numpy()
+        for row, found in zip(votes, shares, strict=True):
+            kept = [vote if vote > 1 else 0 for vote in row]
+            expected = np.array(kept if any(kept) else row)
+            np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-6)
+        assert ((votes == 1).any(axis=1) & (votes > 1).any(axis=1)).sum() > 20
 
     def test_votes_can_come_from_a_file(self, images: Images, tmp_path: Path) -> None:
         # A file's columns can't be written to, which PyTorch warns of (an error in this suite).

@@ -128,8 +128,9 @@ def class_weights(labels: Tensor, options: TrainConfig) -> Tensor | None:
 def target_shares(images: Images, options: TrainConfig) -> Tensor:
     """Return float32 [n, 7], what is to be learnt: one-hot labels, or the shares of FER+'s votes.
 
-    Votes for contempt, for something unknown or for no face are left out of the shares. The data
-    set's own label joins the ten voters with `options.own_label_votes` votes.
+    Votes for contempt, for something unknown or for no face are left out of the shares; without
+    `options.lone_votes` also those of emotions that one voter alone saw, unless no emotion has
+    more. The data set's own label joins the ten voters with `options.own_label_votes` votes.
 
     Raises:
         UsageError: votes are asked for and the data has none.
@@ -145,6 +146,9 @@ def target_shares(images: Images, options: TrainConfig) -> Tensor:
             "--labels ferplus=PATH."
         )
     votes = torch.from_numpy(images.table[columns].to_numpy(np.float32, copy=True))
+    if not options.lone_votes:
+        agreed = torch.where(votes > 1, votes, 0.0)
+        votes = torch.where(agreed.sum(1, keepdim=True) > 0, agreed, votes)
     if options.own_label_votes:
         votes = votes + options.own_label_votes * _one_hot(images.table[OWN_LABEL])
     return votes / votes.sum(1, keepdim=True)
