@@ -33,7 +33,7 @@ from hemiface.vision.covered_halves import covered_part, listed_conditions
 from hemiface.vision.visible_regions import visible_regions
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "people"
-MODELS = ("small", "people-small-int8")
+MODELS = ("small", "people-int8", "people-small-int8", "nano-int8")
 KINDS = (NOTHING, "mask", "scarf", "sunglasses", "hand", "hair", "cup")
 
 

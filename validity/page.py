@@ -31,6 +31,7 @@ from experiment import exit_code, parser
 from hemiface import Predictor
 from hemiface.errors import DamagedError
 from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.models import shipped
 from hemiface.occlusion.conditions import HALVES
 from hemiface.provenance import environment
 from hemiface.serve.page import write_page
@@ -41,6 +42,9 @@ from hemiface.vision.photos import read_photo
 from hemiface.vision.seen import Frame
 
 Pixels = npt.NDArray[np.uint8]
+
+MODEL = shipped.default_model(in_videos=True)
+"""What the page reads faces with unless told."""
 
 _SAME_OVERLAP = 0.5
 _FRAME = (640, 480)
@@ -108,7 +112,7 @@ def compared(browser: Chromium, name: str, pixels: Pixels, usual: Predictor) -> 
     cpu_ms = browser.cpu_ms() - before
     hides = browser.run(_HIDE, [len(found["faces"]), list(HALVES)])
     known = Known([one.found for one in seen])
-    hidden = {half: Predictor(hide=half, detector=known).predict(pixels) for half in HALVES}
+    hidden = {half: Predictor(MODEL, hide=half, detector=known).predict(pixels) for half in HALVES}
     row: dict[str, Any] = {
         "photo": name,
         "width": pixels.shape[1],
@@ -232,7 +236,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _measure(options: argparse.Namespace) -> None:
     photos = listed(options.photos, options.data)
-    usual = Predictor()
+    usual = Predictor(MODEL)
     with tempfile.TemporaryDirectory() as scratch:
         folder = write_page(Path(scratch, "page"), models=[])
         with chromium(folder) as browser:

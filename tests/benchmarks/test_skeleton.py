@@ -32,6 +32,7 @@ COMMITTED = {
     "throughput.json": "throughput",
     "training.json": "training",
     "video.json": "video",
+    "whole_photos.json": "whole_photos",
 }
 
 

@@ -115,18 +115,38 @@ class TestIndex:
         assert rows == {"alpha": False, "tiny": False, "tiny-int8": True}
 
     def test_the_package_has_a_default(self):
-        assert (
-            json.loads((shipped.FOLDER / "index.json").read_text())["default"]
-            == "people-small-int8"
-        )
-        assert shipped.default_model() == "people-small-int8"
+        index = json.loads((shipped.FOLDER / "index.json").read_text())
+        assert index["default"] == shipped.default_model() == "people-int8"
+        fast = shipped.default_model(in_videos=True)
+        assert index["default_in_videos"] == fast == "people-small-int8"
+        assert shipped.model_for("people", in_videos=True) == fast
+        assert shipped.model_for("fer2013", in_videos=True) == shipped.model_for("fer2013")
+
+    def test_videos_may_have_a_default_of_their_own(self, folder, exported):
+        def defaults():
+            known = (shipped.default_model(folder, in_videos=one) for one in (False, True))
+            rows = {row["name"]: row for row in shipped.describe(folder)}
+            told = [
+                [name for name, row in rows.items() if row[key]]
+                for key in ("default", "default_in_videos")
+            ]
+            return *known, told
+
+        assert defaults() == ("tiny", "tiny", [["tiny"], ["tiny"]])
+        shipped.add(exported.int8, "tiny-int8", "Small.", folder, default_in_videos=True)
+        assert defaults() == ("tiny", "tiny-int8", [["tiny"], ["tiny-int8"]])
+        shipped.add(exported.fp32, "alpha", "Earlier by name.", folder, default=True)
+        assert defaults() == ("alpha", "tiny-int8", [["alpha"], ["tiny-int8"]])
 
     def test_only_a_model_for_emotions_can_be_the_default(self, tmp_path):
-        with pytest.raises(UsageError, match="can't be the default"):
-            shipped.add(shipped.path_of("visibility"), "v", "Tiles.", tmp_path / "m", default=True)
-        (tmp_path / "index.json").write_text('{"format": 1, "default": "x", "models": []}')
-        with pytest.raises(DamagedError, match="its default 'x' is not one"):
-            shipped.default_model(tmp_path)
+        for key in ("default", "default_in_videos"):
+            with pytest.raises(UsageError, match="can't be the default"):
+                shipped.add(
+                    shipped.path_of("visibility"), "v", "Tiles.", tmp_path / "m", **{key: True}
+                )
+            (tmp_path / "index.json").write_text(f'{{"format": 1, "{key}": "x", "models": []}}')
+            with pytest.raises(DamagedError, match="its default 'x' is not one"):
+                shipped.default_model(tmp_path)
 
     def test_descriptions_come_from_the_files(self, folder, exported):
         rows = {row["name"]: row for row in shipped.describe(folder)}

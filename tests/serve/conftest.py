@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hemiface import Predictor
+from hemiface.models import shipped
 from hemiface.serve.page import write_page
 
 
@@ -48,5 +49,5 @@ def opened(browser):
 
 @pytest.fixture(scope="module")
 def usual(face_networks: Path) -> Predictor:  # noqa: ARG001 - pulled
-    """Python's Predictor with its defaults."""
-    return Predictor()
+    """Python's Predictor with the page's default network."""
+    return Predictor(shipped.default_model(in_videos=True))

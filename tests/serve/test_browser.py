@@ -12,12 +12,15 @@ import pytest
 from PIL import Image
 
 import chromium
+from hemiface.models import shipped
 from hemiface.serve.page import WEB
 from hemiface.tables import EMOTIONS
 from hemiface.vision.predictor import Predictor
 
 EXAMPLE = WEB / "example.png"
 HALVES = ("upper", "lower", "left", "right")
+PAGES = shipped.default_model(in_videos=True)
+"""What the page reads faces with unless told."""
 NEAR = 0.03
 """How far a probability may lie from Python's: a browser decodes and resizes by itself."""
 WAIT_MS = 60_000
@@ -187,7 +190,7 @@ def visit(opened: Visit) -> Iterator[Visit]:
 def answers(usual: Predictor) -> dict[str, Any]:
     """What Python says of the rendered faces: condition -> its faces, the largest first."""
     whole = {"full": usual.predict(EXAMPLE).faces}
-    return whole | {half: Predictor(hide=half).predict(EXAMPLE).faces for half in HALVES}
+    return whole | {half: Predictor(PAGES, hide=half).predict(EXAMPLE).faces for half in HALVES}
 
 
 def test_rendered_faces_are_read_as_python_reads_them(visit, answers):
@@ -224,7 +227,7 @@ def test_a_photo_is_read_as_python_reads_it(visit, usual, shared_data):
     assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
     assert visit.label() == face.label
     visit.cover("lower")
-    (face,) = Predictor(hide="lower").predict(photo).faces
+    (face,) = Predictor(PAGES, hide="lower").predict(photo).faces
     assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
 
 
@@ -369,7 +372,7 @@ def test_a_declared_mix_moves_the_bars_as_in_python(visit):
     visit.page.locator("#mix").select_option("balanced")
     moved = visit.until_bars_differ(before)
     visit.page.locator("#mix").select_option("trained")
-    (face, *_) = Predictor(mix="balanced").predict(EXAMPLE).faces
+    (face, *_) = Predictor(PAGES, mix="balanced").predict(EXAMPLE).faces
     assert np.allclose(moved, face.probabilities, atol=NEAR)
     visit.until_bars_differ(moved)
 

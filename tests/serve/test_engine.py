@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("onnx", reason="networks are made for browsers with the library onnx")
 
 from hemiface import EMOTIONS, Predictor
+from hemiface.models import shipped
 from hemiface.vision.faces import FacePrediction
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.photos import read_photo
@@ -26,6 +27,8 @@ MOST_VISIBLE = 0.02
 MOST_PROBABILITY = 0.08
 """Networks of 8 bits jump where a crop differs by a level."""
 
+PAGES = shipped.default_model(in_videos=True)
+"""What the page reads faces with unless told."""
 HIDDEN = ("full", "upper", "lower", "left", "right")
 PHOTOS = (
     "photos/obama_240p_small.jpg",  # seen as a whole, and enlarged
@@ -135,7 +138,7 @@ def test_what_is_declared_hidden_reads_as_pythons(pair, hidden):
     pixels, seen, answers = pair
     known = Known([one.found for one in seen])
     for readings, face in zip(
-        answers["hides"], Predictor(hide=hidden, detector=known).predict(pixels), strict=True
+        answers["hides"], Predictor(PAGES, hide=hidden, detector=known).predict(pixels), strict=True
     ):
         require_alike(readings[hidden], face)
 
@@ -144,7 +147,7 @@ def test_what_is_declared_hidden_reads_as_pythons(pair, hidden):
 def test_mixes_are_pythons(pair, mix):
     pixels, seen, answers = pair
     known = Known([one.found for one in seen])
-    faces = Predictor(mix=mix, detector=known).predict(pixels)
+    faces = Predictor(PAGES, mix=mix, detector=known).predict(pixels)
     for reading, face in zip(answers["mixes"][mix], faces, strict=True):
         require_alike(reading, face)
 
@@ -168,7 +171,7 @@ def test_a_model_that_learnt_to_do_without_is_shown_no_mask(opened, shared_data)
 def test_a_photo_on_its_head_is_searched_turned(opened, shared_data):
     upright = read_photo(shared_data / "lfw_expressions/happy/Aaron_Peirsol_0001.jpg").pixels
     pixels = np.ascontiguousarray(upright[::-1, ::-1])
-    (face,) = Predictor().predict(pixels)
+    (face,) = Predictor(PAGES).predict(pixels)
     assert abs(face.roll_deg) > 150
     found = opened.run(
         "async (photo) => plain(await predictor.find(await given(photo)))",
@@ -183,10 +186,10 @@ def test_a_video_is_followed_as_python_does(opened, shared_data):
     photo = read_photo(shared_data / "photos/obama_240p_small.jpg").pixels
     frames = [np.roll(photo, (2 * step, 3 * step), axis=(0, 1)) for step in range(3)]
     smallest = 86
-    x, _, width, _ = Predictor(min_face_px=smallest).predict(photo)[0].box_px
+    x, _, width, _ = Predictor(PAGES, min_face_px=smallest).predict(photo)[0].box_px
     away = round(1.5 * width if x + 2.5 * width < photo.shape[1] else -1.5 * width)
     frames.append(np.roll(photo, away, axis=1))  # Where the face was there is none any more.
-    watch = Watch(Predictor(min_face_px=smallest))
+    watch = Watch(Predictor(PAGES, min_face_px=smallest))
     expected = [watch.predict_frames([Frame(one)])[0] for one in frames]
     given = [opened.give(f"frame{index}", one) for index, one in enumerate(frames)]
     found = opened.run(
@@ -296,7 +299,7 @@ def test_the_worker_answers_as_agreed(opened, usual, shared_data):
     require_alike(answers[4]["faces"][0]["reading"], face)
     assert "Model 'gigantic' is unknown; choose from: people-small" in answers[5]["message"]
     assert answers[6]["ok"]
-    (strict,) = Predictor(abstain_below=1.0).predict(pixels)
+    (strict,) = Predictor(PAGES, abstain_below=1.0).predict(pixels)
     assert strict.abstained
     require_alike(answers[7]["faces"][0]["reading"], strict, 1.0)
     assert set(answers[8]["readings"]) == {"lower"}

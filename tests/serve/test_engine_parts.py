@@ -150,7 +150,7 @@ def test_sentences_are_pythons(opened):
     asked, expected = [], []
     for mix in ("trained", "natural"):
         for hide in (None, "lower"):
-            own = Predictor(no_detect=True, mix=mix, hide=hide)
+            own = Predictor(PAGES, no_detect=True, mix=mix, hide=hide)
             for _ in range(100):
                 looks = looks_of(random)
                 confidence = float(random.choice([0.4599, 0.125, random.random()]))
@@ -219,6 +219,8 @@ def test_what_is_hidden_where_a_thing_covers_is_pythons(opened):
     assert found == expected
 
 
+PAGES = shipped.default_model(in_videos=True)
+"""What the page reads faces with unless told."""
 FINDING = "hemiface.vision.finding"
 CONSTANTS = [
     ("alignment.js", "SIDE_PX", "hemiface.tables", "FER2013_SIZE_PX"),

@@ -64,7 +64,7 @@ def test_what_the_page_is_told_is_what_python_knows(page_folder):
     assert told["mixes"]["trained"] is None
     assert told["mixes"]["natural"] == pytest.approx([NATURAL[one] for one in EMOTIONS])
     models = {one["name"]: one for one in told["models"]}
-    assert list(models) == [shipped.default_model(), "small"]
+    assert list(models) == [shipped.default_model(in_videos=True), "small"]
     assert [one["isDefault"] for one in told["models"]] == [True, False]
     for row in shipped.describe():
         if row["name"] in models:
@@ -73,7 +73,7 @@ def test_what_the_page_is_told_is_what_python_knows(page_folder):
             assert sum(one["trained"]) == pytest.approx(1)
             assert told["files"][one["path"]]["sha256"] == row["sha256"]
     # It learnt faces with things over them, so nothing is hidden from it; `small` didn't.
-    assert models[shipped.default_model()]["learnt"] == []
+    assert models[shipped.default_model(in_videos=True)]["learnt"] == []
     assert "lower" in models["small"]["learnt"]
 
 

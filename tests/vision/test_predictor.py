@@ -86,6 +86,40 @@ class TestPredictor:
         # Nothing hidden, and nothing declared, are the same network's too.
         assert predictor.but(hide="lower").but(hide=None).settings() == predictor.settings()
 
+    def test_pictures_and_videos_have_default_networks_of_their_own(self, crops):
+        pictures, fast = (
+            shipped.path_of(shipped.default_model(in_videos=one)) for one in (False, True)
+        )
+        for asked in ({}, {"label_as": "people"}):
+            predictor = Predictor(no_detect=True, **asked)
+            moving = predictor.for_videos()
+            assert predictor.model.path == pictures
+            assert moving.model.path == moving.but(hide="lower").model.path == fast
+            assert moving.model is predictor.but(flip=True).for_videos().model  # opened once
+            for one, path in ((predictor, pictures), (moving, fast)):
+                view = one.calibration
+                assert view.temperatures == Predictor(path).calibration.temperatures
+                assert one.abstain_below == view.abstain_below
+            told = predictor.settings()
+            assert told["model_sha256"] == sha256_file(pictures)
+            assert told["model_sha256_in_videos"] == sha256_file(fast)
+        pixels = predictor.read(crops / "03.png").pixels
+        frames = [Frame(pixels, "v.mp4", number, number / 25) for number in range(2)]
+        (watched, _), (alone,) = (
+            Watch(predictor).predict_frames(frames),
+            Predictor(fast, no_detect=True).predict_frames(frames[:1]),
+        )
+        assert [one.row() for one in watched] == [one.row() for one in alone]
+        assert watched[0].model == fast.stem
+        assert predictor.predict(pixels)[0].model == pictures.stem
+
+    @pytest.mark.parametrize("named", [{"model": "nano-int8"}, {"label_as": "fer2013"}])
+    def test_a_network_that_is_named_reads_videos_too(self, named):
+        predictor = Predictor(no_detect=True, **named)
+        assert predictor.for_videos().model is predictor.model
+        told = predictor.settings()
+        assert told["model_sha256"] == told["model_sha256_in_videos"] == predictor.model_sha256
+
     def test_what_is_declared_hidden_is_not_seen(self, model):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
         other = pixels.copy()

@@ -63,6 +63,9 @@ def models_add(
     default: Annotated[
         bool, typer.Option("--default", help="Use it where no model is named.")
     ] = False,
+    default_in_videos: Annotated[
+        bool, typer.Option("--default-in-videos", help="Use it in videos where none is named.")
+    ] = False,
     labels: Annotated[
         str,
         typer.Option(
@@ -73,7 +76,10 @@ def models_add(
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface.models import shipped
 
-    shipped.add(file, name, summary, folder, default=default, labels=labels)
+    shipped.add(
+        file, name, summary, folder, default=default, default_in_videos=default_in_videos,
+        labels=labels,
+    )  # fmt: skip
     say(shipped.path_of(name, folder))
 
 
@@ -135,7 +141,10 @@ def _print_models(rows: list[dict[str, Any]]) -> None:
     title = "Models, accuracy in % by the labels they give and by what is hidden"
     show(title, ["name", "labels", *numbers], scored, numbers=numbers)
     for row in rows:
-        name = f"{row['name']} (default)" if row["default"] else row["name"]
+        defaults = [key for key in ("default", "default_in_videos") if row[key]]
+        # Where one network is both, nothing is to be told apart.
+        said = "default" if len(defaults) == 2 else "".join(defaults).replace("_", " ")
+        name = f"{row['name']} ({said})" if said else row["name"]
         facts = f"{row['precision']}, {row['licence']}, SHA-256 {row['sha256'][:8]}"
         words = f"{name}: {row['summary']} [{facts}]"
         say(fill(words, _WIDTH, subsequent_indent="  ", break_long_words=False))

@@ -102,8 +102,9 @@ def predict(
             print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
         if running.smooth_s is not None:
             print("hemiface: --smooth smooths videos; these are photos.", file=sys.stderr)
-    if predictor.threshold_note:
-        print(f"hemiface: {predictor.threshold_note}", file=sys.stderr)
+    moves = all(one.moves for one in sources)
+    if note := (predictor.for_videos() if moves else predictor).threshold_note:
+        print(f"hemiface: {note}", file=sys.stderr)
     if part is not None:
         print(f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together.")
     end(outcome, strict=strict)

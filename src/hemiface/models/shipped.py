@@ -49,6 +49,7 @@ images (12,912 of the 35,272 that the votes give one of the seven labels)."""
 
 _INDEX = "index.json"
 _FORMAT = 1
+_DEFAULTS = ("default", "default_in_videos")
 _EMOTION = "emotion"
 _Network = OnnxModel | visible_tiles.VisibleTiles
 
@@ -88,21 +89,24 @@ def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
     return _read_index(Path(folder or FOLDER)).models
 
 
-def default_model(folder: str | Path | None = None) -> str | None:
+def default_model(folder: str | Path | None = None, *, in_videos: bool = False) -> str | None:
     """Return the name of the model for emotions that is used where none is named.
 
-    That is what the index calls its default, else its first one; None where there is none. Errors
-    are those of `list_models`.
+    That is what the index calls its default, else its first one; None where there is none.
+    `in_videos`: what the index calls its default there, where a face is read many times a second;
+    the same where it names none. Errors are those of `list_models`.
     """
     index = _read_index(Path(folder or FOLDER))
     named = [model.name for model in index.models if model.kind == _EMOTION]
-    return index.default or next(iter(named), None)
+    default = index.default or next(iter(named), None)
+    return index.default_in_videos or default if in_videos else default
 
 
-def model_for(labels: str, folder: str | Path | None = None) -> str:
+def model_for(labels: str, folder: str | Path | None = None, *, in_videos: bool = False) -> str:
     """Return the name of the model that gives these labels, a key of LABELLINGS.
 
-    It is the default if that gives them, else the first in the index that does.
+    It is the default (that of videos: `in_videos`) if that gives them, else the first in the index
+    that does.
 
     Raises:
         UsageError: there are no such labels, or no model gives them.
@@ -113,7 +117,7 @@ def model_for(labels: str, folder: str | Path | None = None) -> str:
     giving = [one.name for one in list_models(folder) if one.labels == labels]
     if not giving:
         raise UsageError(f"No model at hand gives the labels {labels!r}; name one with --model.")
-    default = default_model(folder)
+    default = default_model(folder, in_videos=in_videos)
     return default if default in giving else giving[0]
 
 
@@ -124,6 +128,8 @@ class _Index:
     models: tuple[ShippedModel, ...]
     default: str
     """The name of the default model, "" where none is named."""
+    default_in_videos: str
+    """The same for videos, "" where the default serves them too."""
     renamed: Mapping[str, str]
     """Which model stands in for one that came along before, by its name."""
 
@@ -137,10 +143,13 @@ def _read_index(folder: Path) -> _Index:
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
             )
         models = tuple(ShippedModel(**row) for row in entry(index, "models", list))
-        optional = {"default": "", "renamed": {}, **index}
-        default, renamed = entry(optional, "default", str), entry(optional, "renamed", dict)
-    if default and default not in [model.name for model in models if model.kind == _EMOTION]:
-        raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
+        optional = dict.fromkeys(_DEFAULTS, "") | {"renamed": {}, **index}
+        defaults = {key: entry(optional, key, str) for key in _DEFAULTS}
+        renamed = entry(optional, "renamed", dict)
+    named = {"", *(model.name for model in models if model.kind == _EMOTION)}
+    for default in defaults.values():
+        if default not in named:
+            raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
     for model in models:
         for field in fields(ShippedModel):
             if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
@@ -149,7 +158,7 @@ def _read_index(folder: Path) -> _Index:
                 )
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
-    return _Index(models, default, renamed)
+    return _Index(models, **defaults, renamed=renamed)
 
 
 def path_of(name: str, folder: str | Path | None = None) -> Path:
@@ -180,16 +189,16 @@ def path_of(name: str, folder: str | Path | None = None) -> Path:
 def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """Return every model's line of the index together with the metadata of its file.
 
-    A row has the fields of ShippedModel, `default` (is it used where none is named?), `accuracy`
-    (see `accuracy`), `abstain_below` (the default threshold) and `answered` (the risk and coverage
-    that go with thresholds, see `temperatures.View`; None and empty without a calibration) and
-    `header`.
+    A row has the fields of ShippedModel, `default` and `default_in_videos` (is it used where none
+    is named?), `accuracy` (see `accuracy`), `abstain_below` (the default threshold) and `answered`
+    (the risk and coverage that go with thresholds, see `temperatures.View`; None and empty without
+    a calibration) and `header`.
 
     Raises:
         DamagedError: a file is missing or can't be opened, or a calibration is another file's.
     """
     rows = []
-    default = default_model(folder)
+    default, in_videos = default_model(folder), default_model(folder, in_videos=True)
     for model in list_models(folder):
         path = path_of(model.name, folder)
         header = dict(_open(path, model.kind).header)
@@ -199,6 +208,7 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
             {
                 **asdict(model),
                 "default": model.name == default,
+                "default_in_videos": model.name == in_videos,
                 "accuracy": accuracy(header),
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
@@ -255,6 +265,7 @@ def add(
     folder: str | Path | None = None,
     *,
     default: bool = False,
+    default_in_videos: bool = False,
     labels: str = "",
 ) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
@@ -264,7 +275,8 @@ def add(
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
     file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A
-    folder without an index gets one. `default` makes it the model that is used where none is named.
+    folder without an index gets one. `default` makes it the model that is used where none is named,
+    `default_in_videos` the one that is used in videos.
 
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, the
@@ -278,7 +290,7 @@ def add(
         raise UsageError("A model needs a summary, one sentence on what it is for.")
     target = Path(folder or FOLDER)
     header, kind = _header_and_kind(file)
-    if default and kind != _EMOTION:
+    if (default or default_in_videos) and kind != _EMOTION:
         raise UsageError(f"{file} doesn't name emotions, so it can't be the default model.")
     if labels and labels not in LABELLINGS:
         raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
@@ -306,12 +318,13 @@ def add(
         summary=summary.strip(),
         labels=labels or ("people" if _learnt_votes(header) else ""),
     )
-    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", {})
+    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
     others = (one for one in known_index.models if one.name != name)
     models = sorted([*others, model], key=lambda one: one.name)
     index: dict[str, Any] = {"format": _FORMAT, "models": [asdict(one) for one in models]}
     more = {
         "default": name if default else known_index.default,
+        "default_in_videos": name if default_in_videos else known_index.default_in_videos,
         "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
     }
     write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})

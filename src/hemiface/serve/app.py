@@ -244,8 +244,13 @@ class _Service:
 
     async def health(self) -> dict[str, str | int]:
         """Say that the service runs, and with what."""
-        model = self._predictor.model.path.stem
-        return {"status": "ok", "version": __version__, "model": model, "schema": SCHEMA}
+        return {
+            "status": "ok",
+            "version": __version__,
+            "model": self._predictor.model.path.stem,
+            "model_in_videos": self._predictor.for_videos().model.path.stem,
+            "schema": SCHEMA,
+        }
 
     async def metrics(self) -> Response:
         """Return counts of requests, pictures, faces and batches, and the process's memory."""

@@ -69,7 +69,7 @@ def _chosen(models: Sequence[str] | None) -> list[str]:
     unknown = [name for name in models or () if name not in known]
     if unknown:
         raise UsageError(f"Model {unknown[0]!r} is unknown; choose from: {', '.join(known)}.")
-    default = shipped.default_model()
+    default = shipped.default_model(in_videos=True)
     wanted = known if models is None else models
     return list(dict.fromkeys([*([default] if default else []), *wanted]))
 
@@ -126,7 +126,8 @@ def _write_model(folder: Path, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "path": f"{_MODELS}/{path.name}",
-        "isDefault": name == shipped.default_model(),
+        # A browser computes more slowly, and its page looks into the camera.
+        "isDefault": name == shipped.default_model(in_videos=True),
         "summary": listed.summary,
         "labels": listed.labels,
         "labelsSaid": shipped.LABELLINGS.get(listed.labels, ""),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self, overload
 
 import numpy as np
@@ -62,8 +63,8 @@ class PredictorOptions:
     """How a Predictor looks at pictures."""
 
     model: str | Path | None = None
-    """A file that `hemiface export` wrote or the name of a shipped model; None takes the one that
-    `hemiface models list` calls default."""
+    """A file that `hemiface export` wrote or the name of a shipped model; None takes those that
+    `hemiface models list` calls default: one for pictures, in videos one that is faster."""
     label_as: str | None = None
     """In place of `model`: take the shipped model that gives these labels, `people` (what most of
     FER+'s voters see) or `fer2013` (the labels that came with FER2013)."""
@@ -92,6 +93,48 @@ class PredictorOptions:
     """How often the pictures show each emotion: `trained` (as in the network's training),
     `balanced` (all alike), `natural` (as in press photographs), a file, or emotion -> share; see
     `hemiface.models.class_mix`."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """A network for emotions, with what is known of it."""
+
+    model: OnnxModel
+    sha256: str
+    calibrated: ModelCalibration | None
+    learnt: frozenset[str]
+    """The conditions that it learnt to do without what is hidden under (`covered_halves`)."""
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        model, sha256 = OnnxModel.load(path), sha256_file(path)
+        known = ModelCalibration.beside(path, sha256)
+        return cls(model, sha256, known, learnt_conditions(model.header))
+
+
+class _Readers:
+    """The networks for pictures and for videos, the latter opened where there is one."""
+
+    def __init__(self, options: PredictorOptions) -> None:
+        self._in_videos_path = _model_path(options.model, options.label_as, in_videos=True)
+        self.pictures = _Reader.open(_model_path(options.model, options.label_as))
+        self._same = self._in_videos_path == self.pictures.model.path
+        self._lock = Lock()
+        self._opened: _Reader | None = None
+
+    @property
+    def sha256_in_videos(self) -> str:
+        """SHA-256 of the file of the network for videos, which isn't opened for it."""
+        return self.pictures.sha256 if self._same else sha256_file(self._in_videos_path)
+
+    def in_videos(self) -> _Reader:
+        """Return the network for videos; any number of threads may ask."""
+        if self._same:
+            return self.pictures
+        with self._lock:
+            if self._opened is None:
+                self._opened = _Reader.open(self._in_videos_path)
+            return self._opened
 
 
 class Predictor:
@@ -140,24 +183,24 @@ class Predictor:
             most_pixels=most_pixels, estimate=estimate, mix=mix,
         )  # fmt: skip
         _check(options, detector)
-        self.model = OnnxModel.load(_model_path(options.model, options.label_as))
-        self.model_sha256 = sha256_file(self.model.path)
+        self._readers = _Readers(options)
         self._detector = self._in_videos = detector
         if detector is None and not options.no_detect:
             self._detector, self._in_videos = _detectors(options)
-        self._known = ModelCalibration.beside(self.model.path, self.model_sha256)
         self._estimator = _shipped_tiles() if options.estimate else None
-        self._learnt = learnt_conditions(self.model.header)
-        self._ask(options)
+        self._ask(options, self._readers.pictures)
 
-    def _ask(self, options: PredictorOptions) -> None:
-        """Take the options for which no network is opened."""
-        self._options = options
+    def _ask(self, options: PredictorOptions, reader: _Reader) -> None:
+        """Take a network, and the options for which none is opened."""
+        self._options, self._reader = options, reader
+        self.model, self.model_sha256 = reader.model, reader.sha256
+        """What reads a picture's faces; of a video's, see `for_videos`."""
+        self._learnt = reader.learnt
         self._hidden = condition(options.hide) if options.hide else None
         self._tiles = self._estimator if self._hidden is None else None
         self.mix = Mix.of(options.mix)
         """What was declared."""
-        known = self._known
+        known = reader.calibrated
         self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
         """What is known of this model's confidence with this `flip`, None if nothing is."""
         beside = known.class_mix if known else None
@@ -192,7 +235,7 @@ class Predictor:
         options = replace(self._options, **changes)
         _check_asked(options)
         other = copy.copy(self)
-        other._ask(options)
+        other._ask(options, self._reader)
         return other
 
     @property
@@ -201,9 +244,14 @@ class Predictor:
         return self._hidden.key if self._hidden else ""
 
     def for_videos(self) -> Self:
-        """Return this object as it looks at a video's frames, with what is fast there."""
+        """Return this object as it looks at a video's frames, with what is fast there.
+
+        That is its detector and, where neither a model nor labels were named, the default network
+        for videos.
+        """
         other = copy.copy(self)
         other._detector = self._in_videos
+        other._ask(self._options, self._readers.in_videos())
         return other
 
     @property
@@ -230,6 +278,7 @@ class Predictor:
         """Return what a result depends on besides the picture."""
         return {
             "model_sha256": self.model_sha256,
+            "model_sha256_in_videos": self._readers.sha256_in_videos,
             "detector": type(self._detector).__name__,
             "detector_in_videos": type(self._in_videos).__name__,
             "min_face_px": self._options.min_face_px,
@@ -564,7 +613,7 @@ def _detectors(options: PredictorOptions) -> tuple[Detector, Detector]:
     return thorough, thorough if options.detect_by == "both" else fast
 
 
-def _model_path(model: str | Path | None, label_as: str | None) -> Path:
+def _model_path(model: str | Path | None, label_as: str | None, *, in_videos: bool = False) -> Path:
     """Return the file of a named model, of the one that gives named labels, or of the default."""
     from hemiface.models import shipped
 
@@ -574,12 +623,12 @@ def _model_path(model: str | Path | None, label_as: str | None) -> Path:
             f"{label_as!r}."
         )
     if label_as is not None:
-        return shipped.path_of(shipped.model_for(label_as))
+        return shipped.path_of(shipped.model_for(label_as, in_videos=in_videos))
     if model is not None and (Path(model).suffix == ".onnx" or Path(model).is_file()):
         return Path(model)
     if model is not None:
         return shipped.path_of(str(model))
-    name = shipped.default_model()
+    name = shipped.default_model(in_videos=in_videos)
     if name is None:
         raise HemifaceError(
             "No model is shipped with this version; name one that hemiface export wrote with "

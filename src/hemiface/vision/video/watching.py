@@ -50,7 +50,7 @@ class Identities:
     """
 
     def __init__(self, predictor: "Predictor", smooth_s: float | None = None) -> None:
-        self._predictor = predictor
+        self._predictor = predictor.for_videos()
         self._tracker = Tracker()
         self._smoother = None if smooth_s is None else Smoother(smooth_s)
 
