@@ -5,11 +5,12 @@
 
 Writes `ferplus.csv`: accuracy on PrivateTest by model, views (plain, flip, and ten-crop of the
 first model), labels (FER2013's; FER+ by argmax and by majority), images (all, and each list of
-rows) and condition, with 95 % intervals from a bootstrap of near-duplicate groups; and `crops.csv`:
-how the crop's size was chosen, on whole PublicTest faces with FER2013's labels. `contempt` counts
+rows) and condition, with 95 % intervals from a bootstrap of near-duplicate groups; `views.csv`:
+what averaged views change against the same model's plain one, paired; and `crops.csv`: how the
+crop's size was chosen, on whole PublicTest faces with FER2013's labels. `contempt` counts
 the images that FER+ calls so and the seven emotions can't: they are left out of `accuracy` and are
 mistakes in `accuracy_with_contempt`. The rows of a prediction table (`*.parquet`) are scored as
-they are, without running a network.
+they are, without running a network. `ferplus.environment.json`: versions and hardware.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import experiment
@@ -25,13 +27,16 @@ from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
+from hemiface.files import write_json
 from hemiface.networks.evaluate import evaluate
+from hemiface.provenance import environment
 from hemiface.stats.matrix import matrix
-from hemiface.stats.sample import Sample
+from hemiface.stats.sample import Sample, group_weights
 from hemiface.tables import Predictions, derive, read_predictions, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
 SIZES_PX = (40, 42, 44, 46)
+_GAINS = ("model", "views", "labels", "images", "condition", "n", "difference", "low", "high")
 LABELS = ("fer2013", "ferplus", "ferplus-majority")
 
 
@@ -64,13 +69,43 @@ def labelled(images: Images, votes: Path, lists: list[Path]) -> dict[tuple[str, 
     return found
 
 
-def score(predictions: Predictions, scored: Images, draws: int) -> pd.DataFrame:
-    """Return accuracy of each model and condition on the images and labels of `scored`."""
+def relabelled(predictions: Predictions, scored: Images) -> pd.DataFrame:
+    """Return the rows of the images of `scored`, with their labels there."""
     label = scored.table.set_index("image")["label"]
     rows = predictions.table[predictions.table["image"].isin(label.index)]
-    rows = rows.assign(label=rows["image"].map(label).astype(rows["label"].dtype))
+    return rows.assign(label=rows["image"].map(label).astype(rows["label"].dtype))
+
+
+def paired(plain: Predictions, averaged: Predictions, scored: Images, draws: int) -> pd.DataFrame:
+    """Return how much more accurate averaged views are than plain ones, in pairs of one image.
+
+    Columns: model, condition, n, difference, low, high (95 % percentile interval over
+    near-duplicate groups). Models and conditions that one of them lacks are left out.
+    """
+    keys = ["model", "condition", "image", "group"]
+    one, other = (
+        derive(relabelled(found, scored))[[*keys, "correct"]] for found in (plain, averaged)
+    )
+    names = {known["model"]: known["name"] for known in plain.models}
+    rows = []
+    both = one.merge(other, on=keys, suffixes=("_plain", "_averaged"))
+    for (model, condition), cell in both.groupby(["model", "condition"], sort=False, observed=True):
+        gained = cell["correct_averaged"].to_numpy(float) - cell["correct_plain"].to_numpy(float)
+        codes, groups = pd.factorize(cell["group"], sort=True)
+        weights = group_weights(len(groups), draws, 0)[codes].astype(float)
+        low, high = np.quantile(gained @ weights / weights.sum(axis=0), [0.025, 0.975])
+        rows.append(
+            {"model": names[model], "condition": condition, "n": len(cell), "difference": gained.mean(),
+             "low": low, "high": high}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def score(predictions: Predictions, scored: Images, draws: int) -> pd.DataFrame:
+    """Return accuracy of each model and condition on the images and labels of `scored`."""
     options = StatisticsOptions(draws=draws)
-    sample = Sample.of(Predictions(rows, predictions.facts), options=options)
+    found = Predictions(relabelled(predictions, scored), predictions.facts)
+    sample = Sample.of(found, options=options)
     cells = matrix(sample, ["accuracy"])
     cells = cells[cells["seed"] != "mean"].drop_duplicates(["model", "condition"])
     contempt = scored.info.get("ferplus", {}).get("dropped", {}).get("contempt", 0)
@@ -93,6 +128,8 @@ def run(options: argparse.Namespace) -> None:
     images = load(options.data)
     parts = labelled(images, options.votes, options.rows)
     tables: list[pd.DataFrame] = []
+    plain: list[Predictions] = []
+    gains: list[pd.DataFrame] = []
 
     def add(name: str, models: list[Path], flip: bool, crop_px: int) -> None:
         print(f"{name}: {', '.join(model.name for model in models)}", file=sys.stderr, flush=True)
@@ -109,6 +146,16 @@ def run(options: argparse.Namespace) -> None:
             table.insert(3, "images", part)
             tables.append(table)
         write_csv(pd.concat(tables, ignore_index=True), options.out / "ferplus.csv")
+        if name == "plain":
+            plain.append(found)
+            return
+        for (labels, part), scored in parts.items():
+            for one in plain:
+                table = paired(one, found, scored, options.draws)
+                of = {"views": name, "labels": labels, "images": part}
+                gains.append(table.assign(**of)[[*_GAINS]] if len(table) else table)
+        if any(map(len, gains)):
+            write_csv(pd.concat(gains, ignore_index=True), options.out / "views.csv")
 
     for path in options.models:
         if path.suffix == ".parquet":
@@ -122,6 +169,7 @@ def run(options: argparse.Namespace) -> None:
         write_csv(crops, options.out / "crops.csv")
         print(crops.to_string(index=False))
         add(f"ten-crop {best} px", networks[:1], True, best)
+    write_json(options.out / "ferplus.environment.json", environment())
     print(markdown(pd.concat(tables, ignore_index=True)))
 
 

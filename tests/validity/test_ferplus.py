@@ -75,6 +75,14 @@ def test_the_whole_of_it(files, tmp_path, capsys):
         assert row["accuracy"] == pytest.approx(right / 12, abs=1e-5)
         assert row["accuracy_with_contempt"] == pytest.approx(right / 13, abs=1e-5)
     assert "(n 13)" in capsys.readouterr().out
+    gained = pd.read_csv(tmp_path / "views.csv").set_index(["views", "labels", "images"])
+    cells = table.set_index(["views", "labels", "images", "condition"])["accuracy"]
+    assert set(gained.index.get_level_values("views")) == {"flip", f"ten-crop {best} px"}
+    assert len(gained) == 2 * 6 * 2
+    for key, row in gained.iterrows():
+        more = cells[*key, row["condition"]] - cells["plain", *key[1:], row["condition"]]
+        assert row["difference"] == pytest.approx(more, abs=1e-5)
+        assert row["low"] <= row["difference"] <= row["high"]
 
 
 def test_errors(files, tmp_path, capsys):
@@ -103,4 +111,6 @@ def test_a_prediction_table_scores_as_its_network_does(files, tmp_path):
     read = [str(tmp_path / "False.parquet"), str(tmp_path / "True.parquet")]
     assert bench.main([*read, *given, "--out", str(tmp_path / "read")]) == 0
     one, other = (pd.read_csv(tmp_path / name / "ferplus.csv") for name in ("run", "read"))
+    pd.testing.assert_frame_equal(one, other)
+    one, other = (pd.read_csv(tmp_path / name / "views.csv") for name in ("run", "read"))
     pd.testing.assert_frame_equal(one, other)
