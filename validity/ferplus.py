@@ -95,9 +95,15 @@ def paired(plain: Predictions, averaged: Predictions, scored: Images, draws: int
         weights = group_weights(len(groups), draws, 0)[codes].astype(float)
         low, high = np.quantile(gained @ weights / weights.sum(axis=0), [0.025, 0.975])
         rows.append(
-            {"model": names[model], "condition": condition, "n": len(cell), "difference": gained.mean(),
-             "low": low, "high": high}
-        )  # fmt: skip
+            {
+                "model": names[model],
+                "condition": condition,
+                "n": len(cell),
+                "difference": gained.mean(),
+                "low": low,
+                "high": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 
