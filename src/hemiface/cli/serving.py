@@ -25,7 +25,10 @@ def serve(
     ),
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
     model: Annotated[
-        str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
+        str,
+        typer.Option(
+            help="A file of hemiface export, or a shipped model's name; default as in predict."
+        ),
     ] = "",
     hide: Annotated[str, typer.Option(help="What everybody hides, such as lower for masks.")] = "",
     mix: Annotated[str, typer.Option(help="As in predict: trained, balanced, natural, FILE.")] = (

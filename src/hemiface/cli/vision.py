@@ -26,7 +26,11 @@ def predict(
         typer.Argument(help="Photos, folders, videos, or camera:0.", metavar="SOURCE..."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A file of hemiface export, or a shipped model's name.")
+        str,
+        typer.Option(
+            help="A file of hemiface export, or a shipped model's name; default one for pictures "
+            "and in videos a faster one."
+        ),
     ] = "",
     label_as: Annotated[
         str,

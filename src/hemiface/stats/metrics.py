@@ -91,10 +91,7 @@ def calibration_gaps(values: Floats, labels: Ints) -> tuple[Ints, Floats]:
 
 def class_aucs(values: Floats, labels: Ints, weights: Floats | None = None) -> Floats:
     """Return [7]: area under the ROC curve of each class against the rest; NaN where undefined."""
-    result = np.full(CLASSES, np.nan)
-    for index, curve in _curves(values, labels, weights).items():
-        result[index] = sk.auc(*curve)
-    return result
+    return _areas(_curves(values, labels, weights))
 
 
 def class_paper_areas(values: Floats, labels: Ints, weights: Floats | None = None) -> Floats:
@@ -104,7 +101,28 @@ def class_paper_areas(values: Floats, labels: Ints, weights: Floats | None = Non
     point, a curve that rises there counts with the upper end, so that the trapezoid before it is a
     little too large.
     """
-    curves = _curves(values, labels, weights)
+    return _interpolated_areas(_curves(values, labels, weights))
+
+
+def paper_excess(values: Floats, labels: Ints) -> float:
+    """Return `weighted_auc_paper` minus `weighted_auc` of one cell, from the same curves."""
+    curves = _curves(values, labels, None)
+    excess = _interpolated_areas(curves) - _areas(curves)
+    return float(average_present(excess, _shares(labels, None)))
+
+
+_Curves = dict[int, tuple[Floats, Floats]]
+"""Class -> false and true positive rates."""
+
+
+def _areas(curves: _Curves) -> Floats:
+    result = np.full(CLASSES, np.nan)
+    for index, curve in curves.items():
+        result[index] = sk.auc(*curve)
+    return result
+
+
+def _interpolated_areas(curves: _Curves) -> Floats:
     result = np.full(CLASSES, np.nan)
     if curves:
         grid = np.unique(np.concatenate([fpr for fpr, _ in curves.values()]))
@@ -113,9 +131,7 @@ def class_paper_areas(values: Floats, labels: Ints, weights: Floats | None = Non
     return result
 
 
-def _curves(
-    values: Floats, labels: Ints, weights: Floats | None
-) -> dict[int, tuple[Floats, Floats]]:
+def _curves(values: Floats, labels: Ints, weights: Floats | None) -> _Curves:
     """Return false and true positive rates of each class that has both kinds of images."""
     found = {}
     for index in range(CLASSES):

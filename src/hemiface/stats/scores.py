@@ -22,9 +22,8 @@ from hemiface.stats.metrics import (
     ece_of_gaps,
     known_metrics,
     log_losses,
+    paper_excess,
     ratio,
-    weighted_auc,
-    weighted_auc_paper,
 )
 
 __all__ = ["emotion_aucs_over_draws", "scores_of_counts", "scores_over_draws"]
@@ -166,7 +165,7 @@ def _prepare(
         micro = _ranking(values.ravel(), truth.ravel(), repeated, count, counting)
     excess = 0.0
     if "weighted_auc_paper" in chosen:
-        excess = weighted_auc_paper(values, labels) - weighted_auc(values, labels)
+        excess = paper_excess(values, labels)
     return _CellSums(
         chosen=chosen,
         confusions=_sparse(one, cells, groups, CLASSES**2, count),
