@@ -246,8 +246,8 @@ class Predictor:
     def for_videos(self) -> Self:
         """Return this object as it looks at a video's frames, with what is fast there.
 
-        That is its detector and, where neither a model nor labels were named, the default network
-        for videos.
+        That is its detector and, where no model was named, the default network for videos (of the
+        labels, if these were).
         """
         other = copy.copy(self)
         other._detector = self._in_videos
