@@ -264,10 +264,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do all measurements and return what the results file holds."""
     machine = skeleton.Machine()
     predictor = Predictor()
-    results: dict[str, Any] = {
-        "model": predictor.for_videos().model.path.stem,
-        "same_overlap": SAME,
-    }
+    results: dict[str, Any] = {"model": predictor.model_in_videos, "same_overlap": SAME}
     if options.photo:
         results["photo"] = of_photo(predictor, options.photo, options.frames)
     if options.clip:

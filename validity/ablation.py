@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +34,6 @@ from hemiface.networks.checkpoint import BUNDLE_FILE
 from hemiface.networks.evaluate import evaluate
 from hemiface.networks.network import Bundle
 from hemiface.networks.train import fit, task
-from hemiface.stats.sample import group_weights
 from hemiface.tables import derive, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
@@ -123,16 +121,14 @@ def compare(scored: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataF
     hits = scored.pivot_table(
         index=["group", "image"], columns=["variant", "condition"], values="correct", sort=False
     )
-    codes, known = pd.factorize(hits.index.get_level_values("group"), sort=True)
-    weights = group_weights(len(known), draws, seed)[codes].astype(np.float64)
+    weights = experiment.image_weights(hits.index.get_level_values("group"), draws, seed)
     rows = []
     for variant in dict.fromkeys(scored["variant"]):
         for one in [*conditions, "mean"]:
             chosen = conditions if one == "mean" else [one]
             ours = hits[[(variant, key) for key in chosen]].to_numpy().mean(axis=1)
             whole = hits[[(WHOLE, key) for key in chosen]].to_numpy().mean(axis=1)
-            drawn = ((ours - whole) @ weights) / weights.sum(axis=0)
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            low, high = experiment.mean_interval(ours - whole, weights)
             rows.append(
                 {
                     "variant": variant,

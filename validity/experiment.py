@@ -6,11 +6,17 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from hemiface.config import Config, to_toml
 from hemiface.errors import HemifaceError
 from hemiface.files import write_json, write_text
 from hemiface.provenance import environment
+from hemiface.stats.sample import group_weights
 
 
 def parser(about: str) -> argparse.ArgumentParser:
@@ -53,3 +59,17 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def image_weights(groups: Any, draws: int, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Return [n, draws]: how often each image is drawn where its group, one of [n], is drawn."""
+    codes, known = pd.factorize(groups, sort=True)
+    return group_weights(len(known), draws, seed)[codes].astype(np.float64)
+
+
+def mean_interval(
+    values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of values [n] under weights [n, draws]."""
+    low, high = np.quantile(values @ weights / weights.sum(axis=0), [0.025, 0.975])
+    return float(low), float(high)

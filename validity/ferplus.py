@@ -18,7 +18,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import experiment
@@ -31,7 +30,7 @@ from hemiface.files import write_json
 from hemiface.networks.evaluate import evaluate
 from hemiface.provenance import environment
 from hemiface.stats.matrix import matrix
-from hemiface.stats.sample import Sample, group_weights
+from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions, derive, read_predictions, write_csv
 
 CONDITIONS = ("full", "upper", "lower", "left", "right")
@@ -91,9 +90,8 @@ def paired(plain: Predictions, averaged: Predictions, scored: Images, draws: int
     both = one.merge(other, on=keys, suffixes=("_plain", "_averaged"))
     for (model, condition), cell in both.groupby(["model", "condition"], sort=False, observed=True):
         gained = cell["correct_averaged"].to_numpy(float) - cell["correct_plain"].to_numpy(float)
-        codes, groups = pd.factorize(cell["group"], sort=True)
-        weights = group_weights(len(groups), draws, 0)[codes].astype(float)
-        low, high = np.quantile(gained @ weights / weights.sum(axis=0), [0.025, 0.975])
+        weights = experiment.image_weights(cell["group"], draws)
+        low, high = experiment.mean_interval(gained, weights)
         rows.append(
             {
                 "model": names[model],

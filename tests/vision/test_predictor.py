@@ -95,6 +95,7 @@ class TestPredictor:
             moving = predictor.for_videos()
             assert predictor.model.path == pictures
             assert moving.model.path == moving.but(hide="lower").model.path == fast
+            assert predictor.model_in_videos == fast.stem
             assert moving.model is predictor.but(flip=True).for_videos().model  # opened once
             for one, path in ((predictor, pictures), (moving, fast)):
                 view = one.calibration

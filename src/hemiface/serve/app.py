@@ -248,7 +248,7 @@ class _Service:
             "status": "ok",
             "version": __version__,
             "model": self._predictor.model.path.stem,
-            "model_in_videos": self._predictor.for_videos().model.path.stem,
+            "model_in_videos": self._predictor.model_in_videos,
             "schema": SCHEMA,
         }
 

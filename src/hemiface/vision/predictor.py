@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -116,24 +116,34 @@ class _Readers:
     """The networks for pictures and for videos, the latter opened where there is one."""
 
     def __init__(self, options: PredictorOptions) -> None:
-        self._in_videos_path = _model_path(options.model, options.label_as, in_videos=True)
+        self._options = options
         self.pictures = _Reader.open(_model_path(options.model, options.label_as))
-        self._same = self._in_videos_path == self.pictures.model.path
         self._lock = Lock()
         self._opened: _Reader | None = None
 
-    @property
+    @cached_property
+    def path_in_videos(self) -> Path:
+        """The file of the network for videos, which isn't opened for it."""
+        if self._options.model is not None:
+            return self.pictures.model.path
+        return _model_path(None, self._options.label_as, in_videos=True)
+
+    @cached_property
     def sha256_in_videos(self) -> str:
-        """SHA-256 of the file of the network for videos, which isn't opened for it."""
-        return self.pictures.sha256 if self._same else sha256_file(self._in_videos_path)
+        """SHA-256 of that file."""
+        return self.pictures.sha256 if self._is_one else sha256_file(self.path_in_videos)
+
+    @property
+    def _is_one(self) -> bool:
+        return self.path_in_videos == self.pictures.model.path
 
     def in_videos(self) -> _Reader:
         """Return the network for videos; any number of threads may ask."""
-        if self._same:
+        if self._is_one:
             return self.pictures
         with self._lock:
             if self._opened is None:
-                self._opened = _Reader.open(self._in_videos_path)
+                self._opened = _Reader.open(self.path_in_videos)
             return self._opened
 
 
@@ -242,6 +252,11 @@ class Predictor:
     def hidden(self) -> str:
         """The key of the declared condition, empty if nothing was declared."""
         return self._hidden.key if self._hidden else ""
+
+    @property
+    def model_in_videos(self) -> str:
+        """The name of what reads the faces of videos, the stem of its file."""
+        return self._readers.path_in_videos.stem
 
     def for_videos(self) -> Self:
         """Return this object as it looks at a video's frames, with what is fast there.
