@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiment import exit_code
+from hemiface import __version__
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import sha256_file, write_json
+from hemiface.files import atomic_path, sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.class_mix import KEY, MIXES, Mix, reweigh, trained_shares
 from hemiface.models.onnx_file import OnnxModel
@@ -109,18 +111,38 @@ def crops(
     return faces, found
 
 
-def ours(model: str) -> System:
-    """Return a shipped network or an exported file as `hemiface predict` uses it."""
+@dataclass(frozen=True)
+class Kept:
+    """What systems made of crops, in a folder, so that a killed run goes on; nowhere if None."""
+
+    folder: Path | None = None
+
+    def of(self, system: str, faces: Faces, make: Callable[[Faces], Floats]) -> Floats:
+        """Return probabilities float64 [n, 7] of these very crops, made once."""
+        if self.folder is None:
+            return make(faces)
+        path = self.folder / f"{system}-{sha256(faces.tobytes()).hexdigest()[:12]}.npy"
+        if not path.is_file():
+            with atomic_path(path) as partial, partial.open("wb") as file:
+                np.save(file, make(faces))
+        values: Floats = np.load(path)
+        return values
+
+
+def ours(model: str, *, flip: bool = False, kept: Kept = Kept()) -> System:
+    """Return a shipped network or an exported file as `hemiface predict [--flip]` uses it."""
     is_file = Path(model).suffix == ".onnx"
     path = Path(model) if is_file else shipped.path_of(model)
-    network = OnnxModel.load(path)
-    known = ModelCalibration.beside(path, sha256_file(path))
-    view = known.views.get(VIEWS[False]) if known else None
+    network, digest = OnnxModel.load(path), sha256_file(path)
+    known = ModelCalibration.beside(path, digest)
+    view = known.views.get(VIEWS[flip]) if known else None
     trained = trained_shares(network.header.get(KEY, known.class_mix if known else None), path)
     declared = {name: Mix.of(name).shares for name in MIXES}
 
     def read(faces: Faces, hidden: str) -> dict[str, Floats]:
-        values = network.predict(faces).astype(np.float64)
+        values = kept.of(digest[:12], faces, network.predict).astype(np.float64)
+        if flip:
+            values = (values + kept.of(digest[:12], faces[:, :, ::-1], network.predict)) / 2
         if view is not None:
             seen = [float(quadrant not in condition(hidden).hidden) for quadrant in QUADRANTS]
             values = scale(values, view.temperature(seen))
@@ -129,17 +151,18 @@ def ours(model: str) -> System:
             for name, shares in declared.items()
         }
 
-    return System(path.stem, read, view.abstain_below if view else 0.0)
+    name = f"{path.stem} --flip" if flip else path.stem
+    return System(name, read, view.abstain_below if view else 0.0)
 
 
-def fer(python: str) -> System:
+def fer(python: str, kept: Kept = Kept()) -> System:
     """Return what the package `fer` makes of the same crops, in the environment that has it."""
     done = subprocess.run([python, "-c", _FER], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(f"{python} has no package fer; install it there.")
     folder, version = done.stdout.split("\n")[:2]
 
-    def read(faces: Faces, _: str) -> dict[str, Floats]:
+    def made(faces: Faces) -> Floats:
         with tempfile.TemporaryDirectory() as place:
             given, answers = Path(place, "faces.npy"), Path(place, "answers.npy")
             np.save(given, faces)
@@ -148,7 +171,11 @@ def fer(python: str) -> System:
                 [python, WORKER, "fer", folder, "1"], input=json.dumps(task) + "\n", text=True,
                 check=True, capture_output=True,
             )  # fmt: skip
-            return {"trained": np.load(answers).astype(np.float64)}
+            values: Floats = np.load(answers).astype(np.float64)
+            return values
+
+    def read(faces: Faces, _: str) -> dict[str, Floats]:
+        return {"trained": kept.of(f"fer-{version}", faces, made)}
 
     return System(f"fer {version}, quantised", read)
 
@@ -268,12 +295,13 @@ def main() -> int:
     add = parser.add_argument
     add("folder", type=Path, help="photographs with labels.csv")
     add("--model", action="append", default=[], help="a shipped network or an .onnx; repeatable")
+    add("--flipped", action="append", default=[], help="the same, with its mirror image read too")
     add("--fer-python", default="", help="the Python of an environment that has the package fer")
     add("--conditions", nargs="+", default=list(CONDITIONS), help="what is hidden")
     add("--least", type=int, default=14, help="images of a class that counts in the mean recall")
     add("--draws", type=int, default=1000, help="bootstrap draws")
     add("--detect-by", default="auto", help="what searches, as of hemiface predict")
-    add("--crops", type=Path, help="a file .npz that keeps the crops, or has them")
+    add("--runs", type=Path, help="folder of crops and answers that are kept between runs")
     add("--out", type=Path, required=True, help="folder for photographs.csv")
     return exit_code(lambda: _score(parser.parse_args()))
 
@@ -281,15 +309,11 @@ def main() -> int:
 def _score(options: argparse.Namespace) -> None:
     """Cut out the faces, let every system read them, write the tables."""
     photos = labelled(options.folder)
-    if options.crops and options.crops.is_file():
-        kept = np.load(options.crops)
-        faces, found = kept["faces"], kept["found"]
-    else:
-        faces, found = crops(options.folder, list(photos["image"]), options.detect_by)
-        if options.crops:
-            np.savez_compressed(options.crops, faces=faces, found=found)
-    systems = [ours(name) for name in options.model]
-    systems += [fer(options.fer_python)] if options.fer_python else []
+    kept = Kept(options.runs)
+    faces, found = _cut(photos, options)
+    systems = [ours(name, kept=kept) for name in options.model]
+    systems += [ours(name, flip=True, kept=kept) for name in options.flipped]
+    systems += [fer(options.fer_python, kept)] if options.fer_python else []
     print(f"{len(photos):,} photos, a face found in {found.sum():,}")
     result, pairs = tables(systems, photos, faces, options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -298,6 +322,22 @@ def _score(options: argparse.Namespace) -> None:
     facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
     facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
     write_json(options.out / "photographs.json", facts)
+
+
+def _cut(photos: pd.DataFrame, options: argparse.Namespace) -> tuple[Faces, npt.NDArray[np.bool_]]:
+    """Return `crops` of the photographs, or those that this version kept of the same names."""
+    images = list(photos["image"])
+    if not options.runs:
+        return crops(options.folder, images, options.detect_by)
+    options.runs.mkdir(parents=True, exist_ok=True)
+    named = "\n".join([__version__, options.detect_by, *images])
+    path = options.runs / f"crops-{sha256(named.encode()).hexdigest()[:12]}.npz"
+    if not path.is_file():
+        faces, found = crops(options.folder, images, options.detect_by)
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, faces=faces, found=found)
+    with np.load(path) as arrays:
+        return arrays["faces"], arrays["found"]
 
 
 if __name__ == "__main__":

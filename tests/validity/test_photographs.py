@@ -12,6 +12,7 @@ from hemiface.models import shipped
 from hemiface.models.class_mix import NATURAL, Mix
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.tables import EMOTIONS
+from hemiface.vision.predictor import Predictor
 
 N = 400
 RANDOM = np.random.default_rng(0)
@@ -100,6 +101,35 @@ def test_a_system_is_the_shipped_network_under_each_mix() -> None:
     odds = read["natural"] / read["balanced"]
     expected = np.array([NATURAL[name] for name in EMOTIONS]) / Mix.of("balanced").shares
     np.testing.assert_allclose(odds / odds[:, :1], [expected / expected[0]] * 14, rtol=1e-4)
+
+
+def test_answers_are_kept_for_the_same_crops_alone(tmp_path) -> None:
+    faces, asked = phantom.render(np.arange(7), seed=2), []
+
+    def read(crops: np.ndarray) -> np.ndarray:
+        asked.append(len(crops))
+        return np.full((len(crops), 7), crops.mean())
+
+    kept = photographs.Kept(tmp_path)
+    first = [kept.of("one", faces, read), kept.of("one", faces[:, :, ::-1][:3], read)]
+    again = [kept.of("one", faces, read), kept.of("one", faces[:, :, ::-1][:3], read)]
+    assert asked == [7, 3]
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    kept.of("two", faces, read)
+    photographs.Kept().of("one", faces, read)
+    assert asked == [7, 3, 7, 7]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_system_answers_as_the_predictor_does(flip: bool) -> None:
+    faces = phantom.render(np.arange(7), seed=2)
+    system = photographs.ours("nano-int8", flip=flip)
+    assert system.name == ("nano-int8 --flip" if flip else "nano-int8")
+    predictor = Predictor("nano-int8", no_detect=True, estimate=False, flip=flip)
+    expected = [predictor.predict(one).faces[0].probabilities for one in faces]
+    np.testing.assert_allclose(system.read(faces, "full")["trained"], expected, atol=1e-5)
 
 
 def test_labels_that_make_no_sense_are_named(tmp_path) -> None:
