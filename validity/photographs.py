@@ -118,7 +118,7 @@ class Kept:
     folder: Path | None = None
 
     def of(self, system: str, faces: Faces, make: Callable[[Faces], Floats]) -> Floats:
-        """Return probabilities float64 [n, 7] of these very crops, made once."""
+        """Return what `make` gives for these very crops, [n, 7], made once."""
         if self.folder is None:
             return make(faces)
         path = self.folder / f"{system}-{sha256(faces.tobytes()).hexdigest()[:12]}.npy"

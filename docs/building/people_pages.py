@@ -44,18 +44,20 @@ PEOPLE = Path("results/people")
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a page: where, its first cells as they are written, how often a cell follows.
+    """A row of a page: its first cells as they are written, then those that a table tells.
 
-    `cells` are the rest of the row. Where the page goes on after them, as the model card does with
-    times and bytes, that is kept.
+    page: below the repository's root.
+    whole: whether nothing follows; the model card goes on with times and bytes, which stay.
+    below: cells of a second line, "mean recall".
+    begins: a pattern of the first told cell, where the same first cells stand in several tables.
     """
 
     page: Path
     first: str
     cells: tuple[str, ...]
     whole: bool = True
-    below: tuple[str, ...] = ()  # cells of a second line, "mean recall"
-    begins: str = r"[^|]*"  # the cell after the first ones, where these stand in several tables
+    below: tuple[str, ...] = ()
+    begins: str = r"[^|]*"
 
     @property
     def text(self) -> str:
