@@ -14,7 +14,7 @@ import pandas as pd
 
 from hemiface.config import Config, to_toml
 from hemiface.errors import HemifaceError
-from hemiface.files import write_json, write_text
+from hemiface.files import atomic_path, write_json, write_text
 from hemiface.provenance import environment
 from hemiface.stats.sample import group_weights
 
@@ -59,6 +59,14 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def kept(path: Path, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the array of a .npy file, which is made and written first where there is none."""
+    if not path.is_file():
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.save(file, make())
+    return np.load(path)  # type: ignore[no-any-return]
 
 
 def image_weights(groups: Any, draws: int, seed: int = 0) -> npt.NDArray[np.float64]:

@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -31,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from experiment import exit_code
+import experiment
 from hemiface import __version__
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, sha256_file, write_json
@@ -121,12 +122,8 @@ class Kept:
         """Return what `make` gives for these very crops, [n, 7], made once."""
         if self.folder is None:
             return make(faces)
-        path = self.folder / f"{system}-{sha256(faces.tobytes()).hexdigest()[:12]}.npy"
-        if not path.is_file():
-            with atomic_path(path) as partial, partial.open("wb") as file:
-                np.save(file, make(faces))
-        values: Floats = np.load(path)
-        return values
+        name = f"{system}-{sha256(faces.tobytes()).hexdigest()[:12]}.npy"
+        return experiment.kept(self.folder / name, partial(make, faces))
 
 
 def ours(model: str, *, flip: bool = False, kept: Kept = Kept()) -> System:
@@ -303,7 +300,7 @@ def main() -> int:
     add("--detect-by", default="auto", help="what searches, as of hemiface predict")
     add("--runs", type=Path, help="folder of crops and answers that are kept between runs")
     add("--out", type=Path, required=True, help="folder for photographs.csv")
-    return exit_code(lambda: _score(parser.parse_args()))
+    return experiment.exit_code(lambda: _score(parser.parse_args()))
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -334,7 +331,7 @@ def _cut(photos: pd.DataFrame, options: argparse.Namespace) -> tuple[Faces, npt.
     path = options.runs / f"crops-{sha256(named.encode()).hexdigest()[:12]}.npz"
     if not path.is_file():
         faces, found = crops(options.folder, images, options.detect_by)
-        with atomic_path(path) as partial, partial.open("wb") as file:
+        with atomic_path(path) as beside, beside.open("wb") as file:
             np.savez_compressed(file, faces=faces, found=found)
     with np.load(path) as arrays:
         return arrays["faces"], arrays["found"]

@@ -33,7 +33,7 @@ import experiment
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
-from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.occlusion.conditions import condition, hide, image_seeds
@@ -93,15 +93,13 @@ class Reading:
         """Return float64 [n, 7], read from the folder or predicted and kept there."""
         network, images = self.models[model], self.parts[split]
         key = f"{sha256_file(network.path)[:12]}-{split}-{len(images)}-{size_px}-{hidden}.npy"
-        kept = self.runs / key
-        if not kept.is_file():
+
+        def predict() -> npt.NDArray[np.float32]:
             faces = bring_back(reduce(np.asarray(images.pixels), size_px))
             seeds = image_seeds(images.table["image"])
-            found = network.predict(hide(faces, condition(hidden), seeds))
-            with atomic_path(kept) as path, path.open("wb") as file:
-                np.save(file, found)
-        values: Floats = np.load(kept).astype(np.float64)
-        return values
+            return network.predict(hide(faces, condition(hidden), seeds))
+
+        return experiment.kept(self.runs / key, predict).astype(np.float64)
 
 
 def rows(reading: Reading, options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -15,20 +15,26 @@ from pathlib import Path
 import pandas as pd
 
 from repository import ROOT
+from result_pages import HALVES
 
 __all__ = ["Row", "renew", "rows", "stale"]
 
-CONDITIONS = ("full", "upper", "lower", "left", "right")
+CONDITIONS = tuple(HALVES)
+SCORES = ("accuracy", "mean_recall", "recall_neutral")
+WITH_RECALL = r"\d\d\.\d \([^|]*"
+"""A cell of accuracy with the mean recall in brackets."""
 NETWORKS = {"people-int8": "generalist", "people-small-int8": "small", "nano-int8": "nano"}
 """Networks that learnt votes, and the folder below results/people/ of each."""
 BEST = "people-int8"
 DEFAULTS = {"people-int8": ", default for pictures", "people-small-int8": ", default in videos"}
+FER = "fer 25.10.3, quantised"
 PAIRS = (
     ("people-int8", "people-small-int8"),
     ("people-small-int8", "nano-int8"),
     ("people-small-int8", "small"),
-    ("people-small-int8", "fer 25.10.3, quantised"),
+    ("people-small-int8", FER),
 )
+"""What is compared on whole photographs and under each hidden half."""
 LABELS = {
     "ferplus-majority": "FER+ majority",
     "ferplus": "FER+ most voted",
@@ -110,14 +116,13 @@ def _bold(text: str, network: str) -> str:
 def _photographs() -> Iterator[Row]:
     page, table = PEOPLE / "README.md", _table("photographs.csv")
     for _, row in table[table["condition"] == "full"].iterrows():
-        values = ("accuracy", "mean_recall", "recall_neutral")
         first = f"`{row['system']}` | {row['mix']}"
-        yield Row(page, first, tuple(_interval(row, one) for one in values))
+        yield Row(page, first, tuple(_interval(row, one) for one in SCORES))
     for name in table["system"].unique():
-        yield Row(page, f"`{name}`", _with_recall(name, CONDITIONS[1:]), begins=r"\d\d\.\d \([^|]*")
+        yield Row(page, f"`{name}`", _with_recall(name, CONDITIONS[1:]), begins=WITH_RECALL)
     for name in ("nano-int8", "people-small-int8"):
-        begins, cells = r"\d\d\.\d \([^|]*", _with_recall(name, CONDITIONS)
-        yield Row(PEOPLE / "nano" / "README.md", f"`{name}`", cells, begins=begins)
+        cells = _with_recall(name, CONDITIONS)
+        yield Row(PEOPLE / "nano" / "README.md", f"`{name}`", cells, begins=WITH_RECALL)
 
 
 def _with_recall(system: str, conditions: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,21 +132,15 @@ def _with_recall(system: str, conditions: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _pairs() -> Iterator[Row]:
-    table = _table("photographs_paired.csv")
-    for one, other in PAIRS:
-        keep = {"system": one, "other": other, "mix": "trained"}
-        whole, *halves = (_one(table, {**keep, "condition": hidden}) for hidden in CONDITIONS)
-        values = ("accuracy", "mean_recall", "recall_neutral")
-        page, first = PEOPLE / "README.md", f"`{one}` less `{other}`"
-        yield Row(page, first, tuple(_difference(whole, value) for value in values))
-        accuracy, recall = (
-            tuple(_difference(row, value) for row in halves) for value in values[:2]
-        )
-        yield Row(page, first, accuracy, below=recall)
-    keep = {"system": "small", "other": "fer 25.10.3, quantised", "mix": "trained"}
-    row = _one(table, {**keep, "condition": "full"})
-    cells = tuple(_difference(row, one) for one in ("accuracy", "mean_recall", "recall_neutral"))
-    yield Row(PEOPLE / "README.md", "`small` less `fer 25.10.3, quantised`", cells)
+    page, table = PEOPLE / "README.md", _table("photographs_paired.csv")
+    for one, other in (*PAIRS, ("small", FER)):
+        of = table[(table["system"] == one) & (table["other"] == other)]
+        whole, *halves = (_one(of, {"mix": "trained", "condition": x}) for x in CONDITIONS)
+        first = f"`{one}` less `{other}`"
+        yield Row(page, first, tuple(_difference(whole, score) for score in SCORES))
+        if (one, other) in PAIRS:
+            accuracy, recall = (tuple(_difference(row, x) for row in halves) for x in SCORES[:2])
+            yield Row(page, first, accuracy, below=recall)
 
 
 def _small_faces() -> Iterator[Row]:
@@ -152,8 +151,8 @@ def _small_faces() -> Iterator[Row]:
             found = [_one(table, {**keep, "size_px": size}) for size in (48, 32, 24, 20, 16)]
             cells = [f"{_percent(x, 'accuracy')} ({_percent(x, 'mean_recall')})" for x in found]
             cells.append(_interval(found[-1], "accuracy_lost"))
-            first, begins = f"`{name}` | {hidden}", r"\d\d\.\d \([^|]*"
-            yield Row(PEOPLE / "README.md", first, tuple(cells), begins=begins)
+            first = f"`{name}` | {hidden}"
+            yield Row(PEOPLE / "README.md", first, tuple(cells), begins=WITH_RECALL)
 
 
 def _flipped() -> Iterator[Row]:
@@ -241,9 +240,7 @@ def _overviews() -> Iterator[Row]:
     keep = {"mix": "trained", "condition": "full"}
     for network in NETWORKS:
         photos = _one(_table("photographs.csv"), {**keep, "system": network})
-        accuracy, recall, neutral = (
-            _percent(photos, one) for one in ("accuracy", "mean_recall", "recall_neutral")
-        )
+        accuracy, recall, neutral = (_percent(photos, one) for one in SCORES)
         between = _interval(photos).removeprefix(accuracy)
         _, scores = _of_ferplus(network, "ferplus-majority", "all")
         first = f"`{network}`{DEFAULTS.get(network, '')}"
