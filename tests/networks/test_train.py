@@ -20,6 +20,7 @@ from hemiface.config import Config, ModelConfig, Recipe, from_dict  # noqa: E402
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import HemifaceError, UsageError  # noqa: E402
 from hemiface.locks import locked  # noqa: E402
+from hemiface.networks import checkpoint  # noqa: E402
 from hemiface.networks.network import Bundle, predict  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.occlusion.conditions import condition, hide  # noqa: E402
@@ -162,6 +163,33 @@ def test_killed_and_started_again_reaches_the_same_weights(
     (run / "checkpoint" / "last.pt").write_bytes(b"left behind")
     assert go_on(images, run) == (bundle, [])
     assert not (run / "checkpoint").exists()
+
+
+def test_a_kill_before_the_last_row_loses_it_not(
+    images: Images, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of the last epoch is there, its row in history.csv isn't."""
+    write = checkpoint.write_csv
+
+    def stop(table: pd.DataFrame, path: Path) -> None:
+        if len(table) == 4:
+            raise InterruptedError
+        write(table, path)
+
+    monkeypatch.setattr(checkpoint, "write_csv", stop)
+    with pytest.raises(InterruptedError):
+        go_on(images, tmp_path)
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 3
+    monkeypatch.undo()
+    bundle, steps = go_on(images, tmp_path)
+    assert not steps
+    assert_equal_weights(undisturbed, bundle)
+    times = ["seconds", "images_per_s"]
+    whole, again = (
+        pd.read_csv(one / "history.csv").drop(columns=times)
+        for one in (undisturbed.parent, tmp_path)
+    )
+    pd.testing.assert_frame_equal(again, whole)
 
 
 def test_rare_checkpoints_lose_time_and_nothing_else(

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="the ablation trains networks")
 
 import ablation
 from builders import tiny_bundle
+from hemiface.cli.reading import training_images
 from hemiface.config import find, load
 from hemiface.data.cache import prepare
 from hemiface.errors import UsageError
@@ -131,3 +132,13 @@ def test_a_baseline_that_saw_what_is_held_aside_is_refused(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"saw.*may have seen what is held aside here"):
         ablation.require_apart(saw, held)
     ablation.require_apart(apart, held)
+
+
+def test_the_baseline_that_train_makes_is_apart(tmp_path: Path) -> None:
+    """It is carved by the same near-duplicates: with others no Bundle of `train` is taken."""
+    faces = "phantom:n=300,seed=3"
+    settings = [f"data.source={faces}", "data.protocol=paper"]
+    seen = training_images(load("nano", settings), tmp_path / "train", lambda *_: None)
+    alone = prepare(faces, tmp_path / "alone", near_duplicates=False, protocol="paper")
+    held = ablation.held_aside(faces, tmp_path / "held", None)
+    assert seen.info["data_sha256"] == held.info["data_sha256"] != alone.info["data_sha256"]

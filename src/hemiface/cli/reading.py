@@ -143,7 +143,7 @@ def training_images(config: "Config", folder: Path, on_progress: "OnProgress") -
             folder / "data",
             labels=config.data.labels or None,
             skip_bad=config.data.skip_bad,
-            near_duplicates=False,
+            near_duplicates=config.data.near_duplicates,
             protocol=config.data.protocol,
             align=face_aligner(on_progress) if config.data.align else None,
             deal=config.data.deal,

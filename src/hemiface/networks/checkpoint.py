@@ -111,7 +111,7 @@ class Progress:
             }
             checkpoint_files.save(content, self._checkpoints)
             self._saved_at = time.monotonic()
-        write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
+        self._write_history()
 
     def log_epoch(self, epochs: int) -> None:
         """Tell the last epoch's numbers, and how long the rest of `epochs` will take."""
@@ -133,12 +133,17 @@ class Progress:
             typical_s * (epochs - len(self.history)) / 60,
         )
 
+    def _write_history(self) -> None:
+        write_csv(pd.DataFrame(self.history), self._folder / "history.csv")
+
     def finish(self, images: Images, precision: str, class_mix: Mapping[str, float]) -> None:
-        """Write the Bundle, then drop the checkpoint, which nothing needs any more.
+        """Write the history and the Bundle, then drop the checkpoint, which nothing needs any more.
 
         `class_mix` is each emotion's share of what was learnt.
         """
         job = self._job
+        # A kill may have come between the last epoch's checkpoint and its row.
+        self._write_history()
         provenance = {
             "model_id": job.model_id,
             "name": job.name,
