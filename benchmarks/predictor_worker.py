@@ -47,7 +47,10 @@ def open_fer(folder: Path, threads: int) -> Predict:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow
+
+        # No module to import from: newer ones resolve it on the way.
+        Interpreter = tensorflow.lite.Interpreter  # noqa: N806
 
     interpreter = Interpreter(
         model_path=str(folder / "data" / "emotion_model_quantized.tflite"), num_threads=threads
