@@ -357,6 +357,31 @@ class TestVideo:
         assert [one["frame"] for one in lines[:-1]] == list(range(5))
         assert lines[-1] == {"frames": 5, "error": ""}
 
+    def test_labels_are_smoothed_on_request(self, client, predictor, clip):
+        answer = client.post("/watch?smooth=0.5", files={"video": ("c.mp4", clip.read_bytes())})
+        lines = [json.loads(line) for line in answer.text.splitlines()]
+        expected = [
+            [{**row, "source": "c.mp4"} for row in found.rows()]
+            for found in predictor.watch(clip, smooth_s=0.5)
+        ]
+        assert [one["faces"] for one in lines[:-1]] == expected
+        rows = [row for frame in expected for row in frame]
+        assert {row["smoothing"] for row in rows} == {"log-mean-0.5s"}
+        assert any(row["smoothed_p_happy"] != row["p_happy"] for row in rows)
+
+    @pytest.mark.parametrize("wrong", ["0", "-1", "inf", "nan", "soon"])
+    def test_a_half_life_is_a_positive_time(self, client, clip, wrong):
+        answer = client.post(
+            f"/watch?smooth={wrong}", files={"video": ("c.mp4", clip.read_bytes())}
+        )
+        assert answer.status_code == 422
+        assert "error" in answer.json()
+
+    def test_pictures_have_nothing_to_smooth(self, client, faces):
+        answer = client.post("/predict?smooth=1", content=png(faces[0]))
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("Option smooth is unknown; choose from hide")
+
     def test_as_csv(self, client, clip):
         answer = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
         table = list(csv.DictReader(io.StringIO(answer.text)))

@@ -10,7 +10,7 @@
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -59,6 +59,7 @@ __all__ = ["ServiceOptions", "create_app"]
 
 _ROUTES = ("/predict", "/watch", "/health", "/metrics")
 _OPTIONS = (*(one.name for one in fields(Asked)), "format")
+_VIDEO_OPTIONS = (*_OPTIONS, "smooth")
 _ABOUT = (
     "What emotion faces look like, how much of each can be seen, and why none is named where none "
     "is. Pictures are looked at in memory and kept nowhere."
@@ -76,6 +77,10 @@ Flip = Annotated[bool | None, Query(description="Average with the mirrored view.
 Below = Annotated[
     float | None, Query(ge=0, le=1, description="Give no label below this confidence.")
 ]
+Smooth = Annotated[
+    float | None,
+    Query(gt=0, description="Smooth what is said of a face over its last moments, half-life in s."),
+]
 Format = Annotated[
     Literal["json", "csv", "jsonl"] | None, Query(description="Of the answer; else as Accept says.")
 ]
@@ -85,18 +90,25 @@ VideoFormat = Annotated[
 
 
 def _asked(
-    request: Request,
     hide: Hide = None,
     mix: MixName = None,
     flip: Flip = None,
     abstain_below: Below = None,
 ) -> Asked:
-    for name in request.query_params:
-        if name not in _OPTIONS:
-            raise UsageError(
-                f"Option {printable(name[:40])} is unknown; choose from {', '.join(_OPTIONS)}."
-            )
     return Asked(hide, mix, flip, abstain_below)
+
+
+def _only(options: Sequence[str]) -> Callable[[Request], None]:
+    """Return what refuses a request that asks for anything else."""
+
+    def refuse_others(request: Request) -> None:
+        for name in request.query_params:
+            if name not in options:
+                raise UsageError(
+                    f"Option {printable(name[:40])} is unknown; choose from {', '.join(options)}."
+                )
+
+    return refuse_others
 
 
 AskedFor = Annotated[Asked, Depends(_asked)]
@@ -142,10 +154,12 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     app.add_api_route(
         "/predict", service.predict, methods=["POST"], openapi_extra=PREDICT, responses=ERRORS,
         response_model=None, summary="The faces of pictures",
+        dependencies=[Depends(_only(_OPTIONS))],
     )  # fmt: skip
     app.add_api_route(
         "/watch", service.watch, methods=["POST"], openapi_extra=WATCH, responses=ERRORS,
         response_model=None, summary="The faces of a video's frames, as they come",
+        dependencies=[Depends(_only(_VIDEO_OPTIONS))],
     )  # fmt: skip
     app.add_api_route("/health", service.health, methods=["GET"], summary="Whether it runs")
     app.add_api_route(
@@ -211,6 +225,7 @@ class _Service:
         self,
         request: Request,
         asked: AskedFor,
+        smooth: Smooth = None,
         format: VideoFormat = None,  # noqa: A002 - the name that users write
     ) -> Response:
         """Return what each frame shows; faces keep their numbers.
@@ -228,7 +243,7 @@ class _Service:
             name = await save_video(request, path) or "video"
             kind = asked_format(request, format, "jsonl")
             kind = "jsonl" if kind == "json" else kind
-            frames = await _begun(self._counted(self._desk.watch(path, name, asked)))
+            frames = await _begun(self._counted(self._desk.watch(path, name, asked, smooth)))
             answer = await _whole_csv(frames, path) if kind == "csv" else _as_they_come(frames)
             return _Held(answer, until=stack.pop_all())
 

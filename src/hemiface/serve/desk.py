@@ -143,13 +143,16 @@ class Desk:
         photo = read_photo(content, limits().request_pixels)
         return self.with_options(asked).see(photo.pixels), photo.note
 
-    async def watch(self, path: Path, name: str, asked: Asked) -> AsyncIterator[Faces | str]:
+    async def watch(
+        self, path: Path, name: str, asked: Asked, smooth_s: float | None = None
+    ) -> AsyncIterator[Faces | str]:
         """Yield the faces of each frame of a video, and why it ended before its end, if it did.
 
         Raises:
             RefusedError: 429, a turn doesn't come.
+            UsageError: `smooth_s` is no positive number of seconds.
         """
-        watch = Watch(self.with_options(asked))
+        watch = Watch(self.with_options(asked), smooth_s=smooth_s)
         most = limits().request_frames
         frames = enumerate(read_frames(path))
         while True:
