@@ -142,3 +142,6 @@ def test_the_baseline_that_train_makes_is_apart(tmp_path: Path) -> None:
     alone = prepare(faces, tmp_path / "alone", near_duplicates=False, protocol="paper")
     held = ablation.held_aside(faces, tmp_path / "held", None)
     assert seen.info["data_sha256"] == held.info["data_sha256"] != alone.info["data_sha256"]
+    # Where the splits are given nothing is looked for.
+    given = training_images(load("nano", settings[:1]), tmp_path / "given", lambda *_: None)
+    assert [one.info["near_duplicates"] for one in (seen, given)] == [True, False]

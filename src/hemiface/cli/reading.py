@@ -143,7 +143,8 @@ def training_images(config: "Config", folder: Path, on_progress: "OnProgress") -
             folder / "data",
             labels=config.data.labels or None,
             skip_bad=config.data.skip_bad,
-            near_duplicates=config.data.near_duplicates,
+            # A training asks for no groups but those that its splits are dealt by.
+            near_duplicates=config.data.near_duplicates and "for splits",
             protocol=config.data.protocol,
             align=face_aligner(on_progress) if config.data.align else None,
             deal=config.data.deal,
