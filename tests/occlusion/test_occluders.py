@@ -1,5 +1,7 @@
 """Drawn occluders: what they cover is what changes, where it should be, the same for one seed."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -21,7 +23,13 @@ from hemiface.occlusion.occluders import (
     wear_large,
 )
 from hemiface.occlusion.occluders.canvas import FACE, Canvas
-from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
+from hemiface.visibility.covered_faces import (
+    REAL_THINGS,
+    Covering,
+    ReallyCovered,
+    examples,
+    fixed_examples,
+)
 from hemiface.vision.finding.alignment import FRAME
 
 FACES = phantom.render(np.arange(24) % 7, seed=3)
@@ -125,6 +133,41 @@ class TestExamples:
         faces, tiles = examples(FACES, np.arange(8), bare, np.random.default_rng(0))
         assert (tiles == 1).all()
         assert not np.array_equal(faces, FACES[:8])  # moved, swapped, worsened
+
+    def test_real_things_hide_what_is_said_and_leave_open_what_nobody_said(self):
+        covers = ["eyes", "mouth"]
+        covered = ReallyCovered.of(FACES[:2], covers)
+        still = Covering(
+            nothing=1, second=0, swap=0, light=0, translate_px=0, rotate_deg=0, scale=0, repeat=0,
+            worsen=0, contrast=0, real=1,
+        )  # fmt: skip
+        faces, tiles = examples(FACES, np.arange(16), still, np.random.default_rng(3), covered)
+        seen = set()
+        for face, told in zip(faces, tiles, strict=True):
+            (which,) = (
+                i for i, one in enumerate(FACES[:2])
+                if min(np.abs(face.astype(int) - way).max() for way in (one, one[:, ::-1])) <= 1
+            )  # fmt: skip
+            seen.add(which)
+            rows, columns, around = REAL_THINGS[covers[which]]
+            inside = np.zeros((12, 12), dtype=bool)
+            inside[rows.start // 4 : rows.stop // 4, 4:8] = True  # mirrored or not
+            assert columns.start <= 16 < 32 <= columns.stop
+            assert (told[inside] == 0).all()
+            zone = np.zeros(12, dtype=bool)
+            zone[around.start // 4 : around.stop // 4] = True
+            assert (told[~zone] == 1).all()
+            assert np.isnan(told[zone]).any()
+        assert seen == {0, 1}
+        # What is drawn over it is known to hide.
+        drawn = dataclasses.replace(still, nothing=0, mask=1)
+        _, under = examples(FACES, np.arange(16), drawn, np.random.default_rng(3), covered)
+        assert np.isnan(under).sum() < np.isnan(tiles).sum()
+        assert (ReallyCovered.of(FACES[:1], ["nothing"]).visible == 1).all()
+        with pytest.raises(
+            UsageError, match="Region 'chin' is unknown; real things cover eyes or mouth or nothing"
+        ):
+            ReallyCovered.of(FACES[:1], ["chin"])
 
     def test_fixed_examples_follow_the_id(self):
         ids = [f"face-{i}" for i in range(len(FACES))]

@@ -87,6 +87,33 @@ class TestTraining:
         with pytest.raises(DamagedError, match="tells visibility, not emotions"):
             OnnxModel.load(whole)
 
+    def test_real_things_are_learnt_from_or_left_out(self, images, tmp_path, monkeypatch):
+        from hemiface.visibility import train as training
+
+        listed = images.split("train").table["source_row"].tolist()[:3]
+        elsewhere = images.split("validation").table["source_row"].tolist()[0]
+        path = tmp_path / "real.csv"
+        rows = zip([*listed, elsewhere], ["eyes", "mouth", "", "eyes"], strict=True)
+        path.write_text("row,covers\n" + "".join(f"{row},{region}\n" for row, region in rows))
+        file = training.train(images, self.config(epochs=1), tmp_path / "run", real=path)
+        known = VisibleTiles.load(file).header["provenance"]
+        assert known["train_images"] == 32 - 3
+        assert known["really_covered"] | {"hash": ""} == {
+            "eyes": 1, "mouth": 1, "left_out": 1, "hash": "",
+        }  # fmt: skip
+        history = pd.read_csv(tmp_path / "run" / "history.csv")
+        assert np.isfinite(history["train_loss"]).all()
+        # Another list is another training.
+        path.write_text(path.read_text().replace("mouth", "eyes"))
+        epochs = []
+        monkeypatch.setattr(training._Run, "epoch", lambda _, number: epochs.append(number) or 1.0)
+        monkeypatch.setattr(training, "_write_onnx", lambda *_: file)
+        training.train(images, self.config(epochs=1), tmp_path / "run", real=path)
+        assert epochs == [1]
+        path.write_text(f"row,covers\n{listed[0]},\n")
+        with pytest.raises(UsageError, match="says of no training image what is covered"):
+            training.train(images, self.config(), tmp_path / "other", real=path)
+
     def test_settings(self, tmp_path):
         from hemiface.visibility.train import VisibilityConfig
 

@@ -18,6 +18,13 @@ def visibility_train(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Folder of the network, history and checkpoint.")],
     config: Annotated[Path | None, typer.Option(help="TOML file; default: as shipped.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns `row` and `covers` (eyes, mouth or nothing): what a real thing "
+            "covers in rows of fer2013.csv; of them the training images are learnt from."
+        ),
+    ] = None,
     settings: SetOption = None,
     max_epochs: Annotated[int | None, typer.Option(help="End it early.", min=1)] = None,
     threads: Annotated[int, typer.Option(help="Of the computation.", min=1)] = 1,
@@ -39,7 +46,7 @@ def visibility_train(
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     chosen = load_as(VisibilityConfig, config, settings or ())
-    path = train(load(data), chosen, out, max_epochs=max_epochs)
+    path = train(load(data), chosen, out, max_epochs=max_epochs, real=real)
     write_text(out / "config.toml", to_toml(chosen))
     write_json(out / "environment.json", environment())
     say(path)

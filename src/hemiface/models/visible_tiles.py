@@ -2,8 +2,9 @@
 
 The face's 48 x 48 pixels are divided into a grid of 12 x 12 tiles of 4 x 4 pixels; for each tile
 the network says which share of it can be seen. How far that can be trusted was measured, see
-`results/visibility/`: masks and large, plain things like those it learnt are told well, hands and
-small or unknown things poorly; of what it notices, its shares are rather too low than too high.
+`results/visibility/` and `results/people/`: masks, sunglasses and large, plain things are told
+well, hands less so, small or unknown things poorly; of what it notices, its shares are rather too
+low than too high.
 """
 
 from collections.abc import Mapping

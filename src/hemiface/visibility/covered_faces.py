@@ -1,23 +1,50 @@
 """Faces under drawn occluders with what of them can be seen: examples to learn from and to test on.
 
 What is drawn is known exactly; what the pictures themselves hide is not: FER2013 has hands, glasses
-and microphones of its own, and all of them count as visible here.
+and microphones of its own. All of them count as visible here, but for those that a list names
+(`ReallyCovered`): a network that is told that drawn sunglasses hide eyes and real ones don't learns
+to tell the drawn from the real.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.models.visible_tiles import tile_shares
+from hemiface.errors import UsageError
+from hemiface.models.visible_tiles import GRID
 from hemiface.occlusion.conditions import image_seeds
 from hemiface.occlusion.occluders import NOTHING, SEEN, wear
 
-__all__ = ["Covering", "examples", "fixed_examples"]
+__all__ = [
+    "COVERS_NOTHING",
+    "REAL_THINGS",
+    "Covering",
+    "ReallyCovered",
+    "examples",
+    "fixed_examples",
+]
 
 Faces = npt.NDArray[np.uint8]
+Maps = npt.NDArray[np.float32]
+Motion = tuple[bool, npt.NDArray[np.float64]]
+Picture = TypeVar("Picture", np.uint8, np.float32)
+
+_TILE_PX = 48 // GRID
+REAL_THINGS: Mapping[str, tuple[slice, slice, slice]] = MappingProxyType(
+    {
+        "eyes": (slice(12, 24), slice(8, 40), slice(4, 32)),
+        "mouth": (slice(32, 44), slice(14, 34), slice(24, 48)),
+    }
+)
+"""Region that a real thing covers -> rows and columns of the crop that it hides for sure, and rows
+in which nobody knows how far it reaches. Elsewhere the face counts as visible."""
+COVERS_NOTHING = "nothing"
+"""In place of a region: what is taken for an occluder and is none, such as clear spectacles."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +78,66 @@ class Covering:
     """How often the whole picture is blurred, made noisy, compressed or coarser."""
     contrast: float = 0.3
     """Most change of contrast and brightness, as a share."""
+    real: float = 0.12
+    """How often a face is one of those that a list names, where there is one."""
+
+
+@dataclass(frozen=True)
+class ReallyCovered:
+    """Faces uint8 [n, 48, 48] with a real thing over them; `visible` is float32 of that shape.
+
+    It is 1 where the face can be seen, 0 where it is hidden, NaN where nobody said.
+    """
+
+    faces: Faces
+    visible: Maps
+
+    @classmethod
+    def of(cls, faces: Faces, covers: Sequence[str]) -> Self:
+        """Return faces with what each thing covers, by the names of REAL_THINGS, or nothing.
+
+        Raises:
+            UsageError: there is no such name.
+        """
+        visible = np.ones(faces.shape, dtype=np.float32)
+        for seen, region in zip(visible, covers, strict=True):
+            if region == COVERS_NOTHING:
+                continue
+            if region not in REAL_THINGS:
+                known = " or ".join((*REAL_THINGS, COVERS_NOTHING))
+                raise UsageError(f"Region {region!r} is unknown; real things cover {known}.")
+            rows, columns, around = REAL_THINGS[region]
+            seen[around] = np.nan
+            seen[rows, columns] = 0
+        return cls(faces, visible)
 
 
 def examples(
-    pixels: Faces, index: npt.NDArray[np.int64], options: Covering, random: np.random.Generator
+    pixels: Faces,
+    index: npt.NDArray[np.int64],
+    options: Covering,
+    random: np.random.Generator,
+    covered: ReallyCovered | None = None,
 ) -> tuple[Faces, npt.NDArray[np.float32]]:
     """Return faces uint8 [n, 48, 48] under occluders drawn anew, and tiles float32 [n, 12, 12].
 
-    `index` names the n faces among `pixels`. Kinds come from SEEN alone.
+    `index` names the n faces among `pixels`. Kinds come from SEEN alone. A share `options.real` of
+    the faces is drawn from `covered` instead; tiles of which less than half is known are NaN.
     """
-    faces = np.stack([_moved(pixels[i], options, random) for i in index])
-    for face in faces:
+    faces = np.empty((len(index), 48, 48), dtype=np.uint8)
+    visible = np.ones(faces.shape, dtype=np.float32)
+    for at, i in enumerate(index):
+        if covered is not None and random.random() < options.real:
+            one, motion = random.integers(len(covered.faces)), _motion(options, random)
+            faces[at] = _moved(covered.faces[one], motion)
+            visible[at] = _moved(covered.visible[one], motion, cv2.INTER_NEAREST)
+        else:
+            faces[at] = _moved(pixels[i], _motion(options, random))
+    for face, seen in zip(faces, visible, strict=True):
         if random.random() < options.swap:
-            other = _moved(pixels[random.integers(len(pixels))], options, random)
-            _swap(face, other, random)
+            other = pixels[random.integers(len(pixels))]
+            replaced = _swap(face, _moved(other, _motion(options, random)), random)
+            seen[replaced] = 1
     faces = np.stack([_lit(face, options, random) for face in faces])
     hidden = np.zeros(faces.shape, dtype=bool)
     for probability in (1 - options.nothing, options.second):
@@ -78,8 +151,10 @@ def examples(
         if random.random() < options.repeat:
             rows, columns = _repeated(options.repeat_px, random)
             face, hidden[i] = face[rows][:, columns], hidden[i][rows][:, columns]
+            visible[i] = visible[i][rows][:, columns]
         faces[i] = _worsened(face, options, random)
-    return faces, tile_shares(~hidden)
+    visible[hidden] = 0
+    return faces, _tiles(visible)
 
 
 def fixed_examples(
@@ -126,24 +201,43 @@ def _repeated(
     return rows, columns
 
 
-def _moved(face: Faces, options: Covering, random: np.random.Generator) -> Faces:
-    """Return the face mirrored half of the time, turned, scaled and shifted a little."""
-    if random.random() < 0.5:
-        face = face[:, ::-1]
+def _tiles(visible: Maps) -> Maps:
+    """Return each tile's mean over what is known of it, NaN where that is less than half of it."""
+    parts = visible.reshape(len(visible), GRID, _TILE_PX, GRID, _TILE_PX)
+    known = ~np.isnan(parts)
+    number = known.sum(axis=(2, 4))
+    shares = np.where(known, parts, 0).sum(axis=(2, 4), dtype=np.float32) / np.maximum(number, 1)
+    return np.where(2 * number < _TILE_PX**2, np.nan, shares).astype(np.float32)
+
+
+def _motion(options: Covering, random: np.random.Generator) -> Motion:
+    """Draw whether a picture is mirrored, as half are, and how it is turned, scaled and shifted."""
+    mirrored = bool(random.random() < 0.5)
     turn, size, across, down = random.uniform(-1, 1, 4)
     matrix = cv2.getRotationMatrix2D((23.5, 23.5), turn * options.rotate_deg,
                                      1 + size * options.scale)  # fmt: skip
     matrix[0, 2] += across * options.translate_px
     matrix[1, 2] += down * options.translate_px
+    return mirrored, np.asarray(matrix, dtype=np.float64)
+
+
+def _moved(
+    picture: npt.NDArray[Picture], motion: Motion, how: int = cv2.INTER_LINEAR
+) -> npt.NDArray[Picture]:
+    """Return a picture [48, 48] as `motion` moves it, its edge repeated."""
+    mirrored, matrix = motion
     moved = cv2.warpAffine(
-        np.ascontiguousarray(face), matrix, (48, 48), flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+        np.ascontiguousarray(picture[:, ::-1] if mirrored else picture), matrix, (48, 48),
+        flags=how, borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    return np.asarray(moved, dtype=np.uint8)
+    return np.asarray(moved, dtype=picture.dtype)
 
 
-def _swap(face: Faces, other: Faces, random: np.random.Generator) -> None:
-    """Replace a box of `face` by that of `other`, with a soft or hard edge, in place."""
+def _swap(face: Faces, other: Faces, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Replace a box of `face` by that of `other`, with a soft or hard edge, in place.
+
+    Returns which pixels [48, 48] are mostly the other's.
+    """
     weight = np.zeros((48, 48), dtype=np.float32)
     width, height = random.integers(14, 49, 2)
     left, top = random.integers(0, 49 - width), random.integers(0, 49 - height)
@@ -152,6 +246,7 @@ def _swap(face: Faces, other: Faces, random: np.random.Generator) -> None:
         blurred = cv2.GaussianBlur(weight, (0, 0), random.uniform(0.5, 2.5))
         weight = np.asarray(blurred, dtype=np.float32)
     face[:] = np.rint(face + weight * (other.astype(np.float32) - face)).astype(np.uint8)
+    return weight > 0.5
 
 
 def _worsened(face: Faces, options: Covering, random: np.random.Generator) -> Faces:

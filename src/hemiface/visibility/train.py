@@ -5,9 +5,11 @@ selected on the validation images; test images are never seen. A checkpoint afte
 the same command go on where it was stopped, with the same result.
 """
 
+import csv
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pandas as pd
 import torch
@@ -23,8 +26,10 @@ from torch.nn import functional
 
 from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
+from hemiface.data.rows import pick_rows
 from hemiface.errors import UsageError
-from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file
+from hemiface.inputs import open_lines
 from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
@@ -32,7 +37,7 @@ from hemiface.networks import checkpoint_files
 from hemiface.occlusion.occluders import NOTHING, SEEN
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
-from hemiface.visibility.covered_faces import Covering, examples, fixed_examples
+from hemiface.visibility.covered_faces import Covering, ReallyCovered, examples, fixed_examples
 
 __all__ = ["TileNetwork", "VisibilityConfig", "train"]
 
@@ -50,7 +55,7 @@ class VisibilityConfig:
 
     seed: int = 0
     """Of the weights, the order and everything drawn."""
-    epochs: int = 5
+    epochs: int = 10
     """Passes over the training images."""
     batch_size: int = 128
     """Faces a step."""
@@ -115,29 +120,46 @@ def _convolution(channels: int, result: int, stride: int = 1) -> nn.Sequential:
 
 
 def train(
-    images: Images, config: VisibilityConfig, out: str | Path, *, max_epochs: int | None = None
+    images: Images,
+    config: VisibilityConfig,
+    out: str | Path,
+    *,
+    max_epochs: int | None = None,
+    real: Path | None = None,
 ) -> Path:
     """Train and write `visibility.onnx` and `history.csv` into `out`; return the model's path.
+
+    `real` is a CSV file whose columns `row` and `covers` name rows of FER2013 and what a real thing
+    covers there (see `covered_faces.REAL_THINGS`). Those among the training images are learnt from,
+    or left out where `covers` is empty.
 
     An interrupted training goes on from `out/checkpoint`, where config, data and code are the same,
     and from the epoch before where the last checkpoint is damaged. `max_epochs` ends it early, with
     the best of the epochs so far and the schedule unchanged.
 
     Raises:
-        UsageError: there are no training or no validation images, max_epochs isn't positive, or
-            another training is writing into the folder.
-        DamagedError: there are checkpoints, and none of them is whole.
+        UsageError: there are no training or no validation images, max_epochs isn't positive,
+            another training is writing into the folder, or the list names no training image or an
+            unknown region.
+        DamagedError: there are checkpoints, and none of them is whole; or the list can't be read.
     """
     if max_epochs is not None and max_epochs < 1:
         raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
     with locked(Path(out)):
-        return _train(images, config, Path(out), max_epochs)
+        return _train(images, config, Path(out), max_epochs, real)
 
 
-def _train(images: Images, config: VisibilityConfig, folder: Path, max_epochs: int | None) -> Path:
+def _train(
+    images: Images,
+    config: VisibilityConfig,
+    folder: Path,
+    max_epochs: int | None,
+    real: Path | None,
+) -> Path:
     inputs = [config_hash(config), images.info["data_sha256"]]
+    inputs += [] if real is None else [sha256_file(real)]
     fingerprint = Mark.of(inputs, __name__).fingerprint
-    run = _Run(images, config)
+    run = _Run(images, config, real)
     checkpoints = folder / "checkpoint"
     history = run.resume(checkpoints, fingerprint)
     last = min(config.epochs, max_epochs or config.epochs)
@@ -163,6 +185,7 @@ def _train(images: Images, config: VisibilityConfig, folder: Path, max_epochs: i
         "epoch": run.best["epoch"],
         "parameters": sum(one.numel() for one in network.parameters()),
         "occluders": list(SEEN),
+        "really_covered": run.real_things,
         "fingerprint": fingerprint,
         "training_s": sum(row["seconds"] for row in history),
         "threads": sorted({row["threads"] for row in history if "threads" in row}),
@@ -196,11 +219,18 @@ class _Validation:
 class _Run:
     """A training's state."""
 
-    def __init__(self, images: Images, config: VisibilityConfig) -> None:
+    def __init__(self, images: Images, config: VisibilityConfig, real: Path | None) -> None:
         self.config = config
-        self.pixels = images.split("train").pixels
-        if not len(self.pixels):
+        held = images.split("train")
+        if not len(held):
             raise UsageError("The data has no training images.")
+        self.pixels = held.pixels
+        self.covered: ReallyCovered | None = None
+        self.real_things: dict[str, Any] = {}
+        """How many faces a real thing covers by the list, by region, and the list's hash."""
+        if real is not None:
+            listed, self.covered, self.real_things = _listed(held, real)
+            self.pixels = self.pixels[~listed]
         self.known = _Validation(images)
         torch.manual_seed(config.seed)
         self.network = TileNetwork(config.width).to(memory_format=torch.channels_last)
@@ -233,7 +263,8 @@ class _Run:
                          np.mean(losses[-49:]))  # fmt: skip
             with self._products():
                 logits = self.network(faces).float()
-            loss = functional.binary_cross_entropy_with_logits(logits, tiles)
+            known = ~tiles.isnan()
+            loss = functional.binary_cross_entropy_with_logits(logits[known], tiles[known])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -246,7 +277,8 @@ class _Run:
         random = np.random.default_rng([self.config.seed, number])
         order, size = random.permutation(len(self.pixels)), self.config.batch_size
         for start in range(0, len(order), size):
-            drawn = examples(self.pixels, order[start : start + size], self.config.covering, random)
+            index, covering = order[start : start + size], self.config.covering
+            drawn = examples(self.pixels, index, covering, random, self.covered)
             yield torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
 
     def _products(self) -> torch.autocast:
@@ -320,6 +352,29 @@ class _Run:
                 before,
             )
         return history
+
+
+def _listed(
+    held: Images, real: Path
+) -> tuple[npt.NDArray[np.bool_], ReallyCovered, dict[str, Any]]:
+    """Return which of the images a list names, the covered ones of them, and what to tell of it.
+
+    Where column `covers` is empty the image is left out of the training.
+    """
+    chosen, known = pick_rows(held, real)
+    with open_lines(real, "check --real") as file:
+        covers = {int(one["row"]): one.get("covers") or "" for one in csv.DictReader(file)}
+    regions = [covers[row].strip() for row in held.table["source_row"][chosen].tolist()]
+    is_told = np.array([region != "" for region in regions])
+    if not is_told.any():
+        raise UsageError(f"{real} says of no training image what is covered; see column covers.")
+    told = [region for region in regions if region]
+    faces = ReallyCovered.of(held.pixels[chosen][is_told], told)
+    return (
+        chosen,
+        faces,
+        {**Counter(told), "left_out": int((~is_told).sum()), "hash": known["hash"]},
+    )
 
 
 class _Graph(nn.Module):

@@ -1,0 +1,124 @@
+"""Whether visibility notices sunglasses and hands in FER2013's own pictures.
+
+    python validity/real_things.py --data fer2013.csv --model visibility --model OTHER.onnx \
+        --listed results/people/real_things_by_eye.csv --out results/people
+
+The list says, by looking at the pictures, what a real thing covers more than half of: `row` (of
+fer2013.csv), `thing`, and `covers`, the region (`eyes` or `mouth`), or `nothing`, as clear
+spectacles do. Listed training images are no test: networks learn from them (`hemiface visibility
+train --real`), or leave them out where `covers` is empty, because a test image is nearly the same.
+
+Writes `real_things.csv`: for each network, split and thing how many are noticed, which is more than
+half of the region said to be covered, with Wilson's 95 % interval, and the mean share that is
+said to be covered. `anything else` are all images of the split that aren't listed: what is
+noticed there is a false alarm or a thing that the list lacks. And its environment.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+import experiment
+from hemiface.cli.reading import network_files
+from hemiface.data.images import Images
+from hemiface.data.readers import load
+from hemiface.data.rows import pick_rows
+from hemiface.errors import DamagedError
+from hemiface.files import sha256_file, write_json
+from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge
+from hemiface.provenance import environment
+from hemiface.tables import write_csv
+from hemiface.visibility.covered_faces import COVERS_NOTHING
+
+HALF = 0.5
+REGIONS = ("eyes", "mouth")
+OTHERS = "anything else"
+
+
+def covered(network: VisibleTiles, images: Images) -> pd.DataFrame:
+    """Return the share of each region that is said to be covered, a row for each image."""
+    visible = enlarge(network.predict(images.pixels))
+    table = {one: 1 - visible[:, USUAL_REGIONS[one]].mean(axis=1) for one in REGIONS}
+    return pd.DataFrame(table, index=images.table["source_row"].to_numpy())
+
+
+def listed(path: Path) -> pd.DataFrame:
+    """Return the list by its rows.
+
+    Raises:
+        DamagedError: it has other columns, or names a region that there isn't.
+    """
+    table = pd.read_csv(path, dtype={"covers": str, "thing": str}).fillna({"covers": ""})
+    if list(table.columns) != ["row", "thing", "covers"]:
+        raise DamagedError(f"{path} must have the columns row, thing, covers; nothing else.")
+    if wrong := sorted(set(table["covers"]) - {*REGIONS, COVERS_NOTHING, ""}):
+        known = " or ".join((*REGIONS, COVERS_NOTHING))
+        raise DamagedError(f"{path} names {wrong[0]!r}; things cover {known}.")
+    return table.set_index("row")
+
+
+def noticed(shares: pd.DataFrame, known: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a row for each thing and region, and one for each region of what isn't listed."""
+    here = known[known.index.isin(shares.index)]
+    for (thing, region), rows in here.groupby(["thing", "covers"], sort=True):
+        # What covers nothing is asked about the eyes: spectacles are the only such thing.
+        hides = region in REGIONS
+        yield _row(thing, region if hides else "eyes", hides, shares.loc[rows.index])
+    for region in REGIONS:
+        yield _row(OTHERS, region, False, shares[~shares.index.isin(known.index)])
+
+
+def _row(thing: str, region: str, hides: bool, shares: pd.DataFrame) -> dict[str, Any]:
+    said = shares[region].to_numpy()
+    counted = int((said > HALF).sum())
+    known = binomtest(counted, len(said)).proportion_ci(method="wilson")
+    return {
+        "thing": thing,
+        "region": region,
+        "covered": hides,
+        "n": len(said),
+        "noticed": counted / len(said),
+        "low": known.low,
+        "high": known.high,
+        "mean_share": float(np.mean(said)),
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    """Ask every network about every image of the splits; write the table."""
+    images, known = load(options.data), listed(options.listed)
+    pick_rows(images, options.listed)  # that they belong together
+    rows, hashes = [], {}
+    for path in network_files(options.model):
+        name = path.name
+        network, hashes[name] = VisibleTiles.load(path), sha256_file(path)
+        for split in options.splits:
+            shares = covered(network, images.split(split))
+            rows += [{"network": name, "split": split, **one} for one in noticed(shares, known)]
+    table = pd.DataFrame(rows)
+    write_csv(table, options.out / "real_things.csv")
+    settings = {"networks": hashes, "listed_sha256": sha256_file(options.listed)}
+    write_json(options.out / "real_things.environment.json", {**environment(), **settings})
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = experiment.parser(__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--listed", type=Path, required=True)
+    parser.add_argument("--model", type=Path, action="append", required=True, help="repeatable")
+    parser.add_argument("--splits", nargs="+", default=["validation", "test"])
+    parser.add_argument("--out", type=Path, required=True)
+    return experiment.exit_code(partial(run, parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
