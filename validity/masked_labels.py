@@ -11,6 +11,7 @@ exact test of the two. Writes results/people/masked_labels.csv, its environment 
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,9 @@ def main() -> None:
     for name, model in networks.items():
         for kind in KINDS:
             worn, _ = wear(images.pixels, [kind] * len(images), seeds)
-            shown = _without_what_is_covered(worn, tiles, listed_conditions(model.header))
-            raw, better = (model.predict(one).argmax(axis=1) == truth for one in (worn, shown))
-            won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
-            p = binomtest(won, won + lost).pvalue if won + lost else 1.0
-            changed = float((shown != worn).any(axis=(1, 2)).mean())
-            for seen, right in (("as it is", raw), ("covered half hidden", better)):
-                low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-                rows.append({"model": name, "drawn": kind, "seen": seen,
-                             "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
-                             "hidden": changed, "p": p})  # fmt: skip
+            rows += [
+                {"model": name, "drawn": kind, **one} for one in both(model, tiles, worn, truth)
+            ]
     options.out.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     write_csv(table, options.out / "masked_labels.csv")
@@ -69,7 +63,28 @@ def main() -> None:
     print(table.to_string(index=False))
 
 
-def _without_what_is_covered(
+def both(
+    model: OnnxModel,
+    tiles: VisibleTiles,
+    faces: npt.NDArray[np.uint8],
+    truth: npt.NDArray[np.int64],
+) -> Iterator[dict[str, Any]]:
+    """Yield what a network reads of faces [n, 48, 48] as they are and with what is covered hidden.
+
+    `truth` is int [n], places in EMOTIONS.
+    """
+    shown = without_what_is_covered(faces, tiles, listed_conditions(model.header))
+    raw, better = (model.predict(one).argmax(axis=1) == truth for one in (faces, shown))
+    won, lost = int((better & ~raw).sum()), int((raw & ~better).sum())
+    p = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    changed = float((shown != faces).any(axis=(1, 2)).mean())
+    for seen, right in (("as it is", raw), ("covered half hidden", better)):
+        low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        yield {"seen": seen, "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
+               "hidden": changed, "p": p}  # fmt: skip
+
+
+def without_what_is_covered(
     faces: npt.NDArray[np.uint8], tiles: VisibleTiles, learnt: frozenset[str]
 ) -> npt.NDArray[np.uint8]:
     """Return the faces [n, 48, 48] as a network that learnt such conditions would be shown them."""

@@ -12,6 +12,11 @@ Writes `real_things.csv`: for each network, split and thing how many are noticed
 half of the region said to be covered, with Wilson's 95 % interval, and the mean share that is
 said to be covered. `anything else` are all images of the split that aren't listed: what is
 noticed there is a false alarm or a thing that the list lacks. And its environment.
+
+With --votes also `real_things_labels.csv`: how right networks that name emotions are about the
+listed test images that have a majority among FER+'s voters, as they are and with a half hidden of
+which the first --model says that more than half is covered (`masked_labels.py` asks the same of
+drawn things).
 """
 
 import argparse
@@ -32,10 +37,13 @@ from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
 from hemiface.errors import DamagedError
 from hemiface.files import sha256_file, write_json
+from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge
 from hemiface.provenance import environment
-from hemiface.tables import write_csv
+from hemiface.tables import label_indices, write_csv
 from hemiface.visibility.covered_faces import COVERS_NOTHING
+from masked_labels import MODELS, both
 
 HALF = 0.5
 REGIONS = ("eyes", "mouth")
@@ -91,6 +99,17 @@ def _row(thing: str, region: str, hides: bool, shares: pd.DataFrame) -> dict[str
     }
 
 
+def labelled(test: Images, known: pd.DataFrame, tiles: VisibleTiles) -> Iterator[dict[str, Any]]:
+    """Yield how right each network is about the faces with each thing, seen in both ways."""
+    here = known[known.index.isin(test.table["source_row"])]
+    for name in MODELS:
+        model = OnnxModel.load(shipped.path_of(name))
+        for thing, rows in here.groupby("thing", sort=True):
+            faces = test.subset(test.table["source_row"].isin(rows.index).to_numpy())
+            for one in both(model, tiles, faces.pixels, label_indices(faces.table)):
+                yield {"model": name, "thing": thing, **one}
+
+
 def run(options: argparse.Namespace) -> None:
     """Ask every network about every image of the splits; write the table."""
     images, known = load(options.data), listed(options.listed)
@@ -105,6 +124,12 @@ def run(options: argparse.Namespace) -> None:
     table = pd.DataFrame(rows)
     write_csv(table, options.out / "real_things.csv")
     settings = {"networks": hashes, "listed_sha256": sha256_file(options.listed)}
+    if options.votes:
+        test = load(options.data, labels=f"ferplus-majority={options.votes}").split("test")
+        tiles = VisibleTiles.load(network_files(options.model)[0])
+        labels = pd.DataFrame(labelled(test, known, tiles))
+        write_csv(labels, options.out / "real_things_labels.csv")
+        print(labels.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     write_json(options.out / "real_things.environment.json", {**environment(), **settings})
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
@@ -115,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True)
     parser.add_argument("--listed", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", required=True, help="repeatable")
+    parser.add_argument("--votes", type=Path, help="FER+'s fer2013new.csv")
     parser.add_argument("--splits", nargs="+", default=["validation", "test"])
     parser.add_argument("--out", type=Path, required=True)
     return experiment.exit_code(partial(run, parser.parse_args(arguments)))

@@ -9,8 +9,10 @@ import real_things
 from hemiface.data.readers import load
 from hemiface.errors import DamagedError
 from hemiface.models import shipped
+from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import VisibleTiles
 from hemiface.occlusion.occluders import wear
+from hemiface.tables import label_indices
 
 SHARES = pd.DataFrame(
     {"eyes": [0.9, 0.2, 0.6, 0.1, 0.7], "mouth": [0.0, 0.1, 0.0, 0.8, 0.2]}, index=[3, 5, 7, 8, 9]
@@ -71,3 +73,21 @@ def test_drawn_sunglasses_cover_the_eyes_and_nothing_else():
     worn = real_things.covered(network, dataclasses.replace(images, pixels=faces))
     assert (worn["eyes"] > 0.5).mean() > 0.9 > (bare["eyes"] > 0.5).mean()
     assert abs(worn["mouth"].mean() - bare["mouth"].mean()) < 0.1
+
+
+def test_labels_are_read_as_they_are_and_with_what_is_covered_hidden(monkeypatch):
+    monkeypatch.setattr(real_things, "MODELS", ("nano-int8",))
+    test = load("phantom:n=70,seed=2").split("test")
+    rows = test.table["source_row"].to_numpy()
+    known = pd.DataFrame({"thing": ["hand", "hand", "spectacles"], "covers": ""}, index=rows[:3])
+    tiles = VisibleTiles.load(shipped.path_of("visibility"))
+    found = pd.DataFrame(real_things.labelled(test, known, tiles))
+    assert found[["thing", "n"]].drop_duplicates().values.tolist() == [
+        ["hand", 2],
+        ["spectacles", 1],
+    ]
+    model = OnnxModel.load(shipped.path_of("nano-int8"))
+    right = model.predict(test.pixels[:3]).argmax(axis=1) == label_indices(test.table)[:3]
+    raw = found[found["seen"] == "as it is"].set_index("thing")["accuracy"]
+    assert raw["hand"] == right[:2].mean()
+    assert raw["spectacles"] == right[2]
