@@ -1,7 +1,7 @@
 """How often the labels of a video's faces switch, before and after `predict --smooth`.
 
     hemiface predict CLIP.mp4 --smooth 0.5 --format parquet --out clip
-    python validity/smoothing.py clip/faces.parquet --abstain-below 0.46
+    python validity/smoothing.py clip/faces.parquet --abstain-below 0.45
 
 Takes tables that `hemiface predict` wrote of videos. From the frames' own probabilities in them it
 makes the smoothed ones of several half-lives anew, by the logarithmic mean that hemiface uses and,
