@@ -45,6 +45,24 @@ IMAGES = {
     "occlusion": "really occluded",
     "pose30": "turned by 30 degrees and more",
 }
+MASKED = {
+    "masked, claim": "masked, claim",
+    "masked, development": "masked, development",
+    "bare, claim": "bare, claim",
+    "bare, development": "bare, development",
+    "bare, press photos": "bare, 500 press photos",
+    "bare, test images": "FER2013's test images, bare",
+    "drawn mask, test images": "the same under drawn masks",
+}
+"""Sets of masks.csv, as the page calls them."""
+THINGS = (
+    ("sunglasses", "eyes"),
+    ("hand or thing", "mouth"),
+    ("clear spectacles", "eyes"),
+    ("anything else", "eyes"),
+    ("anything else", "mouth"),
+)
+SEEN = ("as it is", "covered half hidden")
 PEOPLE = Path("results/people")
 
 
@@ -102,6 +120,10 @@ def _interval(row: pd.Series, column: str = "accuracy", *, own: bool = True) -> 
     """Return a value with its interval, whose columns have the value's name before them or not."""
     low, high = (f"{column}_low", f"{column}_high") if own else ("low", "high")
     return f"{_percent(row, column)} [{_percent(row, low)}, {_percent(row, high)}]"
+
+
+def _ends(row: pd.Series) -> str:
+    return f"[{_percent(row, 'low')}, {_percent(row, 'high')}]"
 
 
 def _difference(row: pd.Series, column: str) -> str:
@@ -170,16 +192,47 @@ def _flipped() -> Iterator[Row]:
 
 def _masked() -> Iterator[Row]:
     table = _table("masked_labels.csv")
-    seen = ("as it is", "covered half hidden")
     for drawn in table["drawn"].unique():
         found = [
             _one(table, {"model": name, "drawn": drawn, "seen": one})
             for name in ("small", *NETWORKS)
-            for one in seen
+            for one in SEEN
         ]
         cells = [f"{_percent(row, 'accuracy')} %" for row in found]
         cells.append(f"{_percent(found[0], 'hidden')} %")
         yield Row(PEOPLE / "README.md", drawn, tuple(cells), begins=r"\d\d\.\d % ")
+
+
+def _masks() -> Iterator[Row]:
+    page, table = PEOPLE / "README.md", _table("masks.csv")
+    for group in MASKED:
+        keep = {"set": group, "metric": "lower_covered"}
+        before, now = (_one(table, {**keep, "network": one}) for one in ("before", "shipped"))
+        ends = f"{_percent(now, 'low')} to {_percent(now, 'high')} %"
+        cells = (f"{now['n']}", *(f"{_percent(one, 'value')} %" for one in (before, now)), ends)
+        yield Row(page, MASKED[group], cells)
+
+
+def _real_things() -> Iterator[Row]:
+    page, table = PEOPLE / "README.md", _table("real_things.csv")
+    for thing, region in THINGS:
+        keep = {"split": "test", "thing": thing, "region": region}
+        before, now = (
+            _one(table, {**keep, "network": one}) for one in ("before.onnx", "visibility.onnx")
+        )
+        cells = [f"{_percent(x, 'noticed')} {_ends(x)} %" for x in (before, now)]
+        what = "" if now["covered"] or thing == "anything else" else ": false alarms"
+        yield Row(page, f"{thing}, {region}{what}", (f"{now['n']:,}", *cells))
+    table = _table("real_things_labels.csv")
+    for thing in table["thing"].unique():
+        found = [
+            _one(table, {"model": name, "thing": thing, "seen": one})
+            for name in ("small", *NETWORKS)
+            for one in SEEN
+        ]
+        cells = [f"{_percent(row, 'accuracy')} %" for row in found]
+        changed = f"{_percent(found[0], 'hidden')} %"
+        yield Row(page, thing, (f"{found[0]['n']}", *cells, changed), begins=r"\d\d ")
 
 
 def _calibration() -> Iterator[Row]:
@@ -263,6 +316,8 @@ def rows() -> Iterator[Row]:
     yield from _small_faces()
     yield from _flipped()
     yield from _masked()
+    yield from _masks()
+    yield from _real_things()
     yield from _calibration()
     yield from _ferplus()
     yield from _overviews()
