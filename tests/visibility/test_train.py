@@ -9,7 +9,7 @@ import pytest
 
 from builders import flipped, rendered
 from hemiface.config import load_as, to_toml
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import VisibleTiles
@@ -110,9 +110,15 @@ class TestTraining:
         monkeypatch.setattr(training, "_write_onnx", lambda *_: file)
         training.train(images, self.config(epochs=1), tmp_path / "run", real=path)
         assert epochs == [1]
-        path.write_text(f"row,covers\n{listed[0]},\n")
-        with pytest.raises(UsageError, match="says of no training image what is covered"):
-            training.train(images, self.config(), tmp_path / "other", real=path)
+        for content, words in (
+            (",", "says of no training image what is covered"),
+            (",chin", "real.csv, column covers: Region 'chin' is unknown; real things cover eyes"),
+        ):
+            path.write_text(f"row,covers\n{listed[0]}{content}\n")
+            with pytest.raises(UsageError, match=words):
+                training.train(images, self.config(), tmp_path / "other", real=path)
+        with pytest.raises(MissingError, match=r"gone\.csv doesn't exist; check --real"):
+            training.train(images, self.config(), tmp_path / "other", real=tmp_path / "gone.csv")
 
     def test_settings(self, tmp_path):
         from hemiface.visibility.train import VisibilityConfig

@@ -29,7 +29,7 @@ from hemiface.data.images import Images
 from hemiface.data.rows import pick_rows
 from hemiface.errors import UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file
-from hemiface.inputs import open_lines
+from hemiface.inputs import open_lines, require_file
 from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
@@ -141,10 +141,13 @@ def train(
         UsageError: there are no training or no validation images, max_epochs isn't positive,
             another training is writing into the folder, or the list names no training image or an
             unknown region.
+        MissingError: the list doesn't exist.
         DamagedError: there are checkpoints, and none of them is whole; or the list can't be read.
     """
     if max_epochs is not None and max_epochs < 1:
         raise UsageError(f"max_epochs must be positive, got {max_epochs}.")
+    if real is not None:
+        require_file(real, hint="check --real")
     with locked(Path(out)):
         return _train(images, config, Path(out), max_epochs, real)
 
@@ -369,7 +372,10 @@ def _listed(
     if not is_told.any():
         raise UsageError(f"{real} says of no training image what is covered; see column covers.")
     told = [region for region in regions if region]
-    faces = ReallyCovered.of(held.pixels[chosen][is_told], told)
+    try:
+        faces = ReallyCovered.of(held.pixels[chosen][is_told], told)
+    except UsageError as error:
+        raise UsageError(f"{real}, column covers: {error}") from error
     return (
         chosen,
         faces,
