@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import binomtest
 
 from hemiface.config import Config, to_toml
 from hemiface.errors import HemifaceError
@@ -67,6 +68,14 @@ def kept(path: Path, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.save(file, make())
     return np.load(path)  # type: ignore[no-any-return]
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of `hits` among `n`, NaN of nothing."""
+    if not n:
+        return np.nan, np.nan
+    ends = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def image_weights(groups: Any, draws: int, seed: int = 0) -> npt.NDArray[np.float64]:

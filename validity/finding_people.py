@@ -27,9 +27,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
-from experiment import exit_code
+from experiment import exit_code, wilson
 from hemiface.files import write_json
 from hemiface.provenance import environment
 from hemiface.vision.finding import assets, blazeface
@@ -105,7 +104,7 @@ def rows_of(looked: list[Looked], judged: pd.DataFrame) -> list[dict[str, Any]]:
         ratio = np.median([one.ms["combined"] / one.ms["mediapipe"] for one in own])
         for name in ("mediapipe", "combined"):
             hits = sum(bool(one.faces[name]) for one in own)
-            low, high = binomtest(hits, len(own)).proportion_ci(0.95, "wilson")
+            low, high = wilson(hits, len(own))
             false = sum(false_of(one, name, judged) for one in own)
             listed = [one for one in own if one.listed is not None]
             rows.append({

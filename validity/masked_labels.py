@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
-from experiment import exit_code
+from experiment import exit_code, wilson
 from hemiface.data.readers import load
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
@@ -79,7 +79,7 @@ def both(
     p = binomtest(won, won + lost).pvalue if won + lost else 1.0
     changed = float((shown != faces).any(axis=(1, 2)).mean())
     for seen, right in (("as it is", raw), ("covered half hidden", better)):
-        low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        low, high = wilson(int(right.sum()), len(right))
         yield {"seen": seen, "accuracy": right.mean(), "low": low, "high": high, "n": len(right),
                "hidden": changed, "p": p}  # fmt: skip
 

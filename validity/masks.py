@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
 
-from experiment import exit_code
+from experiment import exit_code, wilson
 from hemiface.data.readers import load
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
@@ -142,10 +141,10 @@ def _drawn(
 
 
 def _share(network: str, group: str, metric: str, count: int, n: int) -> dict[str, Any]:
-    ends = binomtest(int(count), n).proportion_ci(method="wilson") if n else (np.nan, np.nan)
+    low, high = wilson(int(count), n)
     value = count / n if n else np.nan
     return {"network": network, "set": group, "metric": metric, "value": value,
-            "low": ends[0], "high": ends[1], "n": n}  # fmt: skip
+            "low": low, "high": high, "n": n}  # fmt: skip
 
 
 if __name__ == "__main__":

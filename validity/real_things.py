@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 import experiment
 from hemiface.cli.reading import network_files
+from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
@@ -42,11 +42,11 @@ from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge
 from hemiface.provenance import environment
 from hemiface.tables import label_indices, write_csv
-from hemiface.visibility.covered_faces import COVERS_NOTHING
+from hemiface.visibility.covered_faces import COVERS_NOTHING, REAL_THINGS
 from masked_labels import MODELS, both
 
 HALF = 0.5
-REGIONS = ("eyes", "mouth")
+REGIONS = tuple(REAL_THINGS)
 OTHERS = "anything else"
 
 
@@ -86,15 +86,15 @@ def noticed(shares: pd.DataFrame, known: pd.DataFrame) -> Iterator[dict[str, Any
 def _row(thing: str, region: str, hides: bool, shares: pd.DataFrame) -> dict[str, Any]:
     said = shares[region].to_numpy()
     counted = int((said > HALF).sum())
-    known = binomtest(counted, len(said)).proportion_ci(method="wilson")
+    low, high = experiment.wilson(counted, len(said))
     return {
         "thing": thing,
         "region": region,
         "covered": hides,
         "n": len(said),
         "noticed": counted / len(said),
-        "low": known.low,
-        "high": known.high,
+        "low": low,
+        "high": high,
         "mean_share": float(np.mean(said)),
     }
 
@@ -114,20 +114,20 @@ def run(options: argparse.Namespace) -> None:
     """Ask every network about every image of the splits; write the table."""
     images, known = load(options.data), listed(options.listed)
     pick_rows(images, options.listed)  # that they belong together
-    rows, hashes = [], {}
-    for path in network_files(options.model):
-        name = path.name
-        network, hashes[name] = VisibleTiles.load(path), sha256_file(path)
-        for split in options.splits:
-            shares = covered(network, images.split(split))
-            rows += [{"network": name, "split": split, **one} for one in noticed(shares, known)]
-    table = pd.DataFrame(rows)
+    networks = [VisibleTiles.load(path) for path in network_files(options.model)]
+    parts = {split: images.split(split) for split in options.splits}
+    table = pd.DataFrame(
+        {"network": one.path.name, "split": split, **row}
+        for one in networks
+        for split, part in parts.items()
+        for row in noticed(covered(one, part), known)
+    )
     write_csv(table, options.out / "real_things.csv")
+    hashes = {one.path.name: sha256_file(one.path) for one in networks}
     settings = {"networks": hashes, "listed_sha256": sha256_file(options.listed)}
     if options.votes:
-        test = load(options.data, labels=f"ferplus-majority={options.votes}").split("test")
-        tiles = VisibleTiles.load(network_files(options.model)[0])
-        labels = pd.DataFrame(labelled(test, known, tiles))
+        test = relabel(images.split("test"), options.votes, majority=True)
+        labels = pd.DataFrame(labelled(test, known, networks[0]))
         write_csv(labels, options.out / "real_things_labels.csv")
         print(labels.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     write_json(options.out / "real_things.environment.json", {**environment(), **settings})

@@ -122,10 +122,6 @@ def _interval(row: pd.Series, column: str = "accuracy", *, own: bool = True) -> 
     return f"{_percent(row, column)} [{_percent(row, low)}, {_percent(row, high)}]"
 
 
-def _ends(row: pd.Series) -> str:
-    return f"[{_percent(row, 'low')}, {_percent(row, 'high')}]"
-
-
 def _difference(row: pd.Series, column: str) -> str:
     """Return points with their interval, without the zero before the point."""
     return re.sub(r"(?<!\d)0\.", ".", _interval(row, column)).replace("-.0", ".0")
@@ -193,14 +189,19 @@ def _flipped() -> Iterator[Row]:
 def _masked() -> Iterator[Row]:
     table = _table("masked_labels.csv")
     for drawn in table["drawn"].unique():
-        found = [
-            _one(table, {"model": name, "drawn": drawn, "seen": one})
-            for name in ("small", *NETWORKS)
-            for one in SEEN
-        ]
-        cells = [f"{_percent(row, 'accuracy')} %" for row in found]
-        cells.append(f"{_percent(found[0], 'hidden')} %")
-        yield Row(PEOPLE / "README.md", drawn, tuple(cells), begins=r"\d\d\.\d % ")
+        _, cells = _seen_both_ways(table, {"drawn": drawn})
+        yield Row(PEOPLE / "README.md", drawn, cells, begins=r"\d\d\.\d % ")
+
+
+def _seen_both_ways(table: pd.DataFrame, keep: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return n, what each network reads of such faces, and of how many a half is hidden."""
+    found = [
+        _one(table, {**keep, "model": name, "seen": one})
+        for name in ("small", *NETWORKS)
+        for one in SEEN
+    ]
+    cells = [f"{_percent(row, 'accuracy')} %" for row in found]
+    return f"{found[0]['n']}", (*cells, f"{_percent(found[0], 'hidden')} %")
 
 
 def _masks() -> Iterator[Row]:
@@ -220,19 +221,13 @@ def _real_things() -> Iterator[Row]:
         before, now = (
             _one(table, {**keep, "network": one}) for one in ("before.onnx", "visibility.onnx")
         )
-        cells = [f"{_percent(x, 'noticed')} {_ends(x)} %" for x in (before, now)]
+        cells = [f"{_interval(x, 'noticed', own=False)} %" for x in (before, now)]
         what = "" if now["covered"] or thing == "anything else" else ": false alarms"
         yield Row(page, f"{thing}, {region}{what}", (f"{now['n']:,}", *cells))
     table = _table("real_things_labels.csv")
     for thing in table["thing"].unique():
-        found = [
-            _one(table, {"model": name, "thing": thing, "seen": one})
-            for name in ("small", *NETWORKS)
-            for one in SEEN
-        ]
-        cells = [f"{_percent(row, 'accuracy')} %" for row in found]
-        changed = f"{_percent(found[0], 'hidden')} %"
-        yield Row(page, thing, (f"{found[0]['n']}", *cells, changed), begins=r"\d\d ")
+        n, cells = _seen_both_ways(table, {"thing": thing})
+        yield Row(page, thing, (n, *cells), begins=r"\d\d ")
 
 
 def _calibration() -> Iterator[Row]:

@@ -21,6 +21,16 @@ class TestTiles:
         assert (enlarge(tiles)[0, :4, :4] == 0.5).all()
         assert enlarge(tiles).mean() == pytest.approx(visible.mean())
 
+    def test_what_is_unknown_counts_for_nothing(self):
+        visible = np.ones((1, 48, 48), dtype=np.float32)
+        visible[0, :4, :2] = np.nan  # half of the first tile is known
+        visible[0, :4, 2] = 0  # of which half is hidden
+        visible[0, :4, 4:7] = np.nan
+        tiles = tile_shares(visible)
+        assert tiles[0, 0, 0] == 0.5
+        assert np.isnan(tiles[0, 0, 1])
+        assert np.nansum(tiles) == 142.5
+
     def test_halves_are_whole_tiles(self):
         for half in ("upper", "lower", "left", "right"):
             tiles = tile_shares(USUAL_REGIONS[half][None])

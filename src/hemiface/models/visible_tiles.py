@@ -96,11 +96,19 @@ class VisibleTiles:
         return result
 
 
-def tile_shares(visible: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Return float32 [n, 12, 12]: the share of True in each tile of bool [n, 48, 48]."""
+def tile_shares(
+    visible: npt.NDArray[np.bool_] | npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Return float32 [n, 12, 12]: how much of each tile of [n, 48, 48] is visible.
+
+    In float32 NaN stands for unknown: a tile's share is then of what is known of it, and NaN where
+    that is less than half.
+    """
     parts = visible.reshape(len(visible), GRID, _TILE_PX, GRID, _TILE_PX)
-    shares: npt.NDArray[np.float32] = parts.mean(axis=(2, 4), dtype=np.float32)
-    return shares
+    known = ~np.isnan(parts)
+    number = known.sum(axis=(2, 4))
+    shares = np.where(known, parts, 0).sum(axis=(2, 4), dtype=np.float32) / np.maximum(number, 1)
+    return np.where(2 * number < _TILE_PX**2, np.nan, shares).astype(np.float32)
 
 
 def enlarge(tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.models.visible_tiles import GRID
+from hemiface.models.visible_tiles import tile_shares
 from hemiface.occlusion.conditions import image_seeds
 from hemiface.occlusion.occluders import NOTHING, SEEN, wear
 
@@ -34,7 +34,6 @@ Maps = npt.NDArray[np.float32]
 Motion = tuple[bool, npt.NDArray[np.float64]]
 Picture = TypeVar("Picture", np.uint8, np.float32)
 
-_TILE_PX = 48 // GRID
 REAL_THINGS: Mapping[str, tuple[slice, slice, slice]] = MappingProxyType(
     {
         "eyes": (slice(12, 24), slice(8, 40), slice(4, 32)),
@@ -154,7 +153,7 @@ def examples(
             visible[i] = visible[i][rows][:, columns]
         faces[i] = _worsened(face, options, random)
     visible[hidden] = 0
-    return faces, _tiles(visible)
+    return faces, tile_shares(visible)
 
 
 def fixed_examples(
@@ -199,15 +198,6 @@ def _repeated(
     cut = rows if side < 2 else columns
     cut[:] = np.maximum(cut, depth) if side % 2 else np.minimum(cut, 47 - depth)
     return rows, columns
-
-
-def _tiles(visible: Maps) -> Maps:
-    """Return each tile's mean over what is known of it, NaN where that is less than half of it."""
-    parts = visible.reshape(len(visible), GRID, _TILE_PX, GRID, _TILE_PX)
-    known = ~np.isnan(parts)
-    number = known.sum(axis=(2, 4))
-    shares = np.where(known, parts, 0).sum(axis=(2, 4), dtype=np.float32) / np.maximum(number, 1)
-    return np.where(2 * number < _TILE_PX**2, np.nan, shares).astype(np.float32)
 
 
 def _motion(options: Covering, random: np.random.Generator) -> Motion:
