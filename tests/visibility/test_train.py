@@ -26,7 +26,7 @@ class TestTraining:
     def config(**options):
         from hemiface.visibility.train import VisibilityConfig
 
-        return VisibilityConfig(width=4, batch_size=16, precision="fp32", **options)
+        return VisibilityConfig(**{"width": 4, "batch_size": 16, "precision": "fp32"} | options)
 
     def test_stopped_and_gone_on_with_is_trained_at_once(self, images, tmp_path, monkeypatch):
         import torch
@@ -87,17 +87,27 @@ class TestTraining:
         with pytest.raises(DamagedError, match="tells visibility, not emotions"):
             OnnxModel.load(whole)
 
-    def test_real_things_are_learnt_from_or_left_out(self, images, tmp_path, monkeypatch):
+    def test_real_things_are_learnt_from_or_left_out(self, images, tmp_path, monkeypatch, caplog):
+        import torch
+
         from hemiface.visibility import train as training
 
+        def able():
+            return {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}
+
+        monkeypatch.setattr(torch.cpu, "get_capabilities", able, raising=False)
         listed = images.split("train").table["source_row"].tolist()[:3]
         elsewhere = images.split("validation").table["source_row"].tolist()[0]
         path = tmp_path / "real.csv"
         rows = zip([*listed, elsewhere], ["eyes", "mouth", "", "eyes"], strict=True)
         path.write_text("row,covers\n" + "".join(f"{row},{region}\n" for row, region in rows))
-        file = training.train(images, self.config(epochs=1), tmp_path / "run", real=path)
+        config = self.config(epochs=1, precision="bf16")
+        file = training.train(images, config, tmp_path / "run", real=path)
         known = VisibleTiles.load(file).header["provenance"]
         assert known["train_images"] == 32 - 3
+        # A processor without bf16 computes in fp32, says so and keeps it.
+        assert known["precision"] == "fp32"
+        assert "the network for visibility: this processor has no bf16" in caplog.text
         assert known["really_covered"] | {"hash": ""} == {
             "eyes": 1, "mouth": 1, "left_out": 1, "hash": "",
         }  # fmt: skip
@@ -108,7 +118,7 @@ class TestTraining:
         epochs = []
         monkeypatch.setattr(training._Run, "epoch", lambda _, number: epochs.append(number) or 1.0)
         monkeypatch.setattr(training, "_write_onnx", lambda *_: file)
-        training.train(images, self.config(epochs=1), tmp_path / "run", real=path)
+        training.train(images, config, tmp_path / "run", real=path)
         assert epochs == [1]
         for content, words in (
             (",", "says of no training image what is covered"),

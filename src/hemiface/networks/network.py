@@ -6,6 +6,7 @@ and copying into three channels happen inside, so that preprocessing always trav
 
 import difflib
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,7 +24,17 @@ from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = ["Bundle", "FaceNetwork", "build", "has_bf16", "predict", "resolve_device"]
+__all__ = [
+    "Bundle",
+    "FaceNetwork",
+    "build",
+    "has_bf16",
+    "predict",
+    "resolve_device",
+    "trained_in",
+]
+
+log = logging.getLogger(__name__)
 
 _OWN: dict[str, dict[str, Any]] = {
     # A ResNet of eight basic blocks for processors: 2.8 M parameters.
@@ -134,6 +145,18 @@ def has_bf16(device: str) -> bool:
     if able.get("architecture") != "x86_64":
         return True
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def trained_in(wanted: str, device: str, name: str) -> str:
+    """Return the precision to train `name` in: the wanted one, unless it would only cost time."""
+    if wanted == "bf16" and not has_bf16(device):
+        log.warning(
+            "%s: %s has no bf16 instructions; training in fp32, which is faster here",
+            name,
+            "this processor" if device == "cpu" else "this GPU",
+        )
+        return "fp32"
+    return wanted
 
 
 @torch.inference_mode()

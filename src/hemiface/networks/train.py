@@ -35,7 +35,7 @@ from hemiface.networks.checkpoint import (
 )
 from hemiface.networks.distillation import WithFeatures
 from hemiface.networks.loss import Loss
-from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, resolve_device
+from hemiface.networks.network import Bundle, FaceNetwork, build, resolve_device, trained_in
 from hemiface.networks.optimiser import (
     WeightAverage,
     learning_rate,
@@ -90,7 +90,7 @@ def fit(
         if not (images.table["split"] == split).any():
             raise UsageError(f"The data has no {split} images; training needs some.")
     accelerator = resolve_device(device)
-    precision = _precision(job, accelerator)
+    precision = trained_in(job.recipe.train.precision, accelerator, job.model_id)
     fabric = _fabric(accelerator, job.recipe.train.processes, precision)
     progress = Progress(job, folder, fingerprint)
     on_step = on_step if job.recipe.train.processes == 1 else None
@@ -251,19 +251,6 @@ def _start_from(init: Path, config: ModelConfig) -> FaceNetwork:
 def _teacher(bundle: Path | None, device: torch.device) -> FaceNetwork | None:
     """Return the teacher in evaluation mode; it never learns."""
     return Bundle.load(bundle).network(device).requires_grad_(False) if bundle else None
-
-
-def _precision(job: Task, device: str) -> str:
-    """Return the precision to compute in: what was asked for, unless it would only cost time."""
-    wanted = job.recipe.train.precision
-    if wanted == "bf16" and not has_bf16(device):
-        log.warning(
-            "%s: %s has no bf16 instructions; training in fp32, which is faster here",
-            job.model_id,
-            "this processor" if device == "cpu" else "this GPU",
-        )
-        return "fp32"
-    return wanted
 
 
 def _fabric(accelerator: str, processes: int, precision: str) -> Fabric:

@@ -34,6 +34,7 @@ from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
 from hemiface.networks import checkpoint_files
+from hemiface.networks.network import trained_in
 from hemiface.occlusion.occluders import NOTHING, SEEN
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
@@ -68,7 +69,8 @@ class VisibilityConfig:
     ema_decay: float = 0.99
     """The kept weights are this average over steps."""
     precision: Literal["fp32", "bf16"] = "bf16"
-    """Of the products; weights stay in single precision."""
+    """Of the products; weights stay in single precision. A processor without instructions for bf16
+    computes in fp32, which is faster there."""
     caution: float = 2.0
     """Taken from every tile's logit when the training is done: real things are seen less surely
     than drawn ones. The default was chosen on photos of people with and without masks, that half of
@@ -192,6 +194,7 @@ def _train(
         "fingerprint": fingerprint,
         "training_s": sum(row["seconds"] for row in history),
         "threads": sorted({row["threads"] for row in history if "threads" in row}),
+        "precision": run.precision,
     }
     return _write_onnx(network, config, provenance, run, folder / MODEL_FILE)
 
@@ -224,6 +227,7 @@ class _Run:
 
     def __init__(self, images: Images, config: VisibilityConfig, real: Path | None) -> None:
         self.config = config
+        self.precision = trained_in(config.precision, "cpu", "the network for visibility")
         held = images.split("train")
         if not len(held):
             raise UsageError("The data has no training images.")
@@ -285,7 +289,7 @@ class _Run:
             yield torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
 
     def _products(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
 
     @torch.no_grad()
     def _average(self) -> None:
