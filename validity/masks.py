@@ -31,7 +31,7 @@ from experiment import exit_code, wilson
 from hemiface.data.readers import load
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
-from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge
+from hemiface.models.visible_tiles import VisibleTiles, region_shares
 from hemiface.occlusion.conditions import image_seeds
 from hemiface.occlusion.occluders import NOTHING, wear
 from hemiface.provenance import environment
@@ -133,9 +133,9 @@ def _drawn(
     """Yield what is said of test images, bare and under drawn masks and sunglasses."""
     for kind in (NOTHING, "mask", "sunglasses"):
         worn, _ = wear(faces, [kind] * len(faces), image_seeds(ids))
-        pixels = enlarge(tiles.predict(worn))
+        shares = region_shares(tiles.predict(worn))
         for region in ("lower", "mouth", "upper", "eyes"):
-            hidden = pixels[:, USUAL_REGIONS[region]].mean(axis=1) < HALF
+            hidden = shares[region] < HALF
             group = "bare, test images" if kind == NOTHING else f"drawn {kind}, test images"
             yield _share(network, group, f"{region}_covered", hidden.sum(), len(hidden))
 

@@ -39,7 +39,7 @@ from hemiface.errors import DamagedError
 from hemiface.files import sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
-from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge
+from hemiface.models.visible_tiles import VisibleTiles, region_shares
 from hemiface.provenance import environment
 from hemiface.tables import label_indices, write_csv
 from hemiface.visibility.covered_faces import COVERS_NOTHING, REAL_THINGS
@@ -52,8 +52,8 @@ OTHERS = "anything else"
 
 def covered(network: VisibleTiles, images: Images) -> pd.DataFrame:
     """Return the share of each region that is said to be covered, a row for each image."""
-    visible = enlarge(network.predict(images.pixels))
-    table = {one: 1 - visible[:, USUAL_REGIONS[one]].mean(axis=1) for one in REGIONS}
+    visible = region_shares(network.predict(images.pixels))
+    table = {one: 1 - visible[one] for one in REGIONS}
     return pd.DataFrame(table, index=images.table["source_row"].to_numpy())
 
 

@@ -21,7 +21,15 @@ from hemiface.inputs import require_file
 from hemiface.models.onnx_file import FORMAT, described, open_session
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["GRID", "KIND", "USUAL_REGIONS", "VisibleTiles", "enlarge", "tile_shares"]
+__all__ = [
+    "GRID",
+    "KIND",
+    "USUAL_REGIONS",
+    "VisibleTiles",
+    "enlarge",
+    "region_shares",
+    "tile_shares",
+]
 
 GRID = 12
 """Tiles in a row, and rows."""
@@ -145,6 +153,16 @@ def _usual_regions() -> Masks:
 USUAL_REGIONS: Masks = _usual_regions()
 """Region -> bool [48, 48]: the halves, and where eyes, nose and mouth usually are in FER2013's
 crops, for faces without landmarks of their own."""
+
+
+def region_shares(tiles: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+    """Return region -> float32 [n]: how much of each usual region tiles [n, 12, 12] call visible.
+
+    >>> region_shares(np.full((2, 12, 12), 0.5, dtype=np.float32))["mouth"].tolist()
+    [0.5, 0.5]
+    """
+    pixels = enlarge(tiles)
+    return {name: pixels[:, mask].mean(axis=1) for name, mask in USUAL_REGIONS.items()}
 
 
 def _checked_header(text: str | None, source: Path) -> dict[str, Any]:

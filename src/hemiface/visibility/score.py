@@ -17,7 +17,7 @@ import pandas as pd
 
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
-from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, enlarge, tile_shares
+from hemiface.models.visible_tiles import USUAL_REGIONS, VisibleTiles, region_shares, tile_shares
 from hemiface.occlusion.occluders import HELD_OUT, NOTHING, SEEN
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import group_weights
@@ -97,10 +97,9 @@ def _drawn(
     faces, visible, chosen = fixed_examples(images.pixels, images.table["image"].tolist(), kinds)
     guess = model.predict(faces)
     hidden, true_tiles = _hidden(guess), tile_shares(visible)
-    pixels = enlarge(guess)
     errors = {
-        region: np.abs(pixels[:, mask].mean(axis=1) - visible[:, mask].mean(axis=1))
-        for region, mask in USUAL_REGIONS.items()
+        region: np.abs(share - visible[:, USUAL_REGIONS[region]].mean(axis=1))
+        for region, share in region_shares(guess).items()
     }
     kind_of = np.array(chosen)
     bare = kind_of == NOTHING
