@@ -232,6 +232,8 @@ CONSTANTS = [
     ("centerface.js", "MOST_OVERLAP", f"{FINDING}.centerface", "_MOST_OVERLAP"),
     ("centerface.js", "CLOSE_LOOKS_PX", f"{FINDING}.centerface", "_CLOSE_LOOKS_PX"),
     ("centerface.js", "MARGIN_PX", f"{FINDING}.centerface", "_MARGIN_PX"),
+    ("centerface.js", "LAST_LOOK_PX", f"{FINDING}.centerface", "_LAST_LOOK_PX"),
+    ("centerface.js", "SURE", f"{FINDING}.centerface", "_SURE"),
     ("conditions.js", "QUADRANTS", "hemiface.occlusion.conditions", "QUADRANTS"),
     ("conditions.js", "HALVES", "hemiface.occlusion.conditions", "HALVES"),
     ("conditions.js", "TILE_COLUMNS", "hemiface.occlusion.tiles", "TILE_COLUMNS"),

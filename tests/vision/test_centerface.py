@@ -159,6 +159,25 @@ class TestNetwork:
             fresh = CenterFaceDetector(path).detect(one)
             np.testing.assert_array_equal(positions(used.detect(one)), positions(fresh))
 
+    def test_a_mask_that_fills_the_photo_takes_a_last_look(
+        self, detector, people, shared_data, monkeypatch
+    ):
+        look, sides = CenterFaceDetector._look, []
+
+        def counted(self, photo, longer_px, margin):
+            sides.append(longer_px)
+            return look(self, photo, longer_px, margin)
+
+        monkeypatch.setattr(CenterFaceDetector, "_look", counted)
+        masked = read_photo(shared_data / "masks/with/with_252.jpg").pixels
+        (face,) = detector.detect(masked)
+        assert sides == [150, 320, 160, 80]
+        # Its eyes are where they were seen by looking at the photo.
+        np.testing.assert_allclose(face.five[:2], [(43, 52), (91, 53)], atol=10)
+        sides.clear()
+        detector.detect(people)
+        assert sides[1:] == [320, 160]
+
     @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (31, 33)])
     def test_photos_of_any_shape_are_looked_at(self, detector, shape):
         assert detector.detect(np.full((*shape, 3), 90, np.uint8)) == []
