@@ -113,11 +113,14 @@ class TestTraining:
         }  # fmt: skip
         history = pd.read_csv(tmp_path / "run" / "history.csv")
         assert np.isfinite(history["train_loss"]).all()
-        # Another list is another training.
-        path.write_text(path.read_text().replace("mouth", "eyes"))
+        # A row of another split changes nothing; what is said of a training image does.
         epochs = []
         monkeypatch.setattr(training._Run, "epoch", lambda _, number: epochs.append(number) or 1.0)
         monkeypatch.setattr(training, "_write_onnx", lambda *_: file)
+        path.write_text(path.read_text().replace(f"{elsewhere},eyes", f"{elsewhere},mouth"))
+        training.train(images, config, tmp_path / "run", real=path)
+        assert epochs == []
+        path.write_text(path.read_text().replace(f"{listed[1]},mouth", f"{listed[1]},eyes"))
         training.train(images, config, tmp_path / "run", real=path)
         assert epochs == [1]
         for content, words in (

@@ -28,7 +28,7 @@ from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
 from hemiface.data.rows import pick_rows
 from hemiface.errors import UsageError
-from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sha256_file
+from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, hash_json, seal
 from hemiface.inputs import open_lines, require_file
 from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
@@ -161,10 +161,10 @@ def _train(
     max_epochs: int | None,
     real: Path | None,
 ) -> Path:
-    inputs = [config_hash(config), images.info["data_sha256"]]
-    inputs += [] if real is None else [sha256_file(real)]
-    fingerprint = Mark.of(inputs, __name__).fingerprint
     run = _Run(images, config, real)
+    inputs = [config_hash(config), images.info["data_sha256"]]
+    inputs += [] if real is None else [run.real_things["hash"]]
+    fingerprint = Mark.of(inputs, __name__).fingerprint
     checkpoints = folder / "checkpoint"
     history = run.resume(checkpoints, fingerprint)
     last = min(config.epochs, max_epochs or config.epochs)
@@ -234,7 +234,8 @@ class _Run:
         self.pixels = held.pixels
         self.covered: ReallyCovered | None = None
         self.real_things: dict[str, Any] = {}
-        """How many faces a real thing covers by the list, by region, and the list's hash."""
+        """How many training images a real thing covers by the list, by region, how many it leaves
+        out, and a hash of what it says of them."""
         if real is not None:
             listed, self.covered, self.real_things = _listed(held, real)
             self.pixels = self.pixels[~listed]
@@ -368,10 +369,11 @@ def _listed(
 
     Where column `covers` is empty the image is left out of the training.
     """
-    chosen, known = pick_rows(held, real)
+    chosen, _ = pick_rows(held, real)
     with open_lines(real, "check --real") as file:
         covers = {int(one["row"]): one.get("covers") or "" for one in csv.DictReader(file)}
-    regions = [covers[row].strip() for row in held.table["source_row"][chosen].tolist()]
+    rows = held.table["source_row"][chosen].tolist()
+    regions = [covers[row].strip() for row in rows]
     is_told = np.array([region != "" for region in regions])
     if not is_told.any():
         raise UsageError(f"{real} says of no training image what is covered; see column covers.")
@@ -380,11 +382,9 @@ def _listed(
         faces = ReallyCovered.of(held.pixels[chosen][is_told], told)
     except UsageError as error:
         raise UsageError(f"{real}, column covers: {error}") from error
-    return (
-        chosen,
-        faces,
-        {**Counter(told), "left_out": int((~is_told).sum()), "hash": known["hash"]},
-    )
+    # Of training images alone: what else a list says is nothing to this training.
+    mark = hash_json(sorted(zip(rows, regions, strict=True)))
+    return chosen, faces, {**Counter(told), "left_out": int((~is_told).sum()), "hash": mark}
 
 
 class _Graph(nn.Module):
