@@ -56,7 +56,7 @@ class VisibilityConfig:
 
     seed: int = 0
     """Of the weights, the order and everything drawn."""
-    epochs: int = 10
+    epochs: int = 40
     """Passes over the training images."""
     batch_size: int = 128
     """Faces a step."""
