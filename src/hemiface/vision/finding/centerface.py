@@ -45,6 +45,7 @@ _LAST_LOOK_PX = 80
 """The same where no look has shown a sure face: masks that fill a photo up to a fringe are seen at
 this size or not at all."""
 _SURE = 0.55
+"""What `photo_detector` takes for a face that nothing else sees."""
 _GREY = 127
 
 
