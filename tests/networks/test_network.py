@@ -19,7 +19,8 @@ from builders import flipped, grey_faces, tiny_bundle
 from hemiface.config import ModelConfig, as_plain
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import SEAL_KEY
-from hemiface.networks.network import Bundle, FaceNetwork, build, has_bf16, predict, resolve_device
+from hemiface.networks.network import Bundle, FaceNetwork, build, predict, resolve_device
+from hemiface.networks.precision import has_bf16
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS
 

@@ -6,7 +6,6 @@ and copying into three channels happen inside, so that preprocessing always trav
 
 import difflib
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -24,17 +23,7 @@ from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
-__all__ = [
-    "Bundle",
-    "FaceNetwork",
-    "build",
-    "has_bf16",
-    "predict",
-    "resolve_device",
-    "trained_in",
-]
-
-log = logging.getLogger(__name__)
+__all__ = ["Bundle", "FaceNetwork", "build", "predict", "resolve_device"]
 
 _OWN: dict[str, dict[str, Any]] = {
     # A ResNet of eight basic blocks for processors: 2.8 M parameters.
@@ -128,35 +117,6 @@ def resolve_device(device: str) -> str:
         present = ", ".join(name for name, is_there in there.items() if is_there)
         raise UsageError(f"Device {device!r} isn't here; choose auto or one of {present}.")
     return device
-
-
-def has_bf16(device: str) -> bool:
-    """Return whether bfloat16 is computed by the device itself (`cpu`, `cuda`, `mps`).
-
-    A processor of x86-64 without AVX512-BF16 or AMX imitates it, several times slower than fp32;
-    so does a GPU from before Ampere. Where that isn't known (another architecture, an older
-    torch), the answer is yes.
-    """
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return True
-    able = torch.cpu.get_capabilities()
-    if able.get("architecture") != "x86_64":
-        return True
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
-def trained_in(wanted: str, device: str, name: str) -> str:
-    """Return the precision to train `name` in: the wanted one, unless it would only cost time."""
-    if wanted == "bf16" and not has_bf16(device):
-        log.warning(
-            "%s: %s has no bf16 instructions; training in fp32, which is faster here",
-            name,
-            "this processor" if device == "cpu" else "this GPU",
-        )
-        return "fp32"
-    return wanted
 
 
 @torch.inference_mode()

@@ -35,13 +35,14 @@ from hemiface.networks.checkpoint import (
 )
 from hemiface.networks.distillation import WithFeatures
 from hemiface.networks.loss import Loss
-from hemiface.networks.network import Bundle, FaceNetwork, build, resolve_device, trained_in
+from hemiface.networks.network import Bundle, FaceNetwork, build, resolve_device
 from hemiface.networks.optimiser import (
     WeightAverage,
     learning_rate,
     optimizer_of,
     set_learning_rate,
 )
+from hemiface.networks.precision import trained_in
 from hemiface.networks.task import Task, task
 from hemiface.networks.validation import Validation
 

@@ -34,7 +34,7 @@ from hemiface.locks import locked
 from hemiface.models.onnx_file import FORMAT, METADATA_KEY
 from hemiface.models.visible_tiles import GRID, KIND, VisibleTiles, tile_shares
 from hemiface.networks import checkpoint_files
-from hemiface.networks.network import trained_in
+from hemiface.networks.precision import trained_in
 from hemiface.occlusion.occluders import NOTHING, SEEN
 from hemiface.provenance import Mark
 from hemiface.tables import FER2013_SIZE_PX, write_csv
