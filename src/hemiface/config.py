@@ -230,8 +230,9 @@ class DistillConfig:
     """A whole face beside every hidden one, and what the hidden face learns from it.
 
     The loss is CE(hidden) + clean CE(whole) + ramp (logits KL(hidden) + clean_logits KL(whole)
-    + features MSE(hidden)), the last three against a teacher that sees the whole face. With every
-    weight 0 there are no pairs and no teacher.
+    + features MSE(hidden)), the last three against a teacher. It sees the whole face, more than the
+    hidden one shows, or the same view as the network, of which it says what can be known from it.
+    With every weight 0 there are no pairs and no teacher.
     """
 
     clean: float = 0.0
@@ -249,6 +250,9 @@ class DistillConfig:
     teacher: str = "full"
     """`full` is the baseline of the same seed, `self` the network's own whole face, `average` the
     whole face of its weights' moving average (Tarvainen & Valpola 2017), else a Bundle's path."""
+    teacher_sees: str = "whole"
+    """`whole`: the whole face beside the hidden one; `same`: the hidden face itself (Beyer et al.
+    2022, Knowledge distillation: a good teacher is patient and consistent, section 3)."""
 
     @property
     def paired(self) -> bool:
@@ -688,6 +692,8 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
     growing = train.start_px == 0 or (train.start_px % 8 == 0 and 16 <= train.start_px <= 48)
     averaged = distill.teacher != "average" or not distill.taught or train.ema_decay > 0
     told = distill.clean_logits == 0 or distill.teacher != "self"
+    same = distill.teacher_sees == "same" and distill.taught
+    another = not same or (distill.clean_logits == 0 and distill.teacher != "self")
     worst, best = augment.compress_quality
     even = train.processes > 0 and train.batch_size % train.processes == 0
     return [
@@ -719,4 +725,14 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
             for name, without in (("own_label_votes", 0), ("lone_votes", True))
         ),
         (f"{prefix}distill.clean_logits", told, "must be 0 where the teacher is self"),
+        (
+            f"{prefix}distill.teacher_sees",
+            distill.teacher_sees in ("whole", "same"),
+            "must be whole or same",
+        ),
+        (
+            f"{prefix}distill.teacher_sees",
+            another,
+            "= same needs distill.clean_logits = 0 and another teacher than self",
+        ),
     ]

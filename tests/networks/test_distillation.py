@@ -31,7 +31,7 @@ from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
 from hemiface.networks.batches import target_shares  # noqa: E402
 from hemiface.networks.distillation import Lesson, WithFeatures, distillation_loss, teach  # noqa: E402
-from hemiface.networks.network import Bundle, build  # noqa: E402
+from hemiface.networks.network import Bundle, FaceNetwork, build  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.networks.validation import Validation  # noqa: E402
 from hemiface.occlusion.conditions import condition  # noqa: E402
@@ -167,6 +167,29 @@ class TestTraining:
         assert known["recipe"]["distill"]["logits"] == 1.0
         assert known["validation_accuracy"] > 0.2  # chance is 0.14
 
+    def test_a_teacher_may_see_the_very_view_that_the_network_sees(
+        self, images: Images, baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: dict[str, list[torch.Tensor]] = {"whole": [], "same": []}
+        for sees, shown in seen.items():
+
+            def noted(
+                network: FaceNetwork, faces: torch.Tensor, shown: list[torch.Tensor] = shown
+            ) -> Lesson:
+                shown.append(faces.clone())
+                return teach(network, faces)
+
+            monkeypatch.setattr("hemiface.networks.loss.teach", noted)
+            config = with_teacher(logits=1.0, teacher_sees=sees)
+            job = task(config, "any", baseline=baseline, max_steps=2)
+            known = Bundle.load(fit(job, images, tmp_path / sees, device="cpu")).provenance
+            assert known["recipe"]["distill"]["teacher_sees"] == sees
+        assert len(seen["whole"]) == len(seen["same"]) == 2
+        for whole, same in zip(*seen.values(), strict=True):
+            # The same images in the same geometry: some of each lies under `left@mean` or black.
+            changed = (whole != same).flatten(1).float().mean(1)
+            assert ((changed > 0.3) & (changed <= 0.55)).all()
+
     def test_interrupted_and_started_again_reaches_the_same_weights(
         self, images: Images, baseline: Path, tmp_path: Path
     ) -> None:
@@ -233,6 +256,15 @@ class TestTraining:
                 "train.ema_decay must be above 0 where the teacher is average",
             ),
             ({"distill": {"temperature": 0.0}}, "distill.temperature must be positive"),
+            ({"distill": {"teacher_sees": "half"}}, "distill.teacher_sees must be whole or same"),
+            (
+                {"distill": {"logits": 1.0, "teacher": "self", "teacher_sees": "same"}},
+                "distill.teacher_sees = same needs distill.clean_logits = 0 and another teacher",
+            ),
+            (
+                {"distill": {"logits": 1.0, "clean_logits": 1.0, "teacher_sees": "same"}},
+                "distill.teacher_sees = same needs distill.clean_logits = 0 and another teacher",
+            ),
             ({"train": {"mixup": 0.5}, "distill": {"logits": 1.0}}, "train.mixup must be 0 where"),
             (
                 {"train": {"attention_consistency": 1.0}, "distill": {"clean": 1.0}},

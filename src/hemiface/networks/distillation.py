@@ -1,10 +1,11 @@
 """One network for every condition: what a hidden face learns from the whole one beside it.
 
 Each image enters twice, whole and hidden, in the same geometry. The network classifies both, and
-what it makes of the hidden face is drawn towards what a teacher makes of the whole one: its
-probabilities (Hinton et al. 2015, Distilling the knowledge in a neural network, section 2) and the
-features before its last layer (Georgescu & Ionescu 2020, Teacher-student training and triplet loss
-for facial expression recognition under occlusion, section III).
+what it makes of the hidden face is drawn towards what a teacher makes of the whole one, or of the
+hidden one itself: its probabilities (Hinton et al. 2015, Distilling the knowledge in a neural
+network, section 2) and the features before its last layer (Georgescu & Ionescu 2020,
+Teacher-student training and triplet loss for facial expression recognition under occlusion,
+section III).
 """
 
 from dataclasses import dataclass

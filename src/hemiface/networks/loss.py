@@ -1,4 +1,4 @@
-"""What a step is judged by: cross entropy, and what a teacher makes of the whole face."""
+"""What a step is judged by: cross entropy, and what a teacher makes of the same face."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -69,13 +69,14 @@ class Loss:
             loss = loss + options.clean * self._cross_entropy(own.logits, batch.targets)
         if options.taught:
             ramp = min(1.0, (batch.step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
-            told = own.settled() if self.teacher is None else self._taught(self.teacher, whole)
+            shown = hidden if options.teacher_sees == "same" else whole
+            told = own.settled() if self.teacher is None else self._taught(self.teacher, shown)
             loss = loss + ramp * distillation_loss(seen, own, told, options)
         return loss
 
-    def _taught(self, teacher: FaceNetwork, whole: Tensor) -> Lesson:
+    def _taught(self, teacher: FaceNetwork, faces: Tensor) -> Lesson:
         with self.autocast():
-            return teach(teacher, whole)
+            return teach(teacher, faces)
 
     def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(
