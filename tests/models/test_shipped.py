@@ -12,7 +12,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.files import SEAL_KEY, sealed_content, sha256_file, with_hash, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
-from hemiface.models.temperatures import ModelCalibration, calibration_path
+from hemiface.models.temperatures import STATED, ModelCalibration, calibration_path
 
 
 @pytest.fixture
@@ -164,6 +164,21 @@ class TestIndex:
             assert shipped.accuracy(header) == {"full": 0.6}
         assert shipped.accuracy({"scores": {}}) == {}
 
+    def test_scores_measured_after_the_export_come_first(self, folder, exported):
+        shipped.add(
+            exported.fp32, "tiny", "Scored.", folder, scores={"full": 0.5, "upper": 0.1234567}
+        )
+        rows = {row["name"]: row for row in shipped.describe(folder)}
+        assert rows["tiny"]["accuracy"] == {"full": 0.5, "left": 0.125, "upper": 0.123457}
+        assert rows["tiny-int8"]["scores"] == {}
+        known = json.loads((folder / "index.json").read_text())["models"]
+        assert [one.get("scores") for one in known] == [rows["tiny"]["scores"], None]
+
+    def test_every_network_that_comes_along_says_what_each_half_costs(self):
+        for row in shipped.describe():
+            if row["kind"] == "emotion":
+                assert set(STATED) <= set(row["accuracy"]), row["name"]
+
     @pytest.mark.parametrize("name", ["", "Tiny", "../tiny", "ti ny", "-tiny"])
     def test_names(self, exported, tmp_path, name):
         with pytest.raises(UsageError, match="must consist of small letters"):
@@ -194,12 +209,15 @@ class TestIndex:
         with pytest.raises(DamagedError, match=sentence):
             shipped.list_models(tmp_path)
 
-    @pytest.mark.parametrize(("key", "value"), [("bytes", "9"), ("file", "../x.onnx")])
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("bytes", "9"), ("file", "../x.onnx"), ("scores", [0.5]), ("scores", {"full": "high"})],
+    )
     def test_a_bad_line_of_the_index(self, folder, key, value):
         index = json.loads((folder / "index.json").read_text())
         index["models"][0][key] = value
         (folder / "index.json").write_text(json.dumps(index))
-        with pytest.raises(DamagedError, match=r"has the wrong type|doesn't lie in"):
+        with pytest.raises(DamagedError, match=r"has the wrong type|doesn't lie in|aren't numbers"):
             shipped.list_models(folder)
 
 

@@ -72,13 +72,25 @@ def models_add(
             help="Whose labels it gives: people or fer2013; default people if it learnt votes."
         ),
     ] = "",
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Its prediction table of test images: what models list says of its accuracy, "
+            "where the export wasn't scored under each condition."
+        ),
+    ] = None,
 ) -> None:
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface.models import shipped
 
+    measured = None
+    if scores is not None:
+        from hemiface.stats.model_scores import test_accuracy
+
+        measured = test_accuracy(file, scores)
     shipped.add(
         file, name, summary, folder, default=default, default_in_videos=default_in_videos,
-        labels=labels,
+        labels=labels, scores=measured,
     )  # fmt: skip
     say(shipped.path_of(name, folder))
 

@@ -9,7 +9,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ class ShippedModel:
     """One sentence: what it is for."""
     labels: str = ""
     """Whose labels it gives, one of LABELLINGS; "" where that isn't known."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Condition -> accuracy on test images, measured of this very file after it was exported."""
 
 
 def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
@@ -151,11 +153,14 @@ def _read_index(folder: Path) -> _Index:
         if default not in named:
             raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
     for model in models:
-        for field in fields(ShippedModel):
-            if not isinstance(getattr(model, field.name), int if field.name == "bytes" else str):
+        for one in fields(ShippedModel):
+            wanted = {"bytes": int, "scores": dict}.get(one.name, str)
+            if not isinstance(getattr(model, one.name), wanted):
                 raise DamagedError(
-                    f"{path}: {field.name} of a model has the wrong type; install again."
+                    f"{path}: {one.name} of a model has the wrong type; install again."
                 )
+        if not all(isinstance(score, float) for score in model.scores.values()):
+            raise DamagedError(f"{path}: scores of {model.name} aren't numbers; install again.")
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
     return _Index(models, **defaults, renamed=renamed)
@@ -190,7 +195,8 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """Return every model's line of the index together with the metadata of its file.
 
     A row has the fields of ShippedModel, `default` and `default_in_videos` (is it used where none
-    is named?), `accuracy` (see `accuracy`), `abstain_below` (the default threshold) and `answered`
+    is named?), `accuracy` (its `scores`, for other conditions what the function `accuracy` reads in
+    the file), `abstain_below` (the default threshold) and `answered`
     (the risk and coverage that go with thresholds, see `temperatures.View`; None and empty without
     a calibration) and `header`.
 
@@ -209,7 +215,7 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
                 **asdict(model),
                 "default": model.name == default,
                 "default_in_videos": model.name == in_videos,
-                "accuracy": accuracy(header),
+                "accuracy": accuracy(header) | dict(model.scores),
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
                 "header": header,
@@ -267,11 +273,13 @@ def add(
     default: bool = False,
     default_in_videos: bool = False,
     labels: str = "",
+    scores: Mapping[str, float] | None = None,
 ) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
 
     `labels` says whose labels it gives (one of LABELLINGS); a model that learnt shares of votes, as
-    its metadata say, gives those of `people`.
+    its metadata say, gives those of `people`. `scores` is its accuracy on test images by condition,
+    where it was measured after the export (see `hemiface.stats.model_scores`).
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
     file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A
@@ -317,11 +325,13 @@ def add(
         licence=header["licence"],
         summary=summary.strip(),
         labels=labels or ("people" if _learnt_votes(header) else ""),
+        scores={one: round(value, 6) for one, value in (scores or {}).items()},
     )
     known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
     others = (one for one in known_index.models if one.name != name)
     models = sorted([*others, model], key=lambda one: one.name)
-    index: dict[str, Any] = {"format": _FORMAT, "models": [asdict(one) for one in models]}
+    rows = [{k: v for k, v in asdict(one).items() if k != "scores" or v} for one in models]
+    index: dict[str, Any] = {"format": _FORMAT, "models": rows}
     more = {
         "default": name if default else known_index.default,
         "default_in_videos": name if default_in_videos else known_index.default_in_videos,

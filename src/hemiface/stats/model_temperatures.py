@@ -29,6 +29,7 @@ from hemiface.models.temperatures import (
 )
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.calibration import apply_temperatures, fit_temperatures
+from hemiface.stats.model_scores import rows_of
 from hemiface.tables import Predictions, derive
 
 __all__ = ["RISK", "SHOWN_THRESHOLDS", "answered", "calibrate_model"]
@@ -129,21 +130,15 @@ def _own_rows(
     predictions: Predictions, sha256: str, path: str | Path, model: str | Path
 ) -> tuple[Predictions, Predictions]:
     """Return the validation and the test rows of the file with this hash."""
-    own = [one["model"] for one in predictions.models if one.get("sha256") == sha256]
-    if not own:
-        raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
-    if predictions.facts.get("mirrored"):
-        raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
-    table = predictions.table
-    every = (table["model"] == own[0]) & table["condition"].isin(CONDITIONS)
-    rows = predictions.select(every & (table["split"] == "validation"))
+    own = rows_of(predictions, sha256, path, model)
+    rows = own.select(own.table["split"] == "validation")
     missing = [one for one in STATED if not (rows.table["condition"] == one).any()]
     if missing:
         raise UsageError(
             f"{path} has no validation images under {', '.join(missing)}; evaluate with --split "
             f"validation --conditions {','.join(CONDITIONS)}."
         )
-    return rows, predictions.select(every & (table["split"] == "test"))
+    return rows, own.select(own.table["split"] == "test")
 
 
 def _view(rows: Predictions, tested: Predictions, risk: float) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""What prediction tables say of a model's file: its own rows, and its accuracy on test images."""
+
+from pathlib import Path
+
+from hemiface.data.parts import read_whole
+from hemiface.errors import UsageError
+from hemiface.files import sha256_file
+from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.tables import Predictions, derive
+
+__all__ = ["rows_of", "test_accuracy"]
+
+
+def test_accuracy(model: str | Path, table: str | Path) -> dict[str, float]:
+    """Return condition -> accuracy of the file `model` on the test images of a prediction table.
+
+    Only the sixteen conditions of `occlusion.conditions.CONDITIONS` count, and neither a fill nor
+    a mirrored view.
+
+    Raises:
+        UsageError: the table isn't of this file, was made with --flip or --mirrored, or has no test
+            images.
+        DamagedError: the table can't be read.
+    """
+    predictions = read_whole(table)
+    own = rows_of(predictions, sha256_file(model), table, model)
+    if predictions.facts.get("flip"):
+        raise UsageError(f"{table} is of mirrored pictures too; evaluate without --flip.")
+    tested = own.table[own.table["split"] == "test"]
+    if tested.empty:
+        raise UsageError(f"{table} has no test images; evaluate with --split test.")
+    correct = derive(tested).groupby("condition", observed=True)["correct"].mean()
+    return {one: float(correct[one]) for one in CONDITIONS if one in correct.index}
+
+
+def rows_of(
+    predictions: Predictions, sha256: str, path: str | Path, model: str | Path
+) -> Predictions:
+    """Return the rows of the file `model`, with this hash, in `predictions`, read from `path`.
+
+    Raises:
+        UsageError: there are none, or the pictures were mirrored, which is a control.
+    """
+    own = [one["model"] for one in predictions.models if one.get("sha256") == sha256]
+    if not own:
+        raise UsageError(f"{path} holds no predictions of the file {model}; evaluate it first.")
+    if predictions.facts.get("mirrored"):
+        raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
+    table = predictions.table
+    return predictions.select((table["model"] == own[0]) & table["condition"].isin(CONDITIONS))
