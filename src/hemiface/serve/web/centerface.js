@@ -23,8 +23,10 @@ const LONGEST_PX = 1600;
 const CLOSE_LOOKS_PX = [320, 160];
 const MARGIN_PX = 80;
 const LAST_LOOK_PX = 80;
-const SURE = 0.55;
 const FIVE = 5;
+
+/** A score from which a face is one though nothing else sees it. */
+export const SURE = 0.55;
 
 /**
  * Boxes with five points in pixels of the input, best first.

@@ -3,6 +3,7 @@
  */
 
 import { bestFirst, longerSide, middle, overlap } from './boxes.js';
+import { SURE } from './centerface.js';
 import { faceOf, SURELY_UPRIGHT } from './detector.js';
 import { largestFirst } from './faces.js';
 import { toSquare } from './transforms.js';
@@ -15,7 +16,6 @@ import { toSquare } from './transforms.js';
 /** Of CenterFace, where MediaPipe's networks confirm the face. */
 export const LEAST_SCORE = 0.35;
 
-const LEAST_ALONE = 0.55;
 const SURELY_UPRIGHT_MASKED = 0.65;
 const LEAST_PRESENCE = 0.5;
 const SAME_OVERLAP = 0.3;
@@ -65,7 +65,7 @@ export class PhotoDetector {
     const { mesh, presence } = await this.mediapipe.mesh(photo, toPhoto);
     const face = presence >= LEAST_PRESENCE ? faceOf(mesh, one.score, presence) : null;
     if (face && overlap(one.box, face.box) > SAME_OVERLAP) return face;
-    return one.score >= LEAST_ALONE ? { ...one, presence } : null;
+    return one.score >= SURE ? { ...one, presence } : null;
   }
 }
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.alignment import can_align
+from hemiface.vision.finding.centerface import SURE
 from hemiface.vision.finding.detector import (
     SURELY_UPRIGHT,
     Detector,
@@ -36,9 +37,6 @@ Pixels = npt.NDArray[np.uint8]
 
 LEAST_SCORE = 0.35
 """Of CenterFace, where MediaPipe's networks confirm the face."""
-_LEAST_ALONE = 0.55
-"""Of CenterFace, where nothing else sees a face: on photos of masked people faces reached down to
-0.37, other things up to 0.50."""
 _SURELY_UPRIGHT_MASKED = 0.65
 """Of CenterFace, where MediaPipe's networks see no face surely upright: most masked faces have
 more, upside-down ones taken for upright had up to 0.57."""
@@ -91,7 +89,7 @@ class PhotoDetector:
         near = blazeface.overlap(one.box, box[np.newaxis])[0] > _SAME_OVERLAP
         if presence >= _LEAST_PRESENCE and near and can_align(five):
             return FoundFace(box, one.score, landmarks, presence, five, turn_of(mesh))
-        return replace(one, presence=presence) if one.score >= _LEAST_ALONE else None
+        return replace(one, presence=presence) if one.score >= SURE else None
 
     def _mesh(self, photo: Pixels, box: Floats, across: Floats) -> tuple[Floats, float]:
         """Return landmarks [468, 3] in the photo and their presence in the square around a box."""
