@@ -238,7 +238,7 @@ def test_people_stand_beside_the_first_figure(predictions):
     assert {int(one.get_position()[1]) for one in beside.texts} == {*range(7), 8}
 
 
-def test_the_page_has_people_beside_it(predictions, tmp_path):
+def test_the_page_has_people_beside_it(predictions, tmp_path, request):
     write_predictions(predictions, tmp_path / "p.parquet")
     (tmp_path / "config.toml").write_text('name = "c"\n[statistics]\ndraws = 20\n')
     people = tmp_path / "people"
@@ -253,6 +253,7 @@ def test_the_page_has_people_beside_it(predictions, tmp_path):
     assert "sides can be compared, amounts can't" in html.unescape(text)
     found = pd.read_csv(tmp_path / "people_halves.csv").set_index("emotion")["percent"]
     assert found.drop("all").idxmax() == "angry"
+    request.getfixturevalue("undrawn")
     bare = page.build(tmp_path / "p.parquet", tmp_path / "bare", pictures=False)
     assert "tile by tile" not in bare.read_text(encoding="utf-8")
     assert not (tmp_path / "bare" / "people_halves.csv").exists()

@@ -20,7 +20,6 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS
 from hemiface.report import page as report
-from hemiface.report.figure_files import Figures
 from hemiface.report.results import compute
 from hemiface.report.words.scores import answer, further, region, warnings
 from hemiface.report.words.texts import selection
@@ -362,10 +361,11 @@ def test_tables_are_folded_and_files_linked(run: Path, page: Page):
     assert 'href="information.csv"' not in text  # there is none
 
 
-def test_what_comes_before_the_appendix_is_read_in_a_quarter_of_an_hour(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("undrawn")
+def test_what_comes_before_the_appendix_is_read_in_a_quarter_of_an_hour(tmp_path):
     """The longest page: a baseline, specialists and a generalist, all coalitions, two seeds.
 
-    Figures aren't drawn, which takes long; their captions have some 300 words.
+    Captions of its figures would have some 300 words.
     """
     names = ("full", "upper", "lower", "left", "right")
     known = [
@@ -373,10 +373,10 @@ def test_what_comes_before_the_appendix_is_read_in_a_quarter_of_an_hour(tmp_path
         for name in (*names, "any")
         for seed in (0, 1)
     ]
-    keys = [*names, *(key for key in COALITIONS.values() if key not in names)]
-    table = simulate((*names, "any"), keys, n=70, seeds=(0, 1))
-    folder = write_run(tmp_path, table, known=known, draws=20)
-    monkeypatch.setattr(report, "draw", lambda *_, **__: (Figures(), ""))
+    every = [*names, *(key for key in COALITIONS.values() if key not in names)]
+    parts = [simulate(names[1:], names, n=70, seeds=(0, 1))]
+    parts.append(simulate(("full", "any"), every, n=70, seeds=(0, 1)))
+    folder = write_run(tmp_path, pd.concat(parts, ignore_index=True), known=known, draws=20)
     text = report.build(folder).read_text(encoding="utf-8")
     main = text[text.index("<body>") : text.index('id="appendix"')]
     words = re.sub(r"<[^>]*>", " ", re.sub(r"<table.*?</table>", "", main, flags=re.DOTALL)).split()
@@ -509,7 +509,7 @@ def test_what_can_not_be_reported_is_named(tmp_path: Path):
         report.build(tmp_path)
 
 
-def test_an_outsiders_table_is_told_what_is_unknown_and_nothing_is_made_up(tmp_path):
+def test_an_outsiders_table_is_told_what_is_unknown_and_nothing_is_made_up(tmp_path, request):
     table = simulate(conditions=("full", "lower")).replace(
         {"model": {"full-seed0": "VGG", "lower-seed0": "net2"}}
     )
@@ -548,6 +548,7 @@ def test_an_outsiders_table_is_told_what_is_unknown_and_nothing_is_made_up(tmp_p
     assert "VGG on test; net2 and left-seed0 on val" in said
     assert theirs.gaps[0].startswith("No column group")
     write_predictions(theirs, tmp_path / "predictions.parquet")
+    request.getfixturevalue("undrawn")
     text = report.build(tmp_path / "predictions.parquet", pictures=False).read_text("utf-8")
     assert "on them; what the networks were selected on, as their makers say: VGG on test" in text
     assert "PublicTest alone" not in text

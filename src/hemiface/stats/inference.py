@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from hemiface.config import StatisticsOptions
 from hemiface.stats.significance import difference_p, equivalence_p, expanded_quantiles
@@ -166,7 +166,7 @@ def infer(parts: Sequence[Floats], groups: int, options: StatisticsOptions) -> I
     se = np.where(se < _ROUNDING, 0.0, se)
     df = _degrees_of_freedom(parts, se, groups)
     if max(sizes) > 1:
-        half = stats.t.ppf((1 + level) / 2, df) * se
+        half = special.stdtrit(df, (1 + level) / 2) * se
         low, high = value - half, value + half
         method = f"{level:.0%} t interval, {count} draws of {groups} groups x {max(sizes)} seeds"
     else:

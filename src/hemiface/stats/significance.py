@@ -6,7 +6,7 @@ only the first got right and those that only the second did. `comparisons` appli
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from hemiface.errors import UsageError
 
@@ -29,6 +29,9 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Signs = npt.NDArray[np.int64]
+
+# Student's t is taken from `special.stdtr` and `stdtrit`, as `stats.t` does, but that needs a tenth
+# of a millisecond more: a report asks some ten thousand times.
 
 SIGNIFICANT = 0.05
 """The Holm-corrected p below which a direction may be stated."""
@@ -107,8 +110,8 @@ def expanded_quantiles(level: float, units: int) -> tuple[float, float]:
     >>> [round(one, 4) for one in expanded_quantiles(0.95, 50)]
     [0.0212, 0.9788]
     """
-    wide = np.sqrt(units / (units - 1)) * stats.t.ppf((1 + level) / 2, units - 1)
-    tail = float(stats.norm.sf(wide))
+    wide = np.sqrt(units / (units - 1)) * special.stdtrit(units - 1, (1 + level) / 2)
+    tail = float(special.ndtr(-wide))
     return tail, 1 - tail
 
 
@@ -204,7 +207,7 @@ def difference_p(difference: npt.ArrayLike, se: npt.ArrayLike, df: npt.ArrayLike
     """
     d, error, free = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (difference, se, df)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * stats.t.sf(np.abs(d) / error, free)
+        p = 2 * special.stdtr(free, -np.abs(d) / error)
     return np.where(error > 0, p, np.where(d == 0, 1.0, np.nan))
 
 
@@ -218,7 +221,8 @@ def detectable(se: npt.ArrayLike, df: npt.ArrayLike, power: float = 0.8) -> Floa
     0.028
     """
     error, free = (np.asarray(x, np.float64) for x in (se, df))
-    return np.asarray((stats.t.ppf(1 - SIGNIFICANT / 2, free) + stats.t.ppf(power, free)) * error)
+    quantiles = special.stdtrit(free, 1 - SIGNIFICANT / 2) + special.stdtrit(free, power)
+    return np.asarray(quantiles * error)
 
 
 def equivalence_p(
@@ -238,7 +242,7 @@ def equivalence_p(
         raise UsageError(f"An equivalence margin must be above 0, got {margin}.")
     d, error, free = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (difference, se, df)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = stats.t.sf((margin - np.abs(d)) / error, free)
+        p = special.stdtr(free, (np.abs(d) - margin) / error)
     return np.where(error > 0, p, np.nan)
 
 
