@@ -94,7 +94,8 @@ def model_card(row: Mapping[str, Any]) -> str:
 def _images(row: Mapping[str, Any]) -> dict[str, int]:
     """Return how many test images the file was scored on, by condition, where that is recorded."""
     parity = row["header"].get("parity", {})
-    return {one["condition"]: one["n"] for one in parity.get("conditions", ())}
+    scored = (*parity.get("conditions", ()), *row["scores"])
+    return {one["condition"]: one["n"] for one in scored}
 
 
 def _results(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     # Python 3.12 and later warn of it; DataLoader's workers start by fork on Linux.
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+    # The original study's two workers are one too many for a single core.
+    pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes"),
 ]
 
 BATCH, STEPS, TRAIN, TEST = 8, 1, 72, 21

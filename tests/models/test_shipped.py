@@ -165,12 +165,14 @@ class TestIndex:
         assert shipped.accuracy({"scores": {}}) == {}
 
     def test_scores_measured_after_the_export_come_first(self, folder, exported):
-        shipped.add(
-            exported.fp32, "tiny", "Scored.", folder, scores={"full": 0.5, "upper": 0.1234567}
-        )
+        scores = [
+            {"condition": "full", "accuracy": 0.5, "n": 8},
+            {"condition": "upper", "accuracy": 0.1234567, "n": 8},
+        ]
+        shipped.add(exported.fp32, "tiny", "Scored.", folder, scores=scores)
         rows = {row["name"]: row for row in shipped.describe(folder)}
         assert rows["tiny"]["accuracy"] == {"full": 0.5, "left": 0.125, "upper": 0.123457}
-        assert rows["tiny-int8"]["scores"] == {}
+        assert not rows["tiny-int8"]["scores"]
         known = json.loads((folder / "index.json").read_text())["models"]
         assert [one.get("scores") for one in known] == [rows["tiny"]["scores"], None]
 
@@ -211,13 +213,18 @@ class TestIndex:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [("bytes", "9"), ("file", "../x.onnx"), ("scores", [0.5]), ("scores", {"full": "high"})],
+        [
+            ("bytes", "9"),
+            ("file", "../x.onnx"),
+            ("scores", "high"),
+            ("scores", [{"condition": "full", "n": 7}]),
+        ],
     )
     def test_a_bad_line_of_the_index(self, folder, key, value):
         index = json.loads((folder / "index.json").read_text())
         index["models"][0][key] = value
         (folder / "index.json").write_text(json.dumps(index))
-        with pytest.raises(DamagedError, match=r"has the wrong type|doesn't lie in|aren't numbers"):
+        with pytest.raises(DamagedError, match=r"has the wrong type|doesn't lie in|is damaged"):
             shipped.list_models(folder)
 
 

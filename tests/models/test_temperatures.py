@@ -22,7 +22,7 @@ from hemiface.models.temperatures import (
 )
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures
-from hemiface.stats.model_scores import test_accuracy as accuracy_of_tested
+from hemiface.stats.model_scores import test_scores as scores_of_tested
 from hemiface.stats.model_temperatures import answered, calibrate_model
 from hemiface.tables import PROBABILITY_COLUMNS, Predictions, write_predictions
 
@@ -179,28 +179,29 @@ def test_what_does_not_fit_is_told(files, tmp_path):
 
 def test_accuracy_on_test_images_comes_from_the_files_own_rows(files, tmp_path):
     model, table = files
-    found = accuracy_of_tested(model, table)
+    found = scores_of_tested(model, table)
     rows = predictions(sha256_file(model)).table
     tested = rows[rows["split"] == "test"]
     named = tested[list(PROBABILITY_COLUMNS)].idxmax(axis=1).str.removeprefix("p_")
     expected = {
         one: (named == tested["label"])[tested["condition"] == one].mean() for one in STATED
     }
-    assert found == pytest.approx(expected)
-    assert len(set(found.values())) > 1
+    assert {one["condition"]: one["accuracy"] for one in found} == pytest.approx(expected)
+    assert [one["n"] for one in found] == [300] * len(STATED)
+    assert len({one["accuracy"] for one in found}) > 1
     flipped = predictions(sha256_file(model), flip=True)
     write_predictions(flipped, tmp_path / "flip.parquet")
     with pytest.raises(UsageError, match="evaluate without --flip"):
-        accuracy_of_tested(model, tmp_path / "flip.parquet")
+        scores_of_tested(model, tmp_path / "flip.parquet")
     chosen = predictions(sha256_file(model))
     write_predictions(
         chosen.select(chosen.table["split"] == "validation"), tmp_path / "chosen.parquet"
     )
     with pytest.raises(UsageError, match="no test images; evaluate with --split test"):
-        accuracy_of_tested(model, tmp_path / "chosen.parquet")
+        scores_of_tested(model, tmp_path / "chosen.parquet")
     model.write_bytes(b"trained on")
     with pytest.raises(UsageError, match="no predictions of the file"):
-        accuracy_of_tested(model, table)
+        scores_of_tested(model, table)
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,11 @@ def models_add(
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface.models import shipped
 
-    measured = None
+    measured: list[dict[str, Any]] = []
     if scores is not None:
-        from hemiface.stats.model_scores import test_accuracy
+        from hemiface.stats.model_scores import test_scores
 
-        measured = test_accuracy(file, scores)
+        measured = test_scores(file, scores)
     shipped.add(
         file, name, summary, folder, default=default, default_in_videos=default_in_videos,
         labels=labels, scores=measured,

@@ -8,7 +8,7 @@ well.
 import logging
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ images (12,912 of the 35,272 that the votes give one of the seven labels)."""
 _INDEX = "index.json"
 _FORMAT = 1
 _DEFAULTS = ("default", "default_in_videos")
+_KINDS: Mapping[str, tuple[type, ...]] = {"bytes": (int,), "scores": (list,)}
+"""Of the fields of ShippedModel that aren't texts."""
+_SCORE = {"condition": str, "accuracy": float, "n": int}
 _EMOTION = "emotion"
 _Network = OnnxModel | visible_tiles.VisibleTiles
 
@@ -76,8 +79,8 @@ class ShippedModel:
     """One sentence: what it is for."""
     labels: str = ""
     """Whose labels it gives, one of LABELLINGS; "" where that isn't known."""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """Condition -> accuracy on test images, measured of this very file after it was exported."""
+    scores: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    """What this very file scored on test images after it was exported: condition, accuracy, n."""
 
 
 def list_models(folder: str | Path | None = None) -> tuple[ShippedModel, ...]:
@@ -145,6 +148,9 @@ def _read_index(folder: Path) -> _Index:
                 f"{path} has format {index['format']}, this hemiface reads {_FORMAT}."
             )
         models = tuple(ShippedModel(**row) for row in entry(index, "models", list))
+        for row in (row for model in models for row in model.scores):
+            for key, kind in _SCORE.items():
+                entry(row, key, kind)
         optional = dict.fromkeys(_DEFAULTS, "") | {"renamed": {}, **index}
         defaults = {key: entry(optional, key, str) for key in _DEFAULTS}
         renamed = entry(optional, "renamed", dict)
@@ -154,13 +160,10 @@ def _read_index(folder: Path) -> _Index:
             raise DamagedError(f"{path}: its default {default!r} is not one of its emotion models.")
     for model in models:
         for one in fields(ShippedModel):
-            wanted = {"bytes": int, "scores": dict}.get(one.name, str)
-            if not isinstance(getattr(model, one.name), wanted):
+            if not isinstance(getattr(model, one.name), _KINDS.get(one.name, (str,))):
                 raise DamagedError(
                     f"{path}: {one.name} of a model has the wrong type; install again."
                 )
-        if not all(isinstance(score, float) for score in model.scores.values()):
-            raise DamagedError(f"{path}: scores of {model.name} aren't numbers; install again.")
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
     return _Index(models, **defaults, renamed=renamed)
@@ -215,7 +218,8 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
                 **asdict(model),
                 "default": model.name == default,
                 "default_in_videos": model.name == in_videos,
-                "accuracy": accuracy(header) | dict(model.scores),
+                "accuracy": accuracy(header)
+                | {one["condition"]: one["accuracy"] for one in model.scores},
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
                 "header": header,
@@ -273,13 +277,13 @@ def add(
     default: bool = False,
     default_in_videos: bool = False,
     labels: str = "",
-    scores: Mapping[str, float] | None = None,
+    scores: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
 
     `labels` says whose labels it gives (one of LABELLINGS); a model that learnt shares of votes, as
-    its metadata say, gives those of `people`. `scores` is its accuracy on test images by condition,
-    where it was measured after the export (see `hemiface.stats.model_scores`).
+    its metadata say, gives those of `people`. `scores` are the rows of
+    `hemiface.stats.model_scores.test_scores`, where it was scored after the export.
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
     file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A
@@ -325,7 +329,7 @@ def add(
         licence=header["licence"],
         summary=summary.strip(),
         labels=labels or ("people" if _learnt_votes(header) else ""),
-        scores={one: round(value, 6) for one, value in (scores or {}).items()},
+        scores=[{**one, "accuracy": round(one["accuracy"], 6)} for one in scores],
     )
     known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
     others = (one for one in known_index.models if one.name != name)

@@ -1,6 +1,7 @@
 """What prediction tables say of a model's file: its own rows, and its accuracy on test images."""
 
 from pathlib import Path
+from typing import Any
 
 from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
@@ -8,14 +9,15 @@ from hemiface.files import sha256_file
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.tables import Predictions, derive
 
-__all__ = ["rows_of", "test_accuracy"]
+__all__ = ["rows_of", "test_scores"]
 
 
-def test_accuracy(model: str | Path, table: str | Path) -> dict[str, float]:
-    """Return condition -> accuracy of the file `model` on the test images of a prediction table.
+def test_scores(model: str | Path, table: str | Path) -> list[dict[str, Any]]:
+    """Return what the file `model` scored on the test images of a prediction table.
 
-    Only the sixteen conditions of `occlusion.conditions.CONDITIONS` count, and neither a fill nor
-    a mirrored view.
+    Rows: condition, accuracy, n (images), as the parity report of an export has them. Only the
+    sixteen conditions of `occlusion.conditions.CONDITIONS` count, and neither a fill nor a mirrored
+    view.
 
     Raises:
         UsageError: the table isn't of this file, was made with --flip or --mirrored, or has no test
@@ -29,8 +31,12 @@ def test_accuracy(model: str | Path, table: str | Path) -> dict[str, float]:
     tested = own.table[own.table["split"] == "test"]
     if tested.empty:
         raise UsageError(f"{table} has no test images; evaluate with --split test.")
-    correct = derive(tested).groupby("condition", observed=True)["correct"].mean()
-    return {one: float(correct[one]) for one in CONDITIONS if one in correct.index}
+    correct = dict(list(derive(tested).groupby("condition", observed=True)["correct"]))
+    return [
+        {"condition": one, "accuracy": float(correct[one].mean()), "n": len(correct[one])}
+        for one in CONDITIONS
+        if one in correct
+    ]
 
 
 def rows_of(

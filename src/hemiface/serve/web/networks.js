@@ -42,7 +42,8 @@ export class Files {
    * @returns {Promise<Uint8Array>} what came, `total` bytes or not
    */
   async fetched(path, total) {
-    const answer = await fetch(new URL(path, this.base)).catch((error) => {
+    // The browser may hold the file of an earlier page and take it for fresh without asking.
+    const answer = await fetch(new URL(path, this.base), { cache: 'no-cache' }).catch((error) => {
       throw new Error(`${path} can't be fetched (${error.message}); is the server still there?`);
     });
     if (!answer.ok) throw new Error(`${path} can't be fetched: the server says ${answer.status}.`);

@@ -82,7 +82,7 @@ const TRAINED = 'trained';
  */
 export async function openPredictor({ base = '.', onProgress = () => {} } = {}) {
   const folder = new URL(base, import.meta.url);
-  const answer = await fetch(new URL('page.json', folder));
+  const answer = await fetch(new URL('page.json', folder), { cache: 'no-cache' });
   if (!answer.ok) throw new Error(`page.json can't be fetched: the server says ${answer.status}.`);
   const page = await answer.json();
   const files = new Files(folder, page.files, onProgress);
