@@ -22,7 +22,7 @@ from hemiface.models.temperatures import (
 )
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
 from hemiface.stats.calibration import fit_temperatures
-from hemiface.stats.model_scores import test_scores as scores_of_tested
+from hemiface.stats.model_scores import scores_on_test
 from hemiface.stats.model_temperatures import answered, calibrate_model
 from hemiface.tables import PROBABILITY_COLUMNS, Predictions, write_predictions
 
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_told(files, tmp_path):
 
 def test_accuracy_on_test_images_comes_from_the_files_own_rows(files, tmp_path):
     model, table = files
-    found = scores_of_tested(model, table)
+    found = scores_on_test(model, table)
     rows = predictions(sha256_file(model)).table
     tested = rows[rows["split"] == "test"]
     named = tested[list(PROBABILITY_COLUMNS)].idxmax(axis=1).str.removeprefix("p_")
@@ -192,16 +192,16 @@ def test_accuracy_on_test_images_comes_from_the_files_own_rows(files, tmp_path):
     flipped = predictions(sha256_file(model), flip=True)
     write_predictions(flipped, tmp_path / "flip.parquet")
     with pytest.raises(UsageError, match="evaluate without --flip"):
-        scores_of_tested(model, tmp_path / "flip.parquet")
+        scores_on_test(model, tmp_path / "flip.parquet")
     chosen = predictions(sha256_file(model))
     write_predictions(
         chosen.select(chosen.table["split"] == "validation"), tmp_path / "chosen.parquet"
     )
     with pytest.raises(UsageError, match="no test images; evaluate with --split test"):
-        scores_of_tested(model, tmp_path / "chosen.parquet")
+        scores_on_test(model, tmp_path / "chosen.parquet")
     model.write_bytes(b"trained on")
     with pytest.raises(UsageError, match="no predictions of the file"):
-        scores_of_tested(model, table)
+        scores_on_test(model, table)
 
 
 @pytest.mark.parametrize(

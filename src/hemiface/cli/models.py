@@ -85,9 +85,9 @@ def models_add(
 
     measured: list[dict[str, Any]] = []
     if scores is not None:
-        from hemiface.stats.model_scores import test_scores
+        from hemiface.stats.model_scores import scores_on_test
 
-        measured = test_scores(file, scores)
+        measured = scores_on_test(file, scores)
     shipped.add(
         file, name, summary, folder, default=default, default_in_videos=default_in_videos,
         labels=labels, scores=measured,

@@ -283,7 +283,7 @@ def add(
 
     `labels` says whose labels it gives (one of LABELLINGS); a model that learnt shares of votes, as
     its metadata say, gives those of `people`. `scores` are the rows of
-    `hemiface.stats.model_scores.test_scores`, where it was scored after the export.
+    `hemiface.stats.model_scores.scores_on_test`, where it was scored after the export.
 
     A model of the same name is replaced. A calibration that lies beside the file comes along. A
     file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A

@@ -9,10 +9,10 @@ from hemiface.files import sha256_file
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.tables import Predictions, derive
 
-__all__ = ["rows_of", "test_scores"]
+__all__ = ["rows_of", "scores_on_test"]
 
 
-def test_scores(model: str | Path, table: str | Path) -> list[dict[str, Any]]:
+def scores_on_test(model: str | Path, table: str | Path) -> list[dict[str, Any]]:
     """Return what the file `model` scored on the test images of a prediction table.
 
     Rows: condition, accuracy, n (images), as the parity report of an export has them. Only the
