@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.integrate import trapezoid
+from sklearn import config_context
 from sklearn import metrics as sk
 
 from hemiface.errors import UsageError
@@ -118,7 +120,7 @@ _Curves = dict[int, tuple[Floats, Floats]]
 def _areas(curves: _Curves) -> Floats:
     result = np.full(CLASSES, np.nan)
     for index, curve in curves.items():
-        result[index] = sk.auc(*curve)
+        result[index] = trapezoid(curve[1], curve[0])
     return result
 
 
@@ -127,17 +129,19 @@ def _interpolated_areas(curves: _Curves) -> Floats:
     if curves:
         grid = np.unique(np.concatenate([fpr for fpr, _ in curves.values()]))
         for index, (fpr, tpr) in curves.items():
-            result[index] = sk.auc(grid, np.interp(grid, fpr, tpr))
+            result[index] = trapezoid(np.interp(grid, fpr, tpr), grid)
     return result
 
 
 def _curves(values: Floats, labels: Ints, weights: Floats | None) -> _Curves:
     """Return false and true positive rates of each class that has both kinds of images."""
     found = {}
-    for index in range(CLASSES):
-        positive = labels == index
-        if 0 < _support(positive, weights) < _support(np.ones_like(positive), weights):
-            found[index] = sk.roc_curve(positive, values[:, index], sample_weight=weights)[:2]
+    # What goes in is checked already, and a report asks thousands of times.
+    with config_context(skip_parameter_validation=True):
+        for index in range(CLASSES):
+            positive = labels == index
+            if 0 < _support(positive, weights) < _support(np.ones_like(positive), weights):
+                found[index] = sk.roc_curve(positive, values[:, index], sample_weight=weights)[:2]
     return found
 
 
