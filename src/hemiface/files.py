@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -56,6 +57,7 @@ _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 _REMNANT = re.compile(rb"%s|%s" % (SEAL_KEY.encode(), UNSEALED[:-64].encode()[:19]))
 """What a file has of a seal that was damaged itself: `_SEAL` doesn't find it any more."""
 
+_READING_UMASK = threading.Lock()
 _PASSING = "hemiface-"
 _LEFT_OVER = re.compile(r".+\.(?P<pid>\d+)(?:-(?P<where>[0-9a-f]{6}))?\.partial(?:\.\w+)?")
 
@@ -279,8 +281,10 @@ def _mine() -> str:
 
 def _umask() -> int:
     """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
+    # Two threads in here could leave the process with what they set.
+    with _READING_UMASK:
+        mask = os.umask(0o022)
+        os.umask(mask)
     return mask
 
 

@@ -1,6 +1,8 @@
 """Videos: what is read and written is a file, whatever its name or its content says."""
 
+import struct
 import threading
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 av = pytest.importorskip("av", reason="videos need hemiface[video]")
 
 from hemiface.errors import DamagedError  # noqa: E402
+from hemiface.vision.sources import find_sources  # noqa: E402
 from hemiface.vision.video import frames  # noqa: E402
 from hemiface.vision.video.frames import open_writer, read_frames  # noqa: E402
 
@@ -126,3 +129,122 @@ def test_what_a_video_says_of_itself_may_be_in_any_encoding(tmp_path, name):
     assert b"AAAABBBB" in content
     path.write_bytes(content.replace(b"AAAABBBB", b"caf\xe9\xff\xfe\xc3("))
     assert len(list(read_frames(path))) == 1
+
+
+def noisy(path: Path, n: int = 40) -> Path:
+    """A video whose frames are so different that each takes room in its file."""
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        codec = {".flv": "flv", ".ogv": "libvpx"}.get(path.suffix, "mpeg4")
+        stream = container.add_stream(codec, rate=20, width=64, height=48)
+        stream.pix_fmt = "yuv420p"
+        for _ in range(n):
+            pixels = generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi", "a.3gp"])
+def test_a_video_that_is_cut_off_says_so(tmp_path, name):
+    """Also where a decoder of several threads takes the cut for the end."""
+    path = noisy(tmp_path / name)
+    if name == "a.mp4":
+        # Its index at the start, as on the web: else nothing of a part can be read.
+        front = tmp_path / "front.mp4"
+        with av.open(str(path)) as whole, av.open(
+            str(front), "w", options={"movflags": "faststart"}
+        ) as moved:  # fmt: skip
+            stream = moved.add_stream_from_template(whole.streams.video[0])
+            for packet in whole.demux(whole.streams.video[0]):
+                if packet.size:
+                    packet.stream = stream
+                    moved.mux(packet)
+        path = front
+    assert len(list(read_frames(path))) == 40
+    content = path.read_bytes()
+    for share in (0.6, 0.9, 0.995):
+        path.write_bytes(content[: int(len(content) * share)])
+        seen = []
+        with pytest.raises(DamagedError, match=r"is cut off; get it again|can't be read"):
+            seen.extend(read_frames(path))
+        # The last bytes of some are an index.
+        assert len(seen) < 40 or share > 0.99
+        assert frames.shown_at(path) == []
+
+
+def test_what_follows_a_video_or_is_streamed_is_no_cut(tmp_path):
+    path = noisy(tmp_path / "a.mp4")
+    with path.open("ab") as file:
+        file.write(b"\xff\xff\xff\xff\x00\x01notes of somebody")
+    assert len(list(read_frames(path))) == 40
+    content = noisy(tmp_path / "a.ts").read_bytes()
+    (tmp_path / "a.ts").write_bytes(content[: len(content) // 188 // 2 * 188])
+    assert 10 < len(list(read_frames(tmp_path / "a.ts"))) < 40
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.3gp", "a.flv", "a.wmv", "a.ogv"])
+def test_videos_of_other_suffixes_are_videos(tmp_path, name):
+    noisy(tmp_path / name, n=1)
+    assert [one.kind for one in find_sources([str(tmp_path)])] == ["video"]
+    assert len(list(read_frames(tmp_path / name))) == 1
+
+
+CORNER = np.zeros((48, 64, 3), dtype=np.uint8)
+CORNER[:24, :32] = 255
+CORNER[:24, 32:] = 100
+"""White at the left above, grey at the right above: no two ways to turn or mirror it look alike."""
+
+
+def shown(path: Path) -> np.ndarray:
+    """Each quarter of the first frame by one pixel of its middle."""
+    pixels = next(read_frames(path)).pixels
+    height, width = pixels.shape[:2]
+    return pixels[height // 4 :: height // 2, width // 4 :: width // 2, 0].astype(int)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((1, 0, 0, 1), CORNER),
+        ((0, 1, -1, 0), np.rot90(CORNER, -1)),  # a quarter clockwise
+        ((-1, 0, 0, -1), np.rot90(CORNER, 2)),
+        ((0, -1, 1, 0), np.rot90(CORNER)),
+        ((-1, 0, 0, 1), CORNER[:, ::-1]),
+        ((1, 0, 0, -1), CORNER[::-1]),
+        ((0, 1, 1, 0), CORNER.swapaxes(0, 1)),
+        ((0, -1, -1, 0), np.rot90(CORNER, 2).swapaxes(0, 1)),
+    ],
+)
+def test_a_video_is_turned_and_mirrored_as_it_says(tmp_path, matrix, expected):
+    """By its track header (ISO/IEC 14496-12, 8.3.2), written by hand."""
+    path = tmp_path / "a.mp4"
+    with open_writer(path) as writer:
+        writer.add(CORNER, 0.0)
+    content = path.read_bytes()
+    a, b, c, d = (one * 65536 for one in matrix)
+    plain, turned = (
+        struct.pack(">9i", *one, 0, 0, 0x40000000)
+        for one in ((65536, 0, 0, 0, 65536, 0), (a, b, 0, c, d, 0))
+    )
+    at = content.index(plain, content.index(b"tkhd"))
+    path.write_bytes(content[:at] + turned + content[at + len(plain) :])
+    height, width = expected.shape[:2]
+    assert next(read_frames(path)).pixels.shape == (height, width, 3)
+    middles = expected[height // 4 :: height // 2, width // 4 :: width // 2, 0].astype(int)
+    np.testing.assert_allclose(shown(path), middles, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [("1", (64, 48)), ("4/3", (85, 48)), ("64/45", (91, 48)), ("8/9", (64, 54)), ("100", (64, 48))],
+)
+def test_pixels_become_square(tmp_path, aspect, size):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=20, width=64, height=48)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        picture = av.VideoFrame.from_ndarray(CORNER, format="rgb24")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    assert next(read_frames(path)).pixels.shape == (size[1], size[0], 3)

@@ -63,6 +63,12 @@ class TestOnePicture:
         assert faces.source == ""
         assert (faces.pixels == COLOURS).all()
 
+    def test_of_half_as_many_bits(self, predictor):
+        """NumPy has no bfloat16, in which only some values are exact."""
+        black_or_white = torch.from_numpy(COLOURS > 127).permute(2, 0, 1)
+        pixels = predictor.predict(black_or_white.bfloat16()).pixels
+        assert (pixels == (COLOURS > 127) * 255).all()
+
     @pytest.mark.parametrize("kind", [str, lambda path: path])
     def test_as_a_file(self, predictor, answer, tmp_path, kind):
         path = tmp_path / "photo.png"
@@ -288,6 +294,14 @@ class TestFaces:
                 faces.crop(wrong)
         with pytest.raises(UsageError, match="negative"):
             faces.crop(0, margin=-1)
+
+    def test_what_is_missing_is_no_word_in_any_pandas(self, model, monkeypatch):
+        unsure = Predictor(model, no_detect=True, abstain_below=1).predict(COLOURS)
+        for version in ("2.2.3", pd.__version__):
+            monkeypatch.setattr(pd, "__version__", version)
+            table = unsure.to_pandas()
+            assert table["label"].isna().all()
+            assert table["model"].tolist() == [unsure[0].model]
 
     def test_as_tables(self, faces):
         assert json.loads(json.dumps(faces.to_dict()))["faces"] == faces.rows()

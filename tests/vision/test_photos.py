@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, features
 from hemiface.data import pictures
 from hemiface.errors import DamagedError
 from hemiface.vision import photos
-from hemiface.vision.photos import PHOTO_SUFFIXES, read_photo
+from hemiface.vision.photos import PHOTO_SUFFIXES, of_pillow, read_photo
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
 SECOND = Image.new("RGB", (16, 24), "blue")
@@ -61,6 +61,23 @@ def test_16_bit_pgm_and_tiff_are_divided_by_257(tmp_path):
     saved(tmp_path / "a.tif", Image.fromarray(wide.astype(np.uint16)))
     for name in ("a.pgm", "a.tif"):
         np.testing.assert_array_equal(read_photo(tmp_path / name).pixels[..., 0], NOISE[..., 0])
+        with Image.open(tmp_path / name) as picture:
+            np.testing.assert_array_equal(of_pillow(picture).pixels[..., 0], NOISE[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_tiff_whose_white_is_zero_is_no_negative(tmp_path, mode):
+    """Photometric interpretation 0 (TIFF 6.0, section 8), as microscopes and scanners write it."""
+    stored = 255 - NOISE[..., 0]
+    wide = stored if mode == "L" else stored.astype(np.uint16) * 257
+    path = saved(tmp_path / "a.tif", Image.fromarray(wide), tiffinfo={262: 1})
+    content = path.read_bytes()
+    tag = struct.pack("<HHII", 262, 3, 1, 1)
+    assert content.count(tag) == 1
+    path.write_bytes(content.replace(tag, struct.pack("<HHII", 262, 3, 1, 0)))
+    np.testing.assert_array_equal(read_photo(path).pixels[..., 0], NOISE[..., 0])
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(of_pillow(picture).pixels[..., 0], NOISE[..., 0])
 
 
 def test_floating_point_has_no_white(tmp_path):

@@ -480,3 +480,102 @@ def test_of_large_frames_fewer_are_held_at_once(monkeypatch):
         numbers.append([one.number for one in part])
         assert error == ""
     assert numbers == [[0, 1], [2, 3], [4]]
+
+
+class TestCopiesTakeNobodysPlace:
+    """A folder called pictures may be the user's own."""
+
+    def test_what_no_run_wrote_stays(self, crops, predict, tmp_path):
+        (tmp_path / "pictures").mkdir()
+        photo = shutil.copy(crops / "0 ÿ.png", tmp_path / "pictures" / "mine.png")
+        before = photo.read_bytes()
+        code, said = predict(tmp_path, "--save-image")
+        assert code == 2
+        assert "has files that no run wrote" in said
+        assert photo.read_bytes() == before
+        assert not (tmp_path / "faces.csv").exists()
+
+    def test_nor_does_a_source_become_its_own_copy(self, model, crops, monkeypatch, capsys):
+        (crops / "pictures").mkdir()
+        for photo in crops.glob("*.png"):
+            photo.rename(crops / "pictures" / photo.name)
+        photo = crops / "pictures" / "0 ÿ.png"
+        before = photo.read_bytes()
+        named = command(photo, model, crops, "--save-image")[3:]
+        assert hemiface(monkeypatch, *named) == 2
+        assert "would take the place of" in capsys.readouterr().err
+        assert photo.read_bytes() == before
+
+    @pytest.mark.parametrize("below", [".", "pictures"])
+    def test_they_are_looked_at_where_no_run_wrote_them(
+        self, crops, model, monkeypatch, capsys, below
+    ):
+        (crops / "pictures").mkdir()
+        shutil.copy(crops / "0 ÿ.png", crops / "pictures" / "b.png")
+        assert hemiface(monkeypatch, *command(crops / below, model, crops)[3:]) == 0
+        seen = {Path(one).name for one in pd.read_csv(crops / "faces.csv")["source"]}
+        assert "b.png" in seen
+        assert len(seen) == (4 if below == "." else 1)
+        assert capsys.readouterr().err.count("hemiface:") == 0
+
+    def test_copies_named_on_purpose_are_told_to_be_copies(
+        self, crops, predict, model, monkeypatch, capsys
+    ):
+        out = crops / "out"
+        assert predict(out, "--save-image")[0] == 0
+        assert hemiface(monkeypatch, *command(out / "pictures", model, out)[3:]) == 2
+        assert "holds only annotated copies of an earlier run" in capsys.readouterr().err
+
+    def test_anothers_copy_of_the_same_name_is_made_again(
+        self, crops, model, tmp_path, monkeypatch
+    ):
+        other, out = tmp_path / "other", tmp_path / "out"
+        other.mkdir()
+        Image.new("RGB", (96, 96), "red").save(other / "0 ÿ.png")
+        for folder, side_px in ((crops, 48), (other, 96), (crops, 48)):
+            line = command(folder / "0 ÿ.png", model, out, "--save-image", "--replace")
+            assert hemiface(monkeypatch, *line[3:]) == 0
+            with Image.open(out / "pictures" / "0 ÿ.png") as copy:
+                width = copy.width
+            with Image.open(folder / "0 ÿ.png") as photo:
+                assert photo.width == side_px
+            assert (width > 90) == (folder == other)
+
+
+def test_a_photo_that_changes_while_it_is_looked_at_is_looked_at_again(
+    predict, tmp_path, monkeypatch
+):
+    real = run_module.Predictor.read
+
+    def slow(self, path):
+        photo = real(self, path)
+        if Path(path).name.startswith("1"):
+            Image.new("RGB", (48, 48), "red").save(path)
+        return photo
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module.Predictor, "read", slow)
+        assert predict(tmp_path / "o")[0] == 0
+    assert "2 of 3 sources were looked at before" in predict(tmp_path / "o")[1]
+
+
+def test_a_table_of_before_in_another_format_tells_of_the_same_sources(crops, predict, tmp_path):
+    predict(tmp_path, "--format", "csv,parquet")
+    Image.new("RGB", (48, 48), "red").save(crops / "new.png")
+    predict(tmp_path)
+    for table in (pd.read_csv(tmp_path / "faces.csv"), pd.read_parquet(tmp_path / "faces.parquet")):
+        assert len(table) == 4
+
+
+def test_nobodys_own_table_is_written_again(predict, tmp_path):
+    (tmp_path / "faces.jsonl").write_text("mine")
+    predict(tmp_path)
+    assert (tmp_path / "faces.jsonl").read_text() == "mine"
+
+
+def test_json_of_a_shard_is_json(crops, model, tmp_path, monkeypatch, capsys):
+    line = command(crops, model, tmp_path, "--shard", "1/1", "--json")
+    assert hemiface(monkeypatch, *line[3:]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["sources"]) == 3
+    assert "puts all of them together" in said.err

@@ -106,7 +106,8 @@ def predict(
     if note := (predictor.for_videos() if moves else predictor).threshold_note:
         print(f"hemiface: {note}", file=sys.stderr)
     if part is not None:
-        print(f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together.")
+        said = f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together."
+        print(said, file=sys.stderr if as_json else sys.stdout)
     end(outcome, strict=strict)
 
 

@@ -93,12 +93,14 @@ __all__ = [
     "parquet_sink",
     "require_formats",
     "write_rows",
+    "written_before",
 ]
 
 Pixels = npt.NDArray[np.uint8]
 
 SCHEMA = 5
 FORMATS = ("csv", "parquet", "jsonl")
+_PANDAS_WITH_STR = 3
 
 _TEXT, _INT, _FLOAT, _BOOL = "string", "int64", "float64", "bool"
 POINTS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
@@ -407,7 +409,9 @@ class Faces(Sequence[FacePrediction]):
         """
         with _needed("pandas", "A DataFrame"):
             import pandas as pd
-        kinds = {"string": "str", "int64": "Int64", "float64": "float64", "bool": "bool"}
+        # Before pandas 3 "str" makes the word None of what is missing.
+        text = "str" if int(pd.__version__.partition(".")[0]) >= _PANDAS_WITH_STR else "string"
+        kinds = {"string": text, "int64": "Int64", "float64": "float64", "bool": "bool"}
         table = pd.DataFrame(self.rows(), columns=list(COLUMNS))
         return table.astype({column: kinds[kind] for column, kind in COLUMNS.items()})
 
@@ -485,7 +489,7 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
     """
     require_formats(formats)
     writers = {"csv": _csv_rows, "parquet": parquet_sink, "jsonl": _json_rows}
-    targets = {name: folder / f"faces.{name}" for name in dict.fromkeys(formats)}
+    targets = {name: _table(folder, name) for name in dict.fromkeys(formats)}
     with ExitStack() as stack:
         sinks = [
             stack.enter_context(writers[name](stack.enter_context(atomic_path(target))))
@@ -496,6 +500,16 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
             for sink in sinks:
                 sink(part)
     return list(targets.values())
+
+
+def written_before(folder: Path) -> list[str]:
+    """Return the formats of the tables of faces in `folder` that can be written again here."""
+    can = [one for one in FORMATS if one != "parquet" or find_spec("pyarrow") is not None]
+    return [one for one in can if _table(folder, one).is_file()]
+
+
+def _table(folder: Path, name: str) -> Path:
+    return folder / f"faces.{name}"
 
 
 Sink = Callable[[list[dict[str, Any]]], None]

@@ -177,7 +177,9 @@ def _of_array(array: npt.NDArray[Any], bgr: bool) -> Pixels:
 
 
 def _of_tensor(tensor: _Tensor) -> Pixels:
-    array = np.asarray(tensor.detach().cpu())
+    known = tensor.detach().cpu()
+    # NumPy has no bfloat16.
+    array = np.asarray(known.float() if str(known.dtype) == "torch.bfloat16" else known)
     if array.ndim != 3 or array.shape[0] not in (1, 3) or not array.size:
         raise UsageError(f"{_said(array)}: {_TENSORS}.")
     if array.dtype.kind == "f":

@@ -4,6 +4,7 @@ The one reader of photos: what `hemiface predict` looks at and what `hemiface oc
 of is read by the same rules.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
 for "no face"."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
+
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF, and its value where a grey picture is stored as its negative."""
 
 # Of a document's pages nobody wants to know more exactly how many they are.
 _MOST_PAGES = 100
@@ -77,7 +81,7 @@ def read_photo(source: str | Path | bytes, most_pixels: int | None = None) -> Ph
         with open_picture(source, most_pixels) as opened:
             note = _note(opened)
             opened.load()
-            pixels = _rgb(opened, name)
+            pixels = _rgb(opened, name, opened)
             is_grey = opened.mode in _GREY_MODES
     except PictureError as error:
         if error.kind == "format":
@@ -95,7 +99,7 @@ def of_pillow(picture: Any) -> Photo:
     """
     name = getattr(picture, "filename", "") or f"of Pillow's mode {picture.mode}"
     try:
-        return Photo(_rgb(picture.copy(), name), is_grey=picture.mode in _GREY_MODES)
+        return Photo(_rgb(picture.copy(), name, picture), is_grey=picture.mode in _GREY_MODES)
     except (OSError, SyntaxError, ValueError) as error:
         raise DamagedError(f"Picture {name} can't be decoded ({first_line(error)}).") from error
 
@@ -124,9 +128,10 @@ def _pages(opened: Image.Image) -> int:
     return _MOST_PAGES + 1
 
 
-def _rgb(picture: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+def _rgb(picture: Image.Image, name: str, opened: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return a picture's pixels; `opened` is it or its original, which knows what its file was."""
     # Pillow before 11 opens 16-bit PNG as 32-bit integers, and every Pillow 16-bit PGM.
-    is_wide = picture.mode == "I" and picture.format in ("PNG", "PPM")
+    is_wide = picture.mode == "I" and opened.format in ("PNG", "PPM")
     ImageOps.exif_transpose(picture, in_place=True)
     is_wide = is_wide or picture.mode.startswith("I;16")
     if picture.mode in ("I", "F") and not is_wide:
@@ -135,7 +140,15 @@ def _rgb(picture: Image.Image, name: str) -> npt.NDArray[np.uint8]:
             "8 or 16 bits a channel."
         )
     whole = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
-    return by_bands(picture, _divided if is_wide else _plain, whole)
+    by_bands(picture, _divided if is_wide else _plain, whole)
+    # Pillow knows of it with 8 bits, but not with 16.
+    if is_wide and opened.format == "TIFF" and _tags(opened).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        np.subtract(255, whole, out=whole)
+    return whole
+
+
+def _tags(opened: Image.Image) -> Mapping[int, Any]:
+    return getattr(opened, "tag_v2", {})
 
 
 def _divided(band: Image.Image) -> npt.NDArray[np.uint8]:

@@ -24,12 +24,18 @@ from hemiface.locks import locked
 from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
-from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows
+from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows, written_before
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
-from hemiface.vision.sources import Source, copy_names
+from hemiface.vision.sources import (
+    COPIES,
+    Source,
+    copy_names,
+    mark_copies,
+    require_no_source_replaced,
+)
 from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.portraits import Portraits, unpacked
@@ -136,8 +142,9 @@ def run(
 
     Raises:
         UsageError: `workers`, `most_frames` or `smooth_s` is not positive, `blur` without
-            `pictures`, an unknown format, two annotated pictures would have the same name, another
-            process writes into the folder, or the results of more lie there.
+            `pictures`, an unknown format, two annotated pictures would have the same name or take
+            the place of a file that no run wrote, another process writes into the folder, or the
+            results of more lie there.
         HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
@@ -145,15 +152,18 @@ def run(
     check_options(options, sources)
     copies = None
     if options.pictures:
-        copies = _Copies(folder / "pictures", options.blur, copy_names(sources))
+        copies = _Copies(folder / COPIES, options.blur, copy_names(sources))
+        require_no_source_replaced(sources, map(copies.path, copies.of(sources)))
     settings = settings_of(predictor, options)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         # Before the journal, which forgets what was done with other options.
         keep_larger_run(folder, sources, options)
+        _sweep(folder)
+        if copies is not None:
+            mark_copies(copies.folder)
         before()
         journal = stack.enter_context(Journal(folder, settings))
-        _sweep(folder)
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
         names = [one.name for one in sources]
@@ -227,7 +237,7 @@ def _check_timelines(sources: Sequence[Source]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed run was writing; the lock keeps all others away."""
-    for name in ("pictures", "timelines"):
+    for name in (COPIES, "timelines"):
         for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
             sweep(below)
     sweep(folder)
@@ -240,7 +250,8 @@ def _is_done(source: Source, work: "_Work") -> bool:
         and source.kind != "camera"
         and not known["error"]
         and known["fingerprint"] == source.fingerprint
-        and (work.copies is None or work.copies.path(source).is_file())
+        # Another run's copy of the same name isn't this one's.
+        and (work.copies is None or known.get("copy") == work.copies.stamp(source) != [])
         # Kept only where somebody asked to see them.
         and not (source.moves and work.shows_faces and "portraits" not in known)
     )
@@ -259,8 +270,11 @@ def _watchable(sources: Sequence[Source], journal: Journal, *, alone: bool) -> S
     return ()
 
 
-def _known(source: Source, values: dict[str, Any], note: str) -> dict[str, Any]:
-    return {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
+def _known(
+    source: Source, values: dict[str, Any], note: str, copies: "_Copies | None" = None
+) -> dict[str, Any]:
+    known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
+    return known if copies is None else {**known, "copy": copies.stamp(source)}
 
 
 def told_of(name: str, known: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +288,13 @@ def write_tables(
     folder: Path,
     formats: Sequence[str],
 ) -> list[Path]:
-    """Write the rows of faces and what is told of the sources; return their files."""
+    """Write the rows of faces and what is told of the sources; return their files.
+
+    Tables that an earlier run wrote in other formats are written again too: beside these they would
+    tell of other sources.
+    """
+    if looked_at(folder):
+        formats = (*formats, *written_before(folder))
     written = write_rows(rows, folder, formats)
     path = _sources_file(folder)
     with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
@@ -290,8 +310,20 @@ class _Copies:
     blur: bool
     names: dict[str, Path]
 
+    def of(self, sources: Iterable[Source]) -> list[Source]:
+        """Return those of the sources that have a copy."""
+        return [one for one in sources if one.name in self.names]
+
     def path(self, source: Source) -> Path:
         return self.folder / self.names[source.name]
+
+    def stamp(self, source: Source) -> list[int]:
+        """Return size and time of change of its copy, [] where there is none."""
+        try:
+            known = self.path(source).stat()
+        except OSError:
+            return []
+        return [known.st_size, known.st_mtime_ns]
 
     def drawn(self, frame: Frame, faces: Faces, boxes: Sequence[Box]) -> Any:
         pixels = blur(frame.pixels, boxes) if self.blur else frame.pixels
@@ -349,7 +381,8 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
             if faces:
                 journal.add(source.name, [face.row() for face in faces])
             known = {"faces": len(faces or ()), "frames": None, "error": error}
-            journal.end(source.name, _known(source, known, faces.note if faces else ""))
+            note = faces.note if faces else ""
+            journal.end(source.name, _known(source, known, note, work.copies))
             done += 1
             work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
     for source in (one for one in todo if one.kind == "folder"):
@@ -387,6 +420,8 @@ def _photos(sources: Sequence[Source], work: _Work) -> Generator[_Seen, None, No
     """Yield each photo with its faces, or None and the error, in order."""
 
     def look(source: Source) -> _Seen:
+        # What takes its place while it is looked at is looked at by the next run.
+        source = source.noted()
         try:
             photo = work.predictor.read(source.path)
         except DamagedError as error:
@@ -405,6 +440,7 @@ def _watch(source: Source, work: _Work) -> None:
     """Look at a video or camera, some frames at a time."""
     copies, journal = work.copies, work.journal
     options = work.options
+    source = source.noted()
     watch = Watch(work.predictor, options.search_every, options.smooth_s, options.cut_every)
     portraits = Portraits() if work.shows_faces else None
     frames, faces, error = 0, 0, ""
@@ -440,7 +476,7 @@ def _watch(source: Source, work: _Work) -> None:
     known = {"faces": faces, "frames": frames, "error": error}
     if portraits is not None:
         known["portraits"] = portraits.packed(MOST_FACES)
-    journal.end(source.name, _known(source, known, note))
+    journal.end(source.name, _known(source, known, note, copies))
 
 
 def some_frames(

@@ -1,16 +1,16 @@
-"""What to look at: photos, videos and cameras, named or found in folders; names of copies."""
+"""What to look at: photos, videos and cameras, named or found in folders; where copies go."""
 
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Self
 
 from hemiface.documents import undamaged
 from hemiface.errors import UsageError
-from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading
+from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading, write_text
 from hemiface.inputs import is_address, open_lines, require_file, require_local
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
@@ -23,10 +23,14 @@ __all__ = [
     "find_sources",
     "kind_of",
     "listed",
+    "mark_copies",
+    "require_no_source_replaced",
 ]
 
 COPIES = "pictures"
 """The folder of annotated copies, below that of a run's results."""
+_MARK = ".copies"
+"""Beside it a folder of copies is known from one of the user's own of that name."""
 SHARDS = "shard-*-of-*"
 """What the folders of shards are called, below that of all results."""
 
@@ -68,6 +72,10 @@ class Source:
         except OSError:
             return []
         return [known.st_size, known.st_mtime_ns]
+
+    def noted(self) -> Self:
+        """Return it with the fingerprint that its file has now, whatever becomes of the file."""
+        return replace(self, stamp=tuple(self.fingerprint))
 
 
 def find_sources(
@@ -124,7 +132,15 @@ def _named(path: Path, results: Path | None) -> list[Source]:
         require_file(path)
         return [_source(path, Path(path.name))]
     closed: list[OSError] = []
-    inside = [_source(one, one.relative_to(path)) for one in _files(path, results, closed.append)]
+    found = list(_files(path, closed.append))
+    copies = [] if results is None else _copies_folders(results)
+    inside = [
+        _source(one, one.relative_to(path))
+        for one in found
+        if not any(one.resolve().is_relative_to(folder) for folder in copies)
+    ]
+    if found and not inside:
+        raise UsageError(f"Folder {path} holds only annotated copies of an earlier run.")
     if not inside and not closed:
         raise UsageError(f"Folder {path} holds neither pictures nor videos.")
     return [*inside, *(_closed(error, path) for error in closed)]
@@ -137,24 +153,62 @@ def _closed(error: OSError, below: Path) -> Source:
     return Source(name, "folder", path.relative_to(below), str(path), problem)
 
 
-def _files(
-    folder: Path, results: Path | None, on_closed: Callable[[OSError], None]
-) -> Iterator[Path]:
-    """Yield the pictures and videos in `folder`, but not the copies below `results`."""
+def _files(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the pictures and videos in `folder`."""
     for path in files_below(folder, on_closed):
         if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
-            continue
-        if results is not None and _is_copy(path.resolve(), results):
             continue
         if _is_file(path):
             yield path
 
 
-def _is_copy(path: Path, results: Path) -> bool:
-    if not path.is_relative_to(results):
-        return False
-    first, *rest = path.relative_to(results).parts
-    return COPIES in ([first], rest[:1])[fnmatch(first, SHARDS)]
+def _copies_folders(results: Path) -> list[Path]:
+    """Return the folders of copies that runs and shards into `results` made."""
+    folders = [results / COPIES, *(one / COPIES for one in results.glob(SHARDS))]
+    return [one for one in folders if one.with_name(_MARK).is_file()]
+
+
+def mark_copies(folder: Path) -> None:
+    """Mark what will be a folder of copies, so that nobody takes what lies there for photos.
+
+    Raises:
+        UsageError: it is there, with files, and no run made it.
+        HemifaceError: the folder that it lies in can't be written.
+    """
+    mark = folder.with_name(_MARK)
+    if mark.is_file():
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(
+            f"Folder {printable(str(folder))} has files that no run wrote; annotated copies could "
+            "take their places. Choose another --out."
+        )
+    write_text(mark, f"{folder.name} has annotated copies: hemiface replaces them.\n")
+
+
+def require_no_source_replaced(sources: Sequence[Source], targets: Iterable[Path]) -> None:
+    """Raise unless none of the files that are to be written is one that is to be looked at.
+
+    Raises:
+        UsageError: one of them is.
+    """
+    there = {}
+    for target in targets:
+        try:
+            known = target.stat()
+        except OSError:
+            continue
+        there[known.st_dev, known.st_ino] = target
+    for source in sources if there else ():
+        try:
+            known = os.stat(source.path)  # noqa: PTH116 - a camera is no path
+        except OSError:
+            continue
+        if (known.st_dev, known.st_ino) in there:
+            raise UsageError(
+                f"An annotated copy would take the place of {source.name}, which is to be looked "
+                "at; choose another --out."
+            )
 
 
 def _is_file(path: Path) -> bool:

@@ -29,6 +29,8 @@ _STEP_PX = _TILE_PX // 2
 _GREY = 127
 _MARGIN = 0.25
 """Share of the photo's longer side that the padded square adds on each side."""
+_MOST_PX = (1 << 15) - 2
+"""Of a side of what OpenCV warps: version 4 counts pixels in 16 bits."""
 _SMALLEST_IN_TILE_PX = 24
 """What BlazeFace still finds reliably in its input."""
 LEAST_FACE_PX = 20
@@ -163,6 +165,8 @@ def to_photo(middle: Floats, side: float, across: Floats, size_px: int) -> Float
 
 def cut_out(photo: Pixels, transform: Floats, size_px: int) -> Pixels:
     """Return uint8 [size, size, 3], where the photo lies at `transform`, grey outside the photo."""
+    if max(photo.shape[:2]) > _MOST_PX:
+        photo, transform = _within_reach(photo, transform, size_px)
     # Pixel centres lie at halves, while warpAffine counts them from 0.
     centred = transform.copy()
     centred[:, 2] += transform[:, :2] @ np.full(2, 0.5) - 0.5
@@ -175,3 +179,24 @@ def cut_out(photo: Pixels, transform: Floats, size_px: int) -> Pixels:
         borderValue=(_GREY, _GREY, _GREY),
     )
     return np.asarray(patch, dtype=np.uint8)
+
+
+def _within_reach(photo: Pixels, transform: Floats, size_px: int) -> tuple[Pixels, Floats]:
+    """Return the part of a photo that a square shows, reduced if need be, and where it lies."""
+    size = float(size_px)
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]])
+    shown = corners @ transform[:, :2].T + transform[:, 2]
+    sides = photo.shape[1::-1]
+    low = np.clip(np.floor(shown.min(axis=0)).astype(int) - 2, 0, np.array(sides) - 1)
+    high = np.clip(np.ceil(shown.max(axis=0)).astype(int) + 2, low + 1, sides)
+    part = photo[low[1] : high[1], low[0] : high[0]]
+    moved = transform.copy()
+    moved[:, 2] -= low
+    if max(part.shape[:2]) > _MOST_PX:
+        factor = math.ceil(max(part.shape[:2]) / _MOST_PX)
+        width, height = (max(side // factor, 1) for side in part.shape[1::-1])
+        moved *= np.array([[width / part.shape[1]], [height / part.shape[0]]])
+        part = np.asarray(
+            cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
+    return np.ascontiguousarray(part), moved

@@ -20,6 +20,7 @@ from hemiface.files import atomic_path
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 from hemiface.vision.seen import Frame
+from hemiface.vision.video.whole import is_cut_off
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -31,9 +32,14 @@ __all__ = [
     "shown_at",
 ]
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".mov", ".m4v", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob",
+    ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".ogv",
+})  # fmt: skip
 
 _CAMERA = "camera:"
+_MOST_ASPECT = 4
+"""Of a pixel; what says more is damaged, and players don't believe it either."""
 _TIME_BASE = Fraction(1, 90_000)
 
 
@@ -61,8 +67,9 @@ class Since:
 
 
 def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Frame]:
-    """Yield a video's frames one by one, upright, with number and time; nothing else is kept.
+    """Yield a video's frames one by one, with number and time; nothing else is kept.
 
+    They are as players show them: upright, mirrored where the file says so, and of square pixels.
     With `since`, those from there on; what lies before it is decoded from the key frame before it.
 
     Raises:
@@ -90,7 +97,8 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                     "convert it to H.264."
                 )
             stream.thread_type = "AUTO"
-            _require_pixels(name, stream.codec_context, known.frame_pixels)
+            size = stream.codec_context
+            _require_pixels(name, size.width, size.height, known.frame_pixels)
             # For what grows between two frames.
             stream.codec_context.options = {"max_pixels": str(known.frame_pixels)}
             decoded = container.decode(stream)
@@ -102,9 +110,12 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                     raise DamagedError(
                         f"Video {name} isn't watched to its end, {over('video_seconds')}."
                     )
-                pixels = frame.to_ndarray(format="rgb24")
-                turned = np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90) % 4)
-                yield Frame(np.ascontiguousarray(turned), name, index, frame.time)
+                width, height = _shown_size(frame, stream.sample_aspect_ratio)
+                _require_pixels(name, width, height, known.frame_pixels)
+                pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+                yield Frame(_as_shown(pixels, _display_matrix(frame)), name, index, frame.time)
+        if number is None and is_cut_off(source):
+            raise DamagedError(f"Video {name} is cut off; get it again.")
     except av.error.FFmpegError as error:
         reason = error.strerror or str(error)
         if number is not None:
@@ -132,7 +143,7 @@ def shown_at(source: str | Path) -> list[int]:
             found = [one.pts for one in packets if one.size]
     except av.error.FFmpegError:
         return []
-    if None in found or len(set(found)) < len(found):
+    if None in found or len(set(found)) < len(found) or is_cut_off(source):
         return []
     return sorted(found)
 
@@ -141,11 +152,49 @@ def _is_before(pts: int, frame: Any) -> bool:
     return frame.pts is None or frame.pts < pts
 
 
-def _require_pixels(name: str, size: Any, most: int) -> None:
-    if size.width * size.height > most:
-        raise DamagedError(
-            f"Video {name} has {size.width} x {size.height} pixels, {over('frame_pixels')}."
-        )
+def _require_pixels(name: str, width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise DamagedError(f"Video {name} has {width} x {height} pixels, {over('frame_pixels')}.")
+
+
+def _shown_size(frame: Any, pixel_aspect: Fraction | None) -> tuple[int, int]:
+    """Return width and height of a frame whose pixels are made square by stretching it.
+
+    Tapes, DVDs and broadcasts keep pixels that are shown wider or narrower than high.
+    """
+    width, height = int(frame.width), int(frame.height)
+    if not pixel_aspect or not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
+        return width, height
+    if pixel_aspect >= 1:
+        return round(width * pixel_aspect), height
+    return width, round(height / pixel_aspect)
+
+
+def _display_matrix(frame: Any) -> npt.NDArray[np.int32] | None:
+    """Return [2, 2]: where a frame's axes point when it is shown; None where the file is silent.
+
+    ISO/IEC 14496-12, 8.3.2.3: a point (x, y) is shown at (x, y) times this.
+    """
+    for known in frame.side_data:
+        if known.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(known), dtype=np.int32)[:9].reshape(3, 3)[:2, :2]
+    return None
+
+
+def _as_shown(
+    pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32] | None
+) -> npt.NDArray[np.uint8]:
+    """Return a picture turned by quarters and mirrored as its display matrix says."""
+    if matrix is not None:
+        sizes = np.abs(matrix.astype(np.int64))
+        if sizes[0, 1] + sizes[1, 0] > sizes[0, 0] + sizes[1, 1]:
+            # What were rows becomes columns.
+            pixels, matrix = pixels.swapaxes(0, 1), matrix[::-1]
+        if matrix[0, 0] < 0:
+            pixels = pixels[:, ::-1]
+        if matrix[1, 1] < 0:
+            pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 _OWN_CONTENT = {
