@@ -41,6 +41,7 @@ __all__ = [
     "HALVES_COLUMN",
     "HALVES_WORDS",
     "IMAGE_COLUMNS",
+    "OWN_SELECTION",
     "PREDICTION_COLUMNS",
     "PROBABILITY_COLUMNS",
     "SAMPLE_COLUMNS",
@@ -110,6 +111,8 @@ _METADATA_KEY = b"hemiface"
 _HASH_KEY = b"hemiface_sha256"
 
 
+OWN_SELECTION = "validation images"
+"""On what networks of hemiface's own are selected, in the words of `selected_on`."""
 _CONSEQUENCES = {
     "group": "No column group: each image counts as independent of all others; near duplicates or "
     "several pictures of one person make intervals too narrow.",

@@ -65,6 +65,44 @@ def test_the_least_that_a_table_can_have(tmp_path):
     assert sample.cells == []
 
 
+def test_what_is_true_is_not_taken_for_what_is_predicted(tmp_path):
+    """Files have columns of 0 and 1 for each class beside the probabilities."""
+    table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
+    truth = pd.get_dummies(table["label"])[list(EMOTIONS)].astype(int)
+    path = write(tmp_path, pd.concat([table[["image", "label"]], truth, table[BARE[2:]]], axis=1))
+    found = import_predictions([path], ImportOptions("mine"))
+    values = table[list(PROBABILITY_COLUMNS)].to_numpy()
+    assert found.table[list(PROBABILITY_COLUMNS)].to_numpy() == pytest.approx(values)
+    named = dict(zip(PROBABILITY_COLUMNS, EMOTIONS, strict=True))
+    path = write(tmp_path, table[BARE].rename(columns=named).assign(Anger=0.5))
+    with pytest.raises(UsageError, match=r"could be p_angry \(angry, Anger\).*--column p_angry"):
+        import_predictions([path], ImportOptions("mine"))
+
+
+def test_blank_groups_are_no_group(tmp_path):
+    table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
+    table["group"] = ["a", "a", " "] + [""] * 11
+    found = import_predictions([write(tmp_path, table)], ImportOptions("mine")).table
+    assert found["group"].tolist() == ["a", "a", *found["image"].iloc[2:]]
+
+
+@pytest.mark.parametrize("column", ["model", "image"])
+def test_a_blank_name_is_named_with_its_line(tmp_path, column):
+    table = tiny_predictions(7).table
+    table.loc[2, column] = " "
+    with pytest.raises(DamagedError, match=f"line 4: the {column} is blank"):
+        import_predictions([write(tmp_path, table)], ImportOptions("mine"))
+
+
+def test_one_column_may_be_two_of_ours(tmp_path):
+    table = tiny_predictions(7).table.query("model == 'full-seed0' and condition == 'full'")
+    path = write(tmp_path, table[BARE].rename(columns={"image": "file"}))
+    columns = {"image": "file", "group": "file"}
+    found = import_predictions([path], ImportOptions("mine", columns=columns))
+    assert (found.table["group"] == found.table["image"]).all()
+    assert "group" not in found.unknown
+
+
 def test_names_are_not_guessed_from_ids(tmp_path):
     found = import_predictions([write(tmp_path, tiny_predictions(7).table)], ImportOptions("x"))
     assert set(found.names["name"]) == {"full-seed0", "upper-seed0"}

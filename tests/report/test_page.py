@@ -25,6 +25,7 @@ from hemiface.report.words.scores import answer, further, region, warnings
 from hemiface.report.words.texts import selection
 from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.comparisons import published
+from hemiface.stats.confusion_shifts import SHIFT_COLUMNS
 from hemiface.stats.matrix import MATRIX_COLUMNS
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
@@ -435,6 +436,74 @@ def test_from_a_table_alone_other_conditions_one_generalist_two_seeds(tmp_path: 
     assert page.grid("scores-standard")[0][2:] == ["full", "diagonal", "only-upper-left"]
     assert "summed over 2 seeds" in page.text_of("")
     assert "<i>b" not in made.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_networks_that_were_each_evaluated_on_its_own_condition(tmp_path: Path):
+    table = simulate(("full", "lower"), ("full", "lower"))
+    own = (table["model"] == "full-seed0") == (table["condition"] == "full")
+    report.build(write_run(tmp_path, table[own]), pictures=False)
+    shifts = pd.read_csv(tmp_path / "confusion_shifts.csv")
+    assert list(shifts.columns) == list(SHIFT_COLUMNS)
+    assert shifts.empty
+
+
+def test_a_network_without_validation_images_costs_the_others_nothing(tmp_path: Path):
+    table = simulate(("full", "any"), ("full", "lower"))
+    kept = table[(table["split"] == "test") | (table["model"] == "full-seed0")]
+    run = write_run(tmp_path, kept)
+    text = html.unescape(report.build(run, pictures=False).read_text(encoding="utf-8"))
+    assert "Confidence and bits of any-seed0 aren't told" in text
+    assert set(pd.read_csv(tmp_path / "calibration.csv")["model"]) == {"full"}
+    assert set(pd.read_csv(tmp_path / "matrix.csv")["model"]) == {"full", "any"}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_emotion_that_validation_lacks_costs_bits_alone(tmp_path: Path):
+    table = simulate(("full",), ("full", "lower", "upper"))
+    kept = table[(table["split"] == "test") | (table["label"] != "disgust")]
+    text = report.build(write_run(tmp_path, kept), pictures=False).read_text(encoding="utf-8")
+    assert "Bits: The validation images show no disgust" in html.unescape(text)
+    assert (tmp_path / "calibration.csv").is_file()
+    assert not (tmp_path / "information.csv").exists()
+    assert (tmp_path / "sensitivity.csv").is_file()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_seeds_of_other_networks_repeat_nothing(tmp_path: Path):
+    """Two networks, trained once each, with different seeds."""
+    table = simulate(("full", "any"), ("full", "lower", "upper"))
+    table["model"] = table["model"].replace("any-seed0", "any-seed1")
+    page = report.build(write_run(tmp_path, table), pictures=False)
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    said = text + (tmp_path / "methods.txt").read_text(encoding="utf-8")
+    assert "each model was trained once" in said
+    assert "Each was trained once (seeds 0 and 1)." in said
+    assert "Each network was trained once: another seed may differ." in said
+    for words in (
+        "means over 2",
+        "Means over 2",
+        "over 2 seeds",
+        "Satterthwaite",
+        "and seeds were",
+    ):
+        assert words not in said
+    assert "robustness, of the baseline; available information: generalist, of the gen" in said
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("group", [True, False])
+def test_methods_say_what_was_resampled(tmp_path: Path, group):
+    table = simulate(("full",), ("full", "lower"))
+    theirs = described(table).with_facts(unknown=["leaked", *([] if group else ["group"])])
+    write_predictions(theirs, tmp_path / "predictions.parquet")
+    config = to_toml(Config(statistics=StatisticsOptions(draws=60)))
+    (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+    text = html.unescape(report.build(tmp_path, pictures=False).read_text(encoding="utf-8"))
+    said = text + (tmp_path / "methods.txt").read_text(encoding="utf-8")
+    assert "whole groups of near duplicates" not in said
+    assert ("groups as they were given" in said) == group
+    assert "accuracy without them stands beside it" not in said
 
 
 def test_undefined_scores_are_dashes(tmp_path: Path):

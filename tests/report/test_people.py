@@ -44,6 +44,17 @@ def test_nothing_planted_is_nothing_said():
     assert any("neither surely tells more" in one for one in found.words)
 
 
+def test_of_several_fills_the_words_are_about_the_one_in_the_figure():
+    """Under black the lower half tells more, under blur the upper one."""
+    planted = {"full": 2.5, "upper": 2.0, "lower": -1.5, "upper@blur": -1.5, "lower@blur": 2.0}
+    found = compute(answered(People(bases=planted, participants=20, faces=28)), {}, OPTIONS)
+    shapley = found.tables["shapley"]
+    assert list(dict.fromkeys(shapley["fill"])) == ["black", "blur"]
+    said = " ".join(found.words)
+    assert "the lower half tells more" in said
+    assert "the upper half tells more" not in said
+
+
 def test_few_are_said_to_be_few():
     three = compute(answered(People(participants=3, faces=28)), {}, OPTIONS)
     assert any(one.startswith("3 participants are few") for one in three.words)

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from builders import described, hemiface
 from hemiface.errors import DamagedError, UsageError
+from hemiface.report.words.texts import selection
 from hemiface.stats import ensembles
 from hemiface.tables import (
     EMOTIONS,
@@ -100,6 +101,31 @@ class TestCombine:
         assert (model["name"], model["members"]) == ("pair", ["full-seed1", "full-seed0"])
         assert model["flips"] is False
 
+    @pytest.mark.parametrize(
+        ("flips", "expected"),
+        [
+            ((False, False), False),
+            ((True, None), True),
+            ((False, None), None),
+            ((None, None), None),
+        ],
+    )
+    def test_flips_are_what_is_known_of_its_members(self, flips, expected) -> None:
+        given = table(models=2, n=6)
+        models = [{**one, "flips": flip} for one, flip in zip(given.models, flips, strict=True)]
+        (model,) = ensembles.combine(
+            given.with_facts(models=models), ["full-seed0", "full-seed1"]
+        ).models
+        assert model["flips"] is expected
+
+    def test_of_an_imported_table_it_says_on_what_its_members_were_selected(self) -> None:
+        given = table(models=2, n=6)
+        models = [{**one, "selected_on": "dev"} for one in given.models]
+        known = given.with_facts(models=models, unknown=["group"])
+        combined = ensembles.combine(known, ["full-seed0", "full-seed1"])
+        assert combined.models[0]["selected_on"] == "dev"
+        assert selection(combined).endswith("as their makers say: ensemble-seed0 on dev.")
+
     @pytest.mark.parametrize("members", [[], ["gone"], ["full-seed0", "full-seed0"]])
     def test_members_must_be_there_and_distinct(self, members: list[str]) -> None:
         with pytest.raises(UsageError, match="needs distinct models of the table"):
@@ -163,6 +189,18 @@ def test_joined_tables_must_be_of_the_same_images() -> None:
         ensembles.join([parts[0], described(parts[1].table.iloc[1:])])
     with pytest.raises(UsageError, match="No prediction table"):
         ensembles.join([])
+
+
+def test_what_is_not_known_of_one_of_joined_tables_is_not_known_of_both() -> None:
+    every = table(models=2, n=6)
+    ours, theirs = (
+        described(every.table[every.table["model"] == name], {"flips": False})
+        for name in ("full-seed0", "full-seed1")
+    )
+    both = ensembles.join([ours, theirs.with_facts(unknown=["selection"])])
+    assert both.unknown == ["selection"]
+    assert "isn't known" in selection(both)
+    assert both.models[0]["selected_on"] == "validation images"
 
 
 def test_the_command_writes_a_table_and_names_the_members(

@@ -8,7 +8,8 @@ from scipy import stats
 from builders import described, tiny_predictions
 from hemiface.config import StatisticsOptions
 from hemiface.stats import inference
-from hemiface.stats.sample import group_weights
+from hemiface.stats.sample import Sample, group_weights
+from hemiface.tables import EMOTIONS
 
 
 def mean_draws(values: np.ndarray, draws: int = 500, seed: int = 0) -> np.ndarray:
@@ -67,6 +68,48 @@ class TestOneSeed:
         single = inference.infer([draws], 1, StatisticsOptions())
         assert set(single.reason) == {"fewer than two groups to resample"}
         assert np.isnan(single.p).all()
+
+
+class TestSomeGroupsBear:
+    """What is said of an emotion rests on the groups that show it, not on all that are drawn."""
+
+    def test_it_is_the_t_test_over_these(self):
+        """Means of 6 values, told of 60 groups: a t test of 6 has 5 degrees of freedom."""
+        d = np.random.default_rng(3).normal(0.6, 1, 6)
+        draws = mean_draws(d, 4000)[None, None]
+        one = inference.infer([draws], 60, StatisticsOptions(), np.array([6]))
+        assert one.df[0] == stats.ttest_1samp(d, 0).df == 5
+        assert one.p[0] == pytest.approx(2 * stats.t.sf(d.mean() / one.se[0], 5))
+        all_of_them = inference.infer([draws], 60, StatisticsOptions())
+        assert one.p[0] > all_of_them.p[0]
+        assert one.low[0] < all_of_them.low[0] < all_of_them.high[0] < one.high[0]
+        assert one.method == all_of_them.method
+
+    def test_intervals_cover_although_an_emotion_is_rare(self):
+        random = np.random.default_rng(4)
+        d = random.normal(0, 1, (1500, 6))
+        draws = mean_draws(d, 2000)[:, None]
+        one = inference.infer([draws], 500, StatisticsOptions(), 6)
+        as_many = inference.infer([draws], 500, StatisticsOptions())
+        covered, too_few = (((x.low <= 0) & (x.high >= 0)).mean() for x in (one, as_many))
+        # Binomial(1500, .95): standard deviation .006.
+        assert covered > 0.93
+        assert too_few < 0.91
+
+    def test_one_group_has_no_interval(self):
+        draws = mean_draws(np.random.default_rng(0).normal(size=(2, 9)), 50)[:, None]
+        one = inference.infer([draws], 9, StatisticsOptions(), np.array([1, 9]))
+        assert one.reason.tolist() == ["fewer than two groups to resample", ""]
+        assert np.isnan(one.p).tolist() == [True, False]
+
+    def test_a_sample_counts_them(self):
+        table = tiny_predictions(28).table
+        table["group"] = table["image"].where(table["label"] != "fear", "one")
+        sample = Sample.of(described(table))
+        fear = EMOTIONS.index("fear")
+        own = [4] * 7
+        own[fear] = 1
+        assert sample.emotion_groups.tolist() == [*own, 25]
 
 
 class TestSeveralSeeds:

@@ -152,6 +152,8 @@ def calibrate(
     predictions, folder = open_predictions(source, out, "calibrate")
     sample = Sample.of(predictions, options=StatisticsOptions(draws=draws))
     found = run(sample, folder, risks=risk or [0.1, 0.2])
+    for sentence in found.left_out:
+        print(f"hemiface: {sentence}", file=sys.stderr)
     if as_json:
         print_json({"folder": str(folder), "temperatures": found.temperatures})
         return

@@ -42,6 +42,7 @@ from hemiface.inputs import open_lines
 from hemiface.occlusion.conditions import condition
 from hemiface.tables import (
     EMOTIONS,
+    OWN_SELECTION,
     PREDICTION_COLUMNS,
     PROBABILITY_COLUMNS,
     SPLITS,
@@ -130,7 +131,7 @@ def _together(ours: Predictions, theirs: Predictions, where: str) -> Predictions
         models = ours.models
     else:
         unknown = theirs.unknown
-        models = [{"selected_on": "validation images", **one} for one in ours.models]
+        models = [{"selected_on": OWN_SELECTION, **one} for one in ours.models]
     # What made ours doesn't make this table again.
     facts = {key: value for key, value in ours.facts.items() if key != "fingerprint"}
     facts |= {**theirs.facts, "models": [*models, *theirs.models], "unknown": unknown}
@@ -145,9 +146,10 @@ def _read(path: Path, options: ImportOptions, known: pd.DataFrame | None) -> pd.
     for name, word in _named(path, options).items():
         if name not in given:
             given[name] = word
-    ours = {_their(name, given, options): name for name in _wanted(given, options, known is None)}
-    table = given[list(ours)].rename(columns=ours)
+    wanted = _wanted(given, options, known is None)
+    table = pd.DataFrame({name: given[_their(name, given, options)] for name in wanted})
     line = pd.Series(np.arange(2, len(table) + 2))
+    _require_named(path, table, line)
     found = pd.DataFrame({"model": table.get("model", path.stem)}, index=table.index)
     if "image" in table:
         found["image"] = table["image"]
@@ -157,11 +159,22 @@ def _read(path: Path, options: ImportOptions, known: pd.DataFrame | None) -> pd.
     found["split"] = words.splits(table["split"]) if "split" in table else "test"
     found["label"] = words.labels(table["label"])
     if "group" in table:
-        found["group"] = table["group"]
+        # An image without a group is one by itself; all of these are no group together.
+        alone = table["group"].str.strip() == ""
+        found["group"] = table["group"].mask(alone, found.get("image"))
     if "leaked" in table:
         found["leaked"] = words.truths(table["leaked"])
     found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table, line)
     return found if known is None else _of_known(path, found, line, known)
+
+
+def _require_named(path: Path, table: pd.DataFrame, line: pd.Series) -> None:
+    """Raise unless every row says of which image, model and data set it is, where any does."""
+    for name in ("image", "model", "dataset"):
+        blank = table.get(name, pd.Series(dtype=str)).str.strip() == ""
+        if blank.any():
+            at = int(np.flatnonzero(blank)[0])
+            raise DamagedError(f"{path.name}, line {line[at]}: the {name} is blank; fill it in.")
 
 
 def _named(path: Path, options: ImportOptions) -> dict[str, str]:
@@ -281,14 +294,26 @@ def _wanted(given: pd.DataFrame, options: ImportOptions, alone: bool) -> Iterato
 
 
 def _their(name: str, given: pd.DataFrame, options: ImportOptions) -> str:
-    """Return the file's name of one of our columns, "" where it has none."""
+    """Return the file's name of one of our columns, "" where it has none.
+
+    Raises:
+        UsageError: several could be a class's probability; a file may have a column for each class
+            beside, such as what is true.
+    """
     if name in options.columns:
         return options.columns[name] if options.columns[name] in given.columns else ""
     emotion = name.removeprefix("p_") if name in PROBABILITY_COLUMNS else ""
     names = [one for one, known in {**SYNONYMS, emotion: emotion}.items() if known == emotion]
     wanted = {name, *(f"{prefix}{one}" for one in names for prefix in ("", "p_"))}
     found = [one for one in given.columns if one.lower() in wanted] if emotion else []
-    return found[0] if found else name if name in given.columns else ""
+    if name in given.columns:
+        return name
+    if len(found) > 1:
+        raise UsageError(
+            f"The table has several columns that could be {name} ({', '.join(found)}); say which "
+            f"one it is with --column {name}=NAME."
+        )
+    return found[0] if found else ""
 
 
 @dataclass(frozen=True)

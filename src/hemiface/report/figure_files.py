@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -183,11 +183,19 @@ def _draw_confidence(
     tables = results.tables
     if "reliability" not in tables:
         return
-    for group in groups:
+    known = set(
+        zip(tables["reliability"]["model"], tables["reliability"]["condition"], strict=True)
+    )
+    judged = [
+        replace(group, cells=cells)
+        for group in groups
+        if (cells := [one for one in group.cells if one in known])
+    ]
+    for group in judged:
         figure = reliability_panels(tables["reliability"], group.cells, group.title)
         caption = f"{group.title}. The larger a mark, the more images it stands for."
         drawn.calibration.append(drawn_picture(figure, folder, f"reliability-{group.key}", caption))
-    panels = {group.short: group.cells for group in groups[:_MOST_PANELS]}
+    panels = {group.short: group.cells for group in judged[:_MOST_PANELS]}
     caption = (
         "The further right a line starts to rise, the better a network knows what it can't tell."
     )

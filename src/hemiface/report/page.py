@@ -108,7 +108,7 @@ def build(
     write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])
-    groups = _cell_groups(names, conditions)
+    groups = _present(_cell_groups(names, conditions), results)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
     write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
@@ -156,6 +156,15 @@ def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGr
     return groups
 
 
+def _present(groups: Sequence[CellGroup], results: Results) -> list[CellGroup]:
+    """Return the groups with the cells that were evaluated: not every network is on everything."""
+    scores = results.tables["class_scores"]
+    own = scores[scores["protocol"] == results.primary]
+    known = set(zip(own["model"], own["condition"], strict=True))
+    found = [replace(group, cells=[one for one in group.cells if one in known]) for group in groups]
+    return [group for group in found if group.cells]
+
+
 def _render(
     run: Run,
     results: Results,
@@ -185,6 +194,7 @@ def _render(
         rendered=parts["rendered"],
         warnings=[
             *predictions.gaps,
+            *results.left_out,
             *warnings(predictions.models, predictions.table["model"].unique()),
         ],
         selected=texts.beside_original(predictions),
@@ -196,7 +206,7 @@ def _render(
         regions=_region_words(results, level, in_bits=bool(in_bits)),
         tables=_tables(results, groups, verdicts, compared, level),
         figures=figures,
-        seeds=predictions.names["seed"].nunique(),
+        trainings=texts.Trainings.of(predictions.names, "name"),
         no_pictures=no_pictures,
         methods=methods,
         limits=texts.methods(predictions, results.protocols, run.options),
@@ -333,7 +343,7 @@ def _methods(run: Run, results: Results) -> _Methods:
         environment=run.environment,
         parts=parts,
     )
-    seeds = run.predictions.names["seed"].nunique()
+    seeds = texts.Trainings.of(run.predictions.names, "name").most
     return _Methods(text, references(run.predictions.table, parts, seeds))
 
 

@@ -6,7 +6,7 @@ two commands write the same file: the report's tables lie beside the predictions
 `compare`, `calibrate` and `importance` in folders of these names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,8 @@ class Results:
     samples: Mapping[str, Sample]
     tables: Mapping[str, pd.DataFrame]
     regions: Importance | None = None
+    left_out: Sequence[str] = ()
+    """A sentence for each part that the predictions don't suffice for, with what is missing."""
 
     @property
     def protocols(self) -> list[str]:
@@ -203,18 +205,44 @@ def compute(
         tables["comparisons"] = comparisons.compare(tables["matrix"])
     tables["planned"] = planned(primary)
     tables |= _compared(primary, None if mirrored is None else _as(mirrored, primary))
-    if primary.protocol == "standard" and len(primary.validation.table):
-        tables |= _calibration(primary)
-    if informative(primary):
-        tables |= information_tables(primary)
-    elif families(primary):
+    known, left_out = _of_known_confidence(primary)
+    if known is not None and known.protocol == "standard":
+        tables |= _if_possible("Confidence", lambda: _calibration(known), left_out)
+    if known is not None and informative(known):
+        tables |= _if_possible("Bits", lambda: information_tables(known), left_out)
+    if "sensitivity" not in tables and families(primary):
         tables["sensitivity"] = sensitivity(primary)
     if people is not None:
         tables["people_halves"] = people_halves(people, options)
     regions = importance.analyse(primary) if importance.playable(primary) else None
     if regions is not None:
         tables |= {"importance": regions.regions, "interactions": regions.interactions}
-    return Results(samples, tables, regions)
+    return Results(samples, tables, regions, left_out)
+
+
+def _of_known_confidence(sample: Sample) -> tuple[Sample | None, list[str]]:
+    """Return a sample of the models that have validation images, and a sentence on the others."""
+    judged = set(sample.validation.table["model"])
+    others = [one for one in dict.fromkeys(model for model, _ in sample.cells) if one not in judged]
+    if not judged or not others:
+        return (sample if judged else None), []
+    said = (
+        f"Confidence and bits of {', '.join(others)} aren't told: they rest on validation images, "
+        "of which the table has none for them."
+    )
+    own = sample.whole.table["model"].isin(judged)
+    return Sample.of(sample.whole.select(own), sample.protocol, sample.options), [said]
+
+
+def _if_possible(
+    what: str, make: Callable[[], dict[str, pd.DataFrame]], left_out: list[str]
+) -> dict[str, pd.DataFrame]:
+    """Return a part's tables, or none and the reason in `left_out`: the rest is worth a page."""
+    try:
+        return make()
+    except UsageError as error:
+        left_out.append(f"{what}: {error}")
+        return {}
 
 
 def information_tables(sample: Sample) -> dict[str, pd.DataFrame]:
@@ -319,11 +347,15 @@ def compare(
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """What `calibrate` wrote, the temperatures as in temperatures.json, and calibration.csv."""
+    """What `calibrate` wrote, the temperatures as in temperatures.json, and calibration.csv.
+
+    `left_out` are sentences on models without validation images.
+    """
 
     files: Sequence[Path]
     temperatures: dict[str, Any]
     scores: pd.DataFrame
+    left_out: Sequence[str] = ()
 
 
 def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2)) -> Calibrated:
@@ -336,6 +368,8 @@ def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2))
         UsageError: validation or test images are missing; or as `threshold_for_risk`.
 
     """
+    known, left_out = _of_known_confidence(sample)
+    sample = known or sample
     tables = _calibration(sample)
     temperatures = tables.pop("temperatures")
     scaled = _as(apply_temperatures(sample.whole, temperatures), sample)
@@ -344,7 +378,7 @@ def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2))
     plain = temperatures_json(temperatures)
     write_json(folder / "temperatures.json", plain)
     files = [folder / "temperatures.json", *write_tables(tables, folder)]
-    return Calibrated(files, plain, tables["calibration"])
+    return Calibrated(files, plain, tables["calibration"], left_out)
 
 
 def temperatures_json(temperatures: pd.DataFrame) -> dict[str, Any]:

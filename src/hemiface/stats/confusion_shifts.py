@@ -64,11 +64,12 @@ def confusion_shifts(
     Columns SHIFT_COLUMNS. `share_full` and `share_hidden` are shares of the images of the true
     emotion (`n` of them), `shift` is the latter minus the former; the seven shifts of an emotion
     add up to 0, and where predicted is true it is the change in recall. Intervals: see
-    `inference.infer`. `p` of one network is the exact sign test over groups, each of which votes
-    for whichever condition gives it more such predictions (McNemar's where every group is one
-    image): many shifts rest on few images, where a t test calls too much. `p` of the mean over
-    seeds is `infer`'s. `bias` and `specific` add up to `shift`; the latter has an interval and a p
-    by `infer`. Holm's family: the 49 shifts of one model, seed and condition.
+    `inference.infer`; `groups` are those with images of the true emotion. `p` of one network is the
+    exact sign test over groups, each of which votes for whichever condition gives it more such
+    predictions (McNemar's where every group is one image): many shifts rest on few images, where a
+    t test calls too much. `p` of the mean over seeds is `infer`'s. `bias` and `specific` add up to
+    `shift`; the latter has an interval and a p by `infer`. Holm's family: the 49 shifts of one
+    model, seed and condition.
 
     Raises:
         UsageError: no condition `full` or nothing else, or as `all_pairs`.
@@ -80,6 +81,7 @@ def confusion_shifts(
         raise UsageError("Confusion shifts need condition full and another; evaluate with both.")
     weights = sample.weights.astype(np.float64)
     known = list(dict.fromkeys(names["name"]))
+    bearing = sample.emotion_groups[:-1, None]
     tables = []
     for done, name in enumerate(known, start=1):
         models = [str(one) for one in names.loc[names["name"] == name, "model"]]
@@ -96,7 +98,7 @@ def confusion_shifts(
                 )
                 bias = response_bias(hidden - full)
                 one, own = (
-                    infer([change], sample.group_count, sample.options)
+                    infer([change], sample.group_count, sample.options, bearing)
                     for change in (hidden - full, hidden - full - bias)
                 )
                 p = one.p
@@ -105,6 +107,9 @@ def confusion_shifts(
                 tables.append(_table((name, run, key), full, hidden, one, p, own, sample))
         if progress:
             progress(done, len(known))
+    if not tables:
+        # Each network was asked under its own condition alone.
+        return pd.DataFrame(columns=list(SHIFT_COLUMNS))
     table = pd.concat(tables, ignore_index=True)
     order = table["shift"].abs().sort_values(ascending=False, kind="stable", na_position="last")
     return table.loc[order.index].reset_index(drop=True)
@@ -166,7 +171,7 @@ def _table(
         "specific_high": own.high.ravel(),
         "specific_p_holm": holm(own.p.ravel()),
         "n": support[true],
-        "groups": sample.group_count,
+        "groups": sample.emotion_groups[true],
         "method": one.method,
         "reason": np.where(support[true] == 0, "no images", one.reason.ravel()),
     }

@@ -39,7 +39,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemiface.stats.importance.game import GROUPED
-from hemiface.stats.inference import infer
 from hemiface.stats.information import MIXES, Bits, Family, families
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import Sample
@@ -161,7 +160,7 @@ def _rows(
     )
     estimates = first, second, whole, _shares(bits)[:, None]
     shared, chance = redundancies(*estimates), biases(*estimates)
-    sample, counts = bits.sample, bits.counts()
+    counts = bits.counts()
     for definition in DEFINITIONS:
         redundant = shared[definition] - chance[definition]
         parts = {
@@ -173,7 +172,7 @@ def _rows(
         # What is 0 by definition is 0 but for the order of a sum.
         parts = {part: np.where(abs(one) < _ROUNDING, 0.0, one) for part, one in parts.items()}
         for part, values in parts.items():
-            one = infer([values], sample.group_count, sample.options)
+            one = bits.infer(values)
             for place, emotion in enumerate(GROUPED):
                 row = one.row(place)
                 yield row | {
@@ -188,7 +187,7 @@ def _rows(
                     "part": part,
                     "bits": row["difference"],
                     "n": counts[emotion],
-                    "groups": sample.group_count,
+                    "groups": int(bits.groups[place]),
                 }
 
 

@@ -15,6 +15,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.stats.metrics import accuracy, log_loss
 from hemiface.tables import (
     HALVES_COLUMN,
+    OWN_SELECTION,
     PROBABILITY_COLUMNS,
     Predictions,
     check_predictions,
@@ -31,7 +32,7 @@ _FACTS = ["dataset", "split", "label", "group", "leaked"]
 def join(tables: Sequence[Predictions]) -> Predictions:
     """Return several tables of Predictions as one, for networks that were evaluated separately.
 
-    The facts keep the models of all; other facts are those of the first table.
+    The facts keep the models of all, and what isn't known of any; others are the first table's.
 
     Raises:
         UsageError: two tables hold a model of the same ID, or none is given, or some hide the
@@ -51,16 +52,24 @@ def join(tables: Sequence[Predictions]) -> Predictions:
             "kind."
         )
     joined = pd.concat(frames, ignore_index=True)
-    facts = joined[["image", *_FACTS]].drop_duplicates()
-    clash = facts[facts.duplicated("image")]
+    known = joined[["image", *_FACTS]].drop_duplicates()
+    clash = known[known.duplicated("image")]
     if len(clash):
         raise DamagedError(
             f"Image {clash['image'].iloc[0]} has another split, label or group in another table; "
             "evaluate all networks on the same data."
         )
     check_predictions(joined, "The joined tables")
-    models = [row for one in tables for row in one.models]
-    return Predictions(joined, {**tables[0].facts, "models": models})
+    facts = {**tables[0].facts, "models": [row for one in tables for row in one.models]}
+    if any("unknown" in one.facts for one in tables):
+        # What isn't known of some isn't known of all; of our own networks this is.
+        facts["unknown"] = sorted({what for one in tables for what in one.unknown})
+        facts["models"] = [
+            row if "unknown" in one.facts else {"selected_on": OWN_SELECTION, **row}
+            for one in tables
+            for row in one.models
+        ]
+    return Predictions(joined, facts)
 
 
 def select(
@@ -139,13 +148,17 @@ def combine(
 
 def _model(predictions: Predictions, members: Sequence[str], name: str) -> dict[str, Any]:
     parts = [row for row in predictions.models if row["model"] in members]
+    selected = dict.fromkeys(str(row.get("selected_on") or "") for row in parts)
+    flips = {row.get("flips") for row in parts} if len(parts) == len(members) else {None}
     return {
         "model": f"{name}-seed0",
         "name": name,
         "seed": 0,
         "members": list(members),
         "trained_on": "; ".join(dict.fromkeys(str(row.get("trained_on", "")) for row in parts)),
-        "flips": any(row.get("flips", True) for row in parts) if parts else True,
+        # None of them, one of them, or nobody knows.
+        "flips": True if True in flips else False if flips == {False} else None,
+        **({"selected_on": "; ".join(selected)} if "unknown" in predictions.facts else {}),
     }
 
 

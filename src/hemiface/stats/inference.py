@@ -126,16 +126,22 @@ def interval(scores: Floats, groups: int, level: float, metric: str) -> tuple[fl
     return float(low), float(high), ""
 
 
-def infer(parts: Sequence[Floats], groups: int, options: StatisticsOptions) -> Inference:
+def infer(
+    parts: Sequence[Floats],
+    groups: int,
+    options: StatisticsOptions,
+    own: npt.NDArray[np.int64] | int | None = None,
+) -> Inference:
     """Return what draws say about a sum of means over seeds.
 
     Level, margin and the seed by which seeds are drawn are those of `options`. Each of `parts` is
     float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same draws of `groups`
     groups) and is averaged over its seeds. A difference of paired seeds is one part, a - b; one of
-    unpaired seeds two, a and -b.
+    unpaired seeds two, a and -b. `own` says how many of the groups bear on a number, such as those
+    with images of its emotion, as int that broadcasts to [...]; without it all do.
 
     With one seed everywhere the interval is the expanded percentile interval of the draws and `df`
-    is groups - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
+    is own - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
     with Satterthwaite's degrees of freedom: the quantiles of draws from three seeds span little
     more than the seeds themselves and would cover far less than they say. p is that of a t test
     with `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
@@ -157,20 +163,20 @@ def infer(parts: Sequence[Floats], groups: int, options: StatisticsOptions) -> I
         for number in missing[missing > 0]
     ]
     reason[np.isnan(value)] = "undefined"
-    if groups < 2:
-        reason[...] = "fewer than two groups to resample"
+    bearing = np.broadcast_to(np.asarray(groups if own is None else own), value.shape)
+    reason[bearing < 2] = "fewer than two groups to resample"
     usable = reason == ""
     kept = np.where(defined & usable[..., None], draws, np.nan)
     se = np.where(usable, _deviation(np.where(usable[..., None], kept, 0.0)), np.nan)
     # Sums in another order differ by rounding, which is no variation.
     se = np.where(se < _ROUNDING, 0.0, se)
-    df = _degrees_of_freedom(parts, se, groups)
+    df = _degrees_of_freedom(parts, se, bearing)
     if max(sizes) > 1:
         half = special.stdtrit(df, (1 + level) / 2) * se
         low, high = value - half, value + half
         method = f"{level:.0%} t interval, {count} draws of {groups} groups x {max(sizes)} seeds"
     else:
-        low, high = _quantiles(kept, usable, level, groups)
+        low, high = _quantiles(kept, usable, level, bearing)
         method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
     reason[usable & (se == 0)] = "nothing varies between the draws"
@@ -189,8 +195,11 @@ def _mean_over_drawn_seeds(scores: Floats, seed: int) -> Floats:
     return mean
 
 
-def _degrees_of_freedom(parts: Sequence[Floats], se: Floats, groups: int) -> Floats:
+def _degrees_of_freedom(
+    parts: Sequence[Floats], se: Floats, groups: npt.NDArray[np.int64]
+) -> Floats:
     """Return Satterthwaite's df of `se`: few for what the seeds add, groups - 1 for the rest."""
+    free = groups - 1.0
     total = se**2
     rest, below = total, np.zeros_like(total)
     for part in parts:
@@ -199,9 +208,9 @@ def _degrees_of_freedom(parts: Sequence[Floats], se: Floats, groups: int) -> Flo
             added = part[..., 0].var(axis=-1, ddof=1) / seeds
             rest = rest - added
             below = below + added**2 / (seeds - 1)
-    below = below + np.maximum(rest, 0) ** 2 / max(groups - 1, 1)
+    below = below + np.maximum(rest, 0) ** 2 / np.maximum(free, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(below > 0, total**2 / below, float(groups - 1))
+        return np.where(below > 0, total**2 / below, free)
 
 
 def _deviation(draws: Floats) -> Floats:
@@ -213,11 +222,12 @@ def _deviation(draws: Floats) -> Floats:
 
 
 def _quantiles(
-    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: int
+    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     low, high = (np.full(usable.shape, np.nan) for _ in range(2))
-    if usable.any():
-        kept = draws[usable]
+    for count in np.unique(groups[usable]).tolist():
+        these = usable & (groups == count)
+        kept = draws[these]
         quantile = np.quantile if np.isfinite(kept).all() else np.nanquantile
-        low[usable], high[usable] = quantile(kept, expanded_quantiles(level, groups), axis=-1)
+        low[these], high[these] = quantile(kept, expanded_quantiles(level, count), axis=-1)
     return low, high

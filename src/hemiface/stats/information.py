@@ -248,8 +248,8 @@ class Informing(Protocol):
         ...
 
     @property
-    def groups(self) -> int:
-        """How many independent units there are to resample."""
+    def groups(self) -> npt.NDArray[np.int64]:
+        """How many independent units bear on each of GROUPED, int [8]."""
         ...
 
     def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:
@@ -378,13 +378,17 @@ class Bits:
         return np.stack([self.of(family.members[one][key], key) for one in seeds], axis=-2)
 
     @property
-    def groups(self) -> int:
-        """How many groups of images there are to resample."""
-        return self.sample.group_count
+    def groups(self) -> npt.NDArray[np.int64]:
+        """How many groups of images bear on each of GROUPED, int [8]."""
+        known = self.sample.emotion_groups.copy()
+        if self.mix in _SHARES:
+            occurs = self.shares[self.sample.aligned.labels] > 0
+            known[-1] = len(np.unique(self.sample.aligned.groups[occurs]))
+        return known
 
     def infer(self, values: Floats) -> Inference:
         """Return what draws [..., seeds, 1 + draws] say about a mean over seeds."""
-        return infer([values], self.sample.group_count, self.sample.options)
+        return infer([values], self.sample.group_count, self.sample.options, self.groups)
 
     def counts(self) -> dict[str, int]:
         """Return how many images each of GROUPED has."""
@@ -447,5 +451,5 @@ def _rows(
             "bits": row["difference"],
             "temperature": float(np.mean(warmth)),
             "n": counts[emotion],
-            "groups": bits.groups,
+            "groups": int(bits.groups[place]),
         }

@@ -320,6 +320,16 @@ class Sample:
         return np.bincount(self.aligned.labels, minlength=CLASSES).astype(np.int64)
 
     @cached_property
+    def emotion_groups(self) -> Ints:
+        """How many groups have images of each emotion, then how many there are, int [8].
+
+        What is said of one emotion rests on its own alone. Errors as `aligned`.
+        """
+        known = np.unique(np.stack([self.aligned.labels, self.aligned.groups]), axis=1)
+        own = np.bincount(known[0], minlength=CLASSES)
+        return np.append(own, self.group_count).astype(np.int64)
+
+    @cached_property
     def paired(self) -> PairedCounts:
         """What is counted of pairs of cells; errors as `aligned`."""
         return _Pairs(self)

@@ -104,7 +104,7 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             for key in family.conditions:
                 values, shares = _by_seed(sample, known, family, seeds, key)
                 level, change, bias = (
-                    infer([one], sample.group_count, sample.options)
+                    infer([one], sample.group_count, sample.options, sample.emotion_groups[:-1])
                     for one in (values, values - full, bias_part(whole, shares))
                 )
                 rows += _rows(sample, family, seed, key, level, change, bias)
@@ -258,7 +258,7 @@ def _rows(
                 "by_answers_p": bias_p[index],
                 "by_answers_p_holm": bias_p_holm[index],
                 "n": int(support[index]),
-                "groups": sample.group_count,
+                "groups": int(sample.emotion_groups[index]),
                 "method": level.method,
                 "reason": "no images" if support[index] == 0 else level.reason[at],
             }

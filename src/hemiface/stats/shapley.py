@@ -179,7 +179,7 @@ def _rows(bits: Informing, family: Family, seed: str, value: _Value) -> Iterator
             "p": p[place],
             "p_holm": np.nan,
             "n": counts[emotion],
-            "groups": bits.groups,
+            "groups": int(bits.groups[place]),
         }
 
 

@@ -172,9 +172,11 @@ def sides(
         warning = _warning([flips.get(one) for one in models], bool(facts.get("flip")))
         for part, (left, right) in _parts(contrast, plain, flipped).items():
             both = [left - right] if contrast.paired else [left, -right]
-            one = infer(both, sample.group_count, sample.options)
+            # Of all images, then of each emotion.
+            own = np.roll(sample.emotion_groups, 1)
+            one = infer(both, sample.group_count, sample.options, own)
             values = tuple(side[..., 0].mean(axis=-1) for side in (left, right))
-            found = _rows(contrast, part, values, one, plain)
+            found = _rows(contrast, part, values, one, plain, own)
             rows += [row | {"margin": sample.options.margin, "warning": warning} for row in found]
     return pd.DataFrame(rows, columns=list(SIDES_COLUMNS))
 
@@ -185,7 +187,12 @@ def has_sides(conditions: Iterable[str]) -> bool:
 
 
 def _rows(
-    contrast: _Contrast, part: str, values: tuple[Floats, ...], one: Inference, sums: _Sums
+    contrast: _Contrast,
+    part: str,
+    values: tuple[Floats, ...],
+    one: Inference,
+    sums: _Sums,
+    groups: npt.NDArray[np.int64],
 ) -> Iterator[dict[str, Any]]:
     # A half difference or half sum of two contrasts has no score of its own under either side.
     left, right = (
@@ -215,7 +222,7 @@ def _rows(
                 "image_side": side,
                 "person_side": person,
                 "n": int(sums.counts[place, 0]),
-                "groups": sums.aligned.group_count,
+                "groups": int(groups[place]),
             }
 
 

@@ -129,7 +129,9 @@ def voters(sample: Sample | Predictions, votes: pd.DataFrame) -> pd.DataFrame:
                     sample.values[aligned.at(model, key)][enough].argmax(axis=1) for model in models
                 ]
                 means = [_means(agreement[np.arange(len(one)), one], drawn) for one in answers]
-                rows.append(_row(sample, str(name), seed, key, np.stack(means), own) | facts)
+                cell = str(name), seed, key
+                row = _row(sample, *cell, np.stack(means), own, int(facts["groups"]))
+                rows.append(row | facts)
             tables.append(pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"].to_numpy())))
     return pd.concat(tables, ignore_index=True)[list(VOTERS_COLUMNS)]
 
@@ -140,10 +142,10 @@ def _means(values: Floats, drawn: Floats) -> Floats:
 
 
 def _row(
-    sample: Sample, name: str, seed: str, key: str, network: Floats, own: Floats
+    sample: Sample, name: str, seed: str, key: str, network: Floats, own: Floats, groups: int
 ) -> dict[str, Any]:
     def of(part: Floats) -> Inference:
-        return infer([part], sample.group_count, sample.options)
+        return infer([part], sample.group_count, sample.options, groups)
 
     level, person, apart = of(network), of(own[None]), of(network - own)
     return apart.row(()) | {

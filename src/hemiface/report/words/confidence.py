@@ -16,10 +16,10 @@ def calibration_table(scores: pd.DataFrame, cells: list[Cell], level: float = 0.
     """Return temperature, calibration error and log loss of each cell, before and after.
 
     `scores` has the columns of calibration.csv; values are means over the seeds, intervals are
-    given where there is one seed.
+    given where there is one seed. Cells that it lacks are left out.
     """
     groups = []
-    for model, hidden in cells:
+    for model, hidden in _there(scores, cells):
         here = scores[(scores["model"] == model) & (scores["condition"] == hidden)]
         rows = []
         for calibration, name in (("none", "as given"), (_AFTER, "with temperature")):
@@ -52,10 +52,10 @@ def calibration_table(scores: pd.DataFrame, cells: list[Cell], level: float = 0.
 def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
     """Say the calibration error of each cell before and after temperatures, and chance's part.
 
-    No test compares the two, so no direction is claimed.
+    No test compares the two, so no direction is claimed. Cells that `scores` lacks are left out.
     """
     said = []
-    for model, hidden in cells:
+    for model, hidden in _there(scores, cells):
         here = scores[(scores["model"] == model) & (scores["condition"] == hidden)]
         means = here.groupby(["metric", "calibration"])["value"].mean()
         ends = [f"{means['ece', one]:.3f}" for one in ("none", _AFTER)]
@@ -64,6 +64,11 @@ def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
         said.append(f"{condition_label(hidden)} {ends[0]} → {ends[1]}{by_chance}")
     named = "; ".join(said)
     return f"Calibration error without → with temperature, model {cells[0][0]}: {named}."
+
+
+def _there(scores: pd.DataFrame, cells: list[Cell]) -> list[Cell]:
+    known = set(zip(scores["model"], scores["condition"], strict=True))
+    return [one for one in cells if one in known]
 
 
 def _score(rows: pd.DataFrame) -> Shown:

@@ -3,6 +3,7 @@
 Everything here reads planned.csv (see `hemiface.stats.planned`) and says what `verdicts` allows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import ordered
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.scores import percent, region
-from hemiface.report.words.texts import joined
+from hemiface.report.words.texts import Trainings, joined
 from hemiface.report.words.verdicts import CONTRAST, Verdict, Verdicts, over_seeds, verdict
 from hemiface.stats.planned import SIDES, shown_conditions
 
@@ -36,6 +37,11 @@ _READERS = {
         "the one network trained on every condition",
         "The generalist is asked the same of one network for all conditions.",
     ),
+}
+_WHOLE_READERS = {
+    "full": "the baseline",
+    "longer": "the baseline, trained on as long as specialists were",
+    "any": "the generalist",
 }
 _STAR, _DAGGER = "*", "†"
 _DASH = Shown("–")
@@ -108,7 +114,7 @@ def summary_table(contrasts: pd.DataFrame, level: float = 0.95) -> Table | None:
             groups.append(Group(f"{one} − {other}", [Row("difference, points", cells)]))
     margin = float(rows["margin"].iloc[0]) if len(rows) else 0.02
     note = (
-        "Lost: accuracy of the baseline on whole faces minus this accuracy. "
+        f"Lost: accuracy on whole faces{_of_whom(rows, families)} minus this accuracy. "
         f"Small: {100 * level:g} % intervals; {_STAR} differs from 0 (paired test, p < .05, Holm's "
         "correction within each column's halves and within its two last rows). "
         "Last rows: accuracy with the first half hidden minus that with the second; "
@@ -147,10 +153,24 @@ def half_words(contrasts: pd.DataFrame, level: float = 0.95) -> list[str]:
     return said
 
 
+def _of_whom(rows: pd.DataFrame, families: Sequence[str]) -> str:
+    """Say whose accuracy on whole faces a column's losses are told from, where they differ."""
+    whose = {
+        family: _WHOLE_READERS.get(str(here["model_a"].iloc[0]), str(here["model_a"].iloc[0]))
+        for family in families
+        if len(here := rows[(rows["family"] == family) & rows["condition_b"].isin(HALVES)])
+    }
+    if len(set(whose.values())) == 1:
+        return f" of {next(iter(whose.values()))}"
+    said = (f"{_READERS[family][0].lower()}, of {who}" for family, who in whose.items())
+    return f" ({'; '.join(said)})"
+
+
 def _means(table: pd.DataFrame) -> str:
     """Say that scores are means over seeds, where there are several."""
-    seeds = table.loc[table["seed"].astype(str) != "mean", "seed"].nunique()
-    return f" Means over {seeds} seeds." if seeds > 1 else ""
+    names = [one for one in ("model", "model_a", "model_b") if one in table]
+    trainings = Trainings.of(table, *names)
+    return f" Means over {trainings} seeds." if trainings.repeated else ""
 
 
 def _costs(rows: pd.DataFrame, reader: str) -> list[str]:

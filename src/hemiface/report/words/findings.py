@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hemiface.report.words.information import people_words, recall_words, share_words
+from hemiface.report.words.texts import Trainings
 
 __all__ = ["Finding", "findings"]
 
@@ -57,8 +58,8 @@ def findings(
     `tables` are those of the results by name; `sides` are sentences on left and right and what
     forbids them. Findings about which nothing is said are left out.
     """
-    seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
-    only_one = [] if seeds > 1 else ["Each network was trained once: another seed may differ."]
+    repeated = Trainings.of(matrix, "model").repeated
+    only_one = [] if repeated else ["Each network was trained once: another seed may differ."]
     told, people, recall = share_words(tables), people_words(tables), recall_words(tables)
     # Only the baseline is known to have met whole faces alone.
     robustness = _LIMITS["robustness" if "full" in set(matrix["model"]) else "other"]

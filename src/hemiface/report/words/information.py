@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemiface.report.figures.information import USED, bits_plot, decomposition_plot
-from hemiface.report.figures.style import condition_label
+from hemiface.report.figures.style import condition_label, decimals
 from hemiface.report.words.texts import joined, two_decimals
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
@@ -113,6 +113,9 @@ def _paragraphs(
     for mix, words in _MIXES.items():
         rows = {name: table[table["mix"] == mix] for name, table in tables.items()}
         seen = _every(rows["information"], "visible")
+        if not math.isfinite(seen[WHOLE]["bits"]):
+            yield f"{model}, {words}: nothing is told, for an emotion has no test image."
+            continue
         halves = [half for pair in pairs for half in pair]
         alone = joined(f"the {half} half alone {_bits(seen, half)}" for half in halves)
         said = [f"{model}, {words}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
@@ -182,7 +185,8 @@ def _differences(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[str]:
 def _ratio(row: dict[str, Any]) -> str:
     if not math.isfinite(row["low"]) or not math.isfinite(row["high"]):
         return f"{row['bits']:.2f} to 1, with no interval, for a half may tell nothing"
-    return f"{row['bits']:.2f} [{row['low']:.2f}, {row['high']:.2f}] to 1"
+    at = decimals(row["low"] - 1, row["high"] - 1, least=2)
+    return f"{row['bits']:.{at}f} [{row['low']:.{at}f}, {row['high']:.{at}f}] to 1"
 
 
 @dataclass(frozen=True)
@@ -328,17 +332,22 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     found, sizes = {}, {}
     for mix, words in _MIXES.items():
         every = _every(rows[rows["mix"] == mix], "region")
+        if not math.isfinite(every[" - ".join(pair)]["bits"]):
+            continue
         found[words] = _verdict(every[" - ".join(pair)])
         sizes[words] = _difference(found[words])
         if pair == ("upper", "lower") and math.isfinite(every[_RATIO]["bits"]):
             sizes[words] += f"; lower to upper {_ratio(every[_RATIO])}"
+    if not found:
+        return []
     signs = {one.sign for one in found.values()}
     one, other = pair
     names = {1: (one, other), -1: (other, one)}
     if len(signs) == 1 and 0 not in signs:
         more, less = names[signs.pop()]
         rest = _rest(rows, pair)
-        text = f"The {more} half tells more than the {less} in both mixes of emotions"
+        where = "in both mixes of emotions" if len(found) > 1 else f"with {next(iter(found))}"
+        text = f"The {more} half tells more than the {less} {where}"
         text += "." if rest is None else f"{_same(_verdict(rest), found, more, less)}."
     elif signs == {0}:
         text = f"Between what the {one} and the {other} half tell no difference was found."
@@ -349,9 +358,12 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
                 parts.append(f"with {words} the {names[v.sign][0]} half tells more")
             else:
                 parts.append(f"with {words} no difference was found")
+        # Found in one mix and not in another doesn't say that the two differ.
+        told = "; ".join(parts)
         text = (
-            f"Whether the {one} or the {other} half tells more depends on the mix: "
-            f"{'; '.join(parts)}."
+            f"Whether the {one} or the {other} half tells more depends on the mix: {told}."
+            if 0 not in signs
+            else f"{told[0].upper()}{told[1:]}."
         )
     amounts = joined(f"{size} with {words}" for words, size in sizes.items())
     by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
@@ -457,5 +469,7 @@ def _bits(rows: _Rows, key: str) -> str:
 
 
 def _difference(found: Verdict) -> str:
-    text = f"{found.value:+.2f} bits [{found.low:+.2f}, {found.high:+.2f}]"
+    # An interval that leaves 0 out must not seem to end there.
+    at = decimals(found.low, found.high, least=2)
+    text = f"{found.value:+.{at}f} bits [{found.low:+.{at}f}, {found.high:+.{at}f}]"
     return text.replace("-", "−")

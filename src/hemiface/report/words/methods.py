@@ -13,7 +13,7 @@ from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import ordered
-from hemiface.report.words.texts import joined
+from hemiface.report.words.texts import Trainings, joined
 from hemiface.stats import metrics
 from hemiface.tables import Predictions
 
@@ -146,6 +146,7 @@ def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> st
 def _networks(predictions: Predictions, settings: Config | None) -> str:
     names = predictions.names
     known = ordered(names["name"])
+    trainings = Trainings.of(names, "name")
     seeds = sorted(int(one) for one in names["seed"].unique())
     specialists = [one for one in known if one.partition("@")[0] in CONDITIONS and one != "full"]
     others = [one for one in known if one not in ("full", "longer", "any", *specialists)]
@@ -175,8 +176,10 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
         " What each saw in training and its seed are not recorded for all of them."
         if predictions.missing
         else f" Each was trained once per seed ({len(seeds)} seeds: {listed})."
-        if len(seeds) > 1
-        else f" Each was trained once (seed {listed})."
+        if trainings.least == len(seeds) > 1
+        else f" They were trained {trainings} times each (seeds {listed})."
+        if trainings.repeated
+        else f" Each was trained once (seed{'s' * (len(seeds) > 1)} {listed})."
     )
     if settings is not None:
         said += _trainings(known, settings)
@@ -237,20 +240,27 @@ def _conditions(predictions: pd.DataFrame) -> str:
 
 
 def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Sequence[str]) -> str:
-    seeds = predictions.names["seed"].nunique()
+    trainings = Trainings.of(predictions.names, "name")
     level = f"{100 * options.level:g} %"
+    resampled = (
+        "images, whose near duplicates aren't known"
+        if "group" in predictions.unknown
+        else "whole groups of near duplicates (Field & Welsh, 2007)"
+        if "unknown" not in predictions.facts
+        else "whole groups as they were given (Field & Welsh, 2007)"
+    )
     said = (
         "Statistics. Accuracy, macro F1, weighted F1 and the class-weighted area under the ROC "
         f"curve are reported with {level} percentile intervals from {options.draws:,} bootstrap "
         f"draws (Efron & Tibshirani, 1993; expanded after Hesterberg, 2015; random seed "
-        f"{options.seed}) of whole groups of near duplicates (Field & Welsh, 2007), the same draws "
+        f"{options.seed}) of {resampled}, the same draws "
         "for every network and condition, so that differences are paired."
     )
-    if seeds > 1:
+    if trainings.repeated:
         said += (
-            f" Scores are means over {seeds} seeds. Intervals of single scores are conditional on "
-            "these seeds; for differences groups and seeds were resampled, crossed (Owen, 2007), "
-            "with one seed fewer than there are in each draw (Rao & Wu, 1988), and "
+            f" Scores are means over {trainings} seeds. Intervals of single scores are conditional "
+            "on these seeds; for differences groups and seeds were resampled, crossed (Owen, "
+            "2007), with one seed fewer than there are in each draw (Rao & Wu, 1988), and "
             "intervals and p values are those of a t test with Satterthwaite's (1946) degrees of "
             "freedom."
         )

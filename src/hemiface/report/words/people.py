@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemiface.report.figures.style import decimals
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, verdict
 from hemiface.stats.decomposition import PAIRS
@@ -61,8 +62,10 @@ def hit_words(sensitivity: pd.DataFrame) -> list[str]:
 
 def half_words(shapley: pd.DataFrame, who: str = PEOPLE) -> list[str]:
     """Say which half of a pair tells more, all emotions alike."""
-    chosen = shapley["model"].eq(who) & shapley["mix"].eq("balanced")
-    rows = _by(shapley[chosen & shapley["emotion"].eq(_ALL)], "region")
+    chosen = shapley["model"].eq(who) & shapley["mix"].eq("balanced") & shapley["emotion"].eq(_ALL)
+    # Of several fills the first, as a rule black, which the figure shows; the table has all.
+    own = shapley[chosen]
+    rows = _by(own[own["fill"] == own["fill"].iloc[0]] if len(own) else own, "region")
     sentences = []
     for one, other in PAIRS:
         if f"{one} - {other}" not in rows:
@@ -153,7 +156,8 @@ def _change(row: Mapping[Any, Any]) -> Verdict:
 def _points(found: Verdict) -> str:
     """Return a change without its sign, in points with its interval."""
     ends = (found.low, found.high) if found.value >= 0 else (-found.high, -found.low)
-    return _with_ends(*(100 * one for one in (abs(found.value), *ends)), digits=1)
+    value, low, high = (100 * one for one in (abs(found.value), *ends))
+    return _with_ends(value, low, high, digits=decimals(low, high, least=1))
 
 
 def _percent(row: Mapping[Any, Any]) -> str:

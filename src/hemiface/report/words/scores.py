@@ -12,7 +12,7 @@ import pandas as pd
 
 from hemiface.report.figures.scores import headline
 from hemiface.report.figures.style import is_condition, ordered
-from hemiface.report.words.texts import joined
+from hemiface.report.words.texts import Trainings, joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts
 from hemiface.stats.planned import shown_conditions
 from hemiface.stats.sample import whole_reader
@@ -324,11 +324,11 @@ def _original(comparisons: pd.DataFrame) -> list[str]:
 
 
 def _seeds(matrix: pd.DataFrame, level: float) -> str:
-    seeds = matrix.loc[matrix["seed"].astype(str) != "mean", "seed"].nunique()
+    trainings = Trainings.of(matrix, "model")
     intervals = f"Brackets hold {100 * level:g} % intervals over test images"
-    if seeds > 1:
+    if trainings.repeated:
         return (
-            f"{intervals}; scores are means over {seeds} trainings that differ in their seed. "
+            f"{intervals}; scores are means over {trainings} trainings that differ in their seed. "
             "Whether two scores differ is asked over images and seeds, so that with few seeds even "
             "a large difference may not be found."
         )

@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from hemiface.data.images import Images
 from hemiface.tables import Predictions
 
 __all__ = [
+    "Trainings",
     "beside_original",
     "citations",
     "data_rows",
@@ -41,10 +43,21 @@ _METHODS = (
     "To a model trained on whole faces a black region is not only a lack: it is unlike anything "
     "it has seen. Its drop mixes what is missing with what is strange, and only the models trained "
     "for that condition take the second part away.",
+)
+_LEAKS = (
     "Near duplicates: an image counts as leaked if it, or a near duplicate of it, also is in a "
     "split used to train or to select. Every accuracy on leaked images is optimistic, so the "
-    "accuracy without them stands beside it.",
+    "accuracy without them stands beside it."
 )
+_UNKNOWN_LEAKS = (
+    "Whether test images, or near duplicates of them, were used to train or to select isn't known; "
+    "accuracy on those that were is optimistic."
+)
+_GROUPS = {
+    "ours": "whole groups of near duplicates",
+    "given": "whole groups of images as they were given",
+    "unknown": "images, as if none were a near duplicate of another",
+}
 _SELECTED = "Everything is selected on the validation split; the test split is for finished models."
 _PAPER = (
     "The original study's protocol scores validation and test images together. {}they are here to "
@@ -104,6 +117,31 @@ def subtitle(run: str, environment: Mapping[str, Any]) -> str:
     return f"Run {run}"
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """How often each network was trained, from least to most. Other names' seeds repeat nothing."""
+
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, *by: str) -> "Trainings":
+        """Return it of a table with rows for each seed, and `mean`, of what `by` names."""
+        once = table[table["seed"].astype(str) != "mean"]
+        if once.empty:
+            return cls(1, 1)
+        seeds = once.groupby(list(by), observed=True)["seed"].nunique()
+        return cls(int(seeds.min()), int(seeds.max()))
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any network was trained several times."""
+        return self.most > 1
+
+    def __str__(self) -> str:
+        return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
+
+
 def selection(predictions: Predictions) -> str:
     """Say what the networks were selected on: hemiface's own rule, what a table says, or unknown.
 
@@ -119,7 +157,8 @@ def selection(predictions: Predictions) -> str:
         )
     by: dict[str, list[str]] = {}
     for one in predictions.models:
-        by.setdefault(str(one["selected_on"]), []).append(str(one["model"]))
+        word = str(one.get("selected_on") or "nobody said what")
+        by.setdefault(word, []).append(str(one["model"]))
     said = "; ".join(f"{joined(models)} on {word}" for word, models in by.items())
     return f"What the networks were selected on, as their makers say: {said}."
 
@@ -284,17 +323,19 @@ def methods(
     predictions: Predictions, protocols: Sequence[str], options: StatisticsOptions
 ) -> list[str]:
     """Return what a reader has to know to read the numbers, one paragraph per item."""
+    own = "unknown" not in predictions.facts
+    groups = "ours" if own else "unknown" if "group" in predictions.unknown else "given"
     intervals = (
         f"Intervals cover {100 * options.level:g} %: percentile bootstrap, {options.draws:,} draws "
-        f"of whole groups of near duplicates (seed {options.seed}), the same draws for every model "
+        f"of {_GROUPS[groups]} (seed {options.seed}), the same draws for every model "
         "and condition. They tell what other test images might give, not what other trainings "
         "would."
     )
     datasets = set(predictions.table["dataset"])
-    own = "unknown" not in predictions.facts
     paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
     return [
         *_METHODS,
+        _UNKNOWN_LEAKS if "leaked" in predictions.unknown else _LEAKS,
         selection(predictions),
         *([paper] if "paper" in protocols else []),
         intervals,

@@ -129,6 +129,12 @@ class CountedSample(Sample):
         """As `Sample.support`."""
         return np.asarray(self._support.sum(axis=1), np.int64)
 
+    @cached_property
+    def emotion_groups(self) -> Ints:
+        """As `Sample.emotion_groups`, of the blocks."""
+        own = (self._support > 0).sum(axis=1)
+        return np.append(own, self.group_count).astype(np.int64)
+
     def aligned_cells(self) -> tuple[Cell, ...]:
         """As `Sample.aligned_cells`."""
         self.require_images()

@@ -69,9 +69,9 @@ class AnswerBits:
     _known: dict[str, Floats] = field(default_factory=dict)
 
     @property
-    def groups(self) -> int:
-        """How many units there are to resample."""
-        return self.trials.units
+    def groups(self) -> npt.NDArray[np.int64]:
+        """How many units there are to resample, for each of GROUPED."""
+        return np.full(len(GROUPED), self.trials.units)
 
     def infer(self, values: Floats) -> Inference:
         """Return what draws [..., 1, 1 + all draws] say."""
