@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from builders import hemiface
+from builders import hemiface, tiny_bundle
 
 pytest.importorskip("torch", reason="a study needs hemiface[train]")
 
@@ -518,6 +518,30 @@ class TestBadUse:
             (("study", CONFIG, "--set", "train.epoch=3"), 2, "did you mean train.epochs"),
             (("study", CONFIG, "--set", "train.epochs"), 2, "must look like"),
             (("study", CONFIG, "--set", 'models=["full","banana"]'), 2, "'banana' is unknown"),
+            (
+                (
+                    "study",
+                    CONFIG,
+                    "--set",
+                    'models=["full","any"]',
+                    "--set",
+                    'generalist_conditions=["random-50"]',
+                ),
+                2,
+                "random-50 hides other pixels in each image",
+            ),
+            (
+                (
+                    "study",
+                    CONFIG,
+                    "--set",
+                    "finetune.distill.logits=1",
+                    "--set",
+                    "finetune.distill.teacher=fulll",
+                ),
+                2,
+                "teacher's Bundle fulll doesn't exist",
+            ),
             (("study", "absent.toml"), 2, "absent.toml doesn't exist"),
             (("evaluate", "absent.safetensors", "--data", "phantom:n=140"), 2, "doesn't exist"),
             (("report", "absent.parquet"), 2, "absent.parquet"),
@@ -541,6 +565,25 @@ class TestBadUse:
         assert sentence in errors[-1]
         assert errors[-1].startswith("hemiface: ")
         assert not list(tmp_path.iterdir())
+
+    def test_a_teacher_that_nobody_learns_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        bundle = tiny_bundle(tmp_path / "t.safetensors")
+        words = ("--condition", "lower", "--teacher", bundle, "--out", tmp_path / "x")
+        assert hemiface(monkeypatch, "train", "quick", "--data", "phantom:n=70", *words) == 2
+        assert "lower learns from no network that is named to it" in capsys.readouterr().err
+        assert not (tmp_path / "x" / "bundle.safetensors").exists()
+
+    @pytest.mark.parametrize(
+        "command", [("train", "quick", "--out", "x", "--data"), ("data", "show")]
+    )
+    def test_a_seed_below_0(
+        self, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        assert hemiface(monkeypatch, *command, "phantom:n=70", "--seed", "-1") == 2
+        assert "greater than or equal to 0" in " ".join(capsys.readouterr().err.split())
 
     def test_a_study_without_data(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

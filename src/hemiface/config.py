@@ -255,6 +255,12 @@ class DistillConfig:
     2022, Knowledge distillation: a good teacher is patient and consistent, section 3)."""
 
     @property
+    def path(self) -> Path | None:
+        """The teacher's Bundle where the config names one; None where there is another or none."""
+        named = self.taught and self.teacher not in ("full", "self", "average")
+        return Path(self.teacher) if named else None
+
+    @property
     def paired(self) -> bool:
         """Does every image enter as a pair, hidden and whole?"""
         return self.clean > 0 or self.taught

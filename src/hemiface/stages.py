@@ -17,10 +17,10 @@ from hemiface.config import Cluster, Config, load, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.data.listed import AlignFaces
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import HemifaceError, MissingError, UsageError
 from hemiface.files import sweep, write_text
 from hemiface.locks import LOCK_FILE, locked
-from hemiface.occlusion.conditions import condition
+from hemiface.occlusion.conditions import condition, hidden_mask
 from hemiface.studies.book import STAGES_FILE, Book, OnProgress, Until, read_stages
 from hemiface.studies.fan_out import Fan, OnJobs, fan_out
 from hemiface.studies.started import end_strays, in_turn, progress_file, remove_jobs
@@ -189,10 +189,16 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
             "the study from the command line, or pass align=AlignedPictures()."
         )
     # A misspelt name would otherwise show after hours of training.
-    specialists = (name for name in config.models if name not in ("longer", "any"))
     hidden = (*config.generalist_conditions, *config.selection_conditions)
+    specialists = [name for name in config.models if name not in ("longer", "any")]
     for key in (*specialists, *hidden, *config.evaluate.conditions):
         condition(key)
+    for key in (*specialists, *(config.generalist_conditions if "any" in config.models else ())):
+        # Raises for what hides other pixels in each image, which can't be trained on.
+        hidden_mask(condition(key), 1, 1)
+    for recipe in (config.recipe(name, fine_tuned=name != "full") for name in config.models):
+        if (path := recipe.distill.path) is not None and not path.is_file():
+            raise MissingError(f"The teacher's Bundle {path} doesn't exist; check distill.teacher.")
 
 
 def _config_of(folder: Path) -> str:

@@ -49,6 +49,16 @@ def kept(images: Any) -> list[int]:
     return [int(np.flatnonzero((one == FACES).all((1, 2)))[0]) for one in images.pixels]
 
 
+def test_nobody_is_no_person(library: Any, tmp_path: Path) -> None:
+    subjects = [None, None, "P", "P"] * 4
+    rows(library, range(16), subject=subjects).save_to_disk(tmp_path / "faces")
+    images = load(f"hf:{tmp_path / 'faces'},person=subject")
+    persons = images.table["person"].fillna("").tolist()
+    assert set(persons) == {"", "P"}
+    alone = images.table[images.table["person"].fillna("") == ""]
+    assert alone["group"].nunique() == len(alone)
+
+
 def test_splits_labels_and_persons(library: Any, tmp_path: Path) -> None:
     subjects = [f"P{number // 4}" for number in range(16)]
     whole = library.DatasetDict(

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from builders import grey_faces
+from hemiface.cli.reading import read_images
 from hemiface.data.cache import prepare
 from hemiface.data.groups import joined_groups
 from hemiface.data.images import Images
@@ -255,6 +257,24 @@ def test_what_is_dealt_stays_so_through_the_cache(tmp_path: Path) -> None:
     assert prepare(path, tmp_path / "ready", deal=True).table.equals(images.table)
     assert (tmp_path / "ready/images.parquet").stat().st_mtime_ns == stamp
     assert set(prepare(path, tmp_path / "ready").table["split"]) == {"test"}
+
+
+def test_an_evaluation_deals_as_a_training_did(tmp_path: Path) -> None:
+    """A near duplicate of a training image mustn't become a test image; nor a run be dealt anew."""
+    rows = [f"{index}.png,{EMOTIONS[index % 7]}" for index in range(60)]
+    path = table(tmp_path / "a.csv", "path,label", rows)
+    for index in range(30):
+        with Image.open(tmp_path / f"{index}.png") as picture:
+            picture.point(lambda grey: min(255, grey + 2)).save(tmp_path / f"{index + 30}.png")
+    trained = prepare(path, tmp_path / "ready", deal=True, near_duplicates="for splits")
+    read = read_images(str(path), lambda *_: None, deal=True)
+    pd.testing.assert_frame_equal(read.table, trained.table)
+    assert read.info["data_sha256"] == trained.info["data_sha256"]
+    # By exact copies alone, as before, some would change sides.
+    assert load(path, deal=True).table["split"].tolist() != trained.table["split"].tolist()
+    exact = prepare(path, tmp_path / "exact", deal=True, near_duplicates=False)
+    again = read_images(str(tmp_path / "exact"), lambda *_: None)
+    assert again.table["split"].tolist() == exact.table["split"].tolist()
 
 
 def test_crops_in_arrays_can_be_dealt_too() -> None:

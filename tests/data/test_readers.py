@@ -23,6 +23,7 @@ from PIL import Image
 from builders import without_privileges
 from hemiface.data.cache import prepare
 from hemiface.data.csv_files import _parse_pixels, _parse_row
+from hemiface.data.ferplus import votes_sha256
 from hemiface.data.images import Images
 from hemiface.data.pictures import read_picture
 from hemiface.data.readers import load
@@ -580,6 +581,43 @@ def test_ferplus_majority_by_hand(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(fer2013(rows))
     skipped = load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}", skip_bad=True)
     assert skipped.table["label"].tolist() == images.table["label"].tolist()[1:]
+
+
+def test_ferplus_without_a_single_vote_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(GOOD)
+    votes = [[0, 10, 0, 0, 0, 0, 0, 0, 0, 0] for _ in range(21)]
+    votes[2] = [0] * 10
+    ferplus = write_ferplus(tmp_path / "fer2013new.csv", votes)
+    images = load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}")
+    assert images.table["source_row"].tolist() == [0, 1, *range(3, 21)]
+    assert images.info["ferplus"]["dropped"]["no majority"] == 1
+
+
+def test_labelled_twice_the_own_label_is_still_the_data_sets(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(GOOD)
+    votes = [[10, 0, 0, 0, 0, 0, 0, 0, 0, 0] for _ in range(21)]
+    ferplus = f"ferplus={write_ferplus(tmp_path / 'fer2013new.csv', votes)}"
+    own = load(tmp_path / "fer2013.csv").table["label"].tolist()
+    once = load(tmp_path / "fer2013.csv", labels=ferplus)
+    once.write(tmp_path / "run")
+    twice = load(tmp_path / "run", labels=ferplus)
+    for images in (once, twice):
+        assert images.table["own_label"].tolist() == own
+        assert set(images.table["label"]) == {"neutral"}
+        assert images.info["ferplus"]["changed"] == 21 - own.count("neutral")
+
+
+def test_votes_have_a_hash_of_their_own(tmp_path: Path) -> None:
+    """Votes that lost don't show in labels, but networks learn their shares."""
+    (tmp_path / "fer2013.csv").write_bytes(GOOD)
+    found = []
+    for lost in (0, 1):
+        votes = [[10 - lost, lost, 0, 0, 0, 0, 0, 0, 0, 0] for _ in range(21)]
+        ferplus = write_ferplus(tmp_path / f"{lost}.csv", votes)
+        found.append(load(tmp_path / "fer2013.csv", labels=f"ferplus={ferplus}"))
+    assert found[0].info["data_sha256"] == found[1].info["data_sha256"]
+    assert votes_sha256(found[0]) != votes_sha256(found[1])
+    assert votes_sha256(load(tmp_path / "fer2013.csv")) is None
 
 
 def test_ferplus_by_more_than_half_of_the_votes(tmp_path: Path) -> None:

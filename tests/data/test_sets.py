@@ -183,6 +183,14 @@ def test_pickled_labels_are_not_run(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_picture_that_is_gone_is_one_bad_row_even_if_it_is_the_first(tmp_path: Path) -> None:
+    layouts.affectnet_tables(tmp_path)
+    (tmp_path / "Manually_Annotated_Images/0/validation0.jpg").unlink()
+    with pytest.raises(DamagedError, match=r"0/validation0\.jpg"):
+        load(tmp_path)
+    assert "0/validation0.jpg" not in told(load(tmp_path, skip_bad=True), "label")
+
+
 def test_affectnet_without_its_pictures_says_where_it_looked(tmp_path: Path) -> None:
     layouts.affectnet_tables(tmp_path)
     shutil.rmtree(tmp_path / "Manually_Annotated_Images")

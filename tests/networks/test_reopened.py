@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,21 @@ class TestTrainable:
         fewer = images.subset(np.arange(len(images)) % 2 == 0)
         assert sha256_file(trainable(exported.fp32, fewer, tmp_path / "new")) != before
 
+    def test_two_files_of_one_name_are_two(self, exported, tmp_path):
+        """One is what a training starts from, the other its teacher."""
+        images = tiny_images()
+        other = tmp_path / "other" / exported.fp32.name
+        other.parent.mkdir()
+        shutil.copy(exported.fp16, other)
+        both = [trainable(one, images, tmp_path) for one in (exported.fp32, other)]
+        found = [Bundle.load(one).provenance["reopened_sha256"] for one in both]
+        assert found == [sha256_file(exported.fp32), sha256_file(other)]
+
+    def test_it_never_lies_where_the_training_puts_its_own(self, exported, tmp_path):
+        named = tmp_path / "bundle.onnx"
+        shutil.copy(exported.fp32, named)
+        assert trainable(named, tiny_images(), tmp_path) != tmp_path / "bundle.safetensors"
+
     def test_training_starts_from_and_learns_from_shipped_models(self, tmp_path, monkeypatch):
         code = hemiface(
             monkeypatch, "train", "people-small", "--data", "phantom:n=200", "--condition", "full",
@@ -134,5 +150,6 @@ class TestTrainable:
         )  # fmt: skip
         assert code == 0
         known = Bundle.load(tmp_path / "run" / "bundle.safetensors").provenance
-        assert known["init_sha256"] == sha256_file(tmp_path / "run" / "nano-int8.safetensors")
-        assert known["teacher_sha256"] == sha256_file(tmp_path / "run" / "small.safetensors")
+        for name, word in (("nano-int8", "init"), ("small", "teacher")):
+            (opened,) = (tmp_path / "run").glob(f"{name}-*.safetensors")
+            assert known[f"{word}_sha256"] == sha256_file(opened)

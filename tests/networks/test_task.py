@@ -1,5 +1,7 @@
 """What a training is: what it hides, starts from and learns from, and what makes it another."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
@@ -9,6 +11,8 @@ from hemiface.config import from_dict  # noqa: E402
 from hemiface.errors import DamagedError, UsageError  # noqa: E402
 from hemiface.files import sha256_file  # noqa: E402
 from hemiface.networks.task import task  # noqa: E402
+from hemiface.networks.train import fit  # noqa: E402
+from hemiface.tables import EMOTIONS  # noqa: E402
 
 HALVES = ("upper", "lower")
 CONFIG = from_dict(
@@ -70,6 +74,46 @@ def test_whom_it_learns_from(tmp_path):
     assert task(full, "any", baseline=bundle).teacher_sha256 == sha256_file(bundle)
     with pytest.raises(UsageError, match=r"learns from a teacher .* name the baseline's Bundle"):
         task(full, "any")
+
+
+def test_flips_are_those_of_all_that_it_learnt_from(tmp_path):
+    """Who goes on from a network that saw mirrored faces has learnt from them too."""
+    still = {"augment": {"flip": False}}
+    taught = still | {"distill": {"logits": 1.0}}
+    config = from_dict(
+        still | {"generalist_conditions": ["upper"], "finetune": still, "generalist": taught}
+    )
+    told = {"flips": True}, {"flips": False}, {}
+    seen, unseen, silent = (
+        tiny_bundle(tmp_path / f"{n}.safetensors", **one) for n, one in enumerate(told)
+    )
+    assert not task(config, "full").flips
+    assert [task(config, "upper", init=one).flips for one in (seen, unseen, silent)] == [
+        True, False, True,
+    ]  # fmt: skip
+    assert [task(config, "any", baseline=one).flips for one in (seen, unseen)] == [True, False]
+    assert task(from_dict({"augment": {"flip": True}}), "full").flips
+
+
+def test_votes_that_are_learnt_decide_the_weights():
+    images = tiny_images()
+    votes = {f"votes_{name}": 1 for name in EMOTIONS}
+    voted, other = (
+        replace(images, table=images.table.assign(**votes, votes_contempt=more)) for more in (0, 2)
+    )
+    soft = from_dict({"train": {"soft_labels": True}})
+    assert task(soft, "full").fingerprint(voted) != task(soft, "full").fingerprint(other)
+    hard = task(CONFIG, "full")
+    assert hard.fingerprint(voted) == hard.fingerprint(other) == hard.fingerprint(images)
+
+
+def test_a_rehearsal_is_not_the_training(tmp_path):
+    images = tiny_images()
+    config = from_dict({"model": {"architecture": "test_resnet"}, "train": {"epochs": 1}})
+    bundle = fit(task(config, "full", max_steps=1), images, tmp_path / "short", device="cpu")
+    assert not task(config, "full").made(bundle, images)
+    whole = fit(task(config, "full"), images, tmp_path / "whole", device="cpu")
+    assert task(config, "full").made(whole, images)
 
 
 def test_a_bundle_that_is_not_there(tmp_path):

@@ -19,7 +19,7 @@ def page_folder(
     """The page with the two models that tests ask; no test may change it."""
     pytest.importorskip("onnx", reason="networks are made for browsers with the library onnx")
     folder = tmp_path_factory.mktemp("page") / "page"
-    yield write_page(folder, models=["small"])
+    yield write_page(folder, models=["people-small-int8", "small"])
     shutil.rmtree(folder)
 
 

@@ -82,7 +82,7 @@ def test_a_page_takes_the_place_of_an_older_one(page_folder, tmp_path):
     folder.mkdir()
     (folder / "page.json").write_text('{"files": {"old.js": {}}}')
     (folder / "old.js").touch()
-    assert write_page(folder, models=["small"]) == folder
+    assert write_page(folder, models=["people-small-int8", "small"]) == folder
     assert not (folder / "old.js").exists()
     assert (folder / "page.json").read_bytes() == (page_folder / "page.json").read_bytes()
     assert [one.name for one in tmp_path.iterdir()] == ["page"]
@@ -106,6 +106,15 @@ def test_somebody_elses_page_json_is_left_alone(tmp_path):
     with pytest.raises(DamagedError, match="remove it, or name another folder"):
         write_page(tmp_path)
     assert (tmp_path / "page.json").is_file()
+
+
+def test_the_first_model_that_is_named_is_what_a_page_begins_with(tmp_path):
+    folder = write_page(tmp_path / "page", models=["small", "nano-int8"])
+    models = about(folder)["models"]
+    assert [(one["name"], one["isDefault"]) for one in models] == [
+        ("small", True), ("nano-int8", False),
+    ]  # fmt: skip
+    assert not list((folder / "models").glob("people*"))
 
 
 @pytest.mark.parametrize("name", ["gigantic", "visibility"])

@@ -21,7 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hemiface.data.phantom import make as phantom
+from hemiface.errors import UsageError
 from hemiface.serve.app import ServiceOptions, create_app
+from hemiface.serve.desk import Asked, Desk
 from hemiface.serve.guard import allowed_hosts
 from hemiface.tables import EMOTIONS
 from hemiface.vision.faces import COLUMNS, SCHEMA
@@ -291,6 +293,43 @@ class TestRefusals:
         assert statuses == {(422, None): 1, (429, "1"): 2}
         assert slow.most_at_once == 1
 
+    def test_a_request_does_not_wait_for_itself(self, faces, monkeypatch):
+        """Six pictures of .3 s each, in one request, where nobody waits longer than 1 s."""
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_SECONDS", "1")
+        slow = Many(seconds=0.3)
+        sent = [("p", (f"{n}.png", png(faces[n % 4]))) for n in range(6)]
+        with served(Predictor(detector=slow), workers=1) as client:
+            answer = client.post("/predict", files=sent)
+        assert answer.status_code == 200
+        assert [one["error"] for one in answer.json()["sources"]] == [""] * 6
+        assert slow.most_at_once == 1
+
+    def test_who_goes_away_while_sending(self, predictor, caplog):
+        """Neither a fault of the service nor a page of its log."""
+        app = create_app(predictor)
+        scope = {
+            "type": "http", "method": "POST", "path": "/predict", "query_string": b"",
+            "headers": [(b"host", b"localhost"), (b"content-type", b"image/png"),
+                        (b"content-length", b"500")],
+        }  # fmt: skip
+        coming = iter([{"type": "http.request", "body": b"abc", "more_body": True}])
+        sent = []
+
+        async def receive():
+            return next(coming, {"type": "http.disconnect"})
+
+        async def send(message):
+            sent.append(message)
+
+        async def go():
+            await app(scope, receive, send)
+
+        asyncio.run(go())
+        assert sent[0]["status"] == 499
+        assert not caplog.records
+        with TestClient(app) as client:
+            assert 'path="/predict",status="499"} 1.0' in client.get("/metrics").text
+
     def test_requests_at_a_time(self, faces, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUESTS", "1")
         busy = Many(gate=threading.Event())
@@ -382,6 +421,24 @@ class TestVideo:
         assert answer.status_code == 422
         assert answer.json()["error"].startswith("Option smooth is unknown; choose from hide")
 
+    def test_a_turn_that_does_not_come_ends_it_with_a_sentence(self, predictor, clip, monkeypatch):
+        """The answer has begun, so that no status can say it any more."""
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_SECONDS", "1")
+
+        async def watched():
+            desk = Desk(predictor, 1)
+            async with desk.open():
+                found = []
+                async for one in desk.watch(clip, "c.mp4", Asked()):
+                    if not found:
+                        await desk._turns.acquire()
+                    found.append(one)
+                return found
+
+        first, last = asyncio.run(watched())
+        assert [row["source"] for row in first.rows()] == ["c.mp4"]
+        assert last == "No turn came within 1 seconds; try again later."
+
     def test_as_csv(self, client, clip):
         answer = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
         table = list(csv.DictReader(io.StringIO(answer.text)))
@@ -460,6 +517,24 @@ class TestWhoMayAsk:
                 allowed = answer.headers.get("access-control-allow-origin")
                 assert (allowed == origin) == (origin == "https://lab.example")
 
+    def test_they_can_read_that_a_token_is_missing(self, predictor, faces):
+        with served(predictor, origins=("https://lab.example",), token="secret") as client:
+            headers = {**RAW, "origin": "https://lab.example"}
+            for more, status in (({}, 401), ({"authorization": "Bearer secret"}, 200)):
+                answer = client.post("/predict", content=png(faces[0]), headers=headers | more)
+                assert answer.status_code == status
+                allowed = answer.headers.get_list("access-control-allow-origin")
+                assert allowed == ["https://lab.example"]
+            elsewhere = client.post("/predict", headers={**RAW, "origin": "https://evil.example"})
+            assert "access-control-allow-origin" not in elsewhere.headers
+
+    @pytest.mark.parametrize(
+        "origin", ["https://lab.example/", "https://lab.example/page", "lab.example", "https://"]
+    )
+    def test_an_origin_that_no_browser_names_is_refused(self, origin):
+        with pytest.raises(UsageError, match="is no scheme and host alone"):
+            ServiceOptions(origins=(origin,))
+
     def test_browsers_are_told(self, client):
         headers = client.get("/health").headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -496,6 +571,16 @@ class TestTheService:
         assert set(answers) == {"200", "401", "403", "408", "413", "415", "422", "429"}
         shape = answers["200"]["content"]["application/json"]["schema"]
         assert list(shape["properties"]["faces"]["items"]["properties"]) == list(COLUMNS)
+
+    def test_it_says_that_a_token_is_wanted(self, client, predictor):
+        assert "securitySchemes" not in client.get("/openapi.json").json().get("components", {})
+        with served(predictor, token="secret") as guarded:
+            told = guarded.get("/openapi.json").json()
+        (scheme,) = told["components"]["securitySchemes"].values()
+        assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+        for path, method in (("/predict", "post"), ("/watch", "post"), ("/metrics", "get")):
+            assert told["paths"][path][method]["security"]
+        assert "security" not in told["paths"]["/health"]["get"]
 
     def test_a_page_at_its_root(self, predictor, tmp_path):
         (tmp_path / "index.html").write_text("<h1>Hello</h1>")

@@ -84,7 +84,7 @@ class TestTraining:
         shipped.add(whole, "visibility", "For tests.", tmp_path / "models")
         (line,) = shipped.describe(tmp_path / "models")
         assert (line["kind"], line["accuracy"], line["precision"]) == ("visibility", {}, "fp32")
-        with pytest.raises(DamagedError, match="tells visibility, not emotions"):
+        with pytest.raises(UsageError, match="tells visibility, not emotions"):
             OnnxModel.load(whole)
 
     def test_real_things_are_learnt_from_or_left_out(self, images, tmp_path, monkeypatch, caplog):

@@ -57,7 +57,7 @@ def data_check(
 def data_show(
     path: Annotated[str, typer.Argument(help="Any source of data, or a run folder.")],
     out: Annotated[Path, typer.Option(help="Folder of the sheets.")] = Path("sheets"),
-    seed: Annotated[int, typer.Option(help="Which examples are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which examples are drawn.", min=0)] = 0,
     conditions: Annotated[str, typer.Option(help="Comma-separated, for the second sheet.")] = (
         "full,upper,lower,left,right"
     ),

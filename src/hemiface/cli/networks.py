@@ -165,7 +165,7 @@ def train(
         Path | None, typer.Option(help="Bundle, exported file or shipped model to learn from.")
     ] = None,
     condition: Annotated[str, typer.Option(help="What is hidden, any or longer.")] = "full",
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
     max_steps: Annotated[int | None, typer.Option(help="Stop early, to rehearse.", min=1)] = None,
     device: DeviceOption = "auto",
     settings: SetOption = None,
@@ -190,6 +190,12 @@ def train(
             None if one is None else trainable(one, images, out) for one in (init, teacher)
         )
         job = task(chosen, condition, seed, init=init, baseline=teacher, max_steps=max_steps)
+        if teacher is not None and job.teacher != teacher:
+            raise UsageError(
+                f"The recipe of {condition} learns from no network that is named to it; leave out "
+                "--teacher, or set distill.teacher=full with distill.logits or distill.features "
+                "above 0."
+            )
         bundle = fit(
             job,
             images,

@@ -95,11 +95,16 @@ def read_images(
     align: bool = False,
     deal: bool = False,
 ) -> "Images":
-    """Read what --data names, telling how far it is where faces have to be found."""
+    """Read what --data names, telling how far it is where faces have to be found.
+
+    Splits that it hasn't of its own are dealt as a training's are.
+    """
+    from hemiface.data.cache import dealt_alike
     from hemiface.data.readers import load
 
     aligner = face_aligner(on_progress) if align else None
-    return load(data, labels=labels or None, skip_bad=skip_bad, align=aligner, deal=deal)
+    images = load(data, labels=labels or None, skip_bad=skip_bad, align=aligner, deal=deal)
+    return dealt_alike(images)
 
 
 def face_aligner(on_progress: "OnProgress") -> "AlignFaces":

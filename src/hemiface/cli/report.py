@@ -282,7 +282,7 @@ def tiles(
     sigma_px: Annotated[float, typer.Option(help="Width of the apertures, in pixels.")] = 4.0,
     fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
     replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",

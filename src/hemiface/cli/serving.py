@@ -102,7 +102,7 @@ def page(
     out: Annotated[Path, typer.Option(help="Folder of the page.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Shipped model to offer, the first one at once; default several."),
+        typer.Option(help="Shipped model to offer, the first one at once; default all."),
     ] = None,
 ) -> None:
     """Write the page that predicts in the browser, as static files for any web host."""

@@ -107,6 +107,20 @@ def _cached(folder: Path, key: str) -> Images | None:
         return None
 
 
+def dealt_alike(images: Images) -> Images:
+    """Return images whose splits are dealt as `prepare` deals them, by near duplicates.
+
+    What is read without a folder (`load`) is dealt by exact copies alone: a network that was
+    trained on the same source would meet images of its training as test images. Splits that the
+    source has of its own stay, and those of a run's folder.
+    """
+    dealt = any(map(images.info.get, ("dealt", "validation_carved")))
+    if not dealt or "near_duplicates" in images.info:
+        return images
+    images = _grouped(images)
+    return dataclasses.replace(images, info={**images.info, "near_duplicates": True})
+
+
 def _grouped(images: Images) -> Images:
     """Return `images` with near-duplicate components, joined with those there were, as groups."""
     from hemiface.data.audit import near_duplicate_groups

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import re
 from pathlib import Path
 
@@ -21,6 +22,7 @@ __all__ = [
     "OWN_LABEL",
     "VOTE_COLUMNS",
     "relabel",
+    "votes_sha256",
     "winners",
 ]
 
@@ -94,18 +96,29 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
     return _with_votes(images, votes[rows], path.name, majority)
 
 
+def votes_sha256(images: Images) -> str | None:
+    """Return the SHA-256 of all votes and own labels, which labels don't tell; None without any."""
+    columns = [one for one in (*VOTE_COLUMNS, OWN_LABEL) if one in images.table]
+    if not columns:
+        return None
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update("\n".join([column, *images.table[column].astype(str), ""]).encode())
+    return digest.hexdigest()
+
+
 def winners(
     votes: npt.NDArray[np.int64], *, majority: bool = False
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
     """Return the classes (str [n]) that votes int64 [n, 10] give, and whether the voters agreed.
 
-    The class follows FERPLUS_RULE, under which voters always agree, or with `majority`
+    The class follows FERPLUS_RULE, under which voters agree if there is a vote, or with `majority`
     MAJORITY_RULE; it may be contempt, unknown or nf.
     """
     counted = np.where(votes > 1, votes, 0) if majority else votes
     label = np.asarray(list(_CLASSES.values()))[counted.argmax(axis=1)]
     if not majority:
-        return label, np.ones(len(votes), dtype=bool)
+        return label, votes.sum(axis=1) > 0
     return label, 2 * counted.max(axis=1) > counted.sum(axis=1)
 
 
@@ -113,7 +126,9 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
     """Return `images` labelled by `votes` (int64 [n, 10])."""
     label, agreed = winners(votes, majority=majority)
     kept = np.isin(label, EMOTIONS) & agreed
-    old = images.table["label"].to_numpy(dtype=str)
+    # Labelled by votes before, a table still knows what the data set called its images.
+    own = images.table[OWN_LABEL if OWN_LABEL in images.table else "label"]
+    old = own.to_numpy(dtype=str)
     info = {
         "file": name,
         "rule": MAJORITY_RULE if majority else FERPLUS_RULE,
@@ -122,7 +137,7 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
             for other in _CLASSES.values()
             if other not in EMOTIONS
         }
-        | ({NO_MAJORITY: int((~agreed).sum())} if majority else {}),
+        | ({NO_MAJORITY: int((~agreed).sum())} if majority or not agreed.all() else {}),
         "changed": int((kept & (label != old)).sum()),
         "ties": int(((votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum()),
     }
@@ -130,7 +145,7 @@ def _with_votes(images: Images, votes: npt.NDArray[np.int64], name: str, majorit
     table = images.table.assign(label=np.where(kept, label, old), **named).astype(
         {"label": images.table["label"].dtype}
     )
-    table[OWN_LABEL] = images.table["label"]
+    table[OWN_LABEL] = own
     whole = dataclasses.replace(images, table=table, info={**images.info, "ferplus": info})
     return whole.subset(kept)
 

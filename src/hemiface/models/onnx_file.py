@@ -215,7 +215,7 @@ def _checked_header(text: str, source: Path) -> dict[str, Any]:
         found = header.get("format") if isinstance(header, dict) else None
         raise DamagedError(f"Model {source} has format {found}, this hemiface reads {FORMAT}.")
     if header.get("kind", "emotion") != "emotion":
-        raise DamagedError(f"{source} tells {header['kind']}, not emotions; name another model.")
+        raise UsageError(f"{source} tells {header['kind']}, not emotions; name another model.")
     bad = [name for name, kind in _HEADER_TYPES.items() if not isinstance(header.get(name), kind)]
     if header.get("precision") not in PRECISIONS:
         bad.append("precision")

@@ -153,13 +153,15 @@ class Progress:
             "init_sha256": job.init_sha256,
             "teacher_sha256": job.teacher_sha256,
             "recipe": as_plain(job.recipe),
-            "flips": job.recipe.mirrors,
+            "flips": job.flips,
             "precision": precision,
             "epoch": self.best["epoch"],
             "validation_accuracy": self.best["score"],
             "class_mix": dict(class_mix),
             "train_images": int((images.table["split"] == "train").sum()),
             "data_sha256": images.info.get("data_sha256"),
+            "votes_sha256": job.votes_sha256(images),
+            "max_steps": job.max_steps,
             "config_hash": hash_json(
                 {"model": as_plain(job.model), "recipe": as_plain(job.recipe)}
             ),

@@ -28,6 +28,7 @@ from hemiface.networks.network import Bundle, FaceNetwork, build, predict
 __all__ = ["bundle_of", "trainable"]
 
 _PREFIX = "network."  # how the exported module holds the network
+_DIGITS = 16
 _FACES = 1024
 """Training images whose statistics are taken."""
 _COMPARED = 64
@@ -40,8 +41,9 @@ def trainable(source: str | Path, images: Images, folder: Path) -> Path:
     """Return a Bundle to start from: `source` itself, or what is made of it in `folder`.
 
     An ONNX file, or the name of a model that comes with hemiface, is opened again by the first
-    1,024 training images and written as `<its name>.safetensors`; one that lies there of the same
-    file and number of images is used, so that a training that goes on starts from the same bytes.
+    1,024 training images and written as `<its name>-<start of its SHA-256>.safetensors`: two files
+    may have one name, and the training's own Bundle has one. What lies there of the same file and
+    number of images is used, so that a training that goes on starts from the same bytes.
 
     Raises:
         DamagedError, UsageError: as `bundle_of`.
@@ -50,13 +52,11 @@ def trainable(source: str | Path, images: Images, folder: Path) -> Path:
         return Path(source)
     file = Path(source) if Path(source).is_file() else shipped.path_of(str(source))
     faces = np.asarray(images.split("train").pixels)[:_FACES]
-    target = folder / f"{file.stem}.safetensors"
+    sha256 = sha256_file(file)
+    target = folder / f"{file.stem}-{sha256[:_DIGITS]}.safetensors"
     if target.is_file():
         known = Bundle.load(target).provenance
-        if (known.get("reopened_sha256"), known.get("reopened_faces")) == (
-            sha256_file(file),
-            len(faces),
-        ):
+        if (known.get("reopened_sha256"), known.get("reopened_faces")) == (sha256, len(faces)):
             return target
     folder.mkdir(parents=True, exist_ok=True)
     bundle_of(file, faces).save(target)

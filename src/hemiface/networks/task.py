@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemiface.config import Config, ModelConfig, Recipe, as_plain
+from hemiface.data.ferplus import votes_sha256
 from hemiface.data.images import Images
 from hemiface.errors import MissingError, UsageError
 from hemiface.files import sha256_file
@@ -58,6 +59,16 @@ class Task:
         """
         return _hash_of(self.teacher)
 
+    @property
+    def flips(self) -> bool:
+        """Whether it learns from mirrored faces, or goes on from or learns from who did."""
+        known = (Bundle.load(one).provenance for one in (self.init, self.teacher) if one)
+        return self.recipe.mirrors or any(one.get("flips", True) is not False for one in known)
+
+    def votes_sha256(self, images: Images) -> str | None:
+        """Return the hash of the votes that are learnt, None where labels alone are."""
+        return votes_sha256(images) if self.recipe.train.soft_labels else None
+
     def mark(self, images: Images) -> Mark:
         """Return what decides the weights."""
         inputs = {
@@ -71,6 +82,7 @@ class Task:
             "teacher": self.teacher_sha256,
             "max_steps": self.max_steps,
             "data": images.info.get("data_sha256"),
+            "votes": self.votes_sha256(images),
         }
         return Mark.of(inputs, _ENTRY)
 
@@ -95,15 +107,19 @@ class Task:
             "init_sha256": self.init_sha256,
             "teacher_sha256": self.teacher_sha256,
             "data_sha256": images.info.get("data_sha256"),
+            "votes_sha256": self.votes_sha256(images),
+            "max_steps": None,
             "recipe": recipe,
         }
         # A key that is newer than the Bundle had its default then.
         defaults = as_plain(Recipe())
-        old = {name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe}
+        told = {"votes_sha256": None, "max_steps": None} | said
+        told["recipe"] = {
+            name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe
+        }
         return (
             known.model == self.model
-            and {name: old if name == "recipe" else said.get(name, "not said") for name in wanted}
-            == wanted
+            and {name: told.get(name, "not said") for name in wanted} == wanted
         )
 
 
@@ -144,11 +160,10 @@ def task(
 
 def _teacher_of(recipe: Recipe, baseline: Path | None) -> Path | None:
     """Return the Bundle that `recipe` learns from; None where there is none or it is itself."""
-    known = recipe.distill.teacher
-    if not recipe.distill.taught or known in ("self", "average"):
+    if recipe.distill.path is not None:
+        return recipe.distill.path
+    if not recipe.distill.taught or recipe.distill.teacher != "full":
         return None
-    if known != "full":
-        return Path(known)
     if baseline is None:
         raise UsageError(
             "The recipe learns from a teacher (distill.teacher = full); name the baseline's "

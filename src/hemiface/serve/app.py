@@ -16,14 +16,17 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import (
     FileResponse,
     JSONResponse,
@@ -60,6 +63,8 @@ __all__ = ["ServiceOptions", "create_app"]
 _ROUTES = ("/predict", "/watch", "/health", "/metrics")
 _OPTIONS = (*(one.name for one in fields(Asked)), "format")
 _VIDEO_OPTIONS = (*_OPTIONS, "smooth")
+_CLIENT_GONE = 499
+"""What nginx logs for it; HTTP has no number for what nobody reads."""
 _ABOUT = (
     "What emotion faces look like, how much of each can be seen, and why none is named where none "
     "is. Pictures are looked at in memory and kept nowhere."
@@ -132,6 +137,14 @@ class ServiceOptions:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"The service needs at least 1 worker, got {self.workers}.")
+        for one in self.origins:
+            # As browsers name them: anything more would never be equal.
+            parts = urlsplit(one)
+            if f"{parts.scheme}://{parts.netloc}" != one or not parts.scheme or not parts.netloc:
+                raise UsageError(
+                    f"Origin {printable(one)} is no scheme and host alone, such as "
+                    "https://lab.example, without a path or a slash at its end."
+                )
 
 
 def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> FastAPI:
@@ -142,6 +155,8 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     """
     options = options or ServiceOptions()
     service = _Service(predictor, options.workers)
+    # The guard asks for it; the page of REST has to know that it does.
+    known = [Depends(HTTPBearer(auto_error=False))] if options.token else []
     app = FastAPIOffline(
         redoc_url=None,
         title="hemiface",
@@ -154,22 +169,23 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     app.add_api_route(
         "/predict", service.predict, methods=["POST"], openapi_extra=PREDICT, responses=ERRORS,
         response_model=None, summary="The faces of pictures",
-        dependencies=[Depends(_only(_OPTIONS))],
+        dependencies=[Depends(_only(_OPTIONS)), *known],
     )  # fmt: skip
     app.add_api_route(
         "/watch", service.watch, methods=["POST"], openapi_extra=WATCH, responses=ERRORS,
         response_model=None, summary="The faces of a video's frames, as they come",
-        dependencies=[Depends(_only(_VIDEO_OPTIONS))],
+        dependencies=[Depends(_only(_VIDEO_OPTIONS)), *known],
     )  # fmt: skip
     app.add_api_route("/health", service.health, methods=["GET"], summary="Whether it runs")
     app.add_api_route(
         "/metrics", service.metrics, methods=["GET"], response_class=PlainTextResponse,
-        response_model=None, summary="Counts, for Prometheus",
+        response_model=None, summary="Counts, for Prometheus", dependencies=known,
     )  # fmt: skip
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UsageError, _misused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _elsewhere)
+    app.add_exception_handler(ClientDisconnect, _gone)
     _add_page(app, options.page)
     # What is added last sees a request first.
     if options.origins:
@@ -215,7 +231,8 @@ class _Service:
     async def _look(self, pictures: Sequence[SentPicture], asked: Asked) -> list[Faces]:
         try:
             async with asyncio.TaskGroup() as group:
-                looked = [group.create_task(self._desk.look(one, asked)) for one in pictures]
+                own = self._desk.own_turns()
+                looked = [group.create_task(self._desk.look(one, asked, own)) for one in pictures]
         except* RefusedError as errors:
             first = errors.exceptions[0]
             raise first from None
@@ -348,6 +365,11 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     where, what = found[0]["loc"][-1], str(found[0]["msg"])
     return refused(422, f"Option {where}: {what[0].lower()}{what[1:]}.")
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """Answer who went away before all was sent: nobody reads it, but it is counted."""
+    return Response(status_code=_CLIENT_GONE)
 
 
 def _elsewhere(_: Request, error: Exception) -> JSONResponse:

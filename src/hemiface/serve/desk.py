@@ -117,16 +117,25 @@ class Desk:
         """
         return self._predictor.but(**asked.changes())
 
-    async def look(self, picture: SentPicture, asked: Asked) -> Faces:
+    def own_turns(self) -> asyncio.Semaphore:
+        """Return how many pictures of one request may work, or wait for a turn, at a time.
+
+        With more of them a request would wait for itself, and be refused for it.
+        """
+        return asyncio.Semaphore(self._workers)
+
+    async def look(self, picture: SentPicture, asked: Asked, own: asyncio.Semaphore) -> Faces:
         """Return the faces of a picture, or why it has none that are told (`Faces.problem`).
 
-        That is so where it can't be read, takes too long or shows too many.
+        That is so where it can't be read, takes too long or shows too many. `own` are the turns of
+        its request.
 
         Raises:
             RefusedError: 429, its turn doesn't come.
         """
         try:
-            seen, note = await self._in_turn(lambda: self._see(picture.content, asked))
+            async with own:
+                seen, note = await self._in_turn(lambda: self._see(picture.content, asked))
         except DamagedError as error:
             return Faces(picture.name, (), problem=printable(str(error)))
         except _LateError:
@@ -149,12 +158,13 @@ class Desk:
         """Yield the faces of each frame of a video, and why it ended before its end, if it did.
 
         Raises:
-            RefusedError: 429, a turn doesn't come.
+            RefusedError: 429, a turn for the first frame doesn't come.
             UsageError: `smooth_s` is no positive number of seconds.
         """
         watch = Watch(self.with_options(asked), smooth_s=smooth_s)
         most = limits().request_frames
         frames = enumerate(read_frames(path))
+        has_begun = False
         while True:
             try:
                 found = await self._in_turn(lambda: _next(frames, watch, name, most))
@@ -164,6 +174,13 @@ class Desk:
             except _LateError:
                 yield f"Looking at a frame of it is {over('request_seconds')}."
                 return
+            except RefusedError as error:
+                # The answer has begun: its last line alone can still say it.
+                if not has_begun:
+                    raise
+                yield str(error)
+                return
+            has_begun = True
             if found is None:
                 return
             yield found

@@ -95,6 +95,9 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *raw]}
             await send(message)
 
+        if status and headers.get("origin", "") in self._origins:
+            # The app adds them to its own answers; without them a page can't read why not.
+            added |= {"access-control-allow-origin": headers["origin"], "vary": "Origin"}
         answer = refused(status, sentence) if status else self._app
         await answer(scope, receive, send_more)
 

@@ -42,8 +42,8 @@ def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
     """Write the page into `folder`, whole or not at all; return the folder.
 
     It can be served by any web server that names the types of .mjs and .wasm files, and opened in
-    any browser that runs WebAssembly. `models` are names of shipped models for emotions, by default
-    all; the default one is always there. A page that is there is replaced.
+    any browser that runs WebAssembly. `models` are names of shipped models for emotions, the first
+    of them that which the page begins with; by default all. A page that is there is replaced.
 
     Raises:
         UsageError: the folder holds anything that is no part of a page, or there is no such model.
@@ -56,7 +56,10 @@ def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
         shutil.copytree(WEB, partial)
         _unpack(partial)
         networks = _write_networks(partial / _MODELS)
-        described = [_write_model(partial / _MODELS, name) for name in chosen]
+        described = [
+            _write_model(partial / _MODELS, name) | {"isDefault": name == chosen[0]}
+            for name in chosen
+        ]
         write_json(partial / ABOUT, _about(networks, described) | {"files": _listed(partial)})
         if folder.exists():
             shutil.rmtree(folder)
@@ -64,14 +67,17 @@ def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
 
 
 def _chosen(models: Sequence[str] | None) -> list[str]:
-    """Return the names of the models for emotions that come along, the default one first."""
+    """Return the names of models for emotions that come along: those named, else all.
+
+    The first one is the page's default; a browser computes more slowly, and its page looks into the
+    camera, so that without names it is the one for videos.
+    """
     known = [one.name for one in shipped.list_models() if one.kind != KIND]
     unknown = [name for name in models or () if name not in known]
     if unknown:
         raise UsageError(f"Model {unknown[0]!r} is unknown; choose from: {', '.join(known)}.")
     default = shipped.default_model(in_videos=True)
-    wanted = known if models is None else models
-    return list(dict.fromkeys([*([default] if default else []), *wanted]))
+    return list(dict.fromkeys(models or [*([default] if default else []), *known]))
 
 
 def _require_page_or_nothing(folder: Path) -> None:
@@ -126,8 +132,6 @@ def _write_model(folder: Path, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "path": f"{_MODELS}/{path.name}",
-        # A browser computes more slowly, and its page looks into the camera.
-        "isDefault": name == shipped.default_model(in_videos=True),
         "summary": listed.summary,
         "labels": listed.labels,
         "labelsSaid": shipped.LABELLINGS.get(listed.labels, ""),

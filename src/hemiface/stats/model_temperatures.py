@@ -19,6 +19,7 @@ import numpy as np
 from hemiface.data.parts import read_whole
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file, with_hash, write_json
+from hemiface.inputs import require_file
 from hemiface.models.class_mix import KEY
 from hemiface.models.temperatures import (
     FORMAT,
@@ -54,6 +55,7 @@ def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: fl
     """
     if not 0 < risk < 1:
         raise UsageError(f"The risk must lie between 0 and 1, got {risk}.")
+    require_file(model, "Model", "name a file of hemiface export")
     sha256 = sha256_file(model)
     views: dict[str, Any] = {}
     fitted_on: dict[str, Any] = {}

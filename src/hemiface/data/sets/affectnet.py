@@ -145,7 +145,7 @@ def _list_table(
         (split for key, split in _SPLITS.items() if table.stem.lower().startswith(key)), ""
     )
     files.append(table)
-    root: Path | None = None
+    named: list[tuple[str, str, Box | None]] = []
     try:
         with open_lines(table) as file:
             for line, row in enumerate(csv.DictReader(file), 2):
@@ -154,22 +154,25 @@ def _list_table(
                 if not (label.isascii() and label.isdigit() and int(label[:3]) < len(LABELS)):
                     bad.append((where, f"has expression {label[:20]!r}, expected 0 to 10"))
                     continue
-                root = root or _root(table, name)
-                files.append(root / name)
-                pictures.append(Listed(root / name, name, LABELS[int(label)], split, box=_box(row)))
+                named.append((name, LABELS[int(label)], _box(row)))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DamagedError(f"{table.name} is not a readable CSV file ({error}).") from error
+    root = _root(table, [name for name, *_ in named]) if named else table.parent
+    for name, word, box in named:
+        files.append(root / name)
+        pictures.append(Listed(root / name, name, word, split, box=box))
 
 
-def _root(table: Path, name: str) -> Path:
-    """Return the folder below which the table's pictures lie."""
-    for base in (table.parent, table.parent.parent):
-        for inside in _IMAGES:
-            if (base / inside / name).is_file():
-                return base / inside
+def _root(table: Path, names: list[str]) -> Path:
+    """Return the folder below which the table's pictures lie: where one of them does."""
+    for name in names:
+        for base in (table.parent, table.parent.parent):
+            for inside in _IMAGES:
+                if (base / inside / name).is_file():
+                    return base / inside
     raise DamagedError(
-        f"{table.name} names {name}, which is in none of {', '.join(filter(None, _IMAGES))} beside "
-        "it or above; unpack the pictures there."
+        f"{table.name} names {names[0]}, which is in none of {', '.join(filter(None, _IMAGES))} "
+        "beside it or above; unpack the pictures there."
     )
 
 

@@ -102,7 +102,9 @@ def list_hub(source: Path) -> Listing:
             if label is None:
                 bad.append((name, f"has label {text[:20]!r}, which is no emotion that is known"))
                 continue
-            person = str(row[columns.person]) if columns.person else ""
+            # An image of nobody that is known is of no person called None.
+            who = row[columns.person] if columns.person else None
+            person = "" if who is None else str(who)
             content = partial(_content, undecoded, columns.image, index)
             pictures.append(Listed(content, name, label, "" if is_whole else str(split), person))
     dataset = Path(known.name).name
