@@ -53,7 +53,7 @@ LabelsOption = Annotated[
     typer.Option(
         "--labels",
         help="ferplus=PATH takes the labels from FER+ votes, ferplus-majority=PATH only those "
-        "with more than half of them.",
+        "with more than half of them, single votes left out first.",
     ),
 ]
 SkipBadOption = Annotated[
