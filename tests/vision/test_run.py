@@ -491,7 +491,7 @@ class TestCopiesTakeNobodysPlace:
         before = photo.read_bytes()
         code, said = predict(tmp_path, "--save-image")
         assert code == 2
-        assert "has files that no run wrote" in said
+        assert "has files that no run is known to have written" in said
         assert photo.read_bytes() == before
         assert not (tmp_path / "faces.csv").exists()
 

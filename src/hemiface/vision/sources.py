@@ -180,8 +180,8 @@ def mark_copies(folder: Path) -> None:
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(
-            f"Folder {printable(str(folder))} has files that no run wrote; annotated copies could "
-            "take their places. Choose another --out."
+            f"Folder {printable(str(folder))} has files that no run is known to have written; "
+            "annotated copies could take their places. Choose another --out, or move them."
         )
     write_text(mark, f"{folder.name} has annotated copies: hemiface replaces them.\n")
 
