@@ -173,10 +173,11 @@ def test_a_video_that_is_cut_off_says_so(tmp_path, name):
         assert frames.shown_at(path) == []
 
 
-def test_what_follows_a_video_or_is_streamed_is_no_cut(tmp_path):
+@pytest.mark.parametrize("more", [b"notes of somebody", b"\xff\xff\xff\xff\0\1", b"hello!!", b"\0"])
+def test_what_follows_a_video_or_is_streamed_is_no_cut(tmp_path, more):
     path = noisy(tmp_path / "a.mp4")
     with path.open("ab") as file:
-        file.write(b"\xff\xff\xff\xff\x00\x01notes of somebody")
+        file.write(more)
     assert len(list(read_frames(path))) == 40
     content = noisy(tmp_path / "a.ts").read_bytes()
     (tmp_path / "a.ts").write_bytes(content[: len(content) // 188 // 2 * 188])

@@ -160,8 +160,8 @@ def _of_whom(rows: pd.DataFrame, families: Sequence[str]) -> str:
         for family in families
         if len(here := rows[(rows["family"] == family) & rows["condition_b"].isin(HALVES)])
     }
-    if len(set(whose.values())) == 1:
-        return f" of {next(iter(whose.values()))}"
+    if len(set(whose.values())) < 2:
+        return "".join(f" of {who}" for who in dict.fromkeys(whose.values()))
     said = (f"{_READERS[family][0].lower()}, of {who}" for family, who in whose.items())
     return f" ({'; '.join(said)})"
 

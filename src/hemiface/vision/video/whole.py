@@ -15,6 +15,10 @@ _SLACK_BYTES = 16
 _EBML = b"\x1aE\xdf\xa3"
 _SEGMENT = b"\x18S\x80g"
 _LONGEST_ID = 8
+_BOXES = frozenset((
+    b"ftyp", b"styp", b"moov", b"moof", b"mfra", b"mdat", b"meta", b"udta", b"uuid", b"free",
+    b"skip", b"wide", b"pnot", b"pdin", b"sidx", b"ssix", b"prft", b"emsg",
+))  # fmt: skip
 
 
 def is_cut_off(path: str | Path) -> bool:
@@ -32,7 +36,7 @@ def is_cut_off(path: str | Path) -> bool:
             ends = _matroska(file)
         elif start[:4] == b"RIFF":
             ends = _riff(file, size)
-        elif start[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"):
+        elif start[4:8] in _BOXES:
             ends = _boxes(file, size)
         else:
             return False
@@ -49,7 +53,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[int]:
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:], "big")
         # 0 is a last box without an end; what isn't a box was appended by somebody.
-        if length < 8 or not kind.isascii() or not kind.decode("ascii").isprintable():
+        if length < 8 or kind not in _BOXES:
             return
         at += length
         yield at
