@@ -8,12 +8,12 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError, escaped
 from hemiface.limits import limits, over
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "is_offline",
     "open_lines",
     "read_bytes",
+    "require_apart",
     "require_file",
     "require_local",
     "require_size",
@@ -64,6 +65,30 @@ def _not_fetched(address: str) -> str:
         f"{whole} is an address on a network, and nothing is fetched from there; download it and "
         "name the file."
     )
+
+
+def require_apart(
+    read: Iterable[str | Path], written: Iterable[Path], mend: str = "choose another --out"
+) -> None:
+    """Raise unless none of the files that are to be written is one that is read.
+
+    Raises:
+        UsageError: one of them is.
+    """
+    there = {}
+    for path in written:
+        with suppress(OSError):
+            known = path.stat()
+            there[known.st_dev, known.st_ino] = path
+    for one in read if there else ():
+        with suppress(OSError):
+            # A camera is no path, and no file either.
+            known = os.stat(one)  # noqa: PTH116
+            if (known.st_dev, known.st_ino) in there:
+                raise UsageError(
+                    f"{escaped(str(one))} is read here, and what is made would take its place; "
+                    f"{mend}."
+                )
 
 
 def require_file(

@@ -152,6 +152,21 @@ class TestPeople:
 
 
 class TestWrong:
+    @pytest.mark.parametrize("name", ["responses.csv", "participants.csv"])
+    def test_nobodys_files_are_written_over(self, stimuli, tmp_path, monkeypatch, capsys, name):
+        """Neither the answers themselves nor a table that no analysis wrote."""
+        answers = stimuli / "data" / "study-stimuli_description-answers_data.csv"
+        mine = tmp_path / name
+        mine.write_bytes(answers.read_bytes())
+        trials = mine if name == "responses.csv" else answers
+        words = ("people", trials, "--stimuli", stimuli, "--out", tmp_path, "--draws", 20)
+        assert hemiface(monkeypatch, *words) == 2
+        said = capsys.readouterr().err
+        assert ("would take its place" in said) == (name == "responses.csv")
+        assert name in said
+        assert mine.read_bytes() == answers.read_bytes()
+        assert [one.name for one in tmp_path.iterdir()] == [name]
+
     def test_use_is_2_and_damage_4(self, stimuli, folder, tmp_path, monkeypatch, capsys):
         def ends(code, sentence, *words):
             assert hemiface(monkeypatch, *words) == code

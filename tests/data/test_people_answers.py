@@ -47,6 +47,21 @@ def test_answers_are_understood_in_any_case_and_by_their_synonyms(read):
     assert found["rt_s"].isna().all()
 
 
+def test_answers_may_be_exchanged(read):
+    for words in ({"happy": "sad", "sad": "happy"}, {"sad": "happy", "happy": "sad"}):
+        found = read("1,a_upper,happy", "1,b_upper,sad", **words).table
+        assert found["answer"].tolist() == ["sad", "happy"]
+
+
+def test_what_was_shown_twice_is_told(read):
+    lines = ("1,a_upper,happy", "1,b_upper,sad", "2,a_upper,happy")
+    assert read(*lines).outside == []
+    (said,) = read(*lines, lines[0]).outside
+    assert said.startswith("1 of 4 trials show a participant what they were shown before")
+    header = "participant,stimulus,response,block"
+    assert read("1,a_upper,happy,1", "1,a_upper,happy,2", header=header).outside == []
+
+
 def test_what_is_no_emotion_becomes_what_the_manifest_declares_and_is_counted(read):
     answered = read("1,a_upper,other", "1,b_upper,Don't know", "2,a_upper,", "2,b_upper,fear")
     assert answered.table["handled"].tolist() == [WRONG, LEFT_OUT, LEFT_OUT, "counted"]

@@ -138,6 +138,15 @@ def test_mistakes_are_what_the_model_saw_with_its_answer_in_red() -> None:
     assert (np.diff(columns) > 15).sum() >= 1
 
 
+def test_faces_own_halves_are_not_drawn_as_the_pictures() -> None:
+    images = flat_images(["happy", "sad"])
+    table = predictions_of(images, ["sad"] * 2, [0.9] * 2, "full-seed0", "full").assign(
+        halves="face"
+    )
+    with pytest.raises(UsageError, match="whose own halves are hidden"):
+        mistakes_sheet(images, table, "full-seed0", "full")
+
+
 def test_a_model_without_mistakes_gets_an_empty_sheet() -> None:
     images = flat_images(["happy"] * 3)
     table = predictions_of(images, ["happy"] * 3, [0.9] * 3, "full-seed0", "full")

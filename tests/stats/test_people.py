@@ -181,6 +181,21 @@ class TestSensitivity:
         np.testing.assert_allclose(emotions["p_holm"], holm(emotions["p"]))
         assert part["change_high"] < 0
 
+    def test_a_change_is_of_emotions_that_both_conditions_show(self):
+        """The same answers in both; the part was shown of two emotions alone, the easy ones."""
+        table = simulate(People(bases={"full": 1.0, "upper": 1.0}, participants=12, faces=28), 0)
+        whole = table[table["condition"] == "full"]
+        part = whole[whole["emotion"].isin(["happy", "sad"])].assign(
+            condition="upper", reference="full", stimulus=lambda t: t["stimulus"] + "-upper"
+        )
+        found = sensitivity([Trials(pd.concat([whole, part]), FEW)])
+        upper = found[found["condition"] == "upper"]
+        changes = upper.loc[upper["emotion"].isin(["happy", "sad", "all"]), "change"]
+        recall = upper[upper["measure"] == "recall"].set_index("emotion")["change"]
+        assert recall["all"] == pytest.approx(recall[["happy", "sad"]].mean())
+        assert recall["all"] == pytest.approx(0, abs=1e-12)
+        assert np.isfinite(changes).all()
+
     def test_a_network_is_scored_on_the_very_same_trials(self):
         own = trials()
         answers = own.table.drop_duplicates("stimulus").set_index("stimulus")["emotion"].to_dict()
@@ -386,6 +401,16 @@ class TestMaps:
         table["bubbles"] = [(1, 2)] * len(table)
         with pytest.raises(UsageError, match="several widths"):
             map_of(replace(own, table=table), "tiles")
+
+
+def test_who_does_not_answer_in_time_has_no_time():
+    """jsPsych's null / 1000 is 0, and left-out trials are no answers."""
+    table = pd.DataFrame({
+        "participant": "1", "emotion": "happy", "answer": "happy", "said": "happy",
+        "handled": ["counted"] * 3 + ["left out"], "rt_s": [1.2, 1.4, 0.0, 9.0],
+        "confidence": np.nan,
+    })  # fmt: skip
+    assert participants(table)["median_rt_s"].tolist() == [pytest.approx(1.3)]
 
 
 class TestParticipants:

@@ -503,7 +503,7 @@ class TestCopiesTakeNobodysPlace:
         before = photo.read_bytes()
         named = command(photo, model, crops, "--save-image")[3:]
         assert hemiface(monkeypatch, *named) == 2
-        assert "would take the place of" in capsys.readouterr().err
+        assert "what is made would take its place" in capsys.readouterr().err
         assert photo.read_bytes() == before
 
     @pytest.mark.parametrize("below", [".", "pictures"])

@@ -43,6 +43,19 @@ def test_the_picture_keeps_its_size_and_its_visible_pixels(picture, tmp_path, pi
     np.testing.assert_array_equal(read(written), expected)
 
 
+def test_no_picture_is_written_over(picture, tmp_path):
+    """One that is called as the stimulus of another would be."""
+    first, second = picture(GREY), picture(GREY[::-1], "face-left.png")
+    before = second.read_bytes()
+    with pytest.raises(UsageError, match=r"face-left\.png is read here, and what is made"):
+        occlude_files([first, second], "left", "black", tmp_path)
+    assert second.read_bytes() == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["face-left.png", "face.png"]
+    # What an earlier run made is made again.
+    for _ in range(2):
+        occlude_files([first], "right", "black", tmp_path)
+
+
 def test_every_fill_has_its_name_and_noise_can_be_repeated(picture, tmp_path):
     path, out = picture(GREY), tmp_path / "out"
     results = {}

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -22,6 +23,7 @@ from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
 from hemiface.occlusion.face_lines import centred, hide_by_lines, lines_of
 from hemiface.occlusion.tiles import tile_map
 from hemiface.tables import EMOTIONS
+from hemiface.vision import sources
 from hemiface.vision.finding.alignment import FRAME, align, cut_out
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.stimulus_sets.faces import find_faces
@@ -261,13 +263,45 @@ class TestOrder:
         for emotion in EMOTIONS:
             assert len({one.condition for one in own if one.emotion == emotion}) == 2
 
-    def test_the_same_picture_rarely_follows_itself(self, made):
-        known = {one.stimulus: one.picture for one in made.stimuli}
+    @pytest.mark.parametrize("pictures", [7, 14])
+    def test_in_a_latin_square_everybody_sees_about_as_many_of_each_version(self, made, pictures):
+        """Also where there is one picture of each emotion."""
+        names = sorted({one.picture for one in made.stimuli})[:pictures]
+        five = ("full", "upper", "lower", "left", "right")
+        own = [one for one in made.stimuli if one.condition in five and one.picture in names]
+        known = {one.stimulus: one.condition for one in own}
+        rows = deal(own, Dealing(participants=5, design="latin"))
+        for participant in range(1, 6):
+            seen = Counter(
+                known[row["stimulus"]] for row in rows if row["participant"] == participant
+            )
+            assert set(seen) == set(five)
+            assert max(seen.values()) - min(seen.values()) <= 1
+
+    def test_composites_are_no_latin_square(self, made):
+        with pytest.raises(UsageError, match="A composite shows two pictures"):
+            deal(made.stimuli, Dealing(participants=2, design="latin"))
+
+    def test_the_same_picture_does_not_follow_itself(self, made):
+        """Nor as the other half of a composite."""
+        known = {one.stimulus: {one.picture, one.other_picture} - {""} for one in made.stimuli}
         rows = deal(made.stimuli, Dealing(participants=5))
         for participant in range(1, 6):
             own = [known[row["stimulus"]] for row in rows if row["participant"] == participant]
-            again = sum(a == b for a, b in pairwise(own))
-            assert again <= 2  # the last ones may have nobody to change with
+            assert not any(a & b for a, b in pairwise(own))
+
+    def test_where_exchanges_can_keep_few_pictures_apart_they_do(self, made):
+        """Three pictures in five versions each: orders without repetition are many."""
+        names = sorted({one.picture for one in made.stimuli})[:3]
+        five = ("full", "upper", "lower", "left", "right")
+        own = [one for one in made.stimuli if one.condition in five and one.picture in names]
+        known = {one.stimulus: one.picture for one in own}
+        rows = deal(own, Dealing(participants=200))
+        orders = [[] for _ in range(200)]
+        for row in rows:
+            orders[row["participant"] - 1].append(known[row["stimulus"]])
+        again = sum(any(a == b for a, b in pairwise(order)) for order in orders)
+        assert again <= 4
 
     def test_wrong_designs(self, made):
         with pytest.raises(UsageError, match="a design of all or latin"):
@@ -331,6 +365,47 @@ class TestFaces:
         assert len(made.stimuli) == 14
         assert len(told) == 7
         assert all(re.search(r"no face was found in .*; it is left out", one) for one in told)
+
+    def test_a_table_may_have_blanks_and_no_contradiction(self, folder, tmp_path):
+        table = tmp_path / "labels.csv"
+        name = find_faces([str(folder)])[0].name
+        table.write_text(f"file,label,person\n{name} ,happy, Anna \n")
+        assert find_faces([str(folder)], table)[0].person == "Anna"
+        table.write_text(f"file,label\n{name},happy\n{name},sad\n")
+        with pytest.raises(DamagedError, match=rf"line 3: {name} has another label"):
+            find_faces([str(folder)], table)
+
+    def test_a_video_that_is_named_is_no_picture(self, folder, tmp_path):
+        film = tmp_path / "a.mp4"
+        film.touch()
+        with pytest.raises(UsageError, match=r"a\.mp4 is no picture"):
+            find_faces([str(folder), str(film)])
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
+    def test_a_folder_that_is_closed_is_not_passed_over(self, folder, monkeypatch):
+        closed = sources._closed(PermissionError(13, "no", str(folder / "sad")), folder)
+        monkeypatch.setattr(sources, "_closed", lambda *_: closed)
+        monkeypatch.setattr(
+            sources, "_files", lambda _, on_closed: on_closed(PermissionError()) or []
+        )
+        with pytest.raises(DamagedError, match="sad can't be looked into"):
+            find_faces([str(folder)])
+
+    def test_two_words_for_one_condition_are_one(self):
+        assert known_kinds(["upper", "upper@black", "full@mean"]) == ("full", "upper")
+        assert known_kinds(["upper", "upper@noise"], "noise") == ("full", "upper")
+
+    @pytest.mark.parametrize("kinds", [("random-50",), ("upper@noise",)])
+    def test_another_seed_makes_other_noise(self, folder, tmp_path, kinds):
+        found = []
+        for seed in (1, 1, 2):
+            out = tmp_path / str(len(found))
+            make_set([str(folder)], out, SetOptions(kinds=kinds, side_px=48, seed=seed), Dealing())
+            known = StimulusSet.read(out)
+            (one,) = [x for x in known.stimuli if x.picture == "f00.png" and x.kind == "part"]
+            assert one.seed is not None
+            found.append((one.sha256, one.seed))
+        assert found[0] == found[1] != found[2]
 
     def test_what_is_wrong_is_said(self, folder, tmp_path):
         table = tmp_path / "labels.csv"

@@ -63,7 +63,7 @@ def people(
     networks = _answers_of(model or (), known)
     options = StatisticsOptions(draws=draws, seed=seed)
     folder = out or trials.parent / "people"
-    found = write_people(answered, networks, folder, options, known.settings)
+    found = write_people(answered, networks, folder, options, known.settings, [trials])
     if as_json:
         files = [str(path) for path in found.paths]
         sensitivity = records(found.tables["sensitivity"])

@@ -74,13 +74,22 @@ class Answered:
 
     @property
     def outside(self) -> list[str]:
-        """A sentence for each answer that is no emotion: how often, and what became of it."""
+        """A sentence for each answer that is no emotion, with what became of it, and on repeats."""
         rows = self.table[self.table["handled"] != _COUNTED]
         total = len(self.table)
         return [
             f"{len(part):,} of {total:,} trials have {_called(str(said))}: "
             f"{_CONSEQUENCES[str(done)]}."
             for (said, done), part in rows.groupby(["said", "handled"], sort=True)
+        ] + self._repeated()
+
+    def _repeated(self) -> list[str]:
+        again = int(self.table.duplicated(["participant", "stimulus", "block"]).sum())
+        if not again:
+            return []
+        return [
+            f"{again:,} of {len(self.table):,} trials show a participant what they were shown "
+            "before in the same block: each counts; is the file put together twice?"
         ]
 
 
@@ -161,14 +170,16 @@ def _said(
     """Return each response as an emotion, a declared other answer or `no answer`."""
     ours = {one: one for one in EMOTIONS} | SYNONYMS
     ours |= {other.casefold(): other for other in others}
+    known = dict(ours)
     for theirs, word in responses.items():
         plain = word.strip().casefold()
-        if plain not in ours:
+        if plain not in known:
             raise UsageError(
                 f"--response {theirs}={word}: {word!r} is neither an emotion nor declared; choose "
                 f"from {', '.join((*EMOTIONS, *filter(None, others)))}."
             )
-        ours[theirs.strip().casefold()] = ours[plain]
+        # By the words as they were: answers may be exchanged.
+        ours[theirs.strip().casefold()] = known[plain]
     plain_cells = cells.str.strip().str.casefold()
     unknown = ~plain_cells.isin(list(ours))
     if unknown.any():

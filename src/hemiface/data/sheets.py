@@ -18,7 +18,7 @@ from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
 from hemiface.files import atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, Condition, condition, hide, image_seeds
-from hemiface.tables import EMOTIONS, Predictions, derive
+from hemiface.tables import EMOTIONS, HALVES_COLUMN, Predictions, derive
 
 __all__ = ["conditions_sheet", "examples_sheet", "mistakes_sheet", "write_sheets"]
 
@@ -85,9 +85,15 @@ def mistakes_sheet(
     probability. `predictions` is a Predictions table; only its test split counts, if it has one.
 
     Raises:
-        UsageError: the model or condition isn't in the table, or it belongs to other images.
+        UsageError: the model or condition isn't in the table, it belongs to other images, or the
+            faces' own halves were hidden, of which a table doesn't say where they end.
 
     """
+    if shows_own_halves(predictions):
+        raise UsageError(
+            "The table's networks saw faces whose own halves are hidden, which can't be drawn from "
+            "it; take one of hemiface evaluate without --halves face."
+        )
     cell = predictions[(predictions["model"] == model) & (predictions["condition"] == condition)]
     if cell.empty:
         raise UsageError(
@@ -118,6 +124,11 @@ def mistakes_sheet(
         rows,
         columns=min(len(worst), _COLUMNS),
     )
+
+
+def shows_own_halves(predictions: pd.DataFrame) -> bool:
+    """Return whether networks saw the faces' own halves hidden, not the picture's."""
+    return HALVES_COLUMN in predictions and bool((predictions[HALVES_COLUMN] == "face").any())
 
 
 def write_sheets(
@@ -163,7 +174,8 @@ def _described(images: Images) -> str:
 
 def _fill_note(one: Condition) -> str:
     words = {"black": "black", "mean": "the mean grey", "noise": "noise", "blur": "a blur"}
-    return f"filled with {words[one.fill]}" if one.hidden else "nothing hidden"
+    hides = one.hidden or one.random_percent
+    return f"filled with {words[one.fill]}" if hides else "nothing hidden"
 
 
 def _varied(images: Images, n: int, seed: int) -> npt.NDArray[np.intp]:

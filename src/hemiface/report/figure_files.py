@@ -304,7 +304,8 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, fol
         (sheets.examples_sheet(images), "examples", "Examples of each label, drawn at random."),
         (sheets.conditions_sheet(images, known), "conditions", "The same faces in each condition."),
     ]
-    for name in ordered(models)[:_MOST_SHEETS]:
+    own_halves = sheets.shows_own_halves(table)
+    for name in () if own_halves else ordered(models)[:_MOST_SHEETS]:
         hidden = next((key for key in (name, "full", *known) if key in known), None)
         if hidden is not None:
             is_shown = table["model"].eq(models[name]) & table["condition"].eq(hidden)

@@ -13,6 +13,7 @@ from hemiface.config import StatisticsOptions
 from hemiface.data.people_answers import Answered
 from hemiface.errors import UsageError
 from hemiface.files import write_text
+from hemiface.inputs import require_apart
 from hemiface.report.figure_files import Picture, drawn_picture
 from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.people import conditions_plot, maps_figure
@@ -102,21 +103,35 @@ def compute(
     return PeopleFound(people, tables, told)
 
 
+def _require_ours(folder: Path, tables: Sequence[Path], read: Sequence[Path]) -> None:
+    """Raise unless what is to be written takes the place of an earlier analysis alone."""
+    require_apart(read, tables)
+    there = [one for one in tables if one.exists()]
+    if there and not (folder / PEOPLE_PAGE).is_file():
+        raise UsageError(
+            f"{there[0]} is there, and no {PEOPLE_PAGE} beside it that says who wrote it; choose "
+            "another --out, or move it."
+        )
+
+
 def write_people(
     answered: Answered,
     networks: Mapping[str, Mapping[str, str]],
     folder: Path,
     options: StatisticsOptions | None = None,
     settings: Mapping[str, Any] | None = None,
+    read: Sequence[Path] = (),
 ) -> PeopleFound:
     """Write the tables of `compute` as CSV, figures/ and people.html into the folder.
 
-    `settings` are those of the stimuli's manifest.
+    `settings` are those of the stimuli's manifest, `read` the files that the answers came from.
 
     Raises:
-        UsageError: as `compute`.
+        UsageError: as `compute`, or a table would take the place of one that was read or that no
+            analysis wrote.
     """
     found = compute(answered, networks, options)
+    _require_ours(folder, [folder / f"{name}.csv" for name in found.tables], read)
     known = dict(settings or {})
     paths = write_tables(found.tables, folder)
     sections = [

@@ -19,7 +19,7 @@ from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import MOST_BYTES, atomic_path, fitting, keep_larger, printable, sweep
-from hemiface.inputs import open_lines
+from hemiface.inputs import open_lines, require_apart
 from hemiface.locks import locked
 from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
@@ -34,7 +34,6 @@ from hemiface.vision.sources import (
     Source,
     copy_names,
     mark_copies,
-    require_no_source_replaced,
 )
 from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
@@ -153,7 +152,7 @@ def run(
     copies = None
     if options.pictures:
         copies = _Copies(folder / COPIES, options.blur, copy_names(sources))
-        require_no_source_replaced(sources, map(copies.path, copies.of(sources)))
+        require_apart((one.path for one in sources), map(copies.path, copies.of(sources)))
     settings = settings_of(predictor, options)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))

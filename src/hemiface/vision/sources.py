@@ -24,7 +24,6 @@ __all__ = [
     "kind_of",
     "listed",
     "mark_copies",
-    "require_no_source_replaced",
 ]
 
 COPIES = "pictures"
@@ -184,31 +183,6 @@ def mark_copies(folder: Path) -> None:
             "annotated copies could take their places. Choose another --out, or move them."
         )
     write_text(mark, f"{folder.name} has annotated copies: hemiface replaces them.\n")
-
-
-def require_no_source_replaced(sources: Sequence[Source], targets: Iterable[Path]) -> None:
-    """Raise unless none of the files that are to be written is one that is to be looked at.
-
-    Raises:
-        UsageError: one of them is.
-    """
-    there = {}
-    for target in targets:
-        try:
-            known = target.stat()
-        except OSError:
-            continue
-        there[known.st_dev, known.st_ino] = target
-    for source in sources if there else ():
-        try:
-            known = os.stat(source.path)  # noqa: PTH116 - a camera is no path
-        except OSError:
-            continue
-        if (known.st_dev, known.st_ino) in there:
-            raise UsageError(
-                f"An annotated copy would take the place of {source.name}, which is to be looked "
-                "at; choose another --out."
-            )
 
 
 def _is_file(path: Path) -> bool:

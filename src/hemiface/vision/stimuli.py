@@ -9,8 +9,10 @@ from PIL import Image
 
 from hemiface.errors import UsageError
 from hemiface.files import MOST_BYTES, atomic_path, fitting, printable
+from hemiface.inputs import require_apart
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
+from hemiface.tables import HALVES_WORDS
 from hemiface.vision.photos import read_photo
 
 __all__ = ["occlude_files"]
@@ -44,15 +46,18 @@ def occlude_files(
 
     Raises:
         UsageError: the condition or fill is unknown, `name` names another fill than `fill`, two
-            results would have the same name, or `most_pixels` is not positive.
+            results would have the same name, one of them would take a picture's place, or
+            `most_pixels` is not positive.
         DamagedError: a picture is missing or can't be read; see `vision.photos.read_photo`.
     """
     if fill not in FILLS:
         raise UsageError(f"Fill {fill!r} is unknown; choose from {', '.join(FILLS)}.")
     # Black is the default, so it doesn't contradict a fill that the name carries.
     one = condition(name, None if fill == "black" else fill)
+    targets = _targets(paths, one.key, out)
+    require_apart(paths, [place for target in targets for place in _places(target, landmarks)])
     written = []
-    for path, target in zip(paths, _targets(paths, one.key, out), strict=True):
+    for path, target in zip(paths, targets, strict=True):
         photo = read_photo(path, most_pixels)
         if photo.note:
             on_note(path, f"of {path} {photo.note}.")
@@ -62,7 +67,7 @@ def occlude_files(
             place, hidden = target, hide(pixels, one, seeds)
         else:
             lines = lines_of(landmarks(pixels), *pixels.shape[1:3])
-            place = target.with_name(f"{target.stem}-{lines.words[0]}.png")
+            place = _named(target, str(lines.words[0]))
             hidden = hide_by_lines(pixels, one, lines, seeds)
             if not lines.found[0]:
                 on_note(path, f"no face was found in {path}; the picture's own half is hidden.")
@@ -70,6 +75,15 @@ def occlude_files(
             Image.fromarray(hidden[0]).save(partial)
         written.append(place)
     return written
+
+
+def _places(target: Path, landmarks: FindLandmarks | None) -> list[Path]:
+    """Return where a picture may go."""
+    return [target] if landmarks is None else [_named(target, word) for word in HALVES_WORDS[1:]]
+
+
+def _named(target: Path, word: str) -> Path:
+    return target.with_name(f"{target.stem}-{word}.png")
 
 
 def _targets(paths: Sequence[Path], key: str, out: Path) -> list[Path]:

@@ -52,7 +52,8 @@ def participants(trials: pd.DataFrame) -> pd.DataFrame:
                 "accuracy": (counting["answer"] == counting["emotion"]).mean(),
                 "most_frequent": shares.index[0],
                 "share": shares.iloc[0],
-                "median_rt_s": own["rt_s"].median(),
+                # Programs write 0 where nobody answered in time.
+                "median_rt_s": counting.loc[counting["rt_s"] > 0, "rt_s"].median(),
                 "mean_confidence": own["confidence"].mean(),
             }
         )

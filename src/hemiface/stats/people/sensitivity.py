@@ -125,11 +125,25 @@ def measures(trials: Trials, condition: str) -> Floats:
     return np.concatenate([found, mean[:, np.newaxis]], axis=1)
 
 
+def _change(trials: Trials, key: str, values: Floats, reference: Floats | None) -> Floats:
+    """Return the measures less those of the condition's reference, NaN without one.
+
+    The mean is over the emotions that both show: means over different ones differ by what is shown.
+    """
+    if reference is None:
+        return np.full_like(values, np.nan)
+    apart = values - reference
+    shown = (trials.supports(key) > 0) & (trials.supports(trials.references[key]) > 0)
+    there = np.isfinite(apart[:, :-1]) & shown[:, np.newaxis]
+    apart[:, -1] = ratio(np.where(there, apart[:, :-1], 0.0).sum(axis=1), there.sum(axis=1))
+    return apart
+
+
 def _rows(
     trials: Trials, key: str, values: Floats, reference: Floats | None
 ) -> Iterator[dict[str, Any]]:
     level = trials.infer(values)
-    change = trials.infer(values - (np.nan if reference is None else reference))
+    change = trials.infer(_change(trials, key, values, reference))
     for place, measure in enumerate(_USED):
         for index, emotion in enumerate(GROUPED):
             at = place, index

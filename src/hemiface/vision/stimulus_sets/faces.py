@@ -62,7 +62,13 @@ def find_faces(names: Sequence[str], labels: Path | None = None) -> list[Face]:
         DamagedError: a file or the table is missing or damaged, or a label is no emotion.
         UsageError: there are no pictures, or two bear the same name.
     """
-    paths = [Path(one.path) for one in find_sources(names) if one.kind == "photo"]
+    sources = find_sources(names)
+    for one in sources:
+        if one.problem:
+            raise DamagedError(one.problem)
+        if one.kind != "photo" and one.path in names:
+            raise UsageError(f"{one.name} is no picture; stimuli are made of pictures.")
+    paths = [Path(one.path) for one in sources if one.kind == "photo"]
     if not paths:
         raise UsageError(f"{', '.join(names)} holds no pictures to make stimuli of.")
     stems = Counter(path.stem for path in paths)
@@ -101,8 +107,13 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
                     f"{path}, line {reader.line_num}: {row['label']!r} is none of "
                     f"{', '.join(EMOTIONS)}."
                 )
-            file = path.parent / (row["file"] or "")
-            said = {"label": emotion, "person": row.get("person") or ""}
+            file = path.parent / (row["file"] or "").strip()
+            said = {"label": emotion, "person": (row.get("person") or "").strip()}
+            if found.get(str(file.resolve()), said) != said:
+                raise DamagedError(
+                    f"{path}, line {reader.line_num}: {file.name} has another label or person in a "
+                    "line before; give it one."
+                )
             found |= {str(file.resolve()): said, file.name: said}
             names[file.name] += 1
     # A name that several have says nothing.

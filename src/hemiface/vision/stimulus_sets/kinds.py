@@ -13,7 +13,15 @@ import numpy.typing as npt
 from hemiface.errors import UsageError
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.composites import APART, chimera, composite
-from hemiface.occlusion.conditions import HALVES, Fill, condition, hide, hide_tiles, image_seeds
+from hemiface.occlusion.conditions import (
+    HALVES,
+    Condition,
+    Fill,
+    condition,
+    hide,
+    hide_tiles,
+    image_seeds,
+)
 from hemiface.occlusion.face_lines import FaceLines, centred, hide_by_lines
 from hemiface.occlusion.occluders import KINDS, wear_large
 from hemiface.occlusion.tiles import random_tiles
@@ -73,8 +81,10 @@ class Making:
         return "image" if lines is None else str(lines.words[0])
 
 
-def known_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+def known_kinds(kinds: Sequence[str], fill: Fill = "black") -> tuple[str, ...]:
     """Return kinds without repetition, `halves` as its four conditions and `full` first.
+
+    With `fill` for those that name none, two kinds of the same condition are one.
 
     Raises:
         UsageError: a kind is none of the sets, occluders and conditions.
@@ -82,17 +92,24 @@ def known_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     found = {"full": None}
     for kind in kinds:
         found |= dict.fromkeys(HALVES if kind == "halves" else (kind,))
+    alike: dict[str, str] = {}
     for kind in found:
         if kind in _SETS or kind in KINDS:
+            alike[kind] = kind
             continue
         try:
-            condition(kind)
+            alike.setdefault(_condition(kind, fill).key, kind)
         except UsageError as error:
             raise UsageError(
                 f"Stimuli {kind!r} are unknown; choose from {', '.join((*_SETS, *KINDS))} and the "
                 "conditions of --hide."
             ) from error
-    return tuple(found)
+    return tuple(alike.values())
+
+
+def _condition(kind: str, fill: Fill) -> Condition:
+    # Black is the default, so it doesn't contradict a fill that the name carries.
+    return condition(kind, None if fill == "black" or "@" in kind else fill)
 
 
 def make(kind: str, face: Face, partner: Face | None, making: Making) -> Iterator[Made]:
@@ -119,9 +136,9 @@ def make(kind: str, face: Face, partner: Face | None, making: Making) -> Iterato
 
 def _part(kind: str, face: Face, making: Making) -> Made:
     """Return the face with a condition's part hidden."""
-    # Black is the default, so it doesn't contradict a fill that the name carries.
-    one = condition(kind, None if making.fill == "black" or "@" in kind else making.fill)
-    pixels, seeds = making.crop(face)[np.newaxis], image_seeds([face.name])
+    one = _condition(kind, making.fill)
+    seed = _seed(face, making, one.key)
+    pixels, seeds = making.crop(face)[np.newaxis], np.array([seed], dtype=np.uint64)
     lines = making.lines(face)
     hidden = hide(pixels, one, seeds) if lines is None else hide_by_lines(pixels, one, lines, seeds)
     whole = one.key == "full"
@@ -131,6 +148,8 @@ def _part(kind: str, face: Face, making: Making) -> Made:
         "reference": "" if whole else "full",
         "halves": making.words(face),
     }
+    if one.random_percent or one.fill == "noise":
+        facts["seed"] = seed
     if one.random_percent:
         facts["tiles"] = _numbers(~random_tiles(seeds, one.random_percent)[0])
     return Made(one.key.replace("@", "-"), hidden[0], facts)

@@ -114,7 +114,7 @@ def make_set(
         samples=options.samples,
         seed=options.seed,
     )
-    kinds = known_kinds(options.kinds)
+    kinds = known_kinds(options.kinds, options.fill)
     partners = _partners(faces, options.seed) if "composites" in kinds else {}
     settings = {
         **asdict(options),

@@ -13,7 +13,8 @@ __all__ = ["DESIGNS", "Dealing", "deal"]
 
 DESIGNS = ("all", "latin")
 """all: everybody sees every stimulus. latin: everybody sees each picture once, in another version
-than the one before them, so that as many people as there are versions see everything once."""
+than the one before them, so that as many people as there are versions see everything once, and
+everybody about as many of each version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,13 @@ def deal(stimuli: Sequence[Stimulus], dealing: Dealing) -> list[dict[str, Any]]:
     can be had by exchanging trials.
 
     Raises:
-        UsageError: there are more blocks than trials.
+        UsageError: there are more blocks than trials, or `latin` is asked for composites.
     """
+    if dealing.design == "latin" and any(one.other_picture for one in stimuli):
+        raise UsageError(
+            "A composite shows two pictures, so that nobody would see each once: deal composites "
+            "with --design all, or make a set without them."
+        )
     rows: list[dict[str, Any]] = []
     for participant in range(dealing.participants):
         random = np.random.default_rng([dealing.seed, participant])
@@ -65,16 +71,13 @@ def deal(stimuli: Sequence[Stimulus], dealing: Dealing) -> list[dict[str, Any]]:
 def _latin(stimuli: Sequence[Stimulus], participant: int) -> Iterator[Stimulus]:
     """Yield one version of each picture: the next one for the next participant and picture.
 
-    Pictures are counted within their emotion, so that each emotion is seen in all conditions.
+    Pictures are counted on from emotion to emotion, so that each participant sees about as many of
+    each version, and of each emotion's pictures too.
     """
     versions: dict[str, list[Stimulus]] = {}
     for one in stimuli:
         versions.setdefault(one.picture, []).append(one)
-    seen: dict[str, int] = {}
-    for own in versions.values():
-        emotion = own[0].emotion
-        place = seen.get(emotion, 0)
-        seen[emotion] = place + 1
+    for place, own in enumerate(sorted(versions.values(), key=lambda own: own[0].emotion)):
         yield own[(participant + place) % len(own)]
 
 
@@ -90,11 +93,20 @@ def _blocks(
 def _apart(order: list[Stimulus]) -> list[Stimulus]:
     """Return the trials without the same picture twice in a row, as far as exchanges can do it."""
     for place in range(1, len(order)):
-        before = order[place - 1].picture
-        if order[place].picture != before:
+        if not _repeats(order, place):
             continue
-        later = (i for i in range(place + 1, len(order)) if order[i].picture != before)
-        found = next(later, None)
-        if found is not None:
-            order[place], order[found] = order[found], order[place]
+        for other in (*range(place + 1, len(order)), *range(place - 1)):
+            order[place], order[other] = order[other], order[place]
+            around = (place, place + 1, other, other + 1)
+            if not any(_repeats(order, one) for one in around):
+                break
+            order[place], order[other] = order[other], order[place]
     return order
+
+
+def _repeats(order: list[Stimulus], place: int) -> bool:
+    """Return whether a trial shows a picture that the one before it shows, in half or in whole."""
+    if not 0 < place < len(order):
+        return False
+    shown, before = ({one.picture, one.other_picture} for one in (order[place], order[place - 1]))
+    return bool((shown & before) - {""})
