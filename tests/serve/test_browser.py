@@ -491,3 +491,118 @@ def test_the_page_works_after_its_server_is_gone(headless, page_folder, portrait
             # Whether there is a newer version was asked in vain.
             assert all("ERR_CONNECTION_REFUSED" in one for one in visit.complaints)
             visit.complaints.clear()
+
+
+def test_the_picture_that_was_chosen_last_is_looked_at(visit, portrait, tmp_path):
+    """A large one takes longer to open than a small one that is chosen after it."""
+    large = tmp_path / "large.jpg"
+    with Image.open(EXAMPLE) as picture:
+        picture.convert("RGB").resize((8400, 4200)).save(large)
+    visit.page.locator("#file").set_input_files(large)
+    visit.give(portrait)
+    visit.page.wait_for_timeout(1500)
+    assert visit.page.locator(".face").count() == 1
+    assert visit.page.locator("#message").inner_text() == ""
+
+
+def test_a_network_that_does_not_come_is_not_named(visit):
+    visit.open_settings()
+    before = visit.bars()
+    visit.page.evaluate(
+        "() => { const model = document.getElementById('model');"
+        "model.add(new Option('gone', 'gone')); model.value = 'gone';"
+        "model.dispatchEvent(new Event('change')); }"
+    )
+    visit.page.locator("#error", has_text="'gone' is unknown").wait_for()
+    assert visit.page.locator("#model").input_value() == PAGES
+    assert f"Network: {PAGES}" in visit.page.locator("#model-line").inner_text()
+    assert visit.bars() == before
+    # A choice that succeeds takes the sentence away.
+    visit.page.locator("#mix").select_option("balanced")
+    visit.page.locator("#error:empty").wait_for(state="attached")
+    visit.page.locator("#mix").select_option("trained")
+    visit.page.locator("#stage:not([aria-busy])").wait_for()
+
+
+def test_a_face_that_is_chosen_while_the_camera_is_searched_stays_chosen(visit):
+    chosen = visit.page.evaluate(
+        "async () => {"
+        "  const {Session} = await import('/view/session.js');"
+        "  const faces = [0, 1, 2].map((n) => ({box: [100 * n, 0, 50, 50], reading: {}}));"
+        "  let search = async () => {};"
+        "  const engine = {find: async () => { await search(); return {faces: [...faces]}; }};"
+        "  const session = new Session(engine);"
+        "  const picture = new OffscreenCanvas(300, 60);"
+        "  picture.getContext('2d');"
+        "  await session.follow(picture);"
+        "  search = async () => session.choose(2);"
+        "  await session.follow(picture);"
+        "  return session.chosen; }"
+    )
+    assert chosen == 2
+
+
+def test_a_camera_that_was_stopped_draws_no_more(visit):
+    calls = visit.page.evaluate(
+        "async () => {"
+        "  const {Camera} = await import('/view/camera.js');"
+        "  const camera = new Camera();"
+        "  const calls = [0, 0, 0];"
+        "  const wait = (ms) => new Promise((done) => setTimeout(done, ms));"
+        "  for (const run of [0, 1, 2]) {"
+        "    await camera.start(() => {});"
+        "    camera.eachPicture(() => (calls[run] += 1));"
+        "    await wait(run < 2 ? 5 : 1500);"
+        "    if (run < 2) camera.stop();"
+        "  }"
+        "  camera.stop();"
+        "  return calls; }"
+    )
+    assert calls[2] > 3
+    assert max(calls[:2]) <= 2
+
+
+def test_a_folder_is_no_picture(visit):
+    """As a browser hands one over that was dropped: its content can't be read."""
+    said = visit.page.evaluate(
+        "async () => {"
+        "  const {openPicture} = await import('/view/pictures.js');"
+        "  const folder = new File(['x'], 'holidays');"
+        "  folder.slice = () => ({arrayBuffer: () => Promise.reject(new Error('gone'))});"
+        "  return openPicture(folder).catch((error) => error.message); }"
+    )
+    assert said == "holidays can't be read; it may be a folder, or gone."
+
+
+def test_a_network_that_fails_to_come_once_is_asked_for_again(headless, page_folder):
+    with chromium.served(page_folder) as (address, _):
+        context = headless.new_context(service_workers="block")
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        context.route("**/landmarks.onnx", lambda route: route.abort())
+        page.goto(f"{address}/")
+        page.locator("#error:not(:empty)").wait_for()
+        assert page.locator("#model:enabled").count() == 0
+        context.unroute("**/landmarks.onnx")
+        page.locator("#example").click()
+        page.locator(".face").nth(2).wait_for()
+        page.locator("#halves:visible").wait_for()
+        assert page.locator("#model:enabled").count() == 1
+        assert page.locator("#bars .value").count() == len(EMOTIONS)
+        assert page.locator("#error").inner_text() == ""
+        context.close()
+
+
+def test_the_strip_shows_what_the_network_is_shown_of_a_face_at_the_border(visit, tmp_path):
+    """Beyond the picture its edge is repeated, as in Python."""
+    with Image.open(EXAMPLE) as picture:
+        # The middle face, cut at its left.
+        picture.convert("L").crop((660, 0, 1054, 520)).save(tmp_path / "cut.png")
+    visit.give(tmp_path / "cut.png")
+    shown = visit.page.evaluate(
+        "() => { const canvas = document.querySelector('#strip canvas');"
+        "return [...canvas.getContext('2d').getImageData(0, 24, 12, 1).data]; }"
+    )
+    left = np.array(shown).reshape(12, 4)
+    assert (left[:, 0] == left[:, 1]).all()
+    assert left[:, 0].min() > 0

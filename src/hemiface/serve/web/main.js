@@ -66,15 +66,20 @@ const settings = new Settings(
     labelsWords: $('labels-words'),
     modelLine: $('model-line'),
   },
-  (options) => busy('Reading anew\u2026', session.setOptions(options)),
+  (options) => {
+    showProblem('');
+    return busy('Reading anew\u2026', session.setOptions(options));
+  },
 );
 
 /** What is drawn while another picture is shown than was looked at. */
 const NOTHING_SEEN = { picture: null, faces: [], face: null, halves: {}, map: null, cover: { kind: 'nothing' } };
 /** What is being loaded: file -> bytes that came, and that it has. */
 const loading = new Map();
-/** Resolves when the networks are there. */
-const opened = open();
+/** Promises whether the networks are there; what didn't come is asked for again with the next picture. */
+let opened = open();
+/** How many pictures and cameras were chosen: the last one is looked at. */
+let sources = 0;
 
 session.addEventListener('change', draw);
 session.addEventListener('problem', ({ detail }) => showProblem(detail));
@@ -101,37 +106,50 @@ async function open() {
     reading.setEmotions(about.labels);
     settings.open(about);
     keepOffline({ badge: $('offline'), words: $('offline-words') });
+    return true;
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     $('message').textContent = '';
     showProblem(error.message);
+    return false;
   } finally {
     $('progress').hidden = true;
+    loading.clear();
   }
+}
+
+async function networksAreThere() {
+  if (await opened) return true;
+  opened = open();
+  return opened;
 }
 
 /** Show a picture's file and read its faces. */
 async function lookAt(file) {
-  stopCamera(false);
+  const source = ++sources;
   showProblem('');
   try {
     const { canvas, note } = await openPicture(file);
-    session.expect();
+    // A large picture may be opened after a small one that was chosen later.
+    if (source !== sources) return;
+    stopCamera(false);
+    const expected = session.expect();
     stage.show(canvas, canvas.width, canvas.height);
-    await opened;
-    await busy('Looking for faces\u2026', session.look(canvas));
-    $('message').textContent = note;
+    if (!(await networksAreThere())) return;
+    await busy('Looking for faces\u2026', session.look(canvas, expected));
+    if (source === sources) $('message').textContent = note;
   } catch (error) {
     if (!(error instanceof PictureError)) throw error;
-    showProblem(error.message);
+    if (source === sources) showProblem(error.message);
   }
 }
 
 async function startCamera() {
+  const source = ++sources;
   showProblem('');
   $('camera').disabled = true;
   try {
-    await opened;
+    if (!(await networksAreThere())) return;
     await camera.start(() => stopCamera());
   } catch (error) {
     if (!(error instanceof PictureError)) throw error;
@@ -140,6 +158,11 @@ async function startCamera() {
   } finally {
     $('camera').disabled = false;
   }
+  if (source !== sources) {
+    // While the browser asked for permission a picture was chosen.
+    camera.stop();
+    return;
+  }
   session.expect();
   showCamera(true);
   camera.eachPicture((video) => stage.show(video, video.videoWidth, video.videoHeight));
@@ -147,10 +170,11 @@ async function startCamera() {
 }
 
 async function followCamera() {
-  while (camera.isOn) {
+  const run = camera.run;
+  while (camera.run === run) {
     await nextFrame();
     // Only what is shown now is read: no picture ever waits for the networks.
-    if (camera.isOn && !$('layers').hidden) await session.follow(stage.copy());
+    if (camera.run === run && !$('layers').hidden) await session.follow(stage.copy());
   }
 }
 
@@ -159,7 +183,7 @@ function stopCamera(keeps = true) {
   if (!camera.isOn) return;
   camera.stop();
   showCamera(false);
-  if (keeps && session.picture) busy('Looking for faces\u2026', session.look(stage.copy()));
+  if (keeps && !$('layers').hidden) busy('Looking for faces\u2026', session.look(stage.copy()));
 }
 
 function showCamera(isOn) {
@@ -179,7 +203,7 @@ async function busy(words, work) {
   $('message').textContent = words;
   $('stage').setAttribute('aria-busy', 'true');
   try {
-    await work;
+    return await work;
   } finally {
     $('stage').removeAttribute('aria-busy');
     $('message').textContent = '';
@@ -218,7 +242,7 @@ function showProgress({ file, loaded, total }) {
   bar.hidden = came >= all;
   [bar.max, bar.value] = [all, came];
   if (bar.hidden) loading.clear();
-  else $('message').textContent = `Loading the networks: ${megabytes(came)} of ${megabytes(all)}`;
+  else if (!$('error').textContent) $('message').textContent = `Loading the networks: ${megabytes(came)} of ${megabytes(all)}`;
 }
 
 function showProblem(words) {

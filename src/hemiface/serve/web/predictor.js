@@ -60,6 +60,7 @@ import { Watch } from './watch.js';
  * @property {number | null} presence
  * @property {number} inPicture 0..1
  * @property {import('./transforms.js').Transform} toFrame
+ * @property {Uint8Array} crop the 48 x 48 grey pixels that the network is shown
  * @property {Reading} reading
  */
 
@@ -82,7 +83,9 @@ const TRAINED = 'trained';
  */
 export async function openPredictor({ base = '.', onProgress = () => {} } = {}) {
   const folder = new URL(base, import.meta.url);
-  const answer = await fetch(new URL('page.json', folder), { cache: 'no-cache' });
+  const answer = await fetch(new URL('page.json', folder), { cache: 'no-cache' }).catch(() => {
+    throw new Error("page.json can't be fetched: nobody answers at this address.");
+  });
   if (!answer.ok) throw new Error(`page.json can't be fetched: the server says ${answer.status}.`);
   const page = await answer.json();
   const files = new Files(folder, page.files, onProgress);
@@ -226,7 +229,7 @@ export class Predictor {
       ? await this.quadrantValues(seen.aligned, best)
       : await this.tileValues(seen.aligned, best);
     const [rows, columns] = isQuadrants ? [2, 2] : [TILE_ROWS, TILE_COLUMNS];
-    return { kind, label: this.about.labels[best], rows, columns, values, unit: 'probability' };
+    return { kind, label: this.about.labels[best], rows, columns, values, unit: 'probability', mix: this.mix };
   }
 
   /** @param {number} face */
@@ -415,6 +418,7 @@ function described({ found, aligned }, reading) {
     presence: found.presence,
     inPicture: inside.reduce((sum, one) => sum + one, 0) / PIXELS,
     toFrame,
+    crop: aligned.pixels,
     reading,
   };
 }

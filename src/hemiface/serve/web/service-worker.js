@@ -6,7 +6,9 @@
  */
 
 const VERSION = new URL(self.location).searchParams.get('version');
-const CACHE = `hemiface-${VERSION}`;
+/** Copies belong to an address's host; other pages lie there too. */
+const OURS = `hemiface-${new URL(self.registration.scope).pathname}-`;
+const CACHE = `${OURS}${VERSION}`;
 const LIST = 'page.json';
 
 self.addEventListener('install', (event) => {
@@ -33,7 +35,7 @@ async function store() {
 }
 
 async function forgetOthers() {
-  const others = (await caches.keys()).filter((name) => name.startsWith('hemiface-') && name !== CACHE);
+  const others = (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
   await Promise.all(others.map((name) => caches.delete(name)));
 }
 

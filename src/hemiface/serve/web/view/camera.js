@@ -13,10 +13,16 @@ const WHY_NOT = {
 
 export class Camera {
   #stream = null;
+  #runs = 0;
   #video = document.createElement('video');
 
   get isOn() {
     return this.#stream !== null;
+  }
+
+  /** Which start of the camera this is, 0 while it is off. */
+  get run() {
+    return this.isOn ? this.#runs : 0;
   }
 
   /**
@@ -32,11 +38,17 @@ export class Camera {
     } catch (error) {
       throw new PictureError(WHY_NOT[error.name] ?? `The camera can't be started (${error.message}).`);
     }
+    this.#runs += 1;
     this.#stream.getVideoTracks()[0].addEventListener('ended', onEnd);
     this.#video.muted = true;
     this.#video.playsInline = true;
     this.#video.srcObject = this.#stream;
-    await this.#video.play();
+    try {
+      await this.#video.play();
+    } catch (error) {
+      this.stop();
+      throw new PictureError(`The camera's pictures can't be shown (${error.message}).`);
+    }
   }
 
   stop() {
@@ -47,8 +59,10 @@ export class Camera {
 
   /** Call `draw(video)` for each picture that the camera gives, until it stops. */
   eachPicture(draw) {
+    const run = this.run;
     const next = () => {
-      if (!this.isOn) return;
+      // A picture of before may still come when the camera has been started again.
+      if (!run || this.run !== run) return;
       if (this.#video.videoWidth) draw(this.#video);
       if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(next);
       else requestAnimationFrame(next);

@@ -7,6 +7,8 @@ export class Engine {
   #worker;
   #waiting = new Map();
   #asked = 0;
+  /** Why the worker never answers again, "" while it does. */
+  #fatal = '';
 
   /** `onProgress({file, loaded, total})` is called while a network's file comes, in bytes. */
   constructor(address, onProgress) {
@@ -52,6 +54,7 @@ export class Engine {
   }
 
   #ask(what, fields = {}, given = []) {
+    if (this.#fatal) return Promise.reject(new EngineError(this.#fatal));
     const id = ++this.#asked;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -67,6 +70,7 @@ export class Engine {
   }
 
   #failAll(message) {
+    this.#fatal = message;
     for (const { reject } of this.#waiting.values()) reject(new EngineError(message));
     this.#waiting.clear();
   }

@@ -60,7 +60,7 @@ export class Handle {
 
   #press(event) {
     const arrow = ARROWS[event.key];
-    if (!arrow || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!arrow || !this.#session.face || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     const step = Math.max(this.#session.face.box[2] * STEP, 1);
     this.#change(
@@ -72,6 +72,8 @@ export class Handle {
   /** Move the cover, or change its size about its first corner, by pixels of the picture. */
   #change([across, down], isSize) {
     const { cover, face, picture } = this.#session;
+    // The face may be lost while its cover is dragged.
+    if (!face || !cover.place) return;
     const frame = frameOf(cover.kind, face);
     const own = inverse(frame);
     const [u, v] = [own[0][0] * across + own[0][1] * down, own[1][0] * across + own[1][1] * down];

@@ -74,12 +74,13 @@ export class Legend {
   }
 }
 
-function quadrantWords({ label, values }) {
+function quadrantWords({ label, values, mix }) {
   const sum = values.reduce((total, one) => total + one, 0);
   return (
     `How many percentage points each quarter adds to \u201c${label}\u201d, averaged over every order in which the ` +
     `quarters can be uncovered (Shapley values). Together ${points(sum)}: from how often ${label} occurs in the ` +
-    'training pictures to what the whole face shows. Blue, below zero: that quarter speaks against it.'
+    `${mix === 'trained' ? 'training pictures' : 'declared mix'} to what the whole face shows. ` +
+    'Blue, below zero: that quarter speaks against it.'
   );
 }
 

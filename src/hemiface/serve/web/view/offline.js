@@ -37,12 +37,19 @@ export async function keepOffline({ badge, words }) {
   const isNewest = newest === version;
   say(wasKept && isNewest ? 'ready' : 'storing');
   try {
-    await installed(await navigator.serviceWorker.register(`service-worker.js?version=${newest}`));
-    say(isNewest ? 'ready' : 'newer');
+    const registration = await navigator.serviceWorker.register(`service-worker.js?version=${newest}`);
+    await installed(registration);
+    say(!(await isKept(registration, newest)) ? 'failed' : isNewest ? 'ready' : 'newer');
   } catch {
     // Whatever the reason (a full disk, a private window): the page works, only not without its server.
-    say(wasKept ? 'ready' : 'failed');
+    const registration = await navigator.serviceWorker.getRegistration().catch(() => undefined);
+    say(wasKept && registration && (await isKept(registration, version)) ? 'ready' : 'failed');
   }
+}
+
+/** Return whether the copy of a version, as the service worker calls it, is there; browsers may drop it. */
+function isKept(registration, version) {
+  return caches.has(`hemiface-${new URL(registration.scope).pathname}-${version}`);
 }
 
 /** Return the version that an address of page.json gives, null where it can't be asked. */

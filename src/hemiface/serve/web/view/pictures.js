@@ -68,7 +68,9 @@ async function decoded(file, name) {
 
 /** Return why a browser can't read a file, by how the file starts. */
 async function whyNot(file, name) {
-  const start = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
+  const head = await file.slice(0, 12).arrayBuffer().catch(() => null);
+  if (head === null) return `${name} can't be read; it may be a folder, or gone.`;
+  const start = String.fromCharCode(...new Uint8Array(head));
   if (start.slice(4, 8) === 'ftyp' && HEIC_BRANDS.includes(start.slice(8))) {
     return `${name} is HEIC, which this browser can't open; save it as JPEG or PNG.`;
   }

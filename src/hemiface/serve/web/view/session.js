@@ -47,16 +47,19 @@ export class Session extends EventTarget {
     return this.covered?.[index] ?? this.faces[index].reading;
   }
 
-  /** Hear that another picture is shown: what is known is of an older one until it is looked at. */
+  /**
+   * Hear that another picture is shown: what is known is of an older one until it is looked at.
+   * Return its number, for `look`.
+   */
   expect() {
     this.#expected += 1;
     this.isOld = true;
     this.#changed();
+    return this.#expected;
   }
 
-  /** Find and read the faces of a new picture. */
-  look(picture) {
-    const expected = this.#expected;
+  /** Find and read the faces of a new picture, of which `expect` gave the number, if it still is the newest. */
+  look(picture, expected = this.#expected) {
     return this.#inTurn(async () => {
       if (expected !== this.#expected) return;
       this.isFollowing = false;
@@ -75,9 +78,11 @@ export class Session extends EventTarget {
       if (expected !== this.#expected) return;
       // Nothing has kept its place since another picture, or one from before the camera was turned.
       const isNext = this.isFollowing && isOfOneSize(picture, this.picture);
-      const before = isNext ? this.face : null;
+      const earlier = isNext ? this.faces : [];
       this.isFollowing = true;
       await this.#find(picture);
+      // Another face may have been chosen while these were searched for.
+      const before = earlier[this.chosen] ?? null;
       this.chosen = before ? nearestTo(before, this.faces) : 0;
       this.#forgetFace();
       if (!before && isMovable(this.cover.kind) && this.face) this.#placeCover();
@@ -123,15 +128,18 @@ export class Session extends EventTarget {
     });
   }
 
-  /** Choose network, mix or threshold, then read the picture by them. */
-  setOptions(options) {
-    return this.#inTurn(async () => {
+  /** Choose network, mix or threshold, then read the picture by them; return whether they could be chosen. */
+  async setOptions(options) {
+    let isChosen = false;
+    await this.#inTurn(async () => {
       await this.#engine.choose(options);
+      isChosen = true;
       if (!this.picture) return;
       await this.#seePlain(true);
       this.#forgetFace();
       await this.#readAll();
     });
+    return isChosen;
   }
 
   /** Return the picture with the cover drawn into it, to be handed to the networks. */

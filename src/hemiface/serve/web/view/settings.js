@@ -6,15 +6,14 @@ export class Settings {
   #parts;
   #onChange;
   #models = [];
+  /** The network that reads, which isn't the one named while that one comes. */
+  #chosen = '';
 
-  /** `parts`: model, mix, own, threshold, and what says words: modelWords, thresholdWords, labelsWords, modelLine. */
+  /** `onChange` is given what was chosen, and promises whether it could be. `parts`: model, mix, own, threshold, and what says words: modelWords, thresholdWords, labelsWords, modelLine. */
   constructor(parts, onChange) {
     this.#parts = parts;
     this.#onChange = onChange;
-    parts.model.addEventListener('change', () => {
-      this.#describe();
-      onChange({ model: parts.model.value });
-    });
+    parts.model.addEventListener('change', () => this.#choose(parts.model.value));
     parts.mix.addEventListener('change', () => onChange({ mix: parts.mix.value }));
     parts.own.addEventListener('change', () => this.#setThreshold());
     parts.threshold.addEventListener('input', () => this.#sayThreshold());
@@ -30,13 +29,23 @@ export class Settings {
         (one) => new Option(`${one.name} (${megabytes(one.bytes)})`, one.name, one.isDefault, one.isDefault),
       ),
     );
+    this.#chosen = model.value;
     model.disabled = mix.disabled = own.disabled = false;
     this.#describe();
     this.#setThreshold(false);
   }
 
+  /** Let a network read; where it doesn't come, the one before goes on and is named. */
+  async #choose(name) {
+    const { model } = this.#parts;
+    if (await this.#onChange({ model: name })) this.#chosen = name;
+    // What was chosen after it has its own answer.
+    else if (model.value === name) model.value = this.#chosen;
+    this.#describe();
+  }
+
   get #model() {
-    return this.#models.find((one) => one.name === this.#parts.model.value);
+    return this.#models.find((one) => one.name === this.#chosen);
   }
 
   #describe() {

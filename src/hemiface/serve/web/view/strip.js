@@ -25,7 +25,7 @@ export class Strip {
     list.replaceChildren(...this.#cells.map(({ item }) => item));
   }
 
-  draw({ face, picture, halves, cover }) {
+  draw({ face, halves, cover }) {
     this.#section.hidden = !halves.full;
     for (const { name, button } of this.#cells) {
       const isShown = cover.kind === (name === 'full' ? 'nothing' : name);
@@ -35,7 +35,7 @@ export class Strip {
     this.#drawn = halves;
     for (const { name, canvas, label, confidence, track, set } of this.#cells) {
       const reading = halves[name];
-      drawCrop(canvas, picture, face, name === 'full' ? reading.hiddenByEstimate : name);
+      drawCrop(canvas, face, name === 'full' ? reading.hiddenByEstimate : name);
       label.textContent = reading.label ?? 'no label';
       confidence.textContent = reading.label ? percent(reading.confidence) : '';
       label.title = reading.reason;
@@ -68,13 +68,18 @@ function cell(name, onClick) {
 }
 
 /** Draw a face as the network was shown it, of which a condition hides a part ('' for nothing). */
-function drawCrop(canvas, picture, face, condition) {
+function drawCrop(canvas, face, condition) {
   const context = canvas.getContext('2d', { alpha: false });
   context.reset();
-  context.imageSmoothingQuality = 'high';
+  // Beyond the picture its edge is repeated, which only the crop itself shows.
+  context.putImageData(new ImageData(inGrey(face.crop), CROP_PX, CROP_PX), 0, 0);
   drawIn(context, face.toFrame);
-  context.drawImage(picture, 0, 0);
   for (const kind of halvesOf(condition)) drawCover(context, { kind, place: null }, face);
+}
+
+/** Return grey pixels as a canvas takes them. */
+function inGrey(pixels) {
+  return new Uint8ClampedArray(Array.from(pixels, (one) => [one, one, one, 255]).flat());
 }
 
 /** Return the halves that a condition hides together: "lower", or of "only-upper-left" lower and right. */
