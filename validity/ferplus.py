@@ -157,7 +157,8 @@ def run(options: argparse.Namespace) -> None:
             table.insert(2, "labels", labels)
             table.insert(3, "images", part)
             if part == "leak-free":
-                table[["contempt", "accuracy_with_contempt"]] = np.nan
+                table["contempt"] = pd.array([pd.NA] * len(table), dtype="Int64")
+                table["accuracy_with_contempt"] = np.nan
             tables.append(table)
         write_csv(pd.concat(tables, ignore_index=True), options.out / "ferplus.csv")
         if name == "plain":
@@ -210,11 +211,10 @@ def markdown(table: pd.DataFrame) -> str:
         cells = rows.set_index("condition")
         shown = [f"{100 * cells.loc[one, 'accuracy']:.1f}" for one in conditions]
         first = cells.iloc[0]
-        with_contempt = (
-            f"{100 * first['accuracy_with_contempt']:.1f} (n {first['n'] + first['contempt']:,})"
-            if key[2] != "fer2013"
-            else ""
-        )
+        with_contempt = ""
+        if key[2] != "fer2013" and not pd.isna(first["contempt"]):
+            share = f"{100 * first['accuracy_with_contempt']:.1f}"
+            with_contempt = f"{share} (n {first['n'] + first['contempt']:,})"
         lines.append(
             f"| {' | '.join(key)} | {first['n']:,} | {' | '.join(shown)} | {with_contempt} |"
         )

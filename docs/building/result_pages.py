@@ -76,9 +76,10 @@ def _ferplus(labels: str) -> list[Line]:
         "generalist": "generalist",
         "small, as int8": "small",
     }
-    models = {"generalist": "any"}
+    # Tables of before are by the names of trainings.
+    models = {"generalist": "any", "small, as int8": "any-int8"}
     return [
-        Line(f"`{name}`", f"{folder}/ferplus.csv", {**keep, "model": models.get(name, "any-int8")})
+        Line(f"`{name}`", f"{folder}/ferplus.csv", {**keep, "model": models.get(name, name)})
         for name, folder in folders.items()
     ]
 
