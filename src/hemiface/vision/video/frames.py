@@ -105,6 +105,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
             if since is not None:
                 container.seek(since.pts, stream=stream)
                 decoded = dropwhile(partial(_is_before, since.pts), decoded)
+            rotation, matrix = None, None
             for index, frame in enumerate(decoded, since.number if since else 0):
                 if time.monotonic() > end_s:
                     raise DamagedError(
@@ -113,7 +114,10 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 width, height = _shown_size(frame, stream.sample_aspect_ratio)
                 _require_pixels(name, width, height, known.frame_pixels)
                 pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
-                yield Frame(_as_shown(pixels, _display_matrix(frame)), name, index, frame.time)
+                if (turned := frame.rotation) != rotation:
+                    # Asked of each, what lies beside a frame would keep it in memory for long.
+                    rotation, matrix = turned, _display_matrix(frame)
+                yield Frame(_as_shown(pixels, matrix), name, index, frame.time)
         if number is None and is_cut_off(source):
             raise DamagedError(f"Video {name} is cut off; get it again.")
     except av.error.FFmpegError as error:
