@@ -12,6 +12,7 @@ from PIL import Image
 from builders import hemiface, linear_model
 from hemiface.data.phantom import make as phantom
 from hemiface.data.stimulus_set import MANIFEST, StimulusSet
+from hemiface.report import people as people_report
 from hemiface.tables import EMOTIONS, read_csv
 from hemiface.vision.stimulus_sets.answers import answers_of
 
@@ -149,6 +150,20 @@ class TestPeople:
         found = json.loads(said.out)
         assert {row["who"] for row in found["sensitivity"]} == {"people"}
         assert said.err.count("hemiface: 1 of 84 trials have") == 2
+
+
+def test_an_analysis_that_was_killed_may_be_done_again(stimuli, tmp_path, monkeypatch):
+    """Its tables are there, its page isn't."""
+    answers = stimuli / "data" / "study-stimuli_description-answers_data.csv"
+    words = ("people", answers, "--stimuli", stimuli, "--out", tmp_path, "--draws", 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(people_report, "_hits", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            hemiface(monkeypatch, *words)
+    assert (tmp_path / "responses.csv").is_file()
+    assert not (tmp_path / "people.html").exists()
+    assert hemiface(monkeypatch, *words) == 0
+    assert (tmp_path / "people.html").is_file()
 
 
 class TestWrong:

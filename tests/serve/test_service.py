@@ -529,7 +529,15 @@ class TestWhoMayAsk:
             assert "access-control-allow-origin" not in elsewhere.headers
 
     @pytest.mark.parametrize(
-        "origin", ["https://lab.example/", "https://lab.example/page", "lab.example", "https://"]
+        "origin",
+        [
+            "https://lab.example/",
+            "https://lab.example/page",
+            "lab.example",
+            "https://",
+            "https://LAB.example",
+            "http://[::1",
+        ],
     )
     def test_an_origin_that_no_browser_names_is_refused(self, origin):
         with pytest.raises(UsageError, match="is no scheme and host alone"):

@@ -191,6 +191,12 @@ def test_videos_of_other_suffixes_are_videos(tmp_path, name):
     assert len(list(read_frames(tmp_path / name))) == 1
 
 
+def test_typescript_is_no_video(tmp_path):
+    noisy(tmp_path / "film.ts", n=1)
+    (tmp_path / "app.ts").write_text("const a: number = 1;\n")
+    assert [Path(one.name).name for one in find_sources([str(tmp_path)])] == ["film.ts"]
+
+
 CORNER = np.zeros((48, 64, 3), dtype=np.uint8)
 CORNER[:24, :32] = 255
 CORNER[:24, 32:] = 100

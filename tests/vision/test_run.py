@@ -526,6 +526,25 @@ class TestCopiesTakeNobodysPlace:
         assert hemiface(monkeypatch, *command(out / "pictures", model, out)[3:]) == 2
         assert "holds only annotated copies of an earlier run" in capsys.readouterr().err
 
+    def test_a_run_of_before_they_were_marked_goes_on(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (out / ".copies").unlink()
+        made = {one: one.stat().st_mtime_ns for one in (out / "pictures").iterdir()}
+        code, said = predict(out, "--save-image")
+        assert (code, "3 of 3 sources were looked at before" in said) == (0, True)
+        assert made == {one: one.stat().st_mtime_ns for one in (out / "pictures").iterdir()}
+        assert (out / ".copies").is_file()
+        # Under other settings nobody knows who wrote what lies there.
+        (out / ".copies").unlink()
+        assert predict(out, "--save-image", "--blur")[0] == 2
+        assert len(list(crops.iterdir())) == 3
+
+    def test_results_that_were_copied_elsewhere_go_on(self, predict, tmp_path):
+        assert predict(tmp_path / "o", "--save-image")[0] == 0
+        shutil.copytree(tmp_path / "o", tmp_path / "moved", copy_function=shutil.copyfile)
+        assert "3 of 3 sources" in predict(tmp_path / "moved", "--save-image")[1]
+
     def test_anothers_copy_of_the_same_name_is_made_again(
         self, crops, model, tmp_path, monkeypatch
     ):

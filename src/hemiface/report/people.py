@@ -33,6 +33,7 @@ from hemiface.tables import EMOTIONS
 __all__ = ["PEOPLE_PAGE", "PeopleFound", "compute", "write_people"]
 
 PEOPLE_PAGE = "people.html"
+_MARK = ".people"
 _MEASURES = {"recall": "Hit rate", "unbiased_hit_rate": "Unbiased hit rate (Wagner)"}
 _GROUPED = (*EMOTIONS, "all")
 
@@ -107,7 +108,7 @@ def _require_ours(folder: Path, tables: Sequence[Path], read: Sequence[Path]) ->
     """Raise unless what is to be written takes the place of an earlier analysis alone."""
     require_apart(read, tables)
     there = [one for one in tables if one.exists()]
-    if there and not (folder / PEOPLE_PAGE).is_file():
+    if there and not any((folder / one).is_file() for one in (PEOPLE_PAGE, _MARK)):
         raise UsageError(
             f"{there[0]} is there, and no {PEOPLE_PAGE} beside it that says who wrote it; choose "
             "another --out, or move it."
@@ -132,6 +133,8 @@ def write_people(
     """
     found = compute(answered, networks, options)
     _require_ours(folder, [folder / f"{name}.csv" for name in found.tables], read)
+    # Whoever stops before the page is there may go on.
+    write_text(folder / _MARK, f"{PEOPLE_PAGE} and its tables are written here.\n")
     known = dict(settings or {})
     paths = write_tables(found.tables, folder)
     sections = [

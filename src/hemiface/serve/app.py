@@ -138,13 +138,22 @@ class ServiceOptions:
         if self.workers < 1:
             raise UsageError(f"The service needs at least 1 worker, got {self.workers}.")
         for one in self.origins:
-            # As browsers name them: anything more would never be equal.
-            parts = urlsplit(one)
-            if f"{parts.scheme}://{parts.netloc}" != one or not parts.scheme or not parts.netloc:
+            if not _is_origin(one):
                 raise UsageError(
                     f"Origin {printable(one)} is no scheme and host alone, such as "
                     "https://lab.example, without a path or a slash at its end."
                 )
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether a browser may name a page's origin so: anything more would never be equal."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    named = bool(parts.scheme and parts.netloc)
+    # `null` are pages of files and those that are shut in.
+    return text == "null" or (named and f"{parts.scheme}://{parts.netloc}".lower() == text)
 
 
 def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> FastAPI:

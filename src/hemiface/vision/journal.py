@@ -141,6 +141,21 @@ class Journal:
         content: dict[str, Any] = json_value(body)
         return checksum, content
 
+    @classmethod
+    def is_of(cls, folder: Path, settings: dict[str, Any]) -> bool:
+        """Return whether a run under these very settings has noted something in the folder."""
+        path = folder / _NAME
+        if not path.is_file():
+            return False
+        found = cls.__new__(cls)
+        found._key = hash_json(settings)
+        with path.open("rb") as file:
+            for raw in file:
+                with suppress(ValueError):
+                    found._whole(raw)
+                    return True
+        return False
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Turn what the system says into a sentence."""

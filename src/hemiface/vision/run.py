@@ -8,7 +8,8 @@ command goes on where it was killed.
 
 import csv
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -66,6 +67,7 @@ _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
 _TOLD_EVERY = 100
+_COPY_START_BYTES = 1 << 16
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
@@ -160,7 +162,8 @@ def run(
         keep_larger_run(folder, sources, options)
         _sweep(folder)
         if copies is not None:
-            mark_copies(copies.folder)
+            # A run of before they were marked wrote copies too, where these settings say so.
+            mark_copies(copies.folder, are_ours=Journal.is_of(folder, settings))
         before()
         journal = stack.enter_context(Journal(folder, settings))
         work = _Work(predictor, copies, journal, options, on_progress)
@@ -249,8 +252,7 @@ def _is_done(source: Source, work: "_Work") -> bool:
         and source.kind != "camera"
         and not known["error"]
         and known["fingerprint"] == source.fingerprint
-        # Another run's copy of the same name isn't this one's.
-        and (work.copies is None or known.get("copy") == work.copies.stamp(source) != [])
+        and (work.copies is None or work.copies.has(source, known))
         # Kept only where somebody asked to see them.
         and not (source.moves and work.shows_faces and "portraits" not in known)
     )
@@ -317,12 +319,19 @@ class _Copies:
         return self.folder / self.names[source.name]
 
     def stamp(self, source: Source) -> list[int]:
-        """Return size and time of change of its copy, [] where there is none."""
+        """Return what tells its copy from others of that name, [] where there is none."""
         try:
-            known = self.path(source).stat()
+            with self.path(source).open("rb") as file:
+                start = file.read(_COPY_START_BYTES)
+                return [file.seek(0, 2), zlib.crc32(start)]
         except OSError:
             return []
-        return [known.st_size, known.st_mtime_ns]
+
+    def has(self, source: Source, known: Mapping[str, Any]) -> bool:
+        """Return whether its own copy lies there, not another source's of the same name."""
+        stamp = self.stamp(source)
+        # Before these were noted that any lay there had to do.
+        return bool(stamp) and known.get("copy", stamp) == stamp
 
     def drawn(self, frame: Frame, faces: Faces, boxes: Sequence[Box]) -> Any:
         pixels = blur(frame.pixels, boxes) if self.blur else frame.pixels

@@ -28,6 +28,7 @@ __all__ = [
 
 COPIES = "pictures"
 """The folder of annotated copies, below that of a run's results."""
+_PACKET_BYTES = 188
 _MARK = ".copies"
 """Beside it a folder of copies is known from one of the user's own of that name."""
 SHARDS = "shard-*-of-*"
@@ -157,8 +158,20 @@ def _files(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]
     for path in files_below(folder, on_closed):
         if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
             continue
+        if path.suffix.lower() == ".ts" and not _is_transport_stream(path):
+            continue
         if _is_file(path):
             yield path
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Return whether a file is of MPEG-TS packets (ISO/IEC 13818-1), not a text of TypeScript."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PACKET_BYTES + 1)
+    except OSError:
+        return True  # That it can't be read is told when it is looked at.
+    return start[:1] == start[_PACKET_BYTES:] == b"G"
 
 
 def _copies_folders(results: Path) -> list[Path]:
@@ -167,8 +180,10 @@ def _copies_folders(results: Path) -> list[Path]:
     return [one for one in folders if one.with_name(_MARK).is_file()]
 
 
-def mark_copies(folder: Path) -> None:
+def mark_copies(folder: Path, *, are_ours: bool = False) -> None:
     """Mark what will be a folder of copies, so that nobody takes what lies there for photos.
+
+    `are_ours` says that a run is known to have written those that are there.
 
     Raises:
         UsageError: it is there, with files, and no run made it.
@@ -177,7 +192,7 @@ def mark_copies(folder: Path) -> None:
     mark = folder.with_name(_MARK)
     if mark.is_file():
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    if not are_ours and folder.is_dir() and any(folder.iterdir()):
         raise UsageError(
             f"Folder {printable(str(folder))} has files that no run is known to have written; "
             "annotated copies could take their places. Choose another --out, or move them."

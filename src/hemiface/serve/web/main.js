@@ -153,13 +153,13 @@ async function startCamera() {
     await camera.start(() => stopCamera());
   } catch (error) {
     if (!(error instanceof PictureError)) throw error;
-    showProblem(error.message);
+    if (source === sources) showProblem(error.message);
     return;
   } finally {
     $('camera').disabled = false;
   }
-  if (source !== sources) {
-    // While the browser asked for permission a picture was chosen.
+  if (source !== sources || !camera.isOn) {
+    // While the browser asked for permission a picture was chosen, or the camera was unplugged.
     camera.stop();
     return;
   }
@@ -171,7 +171,7 @@ async function startCamera() {
 
 async function followCamera() {
   const run = camera.run;
-  while (camera.run === run) {
+  while (run && camera.run === run) {
     await nextFrame();
     // Only what is shown now is read: no picture ever waits for the networks.
     if (camera.run === run && !$('layers').hidden) await session.follow(stage.copy());

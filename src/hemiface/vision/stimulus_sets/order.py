@@ -91,22 +91,28 @@ def _blocks(
 
 
 def _apart(order: list[Stimulus]) -> list[Stimulus]:
-    """Return the trials without the same picture twice in a row, as far as exchanges can do it."""
-    for place in range(1, len(order)):
-        if not _repeats(order, place):
+    """Return the trials without the same picture twice in a row, as far as exchanges can do it.
+
+    A composite shows two pictures.
+    """
+    shown = [frozenset({one.picture, one.other_picture} - {""}) for one in order]
+    places = list(range(len(order)))
+    if len(set(shown)) < 2:
+        return order
+
+    def meets(at: int) -> bool:
+        """Return whether a trial shows a picture that the one before it shows."""
+        return 0 < at < len(places) and bool(shown[places[at]] & shown[places[at - 1]])
+
+    for at in range(1, len(places)):
+        if not meets(at):
             continue
-        for other in (*range(place + 1, len(order)), *range(place - 1)):
-            order[place], order[other] = order[other], order[place]
-            around = (place, place + 1, other, other + 1)
-            if not any(_repeats(order, one) for one in around):
+        beside = shown[places[at - 1]]
+        for other in (*range(at + 1, len(places)), *range(at - 1)):
+            if shown[places[other]] & beside:
+                continue
+            places[at], places[other] = places[other], places[at]
+            if not any(map(meets, (at, at + 1, other, other + 1))):
                 break
-            order[place], order[other] = order[other], order[place]
-    return order
-
-
-def _repeats(order: list[Stimulus], place: int) -> bool:
-    """Return whether a trial shows a picture that the one before it shows, in half or in whole."""
-    if not 0 < place < len(order):
-        return False
-    shown, before = ({one.picture, one.other_picture} for one in (order[place], order[place - 1]))
-    return bool((shown & before) - {""})
+            places[at], places[other] = places[other], places[at]
+    return [order[one] for one in places]
