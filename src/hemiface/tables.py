@@ -41,7 +41,6 @@ __all__ = [
     "HALVES_COLUMN",
     "HALVES_WORDS",
     "IMAGE_COLUMNS",
-    "OWN_SELECTION",
     "PREDICTION_COLUMNS",
     "PROBABILITY_COLUMNS",
     "SAMPLE_COLUMNS",
@@ -54,6 +53,7 @@ __all__ = [
     "compact",
     "csv_sink",
     "derive",
+    "facts_together",
     "for_spreadsheets",
     "keep_larger_table",
     "label_indices",
@@ -111,7 +111,7 @@ _METADATA_KEY = b"hemiface"
 _HASH_KEY = b"hemiface_sha256"
 
 
-OWN_SELECTION = "validation images"
+_OWN_SELECTION = "validation images"
 """On what networks of hemiface's own are selected, in the words of `selected_on`."""
 _CONSEQUENCES = {
     "group": "No column group: each image counts as independent of all others; near duplicates or "
@@ -191,6 +191,23 @@ class Predictions:
     def with_facts(self, **facts: Any) -> Predictions:
         """Return these predictions with some facts added or replaced."""
         return replace(self, facts={**self.facts, **facts})
+
+
+def facts_together(tables: Sequence[Predictions]) -> dict[str, Any]:
+    """Return the facts `models` and, where any table was imported, `unknown` of tables as one.
+
+    What isn't known of some isn't known of all; our own networks' selection is.
+    """
+    if not any("unknown" in one.facts for one in tables):
+        return {"models": [row for one in tables for row in one.models]}
+    return {
+        "models": [
+            row if "unknown" in one.facts else {"selected_on": _OWN_SELECTION, **row}
+            for one in tables
+            for row in one.models
+        ],
+        "unknown": sorted({what for one in tables for what in one.unknown}),
+    }
 
 
 class Uncovered(Predictions):

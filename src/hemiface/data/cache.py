@@ -78,7 +78,7 @@ def prepare(
     if cached:
         return cached
     images = read(found, options, labels=labels, sha256=sha256)
-    is_dealt = protocol == "paper" or any(map(images.info.get, ("dealt", "validation_carved")))
+    is_dealt = protocol == "paper" or _is_dealt(images)
     near_duplicates = is_dealt if near_duplicates == "for splits" else near_duplicates
     if near_duplicates:
         images = _grouped(images)
@@ -107,6 +107,11 @@ def _cached(folder: Path, key: str) -> Images | None:
         return None
 
 
+def _is_dealt(images: Images) -> bool:
+    """Return whether some of the splits aren't the source's own."""
+    return any(map(images.info.get, ("dealt", "validation_carved")))
+
+
 def dealt_alike(images: Images) -> Images:
     """Return images whose splits are dealt as `prepare` deals them, by near duplicates.
 
@@ -114,8 +119,7 @@ def dealt_alike(images: Images) -> Images:
     trained on the same source would meet images of its training as test images. Splits that the
     source has of its own stay, and those of a run's folder.
     """
-    dealt = any(map(images.info.get, ("dealt", "validation_carved")))
-    if not dealt or "near_duplicates" in images.info:
+    if not _is_dealt(images) or "near_duplicates" in images.info:
         return images
     images = _grouped(images)
     return dataclasses.replace(images, info={**images.info, "near_duplicates": True})

@@ -42,12 +42,12 @@ from hemiface.inputs import open_lines
 from hemiface.occlusion.conditions import condition
 from hemiface.tables import (
     EMOTIONS,
-    OWN_SELECTION,
     PREDICTION_COLUMNS,
     PROBABILITY_COLUMNS,
     SPLITS,
     Predictions,
     check_predictions,
+    facts_together,
 )
 
 __all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
@@ -126,15 +126,9 @@ def _together(ours: Predictions, theirs: Predictions, where: str) -> Predictions
     both = sorted(set(ours.table["model"]) & set(theirs.table["model"]))
     if both:
         raise UsageError(f"{where} has a model {both[0]} too; call theirs otherwise.")
-    if "unknown" in ours.facts:
-        unknown = sorted({*ours.unknown, *theirs.unknown})
-        models = ours.models
-    else:
-        unknown = theirs.unknown
-        models = [{"selected_on": OWN_SELECTION, **one} for one in ours.models]
     # What made ours doesn't make this table again.
     facts = {key: value for key, value in ours.facts.items() if key != "fingerprint"}
-    facts |= {**theirs.facts, "models": [*models, *theirs.models], "unknown": unknown}
+    facts |= {**theirs.facts, **facts_together([ours, theirs])}
     table = pd.concat([ours.table, theirs.table], ignore_index=True)
     check_predictions(table, f"{where} and theirs")
     return Predictions(table, facts)

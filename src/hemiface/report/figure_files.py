@@ -28,7 +28,7 @@ from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
-__all__ = ["CellGroup", "Figures", "Picture", "draw", "drawn_picture", "inline_svg"]
+__all__ = ["CellGroup", "Figures", "Picture", "draw", "drawn_picture", "inline_svg", "of_evaluated"]
 
 _MODELS_A_FIGURE = 6
 _MOST_SHEETS = 6
@@ -44,6 +44,12 @@ class CellGroup:
     title: str
     short: str
     cells: list[Cell]
+
+
+def of_evaluated(groups: Sequence[CellGroup], table: pd.DataFrame) -> list[CellGroup]:
+    """Return the groups with the cells that a table has: not every network is on everything."""
+    found = [replace(group, cells=classes.evaluated(table, group.cells)) for group in groups]
+    return [group for group in found if group.cells]
 
 
 @dataclass(frozen=True)
@@ -183,14 +189,7 @@ def _draw_confidence(
     tables = results.tables
     if "reliability" not in tables:
         return
-    known = set(
-        zip(tables["reliability"]["model"], tables["reliability"]["condition"], strict=True)
-    )
-    judged = [
-        replace(group, cells=cells)
-        for group in groups
-        if (cells := [one for one in group.cells if one in known])
-    ]
+    judged = of_evaluated(groups, tables["reliability"])
     for group in judged:
         figure = reliability_panels(tables["reliability"], group.cells, group.title)
         caption = f"{group.title}. The larger a mark, the more images it stands for."

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 import hemiface
 from hemiface.files import write_text
-from hemiface.report.figure_files import CellGroup, Figures, draw
+from hemiface.report.figure_files import CellGroup, Figures, draw, of_evaluated
 from hemiface.report.figures.style import ordered
 from hemiface.report.page_tables import (
     Table,
@@ -108,7 +108,9 @@ def build(
     write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])
-    groups = _present(_cell_groups(names, conditions), results)
+    scores = results.tables["class_scores"]
+    own = scores[scores["protocol"] == results.primary]
+    groups = of_evaluated(_cell_groups(names, conditions), own)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
     write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
@@ -154,15 +156,6 @@ def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGr
             cells = [(name, hidden) for hidden in first]
             groups.append(CellGroup(f"model-{name}", text, short, cells))
     return groups
-
-
-def _present(groups: Sequence[CellGroup], results: Results) -> list[CellGroup]:
-    """Return the groups with the cells that were evaluated: not every network is on everything."""
-    scores = results.tables["class_scores"]
-    own = scores[scores["protocol"] == results.primary]
-    known = set(zip(own["model"], own["condition"], strict=True))
-    found = [replace(group, cells=[one for one in group.cells if one in known]) for group in groups]
-    return [group for group in found if group.cells]
 
 
 def _render(

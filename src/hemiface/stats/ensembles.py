@@ -15,10 +15,10 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.stats.metrics import accuracy, log_loss
 from hemiface.tables import (
     HALVES_COLUMN,
-    OWN_SELECTION,
     PROBABILITY_COLUMNS,
     Predictions,
     check_predictions,
+    facts_together,
     label_indices,
     probabilities,
 )
@@ -60,16 +60,7 @@ def join(tables: Sequence[Predictions]) -> Predictions:
             "evaluate all networks on the same data."
         )
     check_predictions(joined, "The joined tables")
-    facts = {**tables[0].facts, "models": [row for one in tables for row in one.models]}
-    if any("unknown" in one.facts for one in tables):
-        # What isn't known of some isn't known of all; of our own networks this is.
-        facts["unknown"] = sorted({what for one in tables for what in one.unknown})
-        facts["models"] = [
-            row if "unknown" in one.facts else {"selected_on": OWN_SELECTION, **row}
-            for one in tables
-            for row in one.models
-        ]
-    return Predictions(joined, facts)
+    return Predictions(joined, {**tables[0].facts, **facts_together(tables)})
 
 
 def select(

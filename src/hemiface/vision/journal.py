@@ -112,47 +112,30 @@ class Journal:
                 for offset in self._parts.get(source, []):
                     file.seek(offset)
                     with undamaged(self.path, "give the same command again"):
-                        _, line = self._whole(file.readline())
+                        _, line = _whole(self._key, file.readline())
                         rows: list[dict[str, Any]] = line["rows"]
                     yield from rows
 
     def _append(self, line: dict[str, Any]) -> tuple[int, str]:
         """Write a line; return where it begins, and its checksum."""
         body = json.dumps(line, ensure_ascii=False).encode()
-        checksum = self._checksum(body)
+        checksum = _checksum(self._key, body)
         with self._writing():
             offset = self._file.tell()
             self._file.write(_LINE % (checksum.encode(), body))
         return offset, checksum
 
-    def _checksum(self, body: bytes) -> str:
-        return hashlib.sha256(self._key.encode() + body).hexdigest()[:_DIGITS]
-
-    def _whole(self, raw: bytes) -> tuple[str, dict[str, Any]]:
-        """Return the checksum and the content of a line as this run writes them.
-
-        Raises:
-            ValueError: it isn't as it was written, or not of these settings.
-        """
-        body = raw[_DIGITS + 4 : -2]
-        checksum = self._checksum(body)
-        if raw != _LINE % (checksum.encode(), body):
-            raise ValueError("a line doesn't fit its checksum")
-        content: dict[str, Any] = json_value(body)
-        return checksum, content
-
-    @classmethod
-    def is_of(cls, folder: Path, settings: dict[str, Any]) -> bool:
+    @staticmethod
+    def is_of(folder: Path, settings: dict[str, Any]) -> bool:
         """Return whether a run under these very settings has noted something in the folder."""
         path = folder / _NAME
         if not path.is_file():
             return False
-        found = cls.__new__(cls)
-        found._key = hash_json(settings)
+        key = hash_json(settings)
         with path.open("rb") as file:
             for raw in file:
                 with suppress(ValueError):
-                    found._whole(raw)
+                    _whole(key, raw)
                     return True
         return False
 
@@ -177,7 +160,7 @@ class Journal:
                 if not raw.endswith(b"\n"):
                     break
                 with suppress(ValueError):
-                    checksum, line = self._whole(raw)
+                    checksum, line = _whole(self._key, raw)
                     known = True
                     self._take(line, checksum, start, pending)
                 start += len(raw)
@@ -195,3 +178,21 @@ class Journal:
         if found.keys() >= set(line["parts"]):
             self._parts[source] = [found[part] for part in line["parts"]]
             self.ended[source] = line["end"]
+
+
+def _checksum(key: str, body: bytes) -> str:
+    return hashlib.sha256(key.encode() + body).hexdigest()[:_DIGITS]
+
+
+def _whole(key: str, raw: bytes) -> tuple[str, dict[str, Any]]:
+    """Return the checksum and the content of a line as a run of these settings writes them.
+
+    Raises:
+        ValueError: it isn't as it was written, or not of these settings.
+    """
+    body = raw[_DIGITS + 4 : -2]
+    checksum = _checksum(key, body)
+    if raw != _LINE % (checksum.encode(), body):
+        raise ValueError("a line doesn't fit its checksum")
+    content: dict[str, Any] = json_value(body)
+    return checksum, content

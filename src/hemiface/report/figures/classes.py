@@ -32,6 +32,7 @@ __all__ = [
     "class_bars",
     "class_values",
     "confusion_matrices",
+    "evaluated",
     "precision_recall_curves",
     "reliability_diagram",
     "roc_curves",
@@ -44,6 +45,12 @@ _ACROSS = 3
 
 
 @matplotlib.rc_context(STYLE)
+def evaluated(table: pd.DataFrame, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that a table with columns model and condition has, in their order."""
+    known = set(zip(table["model"], table["condition"], strict=True))
+    return [one for one in cells if one in known]
+
+
 def class_bars(
     class_scores: pd.DataFrame,
     cells: Sequence[Cell],

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from hemiface.report.figures.classes import Cell
+from hemiface.report.figures.classes import Cell, evaluated
 from hemiface.report.figures.style import condition_label
 from hemiface.report.page_tables import Group, Row, Shown, Table
 
@@ -19,7 +19,7 @@ def calibration_table(scores: pd.DataFrame, cells: list[Cell], level: float = 0.
     given where there is one seed. Cells that it lacks are left out.
     """
     groups = []
-    for model, hidden in _there(scores, cells):
+    for model, hidden in evaluated(scores, cells):
         here = scores[(scores["model"] == model) & (scores["condition"] == hidden)]
         rows = []
         for calibration, name in (("none", "as given"), (_AFTER, "with temperature")):
@@ -55,7 +55,7 @@ def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
     No test compares the two, so no direction is claimed. Cells that `scores` lacks are left out.
     """
     said = []
-    for model, hidden in _there(scores, cells):
+    for model, hidden in evaluated(scores, cells):
         here = scores[(scores["model"] == model) & (scores["condition"] == hidden)]
         means = here.groupby(["metric", "calibration"])["value"].mean()
         ends = [f"{means['ece', one]:.3f}" for one in ("none", _AFTER)]
@@ -64,11 +64,6 @@ def calibration_words(scores: pd.DataFrame, cells: list[Cell]) -> str:
         said.append(f"{condition_label(hidden)} {ends[0]} → {ends[1]}{by_chance}")
     named = "; ".join(said)
     return f"Calibration error without → with temperature, model {cells[0][0]}: {named}."
-
-
-def _there(scores: pd.DataFrame, cells: list[Cell]) -> list[Cell]:
-    known = set(zip(scores["model"], scores["condition"], strict=True))
-    return [one for one in cells if one in known]
 
 
 def _score(rows: pd.DataFrame) -> Shown:
