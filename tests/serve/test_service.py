@@ -555,6 +555,12 @@ class TestTheService:
         assert told["status"] == "ok"
         assert told["schema"] == SCHEMA
 
+    @pytest.mark.parametrize("with_page", [False, True])
+    def test_health_by_its_head_alone(self, predictor, tmp_path, with_page):
+        (tmp_path / "index.html").write_text("<h1>Hello</h1>")
+        with served(predictor, page=tmp_path if with_page else None) as client:
+            assert client.head("/health").status_code == 200
+
     def test_counts(self, predictor, faces):
         with served(predictor) as client:
             client.post("/predict", content=png(faces[0]), headers=RAW)

@@ -190,6 +190,8 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
         "/metrics", service.metrics, methods=["GET"], response_class=PlainTextResponse,
         response_model=None, summary="Counts, for Prometheus", dependencies=known,
     )  # fmt: skip
+    # Some watch a service by asking for its head alone.
+    app.add_api_route("/health", service.health, methods=["HEAD"], include_in_schema=False)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UsageError, _misused)
     app.add_exception_handler(RequestValidationError, _invalid)
