@@ -7,6 +7,7 @@ one, which has torch already: an interpreter of their own would take ten seconds
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -278,13 +279,46 @@ class TestOneStage:
         [
             ("fool-seed0", "no stage 'fool-seed0'; these are full-seed0, left-seed0"),
             ("left-seed0", "left-seed0 needs full-seed0, not done in"),
-            ("report", "report needs predictions, not done in"),
+            ("report", "report needs predictions, full-seed0, left-seed0, not done in"),
         ],
     )
     def test_what_is_not_there_is_said(self, prepared, monkeypatch, capsys, stage, sentence):
         words = ("--out", prepared, "--only", stage)
         assert hemiface(monkeypatch, "study", prepared / "config.toml", *words) == 2
         assert sentence in capsys.readouterr().err
+
+    def test_what_another_config_made_is_not_taken(self, whole, tmp_path):
+        """All files are there, and none is of this study: a job that overtook those it needs."""
+        run = shutil.copytree(whole, tmp_path / "run")
+        other = config("evaluate.flip=true")
+        study(other, out=run, device="cpu", until="data")
+        with pytest.raises(HemifaceError, match="predictions needs full-seed0 predictions, left-"):
+            carry_out(other, "predictions", out=run, device="cpu")
+        with pytest.raises(HemifaceError, match=r"report needs predictions, not done in"):
+            carry_out(other, "report", out=run, device="cpu")
+        longer = config("train.epochs=3")
+        study(longer, out=run, device="cpu", until="data")
+        with pytest.raises(HemifaceError, match=r"report needs .*full-seed0"):
+            carry_out(longer, "report", out=run, device="cpu")
+        study(config(), out=run, device="cpu", until="data")
+        carry_out(config(), "report", out=run, device="cpu")
+
+    def test_data_that_could_not_be_read_leaves_the_study_as_it_was(self, prepared):
+        before = (prepared / "config.toml").read_text()
+        gone = config("data.source=gone.csv")
+        with pytest.raises(HemifaceError, match=r"gone\.csv doesn't exist"):
+            study(gone, out=prepared, device="cpu", until="data")
+        assert (prepared / "config.toml").read_text() == before
+        with pytest.raises(HemifaceError, match="holds another study"):
+            carry_out(gone, "full-seed0", out=prepared)
+        # Images that somebody has put there since are not those that were prepared.
+        elsewhere = study(
+            config("data.source=phantom:n=140,seed=6"), out=prepared.parent / "b", until="data"
+        )
+        for name in ("images.parquet", "pixels.npy"):
+            shutil.copy(elsewhere / name, prepared / name)
+        with pytest.raises(HemifaceError, match="needs data, not prepared for this study"):
+            carry_out(config(), "full-seed0", out=prepared)
 
     def test_another_study_is_kept_out(self, prepared, tmp_path):
         with pytest.raises(HemifaceError, match="holds another study; start this one"):
@@ -297,6 +331,7 @@ class TestOneStage:
         ("words", "sentence"),
         [
             (("--only", "x", "--on", "local"), "--only is one stage by itself"),
+            (("--only", "x", "--json"), "--only has nothing to tell with it"),
             (("--jobs", "2"), "--jobs is how many run at a time with --on"),
             (("--on", "local", "--slurm", "partition=gpu"), "--slurm is for --on slurm"),
         ],
@@ -322,11 +357,23 @@ class TestWhatWasLeft:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(HemifaceError, match=r"Job 1234 of .*full-seed0 may still wait or run"):
             fanned(run, until="data")
-        (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$1" > {said}\n')
+        (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" > {said}\n')
         (tmp_path / "scancel").chmod(0o755)
         fanned(run, until="data")
-        assert said.read_text() == "1234\n"
+        assert said.read_text() == "-- 1234\n"
         assert not (job_folder(run, "full-seed0") / "started.json").exists()
+
+    @pytest.mark.parametrize("job", ["--user=me", "12 13", "../x", ""])
+    def test_a_number_of_a_job_is_one(self, tmp_path, monkeypatch, job):
+        """The note comes with the folder, from whomever; scancel takes more than numbers."""
+        run, said = tmp_path / "run", tmp_path / "said"
+        note_started(run, "full-seed0", {"on": "slurm", "id": job})
+        (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" > {said}\n')
+        (tmp_path / "scancel").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(HemifaceError, match="is no number of a job"):
+            fanned(run, until="data")
+        assert not said.exists()
 
     def test_fresh_takes_over_nothing(self, tmp_path):
         folder = study(config(), out=tmp_path / "run", device="cpu", until="data")

@@ -1,6 +1,7 @@
 """Configs: TOML in, frozen dataclasses out, and a sentence for whatever makes no sense."""
 
 import dataclasses
+import math
 import re
 import typing
 from pathlib import Path
@@ -270,6 +271,9 @@ class TestValidation:
             ({"evaluate": {"crop_px": 48}}, "evaluate.crop_px must be 0 or lie in 25 to 47."),
             ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size must be positive."),
             ({"statistics": {"draws": -1}}, "statistics.draws must not be negative."),
+            ({"statistics": {"seed": -1}}, "statistics.seed must not be negative."),
+            ({"augment": {"translate_px": 48.0}}, "augment.translate_px must be less than 48."),
+            ({"model": {"mean": [math.nan]}}, "model.mean must be finite."),
             ({"statistics": {"level": 1.0}}, "statistics.level must lie between 0 and 1."),
             ({"statistics": {"margin": 0.0}}, "statistics.margin must lie between 0 and 1."),
         ],
@@ -334,7 +338,7 @@ class TestRoundTrip:
         models=st.lists(WORDS, max_size=3, unique=True),
         seeds=st.lists(st.integers(0, 2**62), min_size=1, max_size=3, unique=True),
         rate=st.floats(1e-12, 1e12, exclude_min=True),
-        translate=NUMBERS,
+        translate=st.floats(0, 47.5, allow_subnormal=False),
         flip=st.booleans(),
         epochs=st.integers(1, 10**6),
         schedule=st.sampled_from(["constant", "cosine", "step", "one-cycle"]),

@@ -13,6 +13,9 @@ from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.processes import runs, started
 
+LONG = [f"photo-{index:04}.jpg" for index in range(400)]
+"""What a shell makes of *.jpg: longer than a note may be."""
+
 HOLDING = (
     "import sys, time; from pathlib import Path; from hemiface.locks import locked\n"
     "if 'no-fcntl' in sys.argv: sys.modules['fcntl'] = None\n"
@@ -28,14 +31,24 @@ def kind(request, monkeypatch) -> str:
     return request.param
 
 
-def held(folder: Path, kind: str) -> subprocess.Popen[str]:
+def held(folder: Path, kind: str, *more: str) -> subprocess.Popen[str]:
     """Return another process that holds `folder`."""
-    arguments = [sys.executable, "-c", HOLDING, str(folder), kind]
+    arguments = [sys.executable, "-c", HOLDING, str(folder), kind, *more]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     process.stdout.close()
     return process
+
+
+def test_a_long_command_line_holds_it_too(tmp_path, kind):
+    process = held(tmp_path / "run", kind, *LONG)
+    try:
+        with pytest.raises(UsageError, match=f"by process {process.pid}"), locked(tmp_path / "run"):
+            pass
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_who_holds_it_is_named_and_a_kill_bars_nobody(tmp_path, kind):

@@ -435,9 +435,16 @@ class TestKeepLarger:
             with pytest.raises(UsageError, match=rf"holds {had} rows, more than the {gets} that"):
                 keep_larger_table(path, gets, replace=replace)
 
-    @pytest.mark.parametrize("content", [None, b"", b"text"])
-    def test_what_is_no_table_holds_no_rows(self, tmp_path, content):
+    @pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
+    def test_a_damaged_one_holds_no_rows(self, tmp_path, content):
         path = tmp_path / "p.parquet"
         if content is not None:
             path.write_bytes(content)
         keep_larger_table(path, 0, replace=False)
+
+    def test_what_is_no_table_has_to_be_asked_for(self, tmp_path):
+        path = tmp_path / "notes.csv"
+        path.write_bytes(b"a,b\n")
+        with pytest.raises(UsageError, match=r"notes.csv is there and no table .*--replace"):
+            keep_larger_table(path, 5, replace=False)
+        keep_larger_table(path, 5, replace=True)

@@ -16,7 +16,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +66,8 @@ class DataConfig:
     skip_bad: bool = False
     """Leave out images that can't be used and count them, instead of stopping at the first."""
     near_duplicates: bool = True
-    """Find near duplicates and make them one group (otherwise only exact copies share a group)."""
+    """Find near duplicates and make them one group. Otherwise only exact copies share a group, but
+    where splits are dealt here, which is done by near duplicates always."""
     align: bool = False
     """Find and align the faces of whole pictures; otherwise pictures are taken for crops."""
     deal: bool = False
@@ -388,7 +389,9 @@ def find(name: str | Path) -> Path:
     Raises:
         UsageError: there is neither.
     """
-    if Path(name).exists():
+    # A run's folder may be called as the config that made it.
+    is_shipped_one = Path(name).is_dir() and str(name) in shipped()
+    if Path(name).exists() and not is_shipped_one:
         require_file(name, "Config", error=UsageError)
         return Path(name)
     known = shipped()
@@ -511,9 +514,11 @@ def model_config(tree: dict[str, Any], where: str) -> ModelConfig:
     """Build a ModelConfig from a dict, as a Bundle's header holds it.
 
     Raises:
-        UsageError: a key is unknown or a value has the wrong type.
+        UsageError: a key is unknown, or a value has the wrong type or makes no sense.
     """
-    return typing.cast(ModelConfig, _build(ModelConfig, tree, "model.", where))
+    model = typing.cast(ModelConfig, _build(ModelConfig, tree, "model.", where))
+    _require(_model_checks(model), where)
+    return model
 
 
 def to_toml(config: Any) -> str:
@@ -634,11 +639,7 @@ def _validate(config: Config, where: str) -> None:
             config.finetune_from in config.models,
             "must be one of models",
         ),
-        ("model.channels", model.channels in (1, 3), "must be 1 or 3"),
-        ("model.std", all(0 < value < math.inf for value in model.std), "must be positive"),
-        ("model.mean", len(model.mean) == len(model.std), "needs as many values as std"),
-        ("model.mean", len(model.mean) in (1, model.channels), "needs one value a channel"),
-        ("model.dropout", 0 <= model.dropout < 1, "must lie in [0, 1)"),
+        *_model_checks(model),
         ("evaluate.conditions", "full" in keys, "must contain full"),
         ("evaluate.specialist_conditions", not few or "full" in few, "must contain full"),
         ("evaluate.specialist_conditions", set(few) <= set(keys), "must be among conditions"),
@@ -646,15 +647,32 @@ def _validate(config: Config, where: str) -> None:
         ("evaluate.crop_px", crop_px == 0 or 24 < crop_px < 48, "must be 0 or lie in 25 to 47"),
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
+        ("statistics.seed", config.statistics.seed >= 0, "must not be negative"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
         ("statistics.margin", 0 < config.statistics.margin < 1, "must lie between 0 and 1"),
     ]
     checks += _recipe_checks("", config.recipe("full", fine_tuned=False))
     checks += _recipe_checks("finetune.", config.finetune)
     checks += _recipe_checks("generalist.", config.generalist)
+    _require(checks, where)
+
+
+def _require(checks: Sequence[tuple[str, bool, str]], where: str) -> None:
     for key, fine, what in checks:
         if not fine:
             raise UsageError(f"{where}: {key} {what}.")
+
+
+def _model_checks(model: ModelConfig) -> list[tuple[str, bool, str]]:
+    """Return (key, whether its value is fine, what is required) for a network."""
+    return [
+        ("model.channels", model.channels in (1, 3), "must be 1 or 3"),
+        ("model.std", all(0 < value < math.inf for value in model.std), "must be positive"),
+        ("model.mean", all(map(math.isfinite, model.mean)), "must be finite"),
+        ("model.mean", len(model.mean) == len(model.std), "needs as many values as std"),
+        ("model.mean", len(model.mean) in (1, model.channels), "needs one value a channel"),
+        ("model.dropout", 0 <= model.dropout < 1, "must lie in [0, 1)"),
+    ]
 
 
 def _is_folder_name(name: str) -> bool:
@@ -709,6 +727,7 @@ def _recipe_checks(prefix: str, recipe: Recipe) -> list[tuple[str, bool, str]]:
         (f"{prefix}augment.erase_area", 0 < low <= high < 1, "must rise within (0, 1)"),
         (f"{prefix}augment.hide_area", 0 < hide_low <= hide_high < 1, "must rise within (0, 1)"),
         (f"{prefix}augment.repeat_px", augment.repeat_px < 24, "must be less than half of 48"),
+        (f"{prefix}augment.translate_px", augment.translate_px < 48, "must be less than 48"),
         (f"{prefix}augment.blur_px", 0 < augment.blur_px <= 6, "must lie in (0, 6]"),
         (f"{prefix}augment.compress_quality", 1 <= worst <= best <= 100, "must rise in 1..100"),
         (f"{prefix}train.start_px", growing, "must be 0 or a multiple of 8 from 16 to 48"),

@@ -24,6 +24,7 @@ __all__ = [
     "MOST_BYTES",
     "SEAL_KEY",
     "UNSEALED",
+    "as_stem",
     "atomic_path",
     "files_below",
     "fitting",
@@ -56,6 +57,9 @@ _SEAL = re.compile(re.escape(UNSEALED[:-64]).encode() + rb"([0-9a-f]{64})")
 
 _REMNANT = re.compile(rb"%s|%s" % (SEAL_KEY.encode(), UNSEALED[:-64].encode()[:19]))
 """What a file has of a seal that was damaged itself: `_SEAL` doesn't find it any more."""
+
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
+"""What names of files may not have, here or on Windows."""
 
 _READING_UMASK = threading.Lock()
 _PASSING = "hemiface-"
@@ -258,6 +262,21 @@ def fitting(stem: str, most_bytes: int) -> str:
     digits = hashlib.sha256(content).hexdigest()[:12]
     start = content[: max(most_bytes - len(digits) - 1, 0)].decode("utf-8", "ignore")
     return f"{start}-{digits}"
+
+
+def as_stem(name: str, most_bytes: int) -> str:
+    """Return a file's stem for any name of a thing: itself, or without what files may not have.
+
+    What changed ends with a hash of the whole, so that two names don't become one file.
+
+    >>> as_stem("people-small-int8", 40), as_stem("maker/model", 40), as_stem("../up", 40)
+    ('people-small-int8', 'maker-model-0ad0d81be92f', 'up-8c722b8ae2c9')
+    """
+    kept = _NOT_IN_NAMES.sub("-", name).lstrip(".-")
+    if kept == name:
+        return fitting(name, most_bytes)
+    digits = hashlib.sha256(printable(name).encode()).hexdigest()[:12]
+    return fitting(f"{kept}-{digits}", most_bytes)
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,8 @@ LOCK_FILE = ".lock"
 """Lies in a folder while it is written into; one that a killed process left bars nobody."""
 
 _MOST_BYTES = 4096
+_MOST_COMMAND = 500
+"""Characters of a command line: with four bytes each a note has room for them."""
 
 
 @contextmanager
@@ -119,12 +121,13 @@ def _note(handle: int) -> None:
         "where": here(),
         "machine": platform.node(),
         "since": datetime.now().astimezone().isoformat(" ", "seconds"),
-        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        # Shortened here, so that the note stays whole: one cut off would name nobody.
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:_MOST_COMMAND],
     }
     with suppress(OSError):
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, json.dumps(known).encode()[:_MOST_BYTES])
+        os.write(handle, json.dumps(known, ensure_ascii=False).encode()[:_MOST_BYTES])
 
 
 def _holder(handle: int) -> dict[str, Any]:

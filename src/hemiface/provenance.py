@@ -45,6 +45,10 @@ _CPUINFO = Path("/proc/cpuinfo")
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
 
+HARDWARE_OF = "hardware_of"
+"""In environment.json: what computed the stages for which `hardware` isn't true, by name."""
+
+
 def environment() -> dict[str, Any]:
     """Return versions and hardware as JSON values; imports nothing heavy.
 

@@ -21,7 +21,7 @@ from hemiface.errors import HemifaceError, MissingError, UsageError
 from hemiface.files import sweep, write_text
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.occlusion.conditions import condition, hidden_mask
-from hemiface.studies.book import STAGES_FILE, Book, OnProgress, Until, read_stages
+from hemiface.studies.book import STAGES_FILE, Book, OnProgress, Until, is_inside, read_stages
 from hemiface.studies.fan_out import Fan, OnJobs, fan_out
 from hemiface.studies.started import end_strays, in_turn, progress_file, remove_jobs
 
@@ -89,7 +89,6 @@ def study(
         for place in (folder, folder / "figures", *(folder / "models").glob("*")):
             sweep(place)
         book = Book(folder, trust_code=trust_code)
-        write_text(folder / _CONFIG_FILE, to_toml(config))
         images = book.always("data", lambda: _prepare(config, folder, align))
         if until == "data":
             return folder
@@ -139,10 +138,14 @@ def carry_out(
             on_progress=progress_file(place), is_one_process=False,
         )  # fmt: skip
         wanted = plan.stage(stage)
-        missing = [name for name in wanted.after if not plan.keeps(name).is_file()]
+        book = Book(folder, trust_code=trust_code, job=stage)
+        noted = book.stages.get("data", {}).get("inputs")
+        if noted and noted != plan.images.info.get("prepare_key"):
+            raise UsageError(f"{stage} needs data, not prepared for this study in {folder} yet.")
+        missing = [one.name for one in plan.needed(wanted) if not book.is_current(one)]
         if missing:
             raise UsageError(f"{stage} needs {', '.join(missing)}, not done in {folder} yet.")
-        Book(folder, trust_code=trust_code, job=stage).run(wanted)
+        book.run(wanted)
     return folder
 
 
@@ -208,8 +211,12 @@ def _config_of(folder: Path) -> str:
     return ""
 
 
-def _prepare(config: Config, folder: Path, align: AlignFaces | None) -> Images:
-    return prepare(
+def _prepare(config: Config, folder: Path, align: AlignFaces | None) -> tuple[Images, str]:
+    """Prepare the data, and write down of which config the folder is now; return what it is of.
+
+    Not before: if the data can't be read, what lies there stays that of the config beside it.
+    """
+    images = prepare(
         config.data.source,
         folder,
         labels=config.data.labels or None,
@@ -219,6 +226,8 @@ def _prepare(config: Config, folder: Path, align: AlignFaces | None) -> Images:
         align=align if config.data.align else None,
         deal=config.data.deal,
     )
+    write_text(folder / _CONFIG_FILE, to_toml(config))
+    return images, str(images.info["prepare_key"])
 
 
 def _remove_products(folder: Path, config: Config) -> None:
@@ -249,21 +258,13 @@ def _remove_products(folder: Path, config: Config) -> None:
     parts = [f"models/{one}/{part}" for one in sorted(trained) for part in _OF_A_MODEL]
     for name in (*products, *parts, *_PRODUCTS):
         product = folder / name
-        if product.is_dir() or not _is_inside(product, folder):
+        if product.is_dir() or not is_inside(product, folder):
             continue
         product.unlink(missing_ok=True)
         for above in (product.parent, product.parent.parent):
             if above != folder and folder in above.parents and above.is_dir():
                 with suppress(OSError):  # Something of somebody else's lies there.
                     above.rmdir()
-
-
-def _is_inside(product: Path, folder: Path) -> bool:
-    """Return whether a file lies below a run folder, and no link is on the way to it from there."""
-    if folder not in product.parents or ".." in product.parts:
-        return False
-    between = product.parents[: product.parents.index(folder)]
-    return not any(one.is_symlink() for one in between)
 
 
 class _LogFile(logging.FileHandler):

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from hemiface.documents import entry, json_value
-from hemiface.errors import DamagedError, first_line
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import (
     SEAL_KEY,
     UNSEALED,
@@ -61,6 +61,7 @@ __all__ = [
     "read_csv",
     "read_predictions",
     "read_table",
+    "require_named_cells",
     "write_csv",
     "write_predictions",
     "write_table",
@@ -109,6 +110,8 @@ also where nothing is hidden."""
 _LINE_END = "\r\n"
 _METADATA_KEY = b"hemiface"
 _HASH_KEY = b"hemiface_sha256"
+_PARQUET = b"PAR1"
+"""What every Parquet file begins with."""
 
 
 _OWN_SELECTION = "validation images"
@@ -381,16 +384,24 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def keep_larger_table(path: str | Path, rows: int, *, replace: bool) -> None:
     """Raise if a table of fewer `rows` would take the place of a larger one (see `keep_larger`).
 
-    Asked before the work. A file that is no Parquet table, or a damaged one, holds no rows.
+    Asked before the work. A damaged Parquet file holds no rows.
 
     Raises:
-        UsageError: it would, and `replace` doesn't say so.
+        UsageError: it would, or what is there isn't Parquet, and `replace` doesn't say so.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     had = 0
-    if Path(path).is_file():
+    if Path(path).is_file() and not replace:
+        begin = b""
+        with suppress(OSError), Path(path).open("rb") as file:
+            begin = file.read(len(_PARQUET))
+        if begin and begin != _PARQUET:
+            raise UsageError(
+                f"{path} is there and no table of hemiface's (Parquet); name another --out, or "
+                "give --replace."
+            )
         with suppress(pa.ArrowException, OSError):
             had = pq.read_metadata(path).num_rows
     keep_larger(Path(path), had, rows, "rows", replace=replace)
@@ -517,7 +528,26 @@ def read_csv(path: str | Path, hint: str = "check the path", **options: Any) -> 
             f"{path} is not a readable CSV table ({first_line(error)}); get it again, or make it "
             "anew."
         ) from error
+    if "index_col" not in options:
+        require_named_cells(table, path)
     return table
+
+
+def require_named_cells(table: pd.DataFrame, path: str | Path) -> None:
+    """Raise if rows of a CSV file have more cells than its header names.
+
+    pandas takes the first for names of rows then, and every other stands one column too far left.
+
+    Raises:
+        DamagedError: they have.
+    """
+    import pandas as pd
+
+    if len(table) and not isinstance(table.index, pd.RangeIndex):
+        raise DamagedError(
+            f"{path}: its rows have more cells than its header names; remove what is too many, "
+            "such as a comma at the end of each row."
+        )
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:

@@ -12,8 +12,18 @@ from hemiface.errors import UsageError
 def test_a_file_of_the_users_wins_over_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find("quick") == shipped()["quick"]
+    # A run's folder may be called as its config is: the same command has to go on.
+    (tmp_path / "quick").mkdir()
+    assert find("quick") == shipped()["quick"]
+    (tmp_path / "quick").rmdir()
     (tmp_path / "quick").write_text('name = "mine"\n')
     assert load("quick").name == "mine"
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "latin.toml").write_bytes('name = "café"\n'.encode("latin-1"))
+    assert hemiface(monkeypatch, "configs", tmp_path / "latin.toml") == 4
+    assert "latin.toml" in capsys.readouterr().err
 
 
 def test_an_unknown_name_lists_the_known(tmp_path, monkeypatch, capsys):

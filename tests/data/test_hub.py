@@ -12,7 +12,7 @@ from PIL import Image
 from builders import grey_faces, hemiface
 from hemiface.data.cache import prepare
 from hemiface.data.readers import find, load
-from hemiface.data.sets.hub import HubSource
+from hemiface.data.sets.hub import HubSource, _person
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.tables import EMOTIONS
 
@@ -57,6 +57,18 @@ def test_nobody_is_no_person(library: Any, tmp_path: Path) -> None:
     assert set(persons) == {"", "P"}
     alone = images.table[images.table["person"].fillna("") == ""]
     assert alone["group"].nunique() == len(alone)
+
+
+def test_numbers_of_persons_with_gaps_are_numbers(library: Any, tmp_path: Path) -> None:
+    """A column with gaps comes as floats, and a gap is nobody rather than a person called nan."""
+    assert _person(float("nan")) == _person(float("inf")) == ""
+    assert (_person(3.0), _person(2.5), _person(7), _person("a")) == ("3", "2.5", "7", "a")
+    known = rows(library, range(16))
+    subjects = [float("nan"), float("nan"), 1.0, 2.0] * 4
+    known = known.add_column("subject", subjects)
+    known.save_to_disk(tmp_path / "faces")
+    images = load(f"hf:{tmp_path / 'faces'},person=subject")
+    assert set(images.table["person"].fillna("")) == {"", "1", "2"}
 
 
 def test_splits_labels_and_persons(library: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Trees of class folders and tables of pictures: labels, splits, persons, and what is refused."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -38,6 +39,38 @@ def table(path: Path, header: str, rows: Sequence[str]) -> Path:
 
 
 # Trees of class folders
+
+
+def test_other_csv_files_and_hidden_ones_are_no_fault_of_a_tree(tmp_path: Path) -> None:
+    for index in range(7):
+        picture(tmp_path / EMOTIONS[index] / f"{index}.png")
+    (tmp_path / "notes.csv").write_bytes("Jörg,war da\n".encode("latin-1"))
+    (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "._faces.csv").write_bytes(bytes(range(256)))
+    assert load(tmp_path).info["form"] == "class folders"
+    # Where nothing else is there, its fault is told.
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "faces.csv").write_bytes("Jörg\n".encode("latin-1"))
+    with pytest.raises(DamagedError, match=r"faces\.csv is not UTF-8 text"):
+        load(alone)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_among_pictures_is_a_bad_row(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "path,label,split", ["0.png,sad,test", "1.png,happy,test"])
+    (tmp_path / "1.png").unlink()
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.raises(DamagedError, match=r"1\.png"):
+        prepare(path, tmp_path / "ready")
+    assert len(prepare(path, tmp_path / "ready", skip_bad=True)) == 1
+
+
+def test_what_is_dealt_is_not_said_to_have_no_splits(tmp_path: Path) -> None:
+    rows = [f"{index}.png,{EMOTIONS[index % 7]}" for index in range(60)]
+    path = table(tmp_path / "a.csv", "path,label", rows)
+    assert "to train on some, deal splits" in " ".join(load(path).info["notes"])
+    assert "deal splits" not in " ".join(load(path, deal=True).info["notes"])
 
 
 def test_a_tree_without_splits_is_all_test(tmp_path: Path) -> None:
@@ -266,7 +299,7 @@ def test_an_evaluation_deals_as_a_training_did(tmp_path: Path) -> None:
     for index in range(30):
         with Image.open(tmp_path / f"{index}.png") as picture:
             picture.point(lambda grey: min(255, grey + 2)).save(tmp_path / f"{index + 30}.png")
-    trained = prepare(path, tmp_path / "ready", deal=True, near_duplicates="for splits")
+    trained = prepare(path, tmp_path / "ready", deal=True, near_duplicates=False)
     read = read_images(str(path), lambda *_: None, deal=True)
     pd.testing.assert_frame_equal(read.table, trained.table)
     assert read.info["data_sha256"] == trained.info["data_sha256"]

@@ -86,6 +86,34 @@ def test_blank_groups_are_no_group(tmp_path):
     assert found["group"].tolist() == ["a", "a", *found["image"].iloc[2:]]
 
 
+def test_images_called_as_groups_are_stay_alone(tmp_path):
+    table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
+    table = table.assign(image=[str(one) for one in range(14)], group=[""] * 9 + list("00112"))
+    found = import_predictions([write(tmp_path, table)], ImportOptions("mine")).table
+    assert found["group"].nunique() == 9 + 3
+    assert found.groupby("group")["image"].agg(set).loc[["0", "1", "2"]].tolist() == [
+        {"9", "10"}, {"11", "12"}, {"13"},
+    ]  # fmt: skip
+
+
+def test_two_columns_of_one_name(tmp_path):
+    table = tiny_predictions(7).table.query("model == 'full-seed0' and condition == 'full'")
+    path = write(tmp_path, table[BARE].assign(**{" image": table["image"]}))
+    with pytest.raises(DamagedError, match="has two columns image"):
+        import_predictions([path], ImportOptions("mine"))
+
+
+def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path, tiny_predictions(7).table)
+    before = path.read_bytes()
+    assert hemiface(monkeypatch, "import", path, "--dataset", "d", "--out", path, "--replace") == 2
+    assert "is read here" in capsys.readouterr().err
+    other = write(tmp_path, tiny_predictions(7).table, "other.csv")
+    assert hemiface(monkeypatch, "import", path, "--dataset", "d", "--out", other) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert path.read_bytes() == other.read_bytes() == before
+
+
 @pytest.mark.parametrize("column", ["model", "image"])
 def test_a_blank_name_is_named_with_its_line(tmp_path, column):
     table = tiny_predictions(7).table
@@ -290,6 +318,27 @@ class TestBeside:
         )
         assert len(both) == len(ours) + here.sum()
         assert both.facts["unknown"] == ["selection"]
+
+    def test_rows_that_fit_two_splits(self, tmp_path, options):
+        """Both have a face of each emotion, sorted: the order proves nothing."""
+        predictions = tiny_predictions(14)
+        is_first = predictions.table["image"] < f"{7:016x}"
+        table = predictions.table.assign(
+            split=np.where(is_first, "validation", "test"),
+            label=np.asarray(EMOTIONS)[
+                np.asarray([int(i, 16) % 7 for i in predictions.table["image"]])
+            ],
+        )
+        ours = replace(predictions, table=table)
+        write_predictions(ours, tmp_path / "ours.parquet")
+        path = self.theirs(tmp_path, ours, ("test",))
+        with pytest.raises(UsageError, match="fit validation and test beside"):
+            import_predictions([path], options)
+        for split in ("validation", "test"):
+            path = self.theirs(tmp_path, ours, (split,))
+            pd.read_csv(path).assign(split=split).to_csv(path, index=False)
+            both = import_predictions([path], options)
+            assert set(both.table.query("model == 'original'")["split"]) == {split}
 
     def test_both_are_scored_on_the_same_images_leak_free_too(self, tmp_path, ours, options):
         both = import_predictions([self.theirs(tmp_path, ours)], options)

@@ -122,6 +122,15 @@ def test_parts_take_the_place_of_parts_and_of_nothing_else(folder, tmp_path):
     other.mkdir()
     parts.keep_larger_table_or_parts(other, 1, replace=False)
     (other / "letter.txt").write_text("dear")
+    (folder / "notes.txt").write_text("mine")
+    for write in (
+        lambda: parts.keep_larger_table_or_parts(folder, 24, replace=True),
+        lambda: parts.write_parts(whole, folder, 7),
+    ):
+        with pytest.raises(UsageError, match=r"holds other things than a table \(notes.txt\)"):
+            write()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert len(parts.read_whole(folder)) == 24
     with pytest.raises(UsageError, match="holds other things"):
         parts.keep_larger_table_or_parts(other, 1, replace=True)
 

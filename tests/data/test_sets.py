@@ -77,6 +77,14 @@ def test_rafdb(tmp_path: Path) -> None:
     assert set(images.table["dataset"]) == {"raf-db"}
 
 
+def test_rafdb_by_the_folder_of_its_list(tmp_path: Path) -> None:
+    layouts.rafdb(tmp_path)
+    whole = load(tmp_path)
+    own = load(tmp_path / "basic" / "EmoLabel")
+    assert own.table["label"].tolist() == whole.table["label"].tolist()
+    assert own.table["sha256"].tolist() == whole.table["sha256"].tolist()
+
+
 def test_rafdb_in_folders_of_numbers(tmp_path: Path) -> None:
     whole = load(layouts.rafdb(tmp_path / "published"))
     for path in sorted((tmp_path / "published").rglob("*.jpg")):
@@ -159,12 +167,30 @@ def test_affectnet_by_tables(tmp_path: Path) -> None:
     assert set(load(tmp_path / "validation.csv").table["split"]) == {"test"}
 
 
+@pytest.mark.parametrize("label", ["0011", "11", "9" * 5000, "-1", ""])
+def test_affectnets_wrong_labels_are_bad_rows(tmp_path: Path, label: str) -> None:
+    layouts.affectnet_tables(tmp_path)
+    before = len(load(tmp_path))
+    path = tmp_path / "validation.csv"
+    lines = path.read_text().splitlines()
+    header = lines[0].split(",")
+    cells = lines[1].split(",")
+    cells[header.index("expression")] = label
+    path.write_text("\n".join([lines[0], ",".join(cells), *lines[2:], ""]))
+    with pytest.raises(DamagedError, match="has expression"):
+        load(tmp_path)
+    assert len(load(tmp_path, skip_bad=True)) == before - 1
+
+
 def test_affectnet_by_files(tmp_path: Path) -> None:
     images = load(layouts.affectnet_files(tmp_path))
     assert told(images, "label")["val_set/images/3.jpg"] == ("surprise",)
     assert told(images, "label")["train_set/images/6.jpg"] == ("angry",)
     assert images.info["other_labels"] == {"contempt": 2}
     assert len(images) == 14
+    for bad in (np.array(np.inf), np.array(1 + 2j), np.array("x")):
+        np.save(tmp_path / "val_set/annotations/2_exp.npy", bad)
+        assert len(load(tmp_path, skip_bad=True)) == 13
     (tmp_path / "val_set/annotations/2_exp.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(DamagedError, match=r"^val_set/annotations/2_exp\.npy holds no number"):
         load(tmp_path)

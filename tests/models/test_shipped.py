@@ -163,6 +163,16 @@ class TestIndex:
             header["parity"]["splits"] = splits
             assert shipped.accuracy(header) == {"full": 0.6}
         assert shipped.accuracy({"scores": {}}) == {}
+        # By the labels that the model gives alone, where the report says whose it has.
+        header["parity"] |= {"splits": ["test"], "labels": "fer2013"}
+        assert shipped.accuracy(header, "fer2013") == shipped.accuracy(header) == {"full": 0.5}
+        assert shipped.accuracy(header, "people") == {"full": 0.6}
+
+    def test_a_file_that_no_index_names_stays(self, folder, exported):
+        (folder / "mine.onnx").write_bytes(b"mine")
+        with pytest.raises(UsageError, match=r"mine\.onnx is there and no model of the index"):
+            shipped.add(exported.fp32, "mine", "Mine.", folder)
+        assert (folder / "mine.onnx").read_bytes() == b"mine"
 
     def test_scores_measured_after_the_export_come_first(self, folder, exported):
         scores = [

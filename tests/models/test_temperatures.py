@@ -1,5 +1,6 @@
 """Temperatures by what is visible: interpolation, the file beside a model, and its use."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -171,6 +172,13 @@ def test_what_does_not_fit_is_told(files, tmp_path):
         calibrate_model(other, [table])
     with pytest.raises(UsageError, match="between 0 and 1"):
         calibrate_model(model, [table], risk=0)
+    # What predict never does to a face sets no temperature of its.
+    known = predictions(sha256_file(model))
+    own = known.table.assign(halves="face")
+    for made in (known.with_facts(crop_px=40), dataclasses.replace(known, table=own)):
+        write_predictions(made, tmp_path / "made.parquet")
+        with pytest.raises(UsageError, match="--crop-px or --halves face, which predict doesn't"):
+            calibrate_model(model, [tmp_path / "made.parquet"])
     calibrate_model(model, [table])
     model.write_bytes(b"trained on")
     with pytest.raises(DamagedError, match="another file"):

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from builders import grey_faces, smooth_faces
 from hemiface.config import AugmentConfig
-from hemiface.networks.augment import Wardrobe, augment, hide_drawn, mixup
+from hemiface.networks.augment import Wardrobe, _rectangles, augment, hide_drawn, mixup
 from hemiface.occlusion.conditions import CONDITIONS, condition, hidden_mask, hide
 from hemiface.occlusion.occluders import layers
 
@@ -264,6 +264,18 @@ class TestColour:
 
 
 class TestErasing:
+    def test_no_side_is_hidden_more_than_another(self):
+        """By their corners instead of centres pixels of the right and the bottom were."""
+        generator = torch.Generator().manual_seed(0)
+        hidden = _rectangles(40_000, SIDE, SIDE, (0.1, 0.5), generator).double().mean(0)
+        columns, rows = hidden.mean(0), hidden.mean(1)
+        for line in (columns, rows):
+            # The outermost is hidden in some 4 % of the pictures: +- 4 standard errors.
+            allowed = 4 * float((line[0] / 40_000) ** 0.5) * 2**0.5
+            assert abs(float(line[0] - line[-1])) < allowed
+            half = SIDE // 2
+            assert float(line[:half].mean() / line[half:].mean()) == pytest.approx(1, abs=0.01)
+
     def test_one_rectangle_of_noise_whose_area_is_within_bounds(self):
         low, high = 0.05, 0.2
         faces = np.zeros((300, SIDE, SIDE), np.uint8)

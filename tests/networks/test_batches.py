@@ -58,6 +58,24 @@ def test_the_class_mix_is_what_a_network_that_sees_nothing_learns(weights: str) 
     np.testing.assert_allclose(logits.grad, 0, atol=1e-6)
 
 
+def test_an_emotion_without_images_is_not_taught() -> None:
+    """Label smoothing gives it a share of targets, which a large weight made into the answer."""
+    labels = torch.tensor([0] * 60 + [1] * 20 + [3] * 20)
+    options = from_dict({"train": {"class_weights": "balanced", "label_smoothing": 0.1}}).train
+    weight = class_weights(labels, options)
+    assert weight is not None
+    # scikit-learn's over the classes that are there.
+    assert weight.tolist() == pytest.approx([100 / 180, 100 / 60, 0, 100 / 60, 0, 0, 0])
+    logits = torch.zeros(100, 7, requires_grad=True)
+    for _ in range(200):
+        (slope,) = torch.autograd.grad(
+            torch.nn.functional.cross_entropy(logits, labels, weight=weight, label_smoothing=0.1),
+            logits,
+        )
+        logits = (logits - 50 * slope).detach().requires_grad_()
+    assert torch.equal(logits.argmax(1), labels)
+
+
 def test_mixing_weights_follow_the_beta_distribution() -> None:
     """Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)); every step draws anew."""
     for alpha in (0.2, 1.0, 4.0):

@@ -331,7 +331,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("model", [
         {"architecture": "vit_huge_patch14_224"},
-        {"architecture": "resnet18", "channels": 10**8},
+        {"architecture": "vit_giant_patch14_224"},
     ])  # fmt: skip
     def test_a_header_that_names_gigabytes_gets_none(self, tmp_path, monkeypatch, model):
         """A file of some hundred bytes, whose network would have gigabytes of weights."""
@@ -434,6 +434,11 @@ class TestDamage:
             {"model": {"stemm": "3x3"}},
             {"model": {"channels": "x"}},
             {"emotions": 3},
+            {"size_px": 64},
+            {"provenance": {"conditions": [1]}},
+            {"model": {"mean": [1.0, 2.0], "std": [1.0, 2.0]}},
+            {"model": {"dropout": 5.0}},
+            {"model": {"std": [0.0]}},
         ],
     )
     def test_a_header_of_another_kind(self, tmp_path, header):

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,11 @@ class TestTrainable:
         # Of another number of images it is made anew.
         fewer = images.subset(np.arange(len(images)) % 2 == 0)
         assert sha256_file(trainable(exported.fp32, fewer, tmp_path / "new")) != before
+        # So of as many others: the statistics are theirs.
+        others = replace(images, pixels=255 - images.pixels)
+        other = sha256_file(trainable(exported.fp32, others, tmp_path / "new"))
+        assert other == sha256_file(trainable(exported.fp32, others, tmp_path / "fresh"))
+        assert other != before
 
     def test_two_files_of_one_name_are_two(self, exported, tmp_path):
         """One is what a training starts from, the other its teacher."""

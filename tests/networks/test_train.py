@@ -2,11 +2,13 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import HemifaceError, UsageError  # noqa: E402
 from hemiface.locks import locked  # noqa: E402
 from hemiface.networks import checkpoint  # noqa: E402
+from hemiface.networks import train as training  # noqa: E402
 from hemiface.networks.network import Bundle, predict  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.occlusion.conditions import condition, hide  # noqa: E402
@@ -429,6 +432,41 @@ def test_two_processes_share_the_batches(images: Images, tmp_path: Path) -> None
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["step"].iloc[-1] == 3
     assert history["images_per_s"].iloc[0] > 34 * 3 / (time.monotonic() - start)
+
+
+def test_what_fails_in_one_of_several_processes_is_the_same_sentence(
+    images: Images, tmp_path: Path
+) -> None:
+    config = small(epochs=1, processes=2, batch_size=34)
+    wrong = replace(config, model=replace(config.model, architecture="resnt18"))
+    with pytest.raises(UsageError, match="resnt18"):
+        fit(task(wrong, "full", max_steps=1), images, tmp_path, device="cpu")
+
+
+def test_who_waited_for_the_folder_looks_again(images, undisturbed, tmp_path, monkeypatch) -> None:
+    """Another process may finish the same training between the first look and the lock."""
+    job, folder = task(small(), "full"), tmp_path / "full"
+
+    @contextmanager
+    def slow(place: Path) -> Iterator[None]:
+        with locked(place):
+            shutil.copy(undisturbed, place / "bundle.safetensors")
+            yield
+
+    monkeypatch.setattr(training, "locked", slow)
+    monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("it was trained again"))
+    assert fit(job, images, folder, device="cpu").read_bytes() == undisturbed.read_bytes()
+
+
+def test_other_weights_under_the_same_name_are_another_training(images, tmp_path) -> None:
+    weights = tmp_path / "w.pt"
+    config = replace(small(), model=ModelConfig(architecture="resnet10t", weights=str(weights)))
+    job = task(config, "full")
+    without = job.fingerprint(images)
+    weights.write_bytes(b"one")
+    first = job.fingerprint(images)
+    weights.write_bytes(b"two")
+    assert len({without, first, job.fingerprint(images)}) == 3
 
 
 def test_bad_use_is_told_in_one_sentence(images: Images, undisturbed: Path, tmp_path: Path) -> None:

@@ -76,11 +76,16 @@ def test_tiles_that_make_a_half_hide_as_the_half_does(name, fill):
 
 
 class TestRandom:
-    @pytest.mark.parametrize(("percent", "pixels"), [(25, 576), (50, 1152), (75, 1728), (1, 0)])
+    @pytest.mark.parametrize(("percent", "pixels"), [(25, 576), (50, 1152), (75, 1728), (2, 48)])
     def test_the_hidden_area_is_that_of_the_quadrants(self, percent, pixels):
         faces = np.full((5, 48, 48), 9, np.uint8)
         hidden = hide(faces, condition(f"random-{percent}"), image_seeds("abcde"))
         assert ((hidden == 0).sum((1, 2)) == pixels).all()
+
+    @pytest.mark.parametrize("percent", [1, 99])
+    def test_none_and_all_of_the_tiles_are_no_control(self, percent):
+        with pytest.raises(UsageError, match="none or all of 48 tiles; take random-2 to random-98"):
+            condition(f"random-{percent}")
 
     def test_tiles_differ_between_images_and_are_the_same_for_every_model_and_batch(self):
         seeds = image_seeds(["a", "b", "c"])

@@ -1,3 +1,6 @@
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
 from itertools import product
@@ -13,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from hemiface.errors import UsageError
+from hemiface.report import figures as drawing
 from hemiface.report.figures import classes
 from hemiface.report.figures import scores as figures
 from hemiface.report.figures.style import COLOURS, ordered, save, svg_text
@@ -184,6 +188,25 @@ def test_class_bars_are_as_high_as_the_scores():
     assert heights[1] == pytest.approx([0.1 * i + 0.1 for i in range(7)])
     with pytest.raises(UsageError, match="no model full under lower"):
         classes.class_bars(table, [("full", "lower")])
+    named = [("a$b{", "full")]
+    figure = classes.class_bars(table.assign(model="a$b{"), named)
+    assert not figure.axes[0].spines["top"].get_visible()
+    # A $ in a name begins no formula.
+    assert "a$b{" in svg_text(figure, "x")
+
+
+def test_every_figure_is_drawn_in_the_projects_style():
+    """A decorator that is put over the wrong function is seen by nobody else."""
+    for module in pkgutil.iter_modules(drawing.__path__, f"{drawing.__name__}."):
+        for name, one in vars(importlib.import_module(module.name)).items():
+            is_own = inspect.isfunction(one) and one.__module__ == module.name
+            if not is_own or name.startswith("_"):
+                continue
+            makes = inspect.signature(one).return_annotation is Figure
+            # Those that call another which is styled are left to it.
+            calls = {"quadrant_map", "tile_figure", "people_figure"}
+            if makes and name not in calls:
+                assert hasattr(one, "__wrapped__"), f"{module.name}.{name} isn't styled"
 
 
 def test_confusion_matrix_gives_row_shares_and_counts_and_leaves_absent_labels_empty():

@@ -20,14 +20,23 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS
 from hemiface.report import page as report
-from hemiface.report.results import compute
+from hemiface.report.results import TABLES, compute, read_recipe
+from hemiface.report.words import texts
+from hemiface.report.words.methods import methods_text
 from hemiface.report.words.scores import answer, further, region, warnings
 from hemiface.report.words.texts import selection
 from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.comparisons import published
 from hemiface.stats.confusion_shifts import SHIFT_COLUMNS
+from hemiface.stats.ensembles import combine
 from hemiface.stats.matrix import MATRIX_COLUMNS
-from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
+from hemiface.tables import (
+    EMOTIONS,
+    PROBABILITY_COLUMNS,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 
 MODELS, CONDITIONS = ("full", "lower", "left"), ("full", "lower", "left")
 # What share of the images each model gets right under each condition: ours to choose.
@@ -502,8 +511,93 @@ def test_methods_say_what_was_resampled(tmp_path: Path, group):
     text = html.unescape(report.build(tmp_path, pictures=False).read_text(encoding="utf-8"))
     said = text + (tmp_path / "methods.txt").read_text(encoding="utf-8")
     assert "whole groups of near duplicates" not in said
-    assert ("groups as they were given" in said) == group
+    assert said.count("groups of images as they were given") == (3 if group else 0)
+    assert said.count("as if none were a near duplicate of another") == (0 if group else 3)
     assert "accuracy without them stands beside it" not in said
+    # What others put over faces, and whether all networks saw the same, nobody has said.
+    assert "filled with" not in said
+    assert "saw the same pixels" not in said
+
+
+def test_groups_of_persons_are_called_so():
+    table = simulate(("full",), ("full", "lower"))
+    ours = described(table)
+    assert texts.resampled(ours) == "whole groups of near duplicates"
+    of_persons = ours.with_facts(data={"persons": 12})
+    assert "of one person" in texts.resampled(of_persons)
+    rng = np.random.default_rng(0)
+    images = Images.build(
+        rng.integers(0, 256, (8, 48, 48), dtype=np.uint8), labels=["happy"] * 8,
+        splits=["test"] * 8, dataset="mine", sources=list("abcdefgh"), persons=list("aaaabbbb"),
+    )  # fmt: skip
+    data = methods_text(
+        of_persons, protocol="standard", options=StatisticsOptions(draws=60), images=images
+    )[0]
+    assert "Images of one person and near duplicates form one group (2 groups" in data
+
+
+def test_the_faces_own_lines_are_told():
+    table = simulate(("full",), ("full", "lower"))
+    is_first = table["image"] == table["image"].iloc[0]
+    own = table.assign(halves=np.where(is_first, "fallback", "face"))
+    for text in (
+        " ".join(texts.methods(described(own), ["standard"], StatisticsOptions(draws=60))),
+        methods_text(described(own), protocol="standard", options=StatisticsOptions(draws=60))[2],
+    ):
+        assert "each face's own midline and nose line" in text
+        assert "in 1 of 280 images none were found" in text
+    assert texts.own_lines(table) == ""
+    assert texts.own_lines(table.assign(halves="image")) == ""
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_lies_beside_is_used_where_it_is_of_the_table(tmp_path, caplog):
+    run = write_run(tmp_path / "run", simulate(("full", "left"), ("full", "left", "right")))
+    predictions = read_predictions(run / "predictions.parquet")
+    write_predictions(predictions.with_facts(mirrored=True), run / "mirrored.parquet")
+    ensemble = combine(predictions, ["full-seed0", "left-seed0"])
+    write_predictions(ensemble, run / "ensemble.parquet")
+    text = html.unescape(report.build(run / "ensemble.parquet").read_text(encoding="utf-8"))
+    assert "Left and right stand without mirrored.parquet" in text
+    assert "mirrored" not in set(pd.read_csv(run / "sides.csv")["part"])
+    report.build(run)
+    assert "mirrored" in set(pd.read_csv(run / "sides.csv")["part"])
+    # A config of another program says nothing of this table; that of a run has to be whole.
+    (run / "config.toml").write_text('baseURL = "https://example.org"\n')
+    assert read_recipe(run) == (None, "")
+    assert "no config of hemiface's" in caplog.text
+    (run / "environment.json").write_text("{}")
+    with pytest.raises(DamagedError, match=r"config\.toml is damaged"):
+        read_recipe(run)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_of_an_earlier_report_are_named(tmp_path, caplog):
+    run = write_run(tmp_path, simulate(("full",), ("full", "left", "right")))
+    files = report.build_all(run)
+    assert sorted(path.name for path in files) == sorted(
+        [*(f"{name}.csv" for name in TABLES if (run / f"{name}.csv").is_file()), "report.html",
+         "methods.txt"]
+    )  # fmt: skip
+    assert "not of this report" not in caplog.text
+    write_run(tmp_path, simulate(("full",), ("full", "left")).query("split == 'test'"))
+    report.build(run)
+    assert "sides.csv" in caplog.text
+    assert "are not of this report" in caplog.text
+    assert (run / "sides.csv").is_file()
+
+
+def test_a_networks_name_is_no_path(tmp_path):
+    """Names come with tables, from anybody: figures stay in their folder, each with its own."""
+    table = simulate(("maker/one", "../../two"), ("full", "left"))
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    run = write_run(tmp_path / "a" / "b" / "run", table)
+    files = report.build_all(run, pictures=False)
+    assert all(path.parent in (run, run / "figures") and path.is_file() for path in files)
+    assert len(set(files)) == len(files)
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+    assert {one.name for one in run.iterdir() if one.is_dir()} == {"figures"}
+    assert "trained with maker" not in next(run.glob("figures/recall-*.svg")).read_text()
 
 
 def test_undefined_scores_are_dashes(tmp_path: Path):

@@ -101,6 +101,7 @@ class TestCompare:
             (["--margin", "0"], 2, "margin must be above 0"),
             (["--mirrored", "predictions.parquet"], 2, "needs predictions of mirrored pictures"),
             (["--mirrored", "nothing.parquet"], 2, "doesn't exist"),
+            (["--protocol", "validation"], 2, "choose from standard, paper, leak-free"),
         ],
     )
     def test_errors(self, run, tmp_path, monkeypatch, capsys, options, code, sentence):

@@ -94,8 +94,8 @@ class TestWhatIsCompared:
         information = rows[rows["kind"] == "available information"]
         assert set(information["family"]) == {"available information, generalist"}
         assert information[PAIR[2:]].to_numpy().tolist() == [
-            ["full", "full", "any", "upper"],
-            ["full", "full", "any", "left"],
+            ["any", "full", "any", "upper"],
+            ["any", "full", "any", "left"],
         ]
 
     def test_mcnemar_compares_single_networks_only(self, table):

@@ -123,6 +123,28 @@ def test_models_of_one_id_on_one_data_set_are_told_apart(tmp_path: Path) -> None
     }
 
 
+def test_tables_in_folders_of_one_name_are_told_apart_further_up(tmp_path: Path) -> None:
+    paths = [tmp_path / place / "run" / "predictions.parquet" for place in ("first", "second")]
+    for seed, path in enumerate(paths):
+        path.parent.mkdir(parents=True)
+        write_predictions(named("one", seed=seed), path)
+    found = data_sets(read_data_sets(paths), QUICK)
+    assert len(found) == 2 * 2 * 2 * 3
+    said = {*found["data_set"], *found["model"]}
+    for place in ("first", "second"):
+        assert any(f"{place}/run/predictions" in one for one in said)
+
+
+def test_the_table_takes_nothing_elses_place(tables, tmp_path, monkeypatch, capsys) -> None:
+    mine = tmp_path / "labels.csv"
+    mine.write_text("file,label\na.png,happy\n")
+    for out in (mine, tables[0]):
+        before = out.read_bytes()
+        assert hemiface(monkeypatch, "data", "across", *tables, "--out", out) == 2
+        assert "no table of this command's" in capsys.readouterr().err
+        assert out.read_bytes() == before
+
+
 def test_what_is_given_twice_or_not_at_all_is_told(tables: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match="A table is given twice"):
         read_data_sets([tables[0], tables[0]])

@@ -131,6 +131,16 @@ class TestCombine:
         with pytest.raises(UsageError, match="needs distinct models of the table"):
             ensembles.combine(table(n=6), members)
 
+    @pytest.mark.parametrize(
+        "members", [["full-seed0", "full-seed1"], ["full-seed1", "full-seed0"]]
+    )
+    @pytest.mark.parametrize(("column", "gone"), [("condition", "upper"), ("split", "validation")])
+    def test_its_mean_is_of_all_members_everywhere(self, members, column, gone) -> None:
+        rows = table(models=2, n=6).table
+        short = rows[(rows["model"] != "full-seed1") | (rows[column] != gone)]
+        with pytest.raises(UsageError, match=f"Model full-seed1 lacks .*{gone}.* that another has"):
+            ensembles.combine(described(short), members)
+
 
 class TestSelect:
     @pytest.mark.parametrize("seed", range(5))
@@ -168,6 +178,13 @@ class TestSelect:
             ensembles.select(predictions, conditions=["lower"])
         with pytest.raises(UsageError, match="at least one member"):
             ensembles.select(predictions, size=0)
+
+    def test_a_candidate_must_have_what_decides(self) -> None:
+        rows = table(models=2, n=6).table
+        short = rows[(rows["model"] != "full-seed1") | (rows["condition"] != "full")]
+        with pytest.raises(UsageError, match="full-seed1 lacks validation images under full"):
+            ensembles.select(described(short))
+        assert ensembles.select(described(short), candidates=["full-seed0"]) == ("full-seed0",)
 
 
 def test_joined_tables_must_be_of_the_same_images() -> None:

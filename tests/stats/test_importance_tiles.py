@@ -357,12 +357,24 @@ class TestPeople:
             ),
             (people.TRIALS_FILE, "maskList", "tiles", "missing column maskList"),
             (people.TRIALS_FILE, ",hap,HIT", ",sad,HIT", "hits are not where button names"),
+            (people.TRIALS_FILE, ",HIT,1.0,1,", ",HIT,1.0,1,x-", "isn't what it should be"),
+            (people.TRIALS_FILE, ",HIT,1.0,1,", ",HIT,1.0,1,99-", "isn't what it should be"),
         ],
     )
     def test_broken_files(self, folder, file, old, new, sentence):
         path = folder / file
         path.write_text(path.read_text().replace(old, new, 1))
         with pytest.raises(DamagedError, match=sentence):
+            people.read(folder)
+
+    @pytest.mark.parametrize("rows", [0, 10])
+    def test_cut_off_trials(self, folder, rows):
+        path = folder / people.TRIALS_FILE
+        lines = path.read_text().splitlines()[: rows + 1]
+        # Of the last row, a hit, the tiles are missing.
+        lines[-1] = lines[-1].rsplit(",", 1)[0] if rows else lines[-1]
+        path.write_text("\n".join(lines))
+        with pytest.raises(DamagedError, match=r"no trials|isn't what it should be"):
             people.read(folder)
 
     def test_missing_files(self, tmp_path):

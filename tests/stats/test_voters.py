@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import answers, sampled, scored_predictions
+from builders import answers, described, sampled, scored_predictions
 from hemiface.errors import UsageError
 from hemiface.stats.voters import VOTERS_COLUMNS, agreement_with_others, voters
 from hemiface.tables import EMOTIONS
@@ -104,6 +104,19 @@ class TestTable:
         assert list(zip(found["model"], found["seed"], strict=True)) == [
             (name, seed) for name in ("full", "any") for seed in ("0", "1", "mean")
         ]
+
+    def test_a_network_without_scored_images_costs_the_others_nothing(self):
+        votes = drawn_votes(0.6)
+        outcomes = {
+            (name, "full"): answers(LABELS, np.random.default_rng(0).random(N) < 0.6)
+            for name in ("any-seed0", "full-seed0")
+        }
+        sample = sampled(scored_predictions(outcomes, LABELS), draws=20)
+        table = sample.whole.table
+        is_of_full = (table["model"] == "full-seed0").to_numpy()
+        table = table.assign(split=np.where(is_of_full, "validation", table["split"]))
+        found = voters(sampled(described(table), draws=20), told(votes))
+        assert list(found["model"]) == ["any"]
 
     def test_no_votes(self):
         predictions = scored_predictions({("any-seed0", "full"): LABELS}, LABELS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -29,6 +30,17 @@ if sys.argv[1] == "wait":
 sys.exit(int(sys.argv[2]))
 """
 """A program that jobs find under the name of hemiface."""
+
+
+class _Malicious:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self):
+        return Path.touch, (self._path,)
+
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 
@@ -123,6 +135,11 @@ def test_one_in_the_queue_is_found_again_by_its_number(tmp_path, executors, job)
     assert waited(running.ended) == 3
     assert running.record == {"on": "slurm", "id": running.record["id"]}
     assert executor.taken_up(running.record["id"]).ended() == 3
+    # A pickle runs what it likes: in a folder that came from somebody none is opened.
+    (pickled,) = executor._folder.rglob(f"{running.record['id']}_0_result.pkl")
+    pickled.write_bytes(pickle.dumps(_Malicious(tmp_path / "ran")))
+    assert executor.taken_up(running.record["id"]).ended() == 3
+    assert not (tmp_path / "ran").exists()
     # One that left nothing is lost, once a shared folder has had time to show it.
     gone = executor.taken_up("999999999")
     assert gone.ended() is None
@@ -206,6 +223,13 @@ def test_what_is_missing_is_named_with_its_extra(monkeypatch, module, made):
 
 
 class TestGpus:
+    @pytest.mark.parametrize(
+        ("said", "seen"), [("", []), ("-1", []), ("0,1", ["0", "1"]), ("2,-1,3", ["2"])]
+    )
+    def test_those_that_cuda_sees(self, monkeypatch, said, seen):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", said)
+        assert local.gpus() == seen
+
     def test_each_job_gets_its_own(self, monkeypatch, tmp_path, job):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
         needs = Cluster(cpus=1, gpus=1)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from builders import flipped, rendered
+from builders import flipped, hemiface, rendered
 from hemiface.config import load_as, to_toml
-from hemiface.errors import DamagedError, MissingError, UsageError
+from hemiface.data.images import Images
+from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.visible_tiles import VisibleTiles
@@ -145,6 +146,38 @@ class TestTraining:
             load_as(VisibilityConfig, None, ["epoch=3"])
         with pytest.raises(UsageError, match="positive"):
             dataclasses.replace(self.config(), epochs=0)
+        for setting in ("seed=-1", "weight_decay=-1.0", "covering.light=-1.0", "covering.mask=1.5"):
+            with pytest.raises(UsageError, match=r"must (not be negative|lie in)"):
+                load_as(VisibilityConfig, None, [setting])
+
+    def test_ten_steps_are_a_schedule_too(self, images, tmp_path):
+        """A tenth of ten less one is nothing, by which torch's schedule divides."""
+        from hemiface.visibility.train import train
+
+        few = images.subset(np.flatnonzero(images.table["split"] == "train")[:8])
+        held = images.subset(np.flatnonzero(images.table["split"] == "validation"))
+        both = Images(
+            pd.concat([few.table, held.table], ignore_index=True),
+            np.concatenate([few.pixels, held.pixels]), images.info,
+        )  # fmt: skip
+        ten = dataclasses.replace(self.config(epochs=10), batch_size=8)
+        assert train(both, ten, tmp_path, max_epochs=1).is_file()
+
+    def test_a_loss_that_is_not_finite_ends_it(self, images, tmp_path):
+        from hemiface.visibility.train import train
+
+        with pytest.raises(HemifaceError, match=r"stopped being finite in epoch 1.*learning_rate"):
+            train(images, dataclasses.replace(self.config(), learning_rate=1e30), tmp_path)
+
+    def test_configs_and_trainings_stay(self, tmp_path, monkeypatch, capsys):
+        mine = tmp_path / "config.toml"
+        mine.write_text("# my notes\nepochs = 1\n")
+        words = ("--data", "phantom:n=60,seed=0", "--out", tmp_path)
+        assert hemiface(monkeypatch, "visibility", "train", "--config", mine, *words) == 2
+        assert mine.read_text().startswith("# my notes")
+        (tmp_path / "history.csv").write_text("epoch\n")
+        assert hemiface(monkeypatch, "visibility", "evaluate", *words) == 2
+        assert "is a training's folder" in capsys.readouterr().err
 
     def test_images_of_each_split_are_needed(self, images, tmp_path):
         from hemiface.visibility.train import train

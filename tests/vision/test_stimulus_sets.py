@@ -301,7 +301,25 @@ class TestOrder:
         for row in rows:
             orders[row["participant"] - 1].append(known[row["stimulus"]])
         again = sum(any(a == b for a, b in pairwise(order)) for order in orders)
-        assert again <= 4
+        assert again == 0
+
+    @pytest.mark.parametrize(("pictures", "versions", "blocks"), [(2, 5, 1), (2, 5, 2), (7, 5, 5)])
+    def test_where_there_is_an_order_without_repetition_it_is_found(
+        self, made, pictures, versions, blocks
+    ):
+        names = sorted({one.picture for one in made.stimuli})[:pictures]
+        chosen = ("full", "upper", "lower", "left", "right")[:versions]
+        own = [one for one in made.stimuli if one.condition in chosen and one.picture in names]
+        known = {one.stimulus: one.picture for one in own}
+        found: dict[tuple[int, int], list[str]] = {}
+        for row in deal(own, Dealing(participants=60, blocks=blocks)):
+            place = row["participant"], row["block"]
+            found.setdefault(place, []).append(known[row["stimulus"]])
+        assert len(found) == 60 * blocks
+        for order in found.values():
+            most = max(Counter(order).values())
+            if most <= (len(order) + 1) // 2:
+                assert not any(a == b for a, b in pairwise(order)), order
 
     def test_wrong_designs(self, made):
         with pytest.raises(UsageError, match="a design of all or latin"):
@@ -311,6 +329,17 @@ class TestOrder:
 
 
 class TestFaces:
+    @pytest.mark.parametrize(
+        "content",
+        ["file,label\nJörg.png,happy\n".encode("latin-1"), b"file,label\n" + b"x" * 200_000,
+         b"file,label\na\0b.png,happy\n"],
+    )  # fmt: skip
+    def test_a_table_that_is_no_csv_is_told(self, folder, tmp_path, content):
+        table = tmp_path / "labels.csv"
+        table.write_bytes(content)
+        with pytest.raises(DamagedError, match=r"labels\.csv"):
+            find_faces([str(folder)], table)
+
     def test_folders_name_emotions_and_a_table_names_people(self, folder, tmp_path):
         faces = find_faces([str(folder)])
         assert Counter(one.emotion for one in faces) == dict.fromkeys(EMOTIONS, 2)

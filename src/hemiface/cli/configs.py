@@ -20,9 +20,12 @@ def configs(
 ) -> None:
     """List the configs that study and train know by name, or print one."""
     from hemiface.config import find, shipped, summary
+    from hemiface.documents import read_text, undamaged
 
     if name:
-        text = find(name).read_text(encoding="utf-8")
+        path = find(name)
+        with undamaged(path, "save it as UTF-8"):
+            text = read_text(path)
         if as_json:
             print_json({"name": name, "text": text})
         else:

@@ -1,5 +1,6 @@
 """Commands that look at data: check, show, lines, phantom, across."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from hemiface.cli.printing import (
     show_progress,
 )
 from hemiface.cli.reading import crop_landmarks, read_images, words
+from hemiface.errors import UsageError
 
 __all__ = ["data_across", "data_check", "data_lines", "data_phantom", "data_show"]
 
@@ -127,6 +129,16 @@ def data_phantom(
     say(out)
 
 
+def _begins_with(path: Path, columns: Sequence[str]) -> bool:
+    """Return whether a file's first line names these columns."""
+    header = ",".join(columns).encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(header)) == header
+    except OSError:
+        return False
+
+
 @data_app.command("across")
 def data_across(
     tables: Annotated[
@@ -140,9 +152,11 @@ def data_across(
 ) -> None:
     """Set data sets side by side: accuracy, mean recall, macro F1 of each model and condition."""
     from hemiface.config import StatisticsOptions
-    from hemiface.stats.data_sets import data_sets, read_data_sets
+    from hemiface.stats.data_sets import DATA_SET_COLUMNS, data_sets, read_data_sets
     from hemiface.tables import write_csv
 
+    if out.exists() and not _begins_with(out, DATA_SET_COLUMNS):
+        raise UsageError(f"{out} is there and no table of this command's; name another --out.")
     found = data_sets(read_data_sets(tables), StatisticsOptions(draws=draws), protocol=protocol)
     write_csv(found, out)
     if as_json:

@@ -58,6 +58,7 @@ def import_(
     from hemiface.cli.reading import words
     from hemiface.data.outside import ImportOptions, import_predictions
     from hemiface.data.parts import keep_larger_table_or_parts, write_table_or_parts
+    from hemiface.inputs import require_apart
 
     options = ImportOptions(
         dataset=dataset,
@@ -69,6 +70,7 @@ def import_(
         pattern=pattern,
         beside=beside,
     )
+    require_apart([*tables, *filter(None, [models])], [out])
     predictions = import_predictions(tables, options)
     keep_larger_table_or_parts(out, len(predictions), replace=replace)
     write_table_or_parts(predictions, out)

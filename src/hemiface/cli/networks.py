@@ -45,6 +45,7 @@ from hemiface.errors import UsageError
 
 if TYPE_CHECKING:
     from hemiface.config import Config
+    from hemiface.data.images import Images
 
 __all__ = ["ensemble", "evaluate", "export", "study", "train"]
 
@@ -105,6 +106,8 @@ def study(
 
     if only and (on or fresh or until != "report"):
         raise UsageError("--only is one stage by itself; leave out --on, --fresh and --until.")
+    if only and as_json:
+        raise UsageError("--json is what a whole study says; --only has nothing to tell with it.")
     if jobs and not on:
         raise UsageError("--jobs is how many run at a time with --on; name where, as --on local.")
     if slurm and on != "slurm":
@@ -246,10 +249,12 @@ def evaluate(
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
     require_extra("train")
+    from hemiface.inputs import require_apart
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 
     by_face = is_by_face(halves)
     networks = network_files(bundles)
+    require_apart(networks, [out])
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
@@ -298,10 +303,13 @@ def ensemble(
     from hemiface.data.parts import (
         keep_larger_table_or_parts,
         read_whole,
+        table_path,
         write_table_or_parts,
     )
+    from hemiface.inputs import require_apart
     from hemiface.stats import ensembles, metrics
 
+    require_apart(map(table_path, tables), [out])
     joined = ensembles.join([read_whole(path) for path in tables])
     chosen = words(members) or ensembles.select(joined, size=size, conditions=words(conditions))
     combined = ensembles.combine(joined, chosen, name)
@@ -348,22 +356,37 @@ def export(
         float, typer.Option(help="Points of accuracy that int8 may lose under a condition.")
     ] = 0.5,
     opset: Annotated[int, typer.Option(help="ONNX operator set.")] = 18,
+    labels: LabelsOption = "",
+    align: AlignOption = False,
+    deal: DealOption = False,
+    skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a Bundle as one ONNX file that needs no torch, with a parity report."""
+    """Export a Bundle as one ONNX file that needs no torch, with a parity report.
+
+    Both kinds of data are read, and splits dealt, as its training's: give the same options.
+    """
     require_extra("export")
-    from hemiface.data.readers import load
     from hemiface.networks import export as exports
 
     if to != "onnx":
         raise UsageError(f"Format {to!r} is unknown; choose onnx.")
-    with show_progress():
+    with show_progress() as on_progress:
+
+        def images_of(source: str, split: str) -> "Images | None":
+            if not source:
+                return None
+            images = read_images(
+                source, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
+            )
+            return images.split(split)
+
         options = exports.ExportOptions(
             precision=precision,
             int8=int8,
-            ranges_from=load(calibrate).split("train") if calibrate else None,
+            ranges_from=images_of(calibrate, "train"),
             range_rule=calibration,
-            parity=load(parity).split(split) if parity else None,
+            parity=images_of(parity, split),
             conditions=tuple(words(conditions)),
             scores=exports.scores_of(scores, bundle) if scores else {},
             opset=opset,

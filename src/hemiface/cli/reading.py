@@ -149,7 +149,7 @@ def training_images(config: "Config", folder: Path, on_progress: "OnProgress") -
             labels=config.data.labels or None,
             skip_bad=config.data.skip_bad,
             # A training asks for no groups but those that its splits are dealt by.
-            near_duplicates=config.data.near_duplicates and "for splits",
+            near_duplicates=config.data.near_duplicates and config.data.protocol == "paper",
             protocol=config.data.protocol,
             align=face_aligner(on_progress) if config.data.align else None,
             deal=config.data.deal,

@@ -100,8 +100,10 @@ def compare(
     from hemiface.data.parts import long_parts, read_whole, table_path
     from hemiface.report import large
     from hemiface.report.results import compare as run
+    from hemiface.stats.metrics import require_protocol
     from hemiface.stats.sample import Sample
 
+    require_protocol(protocol)
     options = StatisticsOptions(draws=draws, margin=margin)
     # What is put beside them is compared row by row, which takes all rows at once.
     parts = None if mirrored or face_halves else long_parts(table_path(source))
@@ -194,10 +196,12 @@ def importance(
     from hemiface.report.words.regions import half_table
     from hemiface.stats.importance import playable
     from hemiface.stats.information import informative
+    from hemiface.stats.metrics import require_protocol
     from hemiface.stats.sample import Sample
 
     if data and people is None:
         raise UsageError("--data is what people's tiles are compared with: it needs --people.")
+    require_protocol(protocol)
     known, folder = open_predictions(predictions, out, "importance")
     sample = Sample.of(known, protocol, StatisticsOptions(draws=draws))
     if tiles is None and not playable(sample) and informative(sample):
@@ -235,10 +239,12 @@ def information(
     from hemiface.config import StatisticsOptions
     from hemiface.data.readers import load
     from hemiface.errors import UsageError
+    from hemiface.stats.metrics import require_protocol
     from hemiface.stats.sample import Sample
 
     if labels and not data:
         raise UsageError("--labels are of the faces that --data names; give both.")
+    require_protocol(protocol)
     predictions, folder = open_predictions(source, out, "information")
     sample = Sample.of(predictions, protocol, StatisticsOptions(draws=draws))
     votes = load(data, labels=labels or None).table if data else None
@@ -280,7 +286,10 @@ def tiles(
         int, typer.Option(help="So many Gaussian apertures instead of tiles.", min=0)
     ] = 0,
     sigma_px: Annotated[float, typer.Option(help="Width of the apertures, in pixels.")] = 4.0,
-    fill: Annotated[str, typer.Option(help="black, mean, noise or blur.")] = "black",
+    fill: Annotated[
+        str,
+        typer.Option(help="black, mean, noise or blur; default black, with --bubbles mean."),
+    ] = "",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
     replace: ReplaceOption = False,
@@ -309,7 +318,7 @@ def tiles(
         chosen = UncoverOptions(
             samples=samples,
             limit=limit,
-            fill=fill,
+            fill=fill or ("mean" if bubbles else "black"),
             split=split,
             seed=seed,
             device=device,

@@ -9,6 +9,7 @@ from hemiface.cli.apps import visibility_app
 from hemiface.cli.options import DataOption, JsonOption, SetOption
 from hemiface.cli.printing import print_json, records, say
 from hemiface.cli.reading import require_extra
+from hemiface.errors import UsageError
 
 __all__ = ["visibility_evaluate", "visibility_train"]
 
@@ -39,12 +40,14 @@ def visibility_train(
     from hemiface.config import load_as, to_toml
     from hemiface.data.readers import load
     from hemiface.files import write_json, write_text
+    from hemiface.inputs import require_apart
     from hemiface.provenance import environment
     from hemiface.visibility.train import VisibilityConfig, train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    require_apart([config] if config else [], [out / "config.toml"])
     chosen = load_as(VisibilityConfig, config, settings or ())
     path = train(load(data), chosen, out, max_epochs=max_epochs, real=real)
     write_text(out / "config.toml", to_toml(chosen))
@@ -79,6 +82,8 @@ def visibility_evaluate(
     from hemiface.tables import write_csv
     from hemiface.visibility.score import format_scores, read_occluded, score
 
+    if (out / "history.csv").exists():
+        raise UsageError(f"{out} is a training's folder, whose files stay; name another --out.")
     network = VisibleTiles.load(model or shipped.path_of("visibility"))
     images = load(data)
     rows = read_occluded(occluded) if occluded else ()

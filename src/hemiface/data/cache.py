@@ -34,7 +34,7 @@ def prepare(
     *,
     labels: str | None = None,
     skip_bad: bool = False,
-    near_duplicates: bool | Literal["for splits"] = True,
+    near_duplicates: bool = True,
     protocol: Literal["standard", "paper"] = "standard",
     align: AlignFaces | None = None,
     deal: bool = False,
@@ -46,11 +46,11 @@ def prepare(
     or if they are damaged (which is logged), they are made anew, whole or not at all. With
     `near_duplicates` the `group` of an image is the ID of the first image of its near-duplicate
     component (see `audit.near_duplicate_groups`), joined with those of its person, else of its
-    first exact copy or picture of its person; a validation split that was carved out of train, and
-    splits that were dealt, are dealt again by these groups; with `for splits` groups are looked for
-    only where that is so. With protocol `paper` the validation images join the test images, as in
-    the original study, and a tenth of the train groups is the new validation split. Errors are
-    those of `load`.
+    first exact copy or picture of its person. Without, they are looked for only where a validation
+    split was carved out of train or splits were dealt: these are dealt again by such groups,
+    always, so that what is evaluated elsewhere is dealt alike. With protocol `paper` the validation
+    images join the test images, as in the original study, and a tenth of the train groups is the
+    new validation split. Errors are those of `load`.
     """
     found, target, votes = find(source), Path(folder), labels_file(labels)
     if found.form == "images" and found.path.resolve() == target.resolve():
@@ -78,8 +78,7 @@ def prepare(
     if cached:
         return cached
     images = read(found, options, labels=labels, sha256=sha256)
-    is_dealt = protocol == "paper" or _is_dealt(images)
-    near_duplicates = is_dealt if near_duplicates == "for splits" else near_duplicates
+    near_duplicates = near_duplicates or _is_dealt(images)
     if near_duplicates:
         images = _grouped(images)
     if protocol == "paper" and not images.info.get("validation_carved"):

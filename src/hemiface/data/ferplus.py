@@ -66,7 +66,7 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
     Adds int64 columns VOTE_COLUMNS, and OWN_LABEL with the labels that were there. Line k of FER+
     belongs to row k of fer2013.csv: the join is by `source_row` alone, because the number in FER+'s
     image names is not the row and four names occur twice; each row's Usage has to agree with its
-    split. `info["ferplus"]` counts what was
+    split, where the splits are still the source's own. `info["ferplus"]` counts what was
     dropped, what changed, and the ties.
 
     UsageError is raised where the images carry no rows of FER2013, DamagedError where the file
@@ -86,8 +86,10 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
             f"{path.name} has {len(votes):,} rows, but {images.info['source']} has {n_rows:,}; "
             "they must be the same pictures in the same order."
         )
+    # Splits that were dealt or carved anew are no longer those of the file.
+    are_own = not any(map(images.info.get, ("dealt", "validation_carved")))
     wrong = np.flatnonzero(splits[rows] != images.table["split"].to_numpy(dtype=str))
-    if len(wrong):
+    if are_own and len(wrong):
         row = int(rows[wrong[0]])
         raise DamagedError(
             f"{path.name}, row {row} (line {row + 2}) is {splits[row]}, but the image is "

@@ -93,7 +93,7 @@ def read_listing(listing: Listing, options: ReadOptions) -> Images:
     persons = [one.person for one in read.pictures]
     info: dict[str, Any] = {
         "skipped": [*bad.sentences, *read.faceless],
-        "notes": [*listing.notes, *_notes(listing, read, others)],
+        "notes": [*listing.notes, *_notes(listing, read, others, options.deal)],
         **read.counts,
         "other_labels": dict(sorted(others.items())),
         **({"persons": len(set(persons) - {""})} if any(persons) else {}),
@@ -164,7 +164,7 @@ def _extra(pictures: Sequence[Listed]) -> dict[str, Any]:
     return {name: [one.extra[name] for one in pictures] for name in names}
 
 
-def _notes(listing: Listing, read: _Read, others: Counter[str]) -> list[str]:
+def _notes(listing: Listing, read: _Read, others: Counter[str], deal: bool) -> list[str]:
     """Return a sentence for each thing that a user should know of what was read."""
     name, notes = listing.name, []
     if others:
@@ -190,7 +190,7 @@ def _notes(listing: Listing, read: _Read, others: Counter[str]) -> list[str]:
             where = f" in {split}" if split else ""
             notes.append(f"{name} has no pictures of {', '.join(absent)}{where}.")
     splits = {one.split for one in read.pictures}
-    if splits == {""}:
+    if splits == {""} and not deal:
         notes.append(
             f"{name} has no splits: all {len(read.pictures):,} images are test, to evaluate on; to "
             "train on some, deal splits with --deal."

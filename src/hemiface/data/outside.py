@@ -48,6 +48,7 @@ from hemiface.tables import (
     Predictions,
     check_predictions,
     facts_together,
+    require_named_cells,
 )
 
 __all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
@@ -107,6 +108,8 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
     table = pd.concat(tables, ignore_index=True)
     if "group" in unknown:
         table["group"] = table["image"]
+    else:
+        table["group"] = _with_lone_images(table["group"], table["image"])
     if "leaked" in unknown:
         table["leaked"] = False
     table = table[list(PREDICTION_COLUMNS)]
@@ -153,13 +156,25 @@ def _read(path: Path, options: ImportOptions, known: pd.DataFrame | None) -> pd.
     found["split"] = words.splits(table["split"]) if "split" in table else "test"
     found["label"] = words.labels(table["label"])
     if "group" in table:
-        # An image without a group is one by itself; all of these are no group together.
-        alone = table["group"].str.strip() == ""
-        found["group"] = table["group"].mask(alone, found.get("image"))
+        found["group"] = table["group"].mask(table["group"].str.strip() == "", "")
     if "leaked" in table:
         found["leaked"] = words.truths(table["leaked"])
     found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table, line)
-    return found if known is None else _of_known(path, found, line, known)
+    if known is None:
+        return found
+    return _of_known(path, found, line, known, are_dealt="split" in table)
+
+
+def _with_lone_images(groups: pd.Series, images: pd.Series) -> pd.Series:
+    """Return the groups where each image without one is a group by itself, of no given one's name.
+
+    Images may be called as groups are: both are numbers in many files.
+    """
+    given, mark = set(groups), ""
+    alone = groups == ""
+    while not given.isdisjoint(mark + images[alone]):
+        mark += "alone-"
+    return groups.mask(alone, mark + images)
 
 
 def _require_named(path: Path, table: pd.DataFrame, line: pd.Series) -> None:
@@ -193,27 +208,38 @@ def _named(path: Path, options: ImportOptions) -> dict[str, str]:
 
 
 def _of_known(
-    path: Path, found: pd.DataFrame, line: pd.Series, known: pd.DataFrame
+    path: Path, found: pd.DataFrame, line: pd.Series, known: pd.DataFrame, *, are_dealt: bool
 ) -> pd.DataFrame:
     """Return the rows with the images, splits, groups and leaks of `known`.
 
+    `are_dealt` says that the file states splits: rows without names are looked for there alone.
+
     Raises:
         DamagedError: a label isn't that of the image.
-        UsageError: images are unknown, or rows without names can't be in the order of `known`.
+        UsageError: images are unknown, or rows without names can't be in the order of `known`, or
+            could be of more than one of its splits.
     """
     if "image" not in found:
         found["image"] = ""
-        for (model, hidden), cell in found.groupby(["model", "condition"], sort=False):
-            names = _in_order(cell["label"], known)
-            if names is None:
+        within = ["model", "condition", *(["split"] if are_dealt else [])]
+        for (model, hidden, *stated), cell in found.groupby(within, sort=False):
+            here = known[known["split"].isin(stated)] if stated else known
+            fits = _in_order(cell["label"], here)
+            what = f"{path.name} has {len(cell):,} {''.join(f'{one} ' for one in stated)}rows"
+            if not fits:
                 sizes = known["split"].value_counts(sort=False)
                 held = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
                 raise UsageError(
-                    f"{path.name} has {len(cell):,} rows of {model} on {hidden} without a column "
+                    f"{what} of {model} on {hidden} without a column "
                     f"image; no split beside ({held}), nor several one after the other, has as "
                     "many images with these labels in this order. Name the images."
                 )
-            found.loc[cell.index, "image"] = names
+            if len(fits) > 1:
+                raise UsageError(
+                    f"{what} of {model} on {hidden} without a column image, which fit "
+                    f"{' and '.join(fits)} beside; name the images, or their splits."
+                )
+            found.loc[cell.index, "image"] = next(iter(fits.values()))
     told = found[["image"]].merge(known, on="image", how="left", validate="many_to_one")
     strange = told["label"].isna()
     if strange.any():
@@ -233,15 +259,16 @@ def _of_known(
     return found.assign(**{name: told[name].to_numpy() for name in _OF_IMAGES})
 
 
-def _in_order(labels: pd.Series, known: pd.DataFrame) -> Any:
-    """Return the names of the images that have these labels in the order of `known`, or None."""
+def _in_order(labels: pd.Series, known: pd.DataFrame) -> dict[str, Any]:
+    """Return, by split or splits, the names of images that have these labels in `known`'s order."""
     splits = list(known["split"].unique())
+    fits = {}
     for count in range(1, len(splits) + 1):
         for some in combinations(splits, count):
             these = known[known["split"].isin(some)]
             if these["label"].tolist() == labels.tolist():
-                return these["image"].to_numpy()
-    return None
+                fits[" with ".join(some)] = these["image"].to_numpy()
+    return fits
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -260,7 +287,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from error
     if table.empty:
         raise DamagedError(f"{path} has no rows; it needs one for each image.")
+    require_named_cells(table, path)
     table.columns = table.columns.str.strip()
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise DamagedError(f"{path} has two columns {twice[0]}; leave one of them out.")
     return table
 
 

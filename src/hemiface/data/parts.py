@@ -9,6 +9,7 @@ What hemiface writes has a list of its parts (PARTS_FILE) with the facts, so tha
 lost is found, and each part has the SHA-256 of itself (see `files.seal`).
 """
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -234,13 +235,28 @@ def parts_writer(folder: str | Path, facts: Mapping[str, Any]) -> Iterator[Parts
 
         yield write
         write_json(partial / PARTS_FILE, {"facts": dict(facts), "parts": listed})
+        if target.is_dir():
+            _require_parts_alone(target)
         if _is_of_parts(target):
             target.rename(partial / _BEFORE)
     shutil.rmtree(target / _BEFORE, ignore_errors=True)
 
 
+_OURS = re.compile(rf"{re.escape(PARTS_FILE)}|part-\d{{5,}}\.parquet")
+
+
 def _is_of_parts(folder: Path) -> bool:
     return (folder / PARTS_FILE).is_file()
+
+
+def _require_parts_alone(folder: Path) -> None:
+    """Raise if a folder holds anything but parts, which would go with them."""
+    for path in folder.iterdir():
+        is_ours = _is_of_parts(folder) and _OURS.fullmatch(path.name) and path.is_file()
+        if not is_ours:
+            raise UsageError(
+                f"{folder} holds other things than a table ({path.name}); name another --out."
+            )
 
 
 def keep_larger_table_or_parts(path: str | Path, rows: int, *, replace: bool) -> None:
@@ -256,9 +272,8 @@ def keep_larger_table_or_parts(path: str | Path, rows: int, *, replace: bool) ->
     if target.suffix or not target.is_dir():
         keep_larger_table(target, rows, replace=replace)
         return
+    _require_parts_alone(target)
     if not _is_of_parts(target):
-        if next(target.iterdir(), None) is not None:
-            raise UsageError(f"{target} holds other things than a table; name another --out.")
         return
     had = 0
     with suppress(DamagedError):

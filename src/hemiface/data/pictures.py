@@ -268,7 +268,7 @@ def _convert(
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
-    if picture.mode != "L":
+    if picture.mode != "L" or picture.has_transparency_data:
         done.add("grey")
         grey = np.empty(picture.size[::-1], dtype=np.uint8)
         picture = Image.fromarray(by_bands(picture, _grey, grey))

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,13 +109,24 @@ def _phantom_sha256(source: Path, _: ReadOptions) -> str:
     return _files_sha256(_DRAWN_BY.parent, sorted(_DRAWN_BY.glob("*.py")), options)
 
 
-def _headers(folder: Path) -> dict[Path, Header]:
-    """Return the header of each CSV file in a folder."""
-    return {
-        path: peek_header(path)
+def _csv_files(folder: Path) -> list[Path]:
+    """Return the CSV files in a folder, but for hidden ones, such as those that macOS adds."""
+    return [
+        path
         for path in sorted(folder.iterdir())
-        if path.is_file() and ".csv" in [suffix.lower() for suffix in path.suffixes]
-    }
+        if path.is_file()
+        and not path.name.startswith(".")
+        and ".csv" in [suffix.lower() for suffix in path.suffixes]
+    ]
+
+
+def _headers(folder: Path) -> dict[Path, Header]:
+    """Return the header of each CSV file in a folder that has one: others may be notes."""
+    found = {}
+    for path in _csv_files(folder):
+        with suppress(DamagedError):
+            found[path] = peek_header(path)
+    return found
 
 
 def _list_picture_tables(source: Path) -> Listing:
@@ -252,6 +264,9 @@ def _form_of_folder(path: Path) -> Found:
     for form, is_here in _BEHIND_TABLES.items():
         if is_here(path):
             return Found(form, path)
+    for one in _csv_files(path):
+        # If it was meant to be read, its fault says more than that nothing was found.
+        peek_header(one)
     raise DamagedError(
         f"{path} has none of the known forms; expected a CSV file of FER2013, a table of pictures "
         "(path, label), folders named after emotions, fer2013_pixels_0.png with its labels, "
@@ -299,13 +314,15 @@ def _files_sha256(source: Path, files: Sequence[Path], options: str = "") -> str
     named = {os.path.relpath(path, root).replace(os.sep, "/"): path for path in files}
     for name, path in sorted(named.items()):
         try:
-            content = path.read_bytes()
-        except OSError:
+            # Of a pipe or a device nobody knows the end.
+            size = require_file(path, error=DamagedError).st_size
+            with path.open("rb") as file:
+                digest.update(os.fsencode(f"{name}\0{size}\0"))
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+        except (OSError, DamagedError):
             # The reader names it, or leaves it out where that is asked for.
             digest.update(os.fsencode(f"{name}\0unreadable\0"))
-            continue
-        digest.update(os.fsencode(f"{name}\0{len(content)}\0"))
-        digest.update(content)
     return digest.hexdigest()
 
 

@@ -14,7 +14,6 @@ order of EMOTIONS.
 """
 
 import csv
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +65,7 @@ persons don't tell .1 from .5 % of all, and a share near 0 would all but forbid 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 """As in `temperatures`: smaller probabilities are stored as 0, which no mix could change."""
 
+_LARGEST_SHARE = 1e9
 _TOLERANCE = 0.005
 """By how much a sum of seven shares that were rounded to three digits may differ from 1."""
 
@@ -150,7 +150,8 @@ def checked_shares(content: Any) -> Floats:
     for key in EMOTIONS:
         share = content[key]
         number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
-        if not number or not math.isfinite(share) or share < 0:
+        # NaN is in no range; more than 1 fails by its sum, with a better sentence.
+        if not number or not 0 <= share <= _LARGEST_SHARE:
             raise ValueError(f"gives {key} {share!r}; a share is a number from 0 to 1")
     shares = np.array([float(content[key]) for key in EMOTIONS])
     total = float(shares.sum())

@@ -218,7 +218,7 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
                 **asdict(model),
                 "default": model.name == default,
                 "default_in_videos": model.name == in_videos,
-                "accuracy": accuracy(header)
+                "accuracy": accuracy(header, model.labels)
                 | {one["condition"]: one["accuracy"] for one in model.scores},
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
@@ -228,11 +228,13 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
+def accuracy(header: Mapping[str, Any], labels: str = "") -> dict[str, float]:
     """Return condition -> accuracy on the test split, as a model file's metadata knows it.
 
     Measured of this very file where its parity report was made on the test split alone, else what
     the network that it was made from scored (protocol standard). Empty for models of other kinds.
+    By `labels`, one of LABELLINGS, alone, where these are told and the report says whose it has;
+    those of before don't.
     """
     if header.get("kind", _EMOTION) != _EMOTION:
         return {}
@@ -242,7 +244,8 @@ def accuracy(header: Mapping[str, Any]) -> dict[str, float]:
         if "accuracy" in cell
     }
     parity = header.get("parity", {})
-    if parity.get("splits") == ["test"]:
+    is_by_these = not labels or parity.get("labels", labels) == labels
+    if parity.get("splits") == ["test"] and is_by_these:
         scores |= {row["condition"]: row["accuracy"] for row in parity["conditions"]}
     return scores
 
@@ -307,6 +310,9 @@ def add(
     if labels and labels not in LABELLINGS:
         raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
     place = target / f"{name}.onnx"
+    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
+    if place.exists() and place.name not in {one.file for one in known_index.models}:
+        raise UsageError(f"{place} is there and no model of the index; give another name.")
     calibration = None
     if ModelCalibration.beside(file, sha256_file(file)) is not None:
         calibration = read_json(calibration_path(file))
@@ -331,7 +337,6 @@ def add(
         labels=labels or ("people" if _learnt_votes(header) else ""),
         scores=[{**one, "accuracy": round(one["accuracy"], 6)} for one in scores],
     )
-    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
     others = (one for one in known_index.models if one.name != name)
     models = sorted([*others, model], key=lambda one: one.name)
     rows = [{k: v for k, v in asdict(one).items() if k != "scores" or v} for one in models]

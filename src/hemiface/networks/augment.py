@@ -270,8 +270,9 @@ def _rectangles(
     columns = (torch.sqrt(area / aspect) * width).clamp(1, width)
     top = torch.rand(n, generator=generator, device=device) * (height - rows)
     left = torch.rand(n, generator=generator, device=device) * (width - columns)
-    y = torch.arange(height, device=device)[None, :, None]
-    x = torch.arange(width, device=device)[None, None, :]
+    # By their centres: by their upper left corners the first row and column would hardly be hidden.
+    y = 0.5 + torch.arange(height, device=device)[None, :, None]
+    x = 0.5 + torch.arange(width, device=device)[None, None, :]
     inside = (y >= top[:, None, None]) & (y < (top + rows)[:, None, None])
     return inside & (x >= left[:, None, None]) & (x < (left + columns)[:, None, None])
 

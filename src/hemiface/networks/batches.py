@@ -118,11 +118,16 @@ def side_px(options: TrainConfig, epoch: int) -> int:
 
 
 def class_weights(labels: Tensor, options: TrainConfig) -> Tensor | None:
-    """Return float32 [7] weights n / (7 * count of the class), as scikit-learn's `balanced`."""
+    """Return float32 [7] weights n / (present classes * count), as scikit-learn's `balanced`.
+
+    A class without an image has weight 0: any other would be that of what label smoothing alone
+    gives it, and teach the network to answer nothing else.
+    """
     if options.class_weights == "none":
         return None
     counts = torch.bincount(labels, minlength=len(EMOTIONS)).float()
-    return len(labels) / (len(EMOTIONS) * counts.clamp(min=1))
+    weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+    return torch.where(counts > 0, weights, torch.zeros_like(weights))
 
 
 def target_shares(images: Images, options: TrainConfig) -> Tensor:

@@ -161,6 +161,7 @@ class Progress:
             "train_images": int((images.table["split"] == "train").sum()),
             "data_sha256": images.info.get("data_sha256"),
             "votes_sha256": job.votes_sha256(images),
+            "weights_sha256": job.weights_sha256,
             "max_steps": job.max_steps,
             "config_hash": hash_json(
                 {"model": as_plain(job.model), "recipe": as_plain(job.recipe)}

@@ -24,16 +24,16 @@ class WithFeatures(nn.Module):
     """A network whose features are returned beside its logits, as wide as its teacher's.
 
     Where the teacher's features have another width, a linear map without bias is learnt with the
-    network and left behind when the training ends.
+    network and left behind when the training ends. With None nobody learns from features.
     """
 
-    def __init__(self, network: FaceNetwork, teacher_width: int) -> None:
+    def __init__(self, network: FaceNetwork, teacher_width: int | None) -> None:
         super().__init__()
         self.network = network
         self.projection = (
             nn.Identity()
-            if network.width == teacher_width
-            else nn.Linear(network.width, teacher_width, bias=False)
+            if teacher_width in (None, network.width)
+            else nn.Linear(network.width, int(teacher_width or 0), bias=False)
         )
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:

@@ -317,7 +317,10 @@ def _header(bundle: Bundle, sha256: str, options: ExportOptions) -> dict[str, An
 
 
 def _parity(rows: pd.DataFrame, images: Images, *, rendered: bool) -> dict[str, Any]:
+    is_fer2013 = set(images.table["dataset"]) == {"fer2013"}
     return {
+        # Whose labels were right, as the index of models says it (`models.shipped.LABELLINGS`).
+        "labels": "people" if "ferplus" in images.info else "fer2013" if is_fer2013 else "",
         "data": "rendered" if rendered else images.info["form"],
         "data_sha256": images.info["data_sha256"],
         "splits": sorted(images.table["split"].unique()),

@@ -348,6 +348,8 @@ class Bundle:
                 emotions=tuple(entry(header, "emotions", list)),
                 size_px=entry(header, "size_px", int),
             )
+            if bundle.size_px != FER2013_SIZE_PX:
+                raise ValueError(f"faces of {bundle.size_px} pixels, not of {FER2013_SIZE_PX}")
         if bundle.emotions != EMOTIONS:
             raise DamagedError(
                 f"Bundle {source} orders its classes {bundle.emotions}, not {EMOTIONS}."
@@ -360,4 +362,6 @@ def _checked_provenance(known: dict[str, Any]) -> dict[str, Any]:
     kinds = {"model_id": str, "name": str, "seed": int, "training_s": float, "conditions": list}
     for key in kinds.keys() & known.keys():
         entry(known, key, kinds[key])
+    for condition in known.get("conditions", ()):
+        entry({"conditions": condition}, "conditions", str)
     return known

@@ -6,6 +6,7 @@ variance that training images have at its place, so that it undoes what it does:
 as the file does, and can be trained from there.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def trainable(source: str | Path, images: Images, folder: Path) -> Path:
     An ONNX file, or the name of a model that comes with hemiface, is opened again by the first
     1,024 training images and written as `<its name>-<start of its SHA-256>.safetensors`: two files
     may have one name, and the training's own Bundle has one. What lies there of the same file and
-    number of images is used, so that a training that goes on starts from the same bytes.
+    images is used, so that a training that goes on starts from the same bytes.
 
     Raises:
         DamagedError, UsageError: as `bundle_of`.
@@ -56,7 +57,8 @@ def trainable(source: str | Path, images: Images, folder: Path) -> Path:
     target = folder / f"{file.stem}-{sha256[:_DIGITS]}.safetensors"
     if target.is_file():
         known = Bundle.load(target).provenance
-        if (known.get("reopened_sha256"), known.get("reopened_faces")) == (sha256, len(faces)):
+        made_from = known.get("reopened_sha256"), known.get("reopened_faces_sha256")
+        if made_from == (sha256, _faces_sha256(faces)):
             return target
     folder.mkdir(parents=True, exist_ok=True)
     bundle_of(file, faces).save(target)
@@ -91,8 +93,13 @@ def bundle_of(file: str | Path, faces: npt.NDArray[np.uint8]) -> Bundle:
             "reopened_from": source.name,
             "reopened_sha256": sha256_file(source),
             "reopened_faces": len(faces),
+            "reopened_faces_sha256": _faces_sha256(faces),
         },
     )
+
+
+def _faces_sha256(faces: npt.NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(faces).data).hexdigest()
 
 
 def _fill(network: FaceNetwork, constants: "_Constants", faces: Tensor) -> None:

@@ -69,9 +69,19 @@ class Task:
         """Return the hash of the votes that are learnt, None where labels alone are."""
         return votes_sha256(images) if self.recipe.train.soft_labels else None
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """The hash of the file of pretrained weights that it starts from, None without one."""
+        file = Path(self.model.weights)
+        # One that isn't there `network.build` names.
+        return sha256_file(file) if self.init is None and file.is_file() else None
+
     def mark(self, images: Images) -> Mark:
         """Return what decides the weights."""
+        # Marks of before had none, and those that start from no file need none.
+        weights = self.weights_sha256
         inputs = {
+            **({} if weights is None else {"weights": weights}),
             "model": as_plain(self.model),
             "recipe": as_plain(self.recipe),
             "conditions": [one.key for one in self.conditions],
@@ -108,12 +118,13 @@ class Task:
             "teacher_sha256": self.teacher_sha256,
             "data_sha256": images.info.get("data_sha256"),
             "votes_sha256": self.votes_sha256(images),
+            "weights_sha256": self.weights_sha256,
             "max_steps": None,
             "recipe": recipe,
         }
         # A key that is newer than the Bundle had its default then.
         defaults = as_plain(Recipe())
-        told = {"votes_sha256": None, "max_steps": None} | said
+        told = {"votes_sha256": None, "weights_sha256": None, "max_steps": None} | said
         told["recipe"] = {
             name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe
         }

@@ -6,6 +6,7 @@ needs, so a training that is killed and started again ends with the weights of a
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,9 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessRaisedException
 
+from hemiface import errors
 from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError
@@ -75,8 +78,13 @@ def fit(
     """
     bundle = folder / BUNDLE_FILE
     fingerprint = job.fingerprint(images)
+
+    def is_done() -> bool:
+        known = Bundle.load(bundle).provenance if bundle.is_file() else {}
+        return known.get("fingerprint") == fingerprint
+
     if bundle.is_file():
-        if Bundle.load(bundle).provenance.get("fingerprint") == fingerprint:
+        if is_done():
             log.info("%s: done before, nothing to train", job.model_id)
             if (folder / CHECKPOINTS).is_dir():
                 # A kill came between the Bundle and this; or another training has begun here.
@@ -96,11 +104,23 @@ def fit(
     progress = Progress(job, folder, fingerprint)
     on_step = on_step if job.recipe.train.processes == 1 else None
     with locked(folder):
+        # Somebody else may have finished between the first look and the lock.
+        if is_done():
+            return bundle
         try:
             fabric.launch(partial(_train, job, images, progress, precision, on_step))
+        except ProcessRaisedException as error:
+            raise _of_process(error) from error
         finally:
             torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic
     return bundle
+
+
+def _of_process(error: ProcessRaisedException) -> Exception:
+    """Return what a process of several raised, which comes here as the text of its traceback."""
+    told = re.findall(r"^hemiface\.errors\.(\w+): (.*)", str(error), re.MULTILINE)
+    kind = getattr(errors, told[-1][0], None) if told else None
+    return kind(told[-1][1]) if kind is not None else error
 
 
 def _train(
@@ -175,7 +195,9 @@ class _Learner:
         # What is optimised: the network, with the map to the teacher's features where they differ.
         self._module: nn.Module = self.network
         if distill.paired:
-            self._module = WithFeatures(self.network, (teacher or self.network).width)
+            # A map that nothing is learnt by has no gradient, which processes would wait for.
+            width = (teacher or self.network).width if distill.features else None
+            self._module = WithFeatures(self.network, width)
         elif options.attention_consistency:
             self._module = WithMaps(self.network)
         # Each size of image gets kernels of its own; those for any size are slower.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.occlusion.tiles import random_tiles, tile_map
+from hemiface.occlusion.tiles import TILES, random_tiles, tile_map
 
 __all__ = [
     "COALITIONS",
@@ -105,6 +105,11 @@ def condition(key: str, fill: Fill | None = None) -> Condition:
     if chosen not in FILLS or (suffix and fill and suffix != fill):
         raise UsageError(f"Fill {chosen!r} can't be used here; choose one of {', '.join(FILLS)}.")
     if random:
+        if round(TILES * int(random[1]) / 100) in (0, TILES):
+            raise UsageError(
+                f"Condition {name!r} would hide none or all of {TILES} tiles; take random-2 to "
+                "random-98."
+            )
         return Condition(name, frozenset(), chosen, int(random[1]))
     return Condition(name, _HIDDEN[name], chosen)
 

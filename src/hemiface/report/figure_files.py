@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hemiface.data import sheets
 from hemiface.data.images import Images
-from hemiface.files import atomic_path
+from hemiface.files import MOST_BYTES, as_stem, atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, HALVES
 from hemiface.report.figures import classes, scores
 from hemiface.report.figures.classes import Cell
@@ -59,6 +59,7 @@ class Picture:
     markup: Markup
     caption: str
     narrow: bool = False
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class Figures:
     abstention: list[Picture] = field(default_factory=list)
     training: list[Picture] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    unshown: list[Picture] = field(default_factory=list)
+    """Those that are written and aren't on the page."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that were written."""
+        every = (getattr(self, one.name) for one in fields(self))
+        return [path for pictures in every for one in pictures for path in one.files]
 
 
 def draw(
@@ -152,8 +161,8 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
             figure = scores.heat_map(results.matrix, metric, protocol=protocol)
             caption = f"{METRIC_NAMES[metric]} with its interval, protocol {protocol}."
             picture = drawn_picture(figure, folder, f"heat-{metric}-{protocol}", caption)
-            if metric == "accuracy" and protocol == results.primary:
-                drawn.scores.append(picture)
+            is_shown = metric == "accuracy" and protocol == results.primary
+            (drawn.scores if is_shown else drawn.unshown).append(picture)
     if (results.matrix["condition"] != "full").any():
         figure = scores.drop_plot(results.matrix, protocol=results.primary)
         caption = "Each mark is one model; the further right, the more it loses."
@@ -213,9 +222,9 @@ def _draw_original(drawn: Figures, results: Results, folder: Path) -> None:
             "intervals."
         )
         picture = drawn_picture(plot, folder, f"original-{metric}", caption)
-        drawn_picture(scores.comparison_map(compared, metric), folder, f"difference-{metric}", "")
-        if metric == "accuracy":
-            drawn.original.append(picture)
+        difference = scores.comparison_map(compared, metric)
+        drawn.unshown.append(drawn_picture(difference, folder, f"difference-{metric}", ""))
+        (drawn.original if metric == "accuracy" else drawn.unshown).append(picture)
 
 
 def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
@@ -223,11 +232,11 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
         return
     for model in informative_halves(results.tables)[:1]:
         caption = (
-            "Shapley values in bits with 95 % intervals: above 0 (orange) the half tells about "
-            "the emotion. Bold and underlined: more than the other half of its pair (test after "
-            "Holm's correction, and interval). Below the line: over all images, with all "
-            "emotions as frequent, and so for the five other than happy and neutral. "
-            "Left and right are those of the picture."
+            f"Shapley values in bits with {100 * results.sample.options.level:g} % intervals: "
+            "above 0 (orange) the half tells about the emotion. Bold and underlined: more than "
+            "the other half of its pair (test after Holm's correction, and interval). Below the "
+            "line: over all images, with all emotions as frequent, and so for the five other than "
+            "happy and neutral. Left and right are those of the picture."
         )
         people = results.tables.get("people_halves")
         if people is not None:
@@ -272,7 +281,7 @@ def _draw_cells(
         bars = classes.class_bars(tables["class_scores"], cells, protocol=primary)
         drawn.classes.append(drawn_picture(bars, folder, f"recall-{key}", caption))
         f1 = classes.class_bars(tables["class_scores"], cells, "f1", protocol=primary)
-        save(f1, folder, f"f1-{key}")
+        drawn.unshown.append(drawn_picture(f1, folder, f"f1-{key}", caption))
         counts = classes.confusion_matrices(tables["confusions"], cells, protocol=primary)
         drawn.confusions.append(
             drawn_picture(counts, folder, f"confusions-{key}", caption, len(cells) == 1)
@@ -313,12 +322,12 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, fol
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
     for sheet, file, caption in found:
-        path = folder / f"{file}.png"
+        path = folder / f"{as_stem(file, MOST_BYTES - len('.png'))}.png"
         with atomic_path(path) as partial:
             sheet.save(partial, optimize=True)
         data = base64.b64encode(path.read_bytes()).decode("ascii")
         image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
-        drawn.pictures.append(Picture(image, caption))
+        drawn.pictures.append(Picture(image, caption, files=(path,)))
 
 
 def _first_seeds(sample: Sample) -> pd.DataFrame:
@@ -333,6 +342,6 @@ def drawn_picture(
     figure: Figure, folder: Path, name: str, caption: str, narrow: bool = False
 ) -> Picture:
     """Write a figure into `folder` as SVG and PNG, and return it as the page shows it."""
-    svg, _ = save(figure, folder, name)
+    svg, png = save(figure, folder, name)
     markup = inline_svg(svg.read_text(encoding="utf-8"), caption or name)
-    return Picture(markup, caption, narrow)
+    return Picture(markup, caption, narrow, (svg, png))

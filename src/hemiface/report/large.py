@@ -16,7 +16,14 @@ from hemiface.errors import UsageError
 from hemiface.files import write_text
 from hemiface.report.page import linked, page_path, split_table, template
 from hemiface.report.page_tables import drop_table, score_table
-from hemiface.report.results import Compared, confusions, headline, read_recipe, write_tables
+from hemiface.report.results import (
+    Compared,
+    confusions,
+    headline,
+    read_recipe,
+    tell_of_others,
+    write_tables,
+)
 from hemiface.report.words import texts
 from hemiface.report.words.costs import half_words, summary_table
 from hemiface.report.words.scores import warnings
@@ -25,7 +32,7 @@ from hemiface.stats.all_pairs import all_pairs, cochran, mcnemar
 from hemiface.stats.confusion_shifts import confusion_shifts
 from hemiface.stats.large.buckets import BLOCKS
 from hemiface.stats.large.sample import GAPS, LARGE_METRICS, CountedSample, counted
-from hemiface.stats.metrics import PROTOCOLS
+from hemiface.stats.metrics import PROTOCOLS, require_protocol
 from hemiface.stats.planned import planned
 from hemiface.stats.sample import Progress
 
@@ -57,6 +64,7 @@ def build(
         write_tables(tables, page.parent)
         text = _render(parts, samples, tables)
     write_text(page, linked(text, page.parent))
+    tell_of_others(tables, page.parent)
     return page
 
 
@@ -94,8 +102,7 @@ def compare(
         DamagedError: the parts are damaged or no valid table.
         UsageError: as `all_pairs`, or there is no such protocol.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"Protocol {protocol!r} is unknown; choose from {', '.join(PROTOCOLS)}.")
+    require_protocol(protocol)
     with counted(parts, [protocol], options, progress) as samples:
         tables = _compared(samples[protocol])
     return Compared(tables, write_tables(tables, folder), headline(tables["all_pairs"]))
@@ -149,9 +156,12 @@ def _render(
 
 def _resampled(sample: CountedSample) -> str:
     """Return the sentence on what intervals resample."""
-    if sample.dealt.groups is not None:
-        return f"Intervals resample the {sample.group_count:,} groups."
+    resampled = (
+        f"the {sample.group_count:,} groups"
+        if sample.dealt.groups is not None
+        else f"{BLOCKS:,} random blocks of groups (Wolter 2007, ch. 2)"
+    )
     return (
-        f"Intervals resample {BLOCKS:,} random blocks of groups (Wolter 2007, ch. 2); those of "
-        "areas under curves are of first order (DeLong et al. 1988)."
+        f"Intervals resample {resampled}; those of areas under curves are of first order (DeLong "
+        "et al. 1988)."
     )

@@ -25,7 +25,14 @@ from hemiface.report.page_tables import (
     drop_table,
     score_table,
 )
-from hemiface.report.results import Results, Run, compute, read_run, write_tables
+from hemiface.report.results import (
+    Results,
+    Run,
+    compute,
+    read_run,
+    tell_of_others,
+    write_tables,
+)
 from hemiface.report.words import texts
 from hemiface.report.words.confidence import calibration_table, calibration_words
 from hemiface.report.words.costs import half_words, mark_table, summary_table
@@ -101,11 +108,21 @@ def build(
         UsageError: config.toml can't be understood, or no image of the test split was scored.
 
     """
+    return build_all(run_or_predictions, out, pictures, people)[0]
+
+
+def build_all(
+    run_or_predictions: str | Path,
+    out: str | Path | None = None,
+    pictures: bool = True,
+    people: str | Path | None = None,
+) -> list[Path]:
+    """Do what `build` does, and return all files that were written, the page first."""
     run = read_run(run_or_predictions)
     page = page_path(run.folder, out)
     beside = None if people is None else read_people(people)
     results = compute(run.predictions, run.options, run.mirrored, beside)
-    write_tables(results.tables, page.parent)
+    written = write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     conditions = ordered(results.matrix["condition"])
     scores = results.tables["class_scores"]
@@ -113,10 +130,12 @@ def build(
     groups = of_evaluated(_cell_groups(names, conditions), own)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
-    write_text(page.parent / METHODS_FILE, "\n\n".join([*methods.text, *methods.references]) + "\n")
+    methods_file = page.parent / METHODS_FILE
+    write_text(methods_file, "\n\n".join([*methods.text, *methods.references]) + "\n")
     text = _render(run, results, groups, figures, no_pictures, methods)
     write_text(page, linked(text, page.parent))
-    return page
+    tell_of_others(results.tables, page.parent)
+    return [page, *written, methods_file, *figures.files]
 
 
 def linked(text: str, folder: Path) -> str:

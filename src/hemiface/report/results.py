@@ -6,6 +6,7 @@ two commands write the same file: the report's tables lie beside the predictions
 `compare`, `calibrate` and `importance` in folders of these names.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from hemiface.data.parts import read_whole, table_path
 from hemiface.documents import entry, read_json, read_text, undamaged
 from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import write_json
+from hemiface.provenance import HARDWARE_OF
 from hemiface.report.figures.style import ordered
 from hemiface.stats import comparisons, importance, matrix, metrics
 from hemiface.stats.abstention import risk_coverage_table, threshold_for_risk
@@ -44,9 +46,12 @@ from hemiface.stats.shapley import shapley
 from hemiface.stats.sides import has_sides, sides
 from hemiface.tables import Predictions, compact, read_csv, read_predictions, write_csv
 
+_log = logging.getLogger(__name__)
+
 __all__ = [
     "PAPER_METRICS",
     "PREDICTIONS_FILE",
+    "TABLES",
     "Calibrated",
     "Compared",
     "Results",
@@ -59,6 +64,7 @@ __all__ = [
     "information_tables",
     "read_recipe",
     "read_run",
+    "tell_of_others",
     "temperatures_json",
     "write_tables",
 ]
@@ -67,7 +73,16 @@ PREDICTIONS_FILE = "predictions.parquet"
 MIRRORED_FILE = "mirrored.parquet"
 
 _HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
+_MARKS_OF_RUNS = ("stages.json", "environment.json")
 _NO_RECIPE = "write it again with the study's own command, or remove it"
+
+TABLES = (
+    "matrix", "class_scores", "confusions", "planned", "all_pairs", "mcnemar", "cochran",
+    "comparisons", "confusion_shifts", "sides", "calibration", "reliability", "risk_coverage",
+    "aurc", "temperatures", "information", "decomposition", "shapley", "sensitivity",
+    "importance", "interactions", "people_halves",
+)  # fmt: skip
+"""All that a report may write, by name."""
 
 PAPER_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 """The four scores of each cell in the original study's table."""
@@ -105,10 +120,8 @@ class Run:
 class Results:
     """The result tables by the names of their files, and the samples that they were made from.
 
-    Always there: matrix, class_scores, confusions, planned, all_pairs, mcnemar, cochran. Where
-    there is what they need: comparisons (FER2013 only), confusion_shifts, sides, calibration,
-    reliability, risk_coverage, aurc, temperatures, information, decomposition, shapley,
-    sensitivity, importance, interactions, people_halves.
+    Of TABLES the first seven are always there, the others where there is what they need:
+    comparisons for FER2013 only.
 
     `samples` holds the protocols that have images; `primary` is the one that words and figures, and
     all tables but the first three, are about; so is `regions` (None without all coalitions).
@@ -204,8 +217,10 @@ def compute(
     if set(predictions.table["dataset"]) == {"fer2013"} and "paper" in samples:
         tables["comparisons"] = comparisons.compare(tables["matrix"])
     tables["planned"] = planned(primary)
-    tables |= _compared(primary, None if mirrored is None else _as(mirrored, primary))
+    tables |= _compared(primary)
     known, left_out = _of_known_confidence(primary)
+    if has_sides(primary.conditions):
+        tables["sides"] = _sides(primary, mirrored, left_out)
     if known is not None and known.protocol == "standard":
         tables |= _if_possible("Confidence", lambda: _calibration(known), left_out)
     if known is not None and informative(known):
@@ -266,15 +281,37 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
     return [folder / f"{name}.csv" for name in tables]
 
 
+def tell_of_others(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Warn of a report's tables that lie in the folder and aren't of the one just written there."""
+    there = [f"{one}.csv" for one in TABLES if one not in tables]
+    others = [one for one in there if (folder / one).is_file()]
+    if others:
+        _log.warning(
+            "%s: %s %s not of this report; an earlier one may have left %s.",
+            folder, ", ".join(others), *(("is", "it") if len(others) == 1 else ("are", "them")),
+        )  # fmt: skip
+
+
 def _as(predictions: Predictions, sample: Sample) -> Sample:
     """Return other predictions, selected and drawn as a sample is."""
     return Sample.of(predictions, sample.protocol, sample.options)
 
 
-def _compared(
-    sample: Sample, mirrored: Sample | None, progress: Progress | None = None
-) -> dict[str, pd.DataFrame]:
-    """Return the tables of every comparison."""
+def _sides(sample: Sample, mirrored: Predictions | None, left_out: list[str]) -> pd.DataFrame:
+    """Return left against right, without the control where it lacks the sample's networks.
+
+    What lies beside a table may be of the run's networks and not of an ensemble of them.
+    """
+    if mirrored is not None:
+        try:
+            return sides(sample, _as(mirrored, sample))
+        except UsageError as error:
+            left_out.append(f"Left and right stand without {MIRRORED_FILE}: {error}")
+    return sides(sample)
+
+
+def _compared(sample: Sample, progress: Progress | None = None) -> dict[str, pd.DataFrame]:
+    """Return the tables of every comparison but of sides."""
     found = {
         "all_pairs": all_pairs(sample, progress=progress),
         "mcnemar": mcnemar(sample),
@@ -282,8 +319,6 @@ def _compared(
     }
     if "full" in sample.conditions and len(sample.conditions) > 1:
         found["confusion_shifts"] = confusion_shifts(sample)
-    if has_sides(sample.conditions):
-        found["sides"] = sides(sample, mirrored)
     return found
 
 
@@ -337,7 +372,9 @@ def compare(
     if mirrored is not None and not has_sides(sample.conditions):
         raise UsageError("Mirrored predictions control left against right; evaluate both.")
     control = None if mirrored is None else _as(mirrored, sample)
-    tables = _compared(sample, control, progress)
+    tables = _compared(sample, progress)
+    if has_sides(sample.conditions):
+        tables["sides"] = sides(sample, control)
     if face is not None:
         tables["face_lines"] = face_lines(sample, face)
     said = list(tables["sides"]["warning"]) if "sides" in tables else []
@@ -441,6 +478,8 @@ def _histories(folder: Path, predictions: Predictions) -> dict[str, pd.DataFrame
 def read_recipe(folder: Path) -> tuple[config.Config | None, str]:
     """Return the config that a study wrote beside its results, parsed and as text; None without.
 
+    In a folder that no run has marked, what can't be understood is another program's, and left out.
+
     Raises:
         DamagedError: it can't be understood.
     """
@@ -450,15 +489,21 @@ def read_recipe(folder: Path) -> tuple[config.Config | None, str]:
     try:
         with undamaged(path, _NO_RECIPE):
             return config.load(path), read_text(path)
-    except UsageError as error:
+    except (UsageError, DamagedError) as error:
+        if not any((folder / name).is_file() for name in _MARKS_OF_RUNS):
+            _log.warning("%s is left out: it is no config of hemiface's.", path)
+            return None, ""
         # Nobody has written it by hand.
+        if isinstance(error, DamagedError):
+            raise
         raise DamagedError(f"{path} is damaged ({first_line(error)}); {_NO_RECIPE}.") from error
 
 
 def _environment(path: Path) -> dict[str, Any]:
     with undamaged(path, "remove it, and the report says nothing of versions and hardware"):
         known: dict[str, Any] = read_json(path)
-        for part, kind in (("command", str), ("versions", dict), ("hardware", dict)):
+        for part, kind in (("command", str), ("versions", dict), ("hardware", dict),
+                           (HARDWARE_OF, dict)):  # fmt: skip
             if part in known:
                 entry(known, part, kind)
         for name in entry({"times_s": {}, **known}, "times_s", dict):

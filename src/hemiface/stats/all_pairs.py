@@ -5,9 +5,10 @@ seeds) and says how much scores differ; `mcnemar` and `cochran` count images, as
 What is compared:
 
 - robustness: the baseline on whole faces against itself with a part hidden;
-- available information: the baseline on whole faces against a network trained for the condition, on
-  it: the specialist of that name, or the generalist `any`. What is lost here was in the hidden
-  part; what robustness loses beyond it, the baseline failed to read in the visible part;
+- available information: a network trained for the condition, on it, against what whole faces give:
+  the specialist of that name against the baseline (or `longer`) on them, the generalist `any`
+  against itself on them. What is lost here was in the hidden part; what robustness loses beyond
+  it, the baseline failed to read in the visible part;
 - own conditions: every two models, each on the condition that it is named after;
 - models: every two models on a condition;
 - conditions: every two conditions for a model.
@@ -194,19 +195,20 @@ def _questions(
     known: Sequence[str], conditions: Sequence[str]
 ) -> Iterator[tuple[str, str, str, Cell]]:
     """Yield (kind, family, who reads whole faces, the cell that it is compared with)."""
-    if "full" not in known or "full" not in conditions:
+    if "full" not in conditions:
         return
     hidden = [one for one in conditions if one != "full"]
     for one in hidden:
-        yield "robustness", "robustness", "full", ("full", one)
+        if "full" in known:
+            yield "robustness", "robustness", "full", ("full", one)
     for one in hidden:
-        if one in known:
+        if one in known and "full" in known:
             family, whole = "available information, specialists", whole_reader(known)
             yield "available information", family, whole, (one, one)
     for one in hidden:
         if "any" in known:
             family = "available information, generalist"
-            yield "available information", family, "full", ("any", one)
+            yield "available information", family, "any", ("any", one)
 
 
 def _sets(sample: Sample) -> Iterator[tuple[str, str, str, list[Cell], list[str]]]:

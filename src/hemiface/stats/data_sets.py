@@ -167,6 +167,14 @@ class _Part(NamedTuple):
 
 
 def _called(path: Path, paths: Sequence[Path]) -> str:
-    """Return what tells a table from the others: its file's name, or its folder's too."""
-    same = [one for one in paths if one.stem == path.stem]
-    return path.stem if len(same) == 1 else f"{path.parent.name}/{path.stem}"
+    """Return what tells a table from the others: its file's name, and folders where needed."""
+
+    def named(one: Path, folders: int) -> str:
+        above = one.resolve().parent.parts
+        return "/".join([*above[len(above) - folders :], one.stem])
+
+    most = max(len(one.resolve().parent.parts) for one in paths)
+    for folders in range(most):
+        if [named(one, folders) for one in paths].count(named(path, folders)) == 1:
+            return named(path, folders)
+    return named(path, most)

@@ -77,7 +77,8 @@ def select(
     are chosen; the best of the ensembles met on the way is returned. Test rows are not looked at.
 
     Raises:
-        UsageError: there are no validation rows, or a candidate or condition isn't there.
+        UsageError: there are no validation rows, a candidate or condition isn't there, or one lacks
+            validation images that another has.
     """
     if size < 1:
         raise UsageError(f"An ensemble has at least one member, not {size}.")
@@ -96,6 +97,8 @@ def select(
         missing = next((one for one in asked if one not in there), None)
         if missing is not None:
             raise UsageError(f"{what} {missing} isn't in the table; it has {', '.join(there)}.")
+    deciding = rows[rows["model"].isin(names) & rows["condition"].isin(conditions)]
+    _require_alike(deciding, names)
     values, labels = _values(rows, names, conditions)
     chosen: list[int] = []
     path: list[tuple[tuple[float, float], tuple[int, ...]]] = []
@@ -119,7 +122,8 @@ def combine(
     the new model with its members.
 
     Raises:
-        UsageError: no member is named, one isn't in the table, or one is named twice.
+        UsageError: no member is named, one isn't in the table, one is named twice, or one lacks
+            conditions or images that another has: their mean would be of fewer there.
     """
     table = predictions.table
     present = set(table["model"])
@@ -130,11 +134,28 @@ def combine(
             f"there are {', '.join(sorted(present))}."
         )
     rows = table[table["model"].isin(members)]
+    _require_alike(rows, members)
     means = rows.groupby(_KEY, sort=False)[list(PROBABILITY_COLUMNS)].mean()
     base = rows[rows["model"] == members[0]].drop(columns=[*PROBABILITY_COLUMNS, "model"])
     base = base.assign(model=f"{name}-seed0").merge(means.reset_index(), on=_KEY, validate="1:1")
     check_predictions(base, "The ensemble's predictions")
     return Predictions(base, {**predictions.facts, "models": [_model(predictions, members, name)]})
+
+
+def _require_alike(rows: pd.DataFrame, names: Sequence[str]) -> None:
+    """Require every model to have each image under each condition that one of them has."""
+    cells = rows.groupby(_KEY, sort=False)["model"].nunique()
+    short = cells[cells < len(names)]
+    if short.empty:
+        return
+    image, condition = short.index[0]
+    is_there = (rows["image"] == image) & (rows["condition"] == condition)
+    lacking = next(one for one in names if one not in set(rows.loc[is_there, "model"]))
+    split = rows.loc[is_there, "split"].iloc[0]
+    raise UsageError(
+        f"Model {lacking} lacks {split} images under {condition} that another has; evaluate it on "
+        "them, or leave it out."
+    )
 
 
 def _model(predictions: Predictions, members: Sequence[str], name: str) -> dict[str, Any]:

@@ -592,6 +592,16 @@ def reliability(predictions: Predictions | pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def require_protocol(protocol: str) -> None:
+    """Raise unless there is such a protocol.
+
+    Raises:
+        UsageError: there isn't.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"Protocol {protocol!r} is unknown; choose from {', '.join(PROTOCOLS)}.")
+
+
 def select_protocol(predictions: Predictions | pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return the rows that a protocol scores: `standard`, `paper` or `leak-free` (see PROTOCOLS).
 
@@ -602,8 +612,7 @@ def select_protocol(predictions: Predictions | pd.DataFrame, protocol: str) -> p
         UsageError: there is no such protocol.
 
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"Protocol {protocol!r} is unknown; choose from {', '.join(PROTOCOLS)}.")
+    require_protocol(protocol)
     splits, table = PROTOCOLS[protocol], _table_of(predictions)
     rows = table[table["split"].isin(splits)]
     cells = rows.groupby(["model", "condition"], observed=True, sort=False)["split"]

@@ -6,8 +6,9 @@ from typing import Any
 from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
 from hemiface.files import sha256_file
+from hemiface.inputs import require_file
 from hemiface.occlusion.conditions import CONDITIONS
-from hemiface.tables import Predictions, derive
+from hemiface.tables import HALVES_COLUMN, Predictions, derive
 
 __all__ = ["rows_of", "scores_on_test"]
 
@@ -24,6 +25,7 @@ def scores_on_test(model: str | Path, table: str | Path) -> list[dict[str, Any]]
             images.
         DamagedError: the table can't be read.
     """
+    require_file(model)
     predictions = read_whole(table)
     own = rows_of(predictions, sha256_file(model), table, model)
     if predictions.facts.get("flip"):
@@ -45,7 +47,8 @@ def rows_of(
     """Return the rows of the file `model`, with this hash, in `predictions`, read from `path`.
 
     Raises:
-        UsageError: there are none, or the pictures were mirrored, which is a control.
+        UsageError: there are none, or the pictures were mirrored, which is a control, cropped or
+            hidden by the faces' own halves.
     """
     own = [one["model"] for one in predictions.models if one.get("sha256") == sha256]
     if not own:
@@ -53,4 +56,9 @@ def rows_of(
     if predictions.facts.get("mirrored"):
         raise UsageError(f"{path} is of mirrored pictures, a control; evaluate without --mirrored.")
     table = predictions.table
+    if predictions.facts.get("crop_px") or HALVES_COLUMN in table:
+        raise UsageError(
+            f"{path} was made with --crop-px or --halves face, which predict doesn't do; evaluate "
+            "without."
+        )
     return predictions.select((table["model"] == own[0]) & table["condition"].isin(CONDITIONS))

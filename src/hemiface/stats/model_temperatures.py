@@ -29,7 +29,7 @@ from hemiface.models.temperatures import (
     calibration_path,
 )
 from hemiface.occlusion.conditions import CONDITIONS
-from hemiface.stats.calibration import apply_temperatures, fit_temperatures
+from hemiface.stats.calibration import POOLED, apply_temperatures, fit_temperatures
 from hemiface.stats.model_scores import rows_of
 from hemiface.tables import Predictions, derive
 
@@ -146,6 +146,10 @@ def _own_rows(
 def _view(rows: Predictions, tested: Predictions, risk: float) -> dict[str, Any]:
     fitted = fit_temperatures(rows)
     sure = fitted[fitted["reason"] == ""]
+    doubts = fitted.loc[fitted["condition"] == POOLED, "reason"]
+    doubt = next(filter(None, doubts), "")
+    if doubt:
+        raise UsageError(f"No temperature can be fitted to these images: {doubt}.")
     scaled = apply_temperatures(rows, sure)
     every = answered(scaled, [percent / 100 for percent in range(100)])
     wrong = {

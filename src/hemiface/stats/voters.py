@@ -132,8 +132,14 @@ def voters(sample: Sample | Predictions, votes: pd.DataFrame) -> pd.DataFrame:
                 cell = str(name), seed, key
                 row = _row(sample, *cell, np.stack(means), own, int(facts["groups"]))
                 rows.append(row | facts)
+            if not rows:
+                # Of a network that wasn't scored on these images, or seeds that share no condition.
+                continue
             tables.append(pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"].to_numpy())))
-    return pd.concat(tables, ignore_index=True)[list(VOTERS_COLUMNS)]
+    columns = list(VOTERS_COLUMNS)
+    return (
+        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    )
 
 
 def _means(values: Floats, drawn: Floats) -> Floats:

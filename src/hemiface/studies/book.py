@@ -6,7 +6,9 @@ that is carried out by a job of its own, perhaps on another machine, is noted in
 them is killed. The next that holds the folder takes these notes over.
 """
 
+import itertools
 import logging
+import os
 import platform
 import sys
 import time
@@ -19,7 +21,7 @@ from typing import Any, Literal, TypeVar
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError
 from hemiface.files import printable, sha256_file, write_json
-from hemiface.provenance import Mark, environment
+from hemiface.provenance import HARDWARE_OF, Mark, environment
 
 __all__ = [
     "JOBS",
@@ -29,6 +31,7 @@ __all__ = [
     "OnProgress",
     "Stage",
     "Until",
+    "is_inside",
     "job_folder",
     "read_stages",
 ]
@@ -49,6 +52,7 @@ JOBS = "jobs"
 
 NOTE_FILE = "note.json"
 _DIARY = "diary"
+_HARDWARE = "hardware"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +63,13 @@ class Stage:
     """As in stages.json."""
     mark: Callable[[], Mark]
     """What decides the result; known once the stages that it comes `after` are done."""
-    work: Callable[[], object]
-    """Writes `keeps`, and perhaps something `beside` it."""
+    work: Callable[[], Iterable[Path] | None]
+    """Writes `keeps`, and returns what else it wrote."""
     keeps: Path
     after: tuple[str, ...] = ()
     """The names of the stages whose products it needs."""
     is_of: Callable[[], bool] = lambda: False
     """Whether `keeps` says of itself that it came from the same, but for the code."""
-    beside: Callable[[], Iterable[Path]] = lambda: ()
-    """The files of which some may be products of it, too."""
     diary: Path | None = None
     """A file that tells how the work went: if it changes, that is told, and nothing made again."""
     computes: bool = False
@@ -95,8 +97,13 @@ class Book:
         self.trust_code = trust_code
         self.path = folder / STAGES_FILE
         self._job = job
-        self.stages = read_stages(self.path) if self.path.is_file() else {}
-        self.take_over()
+        # Whoever holds the folder puts notes into the record before they go: what isn't among the
+        # notes any more is in a record that is read after them.
+        noted = self._notes()
+        recorded = read_stages(self.path) if self.path.is_file() else {}
+        self.stages = recorded if job is None else {**recorded, **noted}
+        if job is None:
+            self.take_over()
         before_marks = any("code" not in one for name, one in self.stages.items() if name != "data")
         if before_marks and job is None:
             log.warning(
@@ -109,28 +116,38 @@ class Book:
             )
 
     def take_over(self) -> None:
-        """Take over what jobs have noted; whoever holds the folder puts it into `stages.json`."""
-        # A job looks for its own alone: those of others may be taken over in this moment.
-        which = "*" if self._job is None else job_folder(self.folder, self._job).name
-        notes = sorted(self.folder.glob(f"{JOBS}/{which}/{NOTE_FILE}"))
-        for path in notes:
-            try:
-                self.stages |= read_stages(path)
-            except DamagedError:
-                if path.is_file():
-                    raise
-        if notes and self._job is None:
+        """Put what jobs have noted into `stages.json`, as whoever holds the folder may."""
+        notes = self._paths_of_notes()
+        self.stages |= self._notes(notes)
+        if notes:
             self._write()
             for path in notes:
                 path.unlink(missing_ok=True)
 
-    def always(self, name: str, work: Callable[[], Result]) -> Result:
-        """Do the work of a stage that looks after its own cache, and note it."""
+    def _paths_of_notes(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{JOBS}/*/{NOTE_FILE}"))
+
+    def _notes(self, paths: Iterable[Path] | None = None) -> dict[str, dict[str, Any]]:
+        """Return what jobs have noted; another process may be taking it over in this moment."""
+        found: dict[str, dict[str, Any]] = {}
+        for path in self._paths_of_notes() if paths is None else paths:
+            try:
+                found |= read_stages(path)
+            except DamagedError:
+                if path.is_file():
+                    raise
+        return found
+
+    def always(self, name: str, work: Callable[[], tuple[Result, str]]) -> Result:
+        """Do the work of a stage that looks after its own cache, and note it.
+
+        `work` returns the result, and the hash of all that it was made from.
+        """
         log.info("%s: starts", name)
         started = time.perf_counter()
-        result = work()
+        result, inputs = work()
         seconds = time.perf_counter() - started
-        self._note(name, None, round(seconds, 1), ())
+        self._note(name, None, round(seconds, 1), (), inputs=inputs)
         log.info("%s: done in %.0f s", name, seconds)
         return result
 
@@ -142,21 +159,22 @@ class Book:
         # Before the work: afterwards what it was made from may be something else.
         mark = stage.mark()
         log.info("%s: starts", stage.name)
-        started, before = time.perf_counter(), {one: _state(one) for one in stage.beside()}
-        stage.work()
+        started = time.perf_counter()
+        written = stage.work() or ()
         seconds = time.perf_counter() - started
+        products = {stage.keeps, *written}
+        self._remove_former(stage.name, products)
         # A resumed training took longer than its last part; the bundle knows the whole.
-        written = [one for one in stage.beside() if before.get(one) != _state(one)]
         whole_s = round(max(seconds, _trained_seconds(stage.keeps)), 1)
-        self._note(stage.name, mark, whole_s, [stage.keeps, *written], **_hash_of(stage.diary))
+        self._note(stage.name, mark, whole_s, products, **_hash_of(stage.diary))
         log.info("%s: done in %.0f s", stage.name, seconds)
 
     def has(self, stage: Stage) -> bool:
         """Return whether a stage is done with the same mark.
 
         Where code is trusted, one is done also whose inputs are the same, or of which `is_of` says
-        so; that is noted. `keeps` and those of the files `beside` it that the work wrote are its
-        products; if one of them isn't as it was written, the stage isn't done.
+        so; that is noted. `keeps` and what the work wrote beside it are its products; if one of
+        them isn't as it was written, it is put aside, and the stage isn't done.
         """
         known = self.stages.get(stage.name, {})
         if not stage.keeps.exists() or not self._is_whole(stage):
@@ -180,28 +198,64 @@ class Book:
         )  # fmt: skip
         return True
 
-    def _is_whole(self, stage: Stage) -> bool:
-        """Return whether a stage's products are as it wrote them; put `keeps` aside if it isn't.
+    def is_current(self, stage: Stage) -> bool:
+        """Return whether a stage is done as `has` says it, and change and note nothing."""
+        known = self.stages.get(stage.name, {})
+        if not stage.keeps.exists() or self._changed(stage.name):
+            return False
+        mark = stage.mark()
+        if known.get("fingerprint") == mark.fingerprint:
+            return True
+        is_alike = known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()
+        return self.trust_code and is_alike
 
-        What it wrote beside that is made again in its place. Stages of before noted no hashes.
+    def _changed(self, name: str) -> list[str]:
+        """Return the products of a stage that aren't as it wrote them, or are gone."""
+        products = self.stages.get(name, {}).get("products", {})
+        return [one for one in products if _sha256_if_there(self.folder / one) != products[one]]
+
+    def _is_whole(self, stage: Stage) -> bool:
+        """Return whether a stage's products are as it wrote them; put aside what isn't.
+
+        Stages of before noted no hashes.
         """
-        products = self.stages.get(stage.name, {}).get("products", {})
-        changed = [one for one in products if _sha256_if_there(self.folder / one) != products[one]]
+        changed = self._changed(stage.name)
         if not changed:
             return True
         log.warning(
             "%s: %s changed since it was made, so it is made again", stage.name, ", ".join(changed)
         )
-        if stage.keeps.relative_to(self.folder).as_posix() in changed:
-            aside = stage.keeps.with_name(f"{stage.keeps.stem}.changed{stage.keeps.suffix}")
-            stage.keeps.replace(aside)
-            log.warning("%s: what was there is kept as %s", stage.name, aside)
+        for one in (self.folder / name for name in changed):
+            if one.is_file() and is_inside(one, self.folder):
+                aside = _free(one)
+                one.replace(aside)
+                log.warning("%s: what was there is kept as %s", stage.name, aside)
         return False
+
+    def _remove_former(self, name: str, products: set[Path]) -> None:
+        """Remove what a stage wrote when it was made before, and hasn't written again.
+
+        Results of other settings would stand beside its own; what somebody changed stays.
+        """
+        former = self.stages.get(name, {}).get("products", {})
+        for one, sha256 in former.items():
+            path = self.folder / one
+            is_former = path not in products and is_inside(path, self.folder)
+            if is_former and _sha256_if_there(path) == sha256:
+                path.unlink()
 
     def _note(
         self, name: str, mark: Mark | None, seconds: float, products: Iterable[Path], **more: str
     ) -> None:
-        made_from = {} if mark is None else {**asdict(mark), "fingerprint": mark.fingerprint}
+        made_from = (
+            {}
+            if mark is None
+            else {
+                **asdict(mark),
+                "fingerprint": mark.fingerprint,
+                _HARDWARE: environment()["hardware"],
+            }
+        )
         self.stages[name] = {
             **made_from,
             "seconds": seconds,
@@ -221,10 +275,18 @@ class Book:
 
     def _write(self) -> None:
         write_json(self.path, self.stages)
+        here = environment()
+        noted = {name: one[_HARDWARE] for name, one in self.stages.items() if _HARDWARE in one}
+        elsewhere = {
+            name: one
+            for name, one in noted.items()
+            if any(here["hardware"].get(key) != value for key, value in one.items())
+        }
         write_json(
             self.folder / "environment.json",
             {
-                **environment(),
+                **here,
+                **({HARDWARE_OF: elsewhere} if elsewhere else {}),
                 "command": _command(),
                 "times_s": {name: stage["seconds"] for name, stage in self.stages.items()},
                 "finished": max(stage["finished"] for stage in self.stages.values()),
@@ -250,6 +312,7 @@ def read_stages(path: Path) -> dict[str, dict[str, Any]]:
             entry(stage, "finished", str)
             for key in {"fingerprint", "inputs", "code", _DIARY} & stage.keys():
                 entry(stage, key, str)
+            entry({_HARDWARE: {}, **stage}, _HARDWARE, dict)
             # Stages of before noted no products.
             for product in entry({"products": {}, **stage}, "products", dict):
                 entry(stage["products"], product, str)
@@ -259,10 +322,22 @@ def read_stages(path: Path) -> dict[str, dict[str, Any]]:
     return stages
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """Return what changes of a file when it is written anew."""
-    known = path.stat()
-    return known.st_ino, known.st_mtime_ns, known.st_size
+def is_inside(product: Path, folder: Path) -> bool:
+    """Return whether a file lies below a run folder, and no link is on the way to it from there."""
+    if folder not in product.parents or ".." in product.parts:
+        return False
+    between = product.parents[: product.parents.index(folder)]
+    return not any(one.is_symlink() for one in between)
+
+
+def _free(path: Path) -> Path:
+    """Return a name beside a changed file that nothing has."""
+    for number in itertools.count(1):
+        mark = ".changed" if number == 1 else f".changed-{number}"
+        aside = path.with_name(f"{path.stem}{mark}{path.suffix}")
+        if not os.path.lexists(aside):
+            return aside
+    raise AssertionError
 
 
 def _sha256_if_there(path: Path) -> str:

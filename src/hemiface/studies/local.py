@@ -1,5 +1,6 @@
 """Jobs as processes of this machine."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -22,7 +23,9 @@ def gpus() -> list[str]:
     """Return the numbers of the GPUs that this process sees, as CUDA_VISIBLE_DEVICES has them."""
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     if said is not None:
-        return [one.strip() for one in said.split(",") if one.strip()]
+        numbers = [one.strip() for one in said.split(",") if one.strip()]
+        # CUDA sees what stands before the first that is none.
+        return list(itertools.takewhile(lambda one: not one.startswith("-"), numbers))
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

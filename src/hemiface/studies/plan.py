@@ -5,7 +5,7 @@
 A stage that runs in a job of its own is the same stage as in a study in one process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +82,23 @@ class Plan:
         model = self.folder / "models" / name.removesuffix(_EVALUATION)
         return model / (_TABLE if name.endswith(_EVALUATION) else _BUNDLE)
 
+    def needed(self, stage: Stage) -> list[Stage]:
+        """Return the stages that have to be done before one, near and far.
+
+        Where the table of all networks is there, their own aren't needed any more.
+        """
+        found: dict[str, Stage] = {}
+
+        def look(names: Iterable[str]) -> None:
+            for name in names:
+                if name not in found:
+                    found[name] = one = self.stage(name)
+                    is_joined = name == _JOINED
+                    look([net.name for net in self.trainings()] if is_joined else one.after)
+
+        look(stage.after)
+        return list(found.values())
+
     def left(self, book: Book, until: Until) -> Iterator[Stage]:
         """Yield what has to be done or looked at, up to `until`, each after those that it needs.
 
@@ -142,12 +159,9 @@ class Plan:
         return Stage(
             name=_REPORT,
             mark=lambda: self._report_mark(Path(page.__file__).parent / "templates", page.__name__),
-            work=lambda: page.build(folder),
+            work=lambda: page.build_all(folder),
             keeps=self.keeps(_REPORT),
             after=(_JOINED,),
-            beside=lambda: [
-                *folder.glob("*.csv"), *folder.glob("*.txt"), *folder.glob("figures/*")
-            ],
         )  # fmt: skip
 
     def _training(self, name: str, seed: int) -> Stage:
@@ -215,6 +229,9 @@ class Plan:
 
         bundle, table = self.keeps(model), self.keeps(_evaluation_name(model))
 
+        def work() -> None:
+            evaluate_by(options, [bundle], self.images, out=table, on_cell=on_cell)
+
         def on_cell(done: int, _: int, what: str) -> None:
             if self.on_progress:
                 self.on_progress(f"evaluating {what}", before + done, cells)
@@ -222,7 +239,7 @@ class Plan:
         return Stage(
             name=_evaluation_name(model),
             mark=lambda: mark([bundle], self.images, options),
-            work=lambda: evaluate_by(options, [bundle], self.images, out=table, on_cell=on_cell),
+            work=work,
             keeps=table,
             after=(model,),
             computes=True,

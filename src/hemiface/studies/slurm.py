@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.config import Cluster
+from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import HemifaceError, UsageError, first_line
+from hemiface.files import write_json
 from hemiface.studies.jobs import LOST, Job, carried_out
 from hemiface.studies.started import QUEUE
 
@@ -60,7 +62,7 @@ class Slurm:
         """
         executor = self._executor(job.name, job.needs)
         try:
-            submitted = executor.submit(carried_out, job)
+            submitted = executor.submit(_code_left, job, self._folder)
         except self._submitit.core.utils.FailedJobError as error:
             raise HemifaceError(f"SLURM refuses job {job.name}: {first_line(error)}.") from error
         return _Submitted(submitted, self._cluster)
@@ -93,6 +95,19 @@ class Slurm:
         return executor
 
 
+def _code_left(job: Job, folder: Path) -> int:
+    """Carry out a job on its machine, and leave its exit code as a file that runs nothing."""
+    import submitit
+
+    code = carried_out(job)
+    write_json(_code_file(folder, submitit.JobEnvironment().job_id), {"code": code})
+    return code
+
+
+def _code_file(folder: Path, job: str) -> Path:
+    return Path(folder) / f"{job}_code.json"
+
+
 class _Submitted:
     """A job in the queue."""
 
@@ -107,9 +122,12 @@ class _Submitted:
     def ended(self) -> int | None:
         if not self._job.done():
             return None
-        if self._job.paths.result_pickle.exists():
-            # An error in place of an exit code: a signal of the queue ended it.
-            return LOST if self._job.exception() else int(self._job.result())
+        # submitit's own result is a pickle, which in another's run folder may run anything.
+        path = _code_file(self._job.paths.folder, self._job.job_id)
+        if path.is_file():
+            with undamaged(path, "give the command again without it"):
+                return int(entry(read_json(path), "code", int))
+        # Without one, a signal of the queue ended it; or it doesn't show yet.
         now_s = time.monotonic()
         self._gone_s = self._gone_s or now_s
         return LOST if now_s - self._gone_s > _ARRIVES_S else None

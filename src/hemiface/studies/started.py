@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import time
@@ -39,6 +40,8 @@ QUEUE = "submitit"
 
 _PROGRESS_FILE = "progress.json"
 _STARTED_FILE = "started.json"
+_JOB_ID = re.compile(r"\d+(_\d+)?")
+"""SLURM's number of a job, with that of a task."""
 _TOLD_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.3
 _STRAYS_S = 30.0
@@ -126,6 +129,9 @@ def end_strays(run: Path, on: str | None) -> dict[str, str]:
         with undamaged(path, "see that its job has ended, then remove it"):
             known = read_json(path)
             stage, where, job = (entry(known, key, str) for key in ("stage", "on", "id"))
+            # It is handed to scancel, which takes more than numbers.
+            if not _JOB_ID.fullmatch(job):
+                raise ValueError(f"{job[:80]!r} is no number of a job")
         if where == on:
             taken_up[stage] = job
         else:
@@ -146,7 +152,7 @@ def _cancel(path: Path, known: dict[str, Any]) -> None:
             "when the job has ended."
         )
     log.info("%s: SLURM's job %s is cancelled", known["stage"], known["id"])
-    subprocess.run(["scancel", known["id"]], check=False)
+    subprocess.run(["scancel", "--", known["id"]], check=False)
 
 
 def _wait_for(place: Path, end_s: float) -> None:

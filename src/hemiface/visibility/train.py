@@ -8,6 +8,7 @@ the same command go on where it was stopped, with the same result.
 import csv
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from torch.nn import functional
 from hemiface.config import as_plain, config_hash
 from hemiface.data.images import Images
 from hemiface.data.rows import pick_rows
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, hash_json, seal
 from hemiface.inputs import open_lines, require_file
 from hemiface.locks import locked
@@ -48,6 +49,8 @@ MODEL_FILE = "visibility.onnx"
 LICENCE = "Apache-2.0"
 _OPSET = 18
 _FALSE_ALARMS = 0.05
+_NOTHING_RISES = 10
+"""Steps of which a tenth less one is none."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class VisibilityConfig:
             raise UsageError("Epochs, batch_size, width and learning_rate must be positive.")
         if self.width % 2 or not 0 <= self.ema_decay < 1:
             raise UsageError("The width must be even and ema_decay lie in 0..1, below 1.")
+        if self.seed < 0 or not 0 <= self.weight_decay < math.inf:
+            raise UsageError("The seed and weight_decay must not be negative.")
 
 
 class TileNetwork(nn.Module):
@@ -220,6 +225,11 @@ class _Validation:
         self.pixels, visible, kinds = fixed_examples(held.pixels, ids, SEEN)
         self.tiles = tile_shares(visible)
         self.bare = np.array([kind == NOTHING for kind in kinds])
+        if not self.bare.any():
+            raise UsageError(
+                f"Of {len(held)} validation images none stays bare, by which alarms are set; give "
+                "more."
+            )
 
 
 class _Run:
@@ -255,9 +265,12 @@ class _Run:
             weight_decay=config.weight_decay,
         )
         self.steps = -(-len(self.pixels) // config.batch_size)
+        total = self.steps * config.epochs
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, self.steps * config.epochs, pct_start=0.1,
-            cycle_momentum=False,
+            self.optimizer, config.learning_rate, total, cycle_momentum=False,
+            # torch's first part lasts a tenth less one step: of ten steps that is nothing, by
+            # which it divides.
+            pct_start=0.1 if total != _NOTHING_RISES else 0.2,
         )  # fmt: skip
         self.best: dict[str, Any] = {"loss": float("inf"), "epoch": 0, "weights": {}}
 
@@ -279,6 +292,12 @@ class _Run:
             self.schedule.step()
             self._average()
             losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise HemifaceError(
+                    f"The loss stopped being finite in epoch {number}, step {len(losses)}; the "
+                    "last checkpoint is kept. Lower learning_rate (now "
+                    f"{self.config.learning_rate:g})."
+                )
         return float(np.mean(losses))
 
     def _batches(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,6 +10,7 @@ HEMIFACE_OFFLINE=1 forbids it to fetch. No code of a data set is run.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ def list_hub(source: Path) -> Listing:
                 continue
             # An image of nobody that is known is of no person called None.
             who = row[columns.person] if columns.person else None
-            person = "" if who is None else str(who)
+            person = "" if who is None else _person(who)
             content = partial(_content, undecoded, columns.image, index)
             pictures.append(Listed(content, name, label, "" if is_whole else str(split), person))
     dataset = Path(known.name).name
@@ -209,6 +210,15 @@ class _Columns:
     def undecoded(self, rows: Any) -> Any:
         """Return rows whose images stay the bytes of their files."""
         return rows.cast_column(self.image, _library().Image(decode=False))
+
+
+def _person(who: Any) -> str:
+    """Return whom a cell names; columns with gaps hold numbers as floats, and NaN for nobody."""
+    if isinstance(who, float):
+        if not math.isfinite(who):
+            return ""
+        return str(int(who)) if who.is_integer() else str(who)
+    return str(who)
 
 
 def _named(known: HubSource, what: str, features: Any, names: Any, *, needed: bool = True) -> str:

@@ -78,7 +78,8 @@ def _list(folder: Path, *, whole: bool) -> Listing:
             )
         else:
             path = pictures / f"{Path(words[0]).stem}{ending}{Path(words[0]).suffix}"
-            called = path.relative_to(folder).as_posix()
+            root = folder if folder in path.parents else base
+            called = path.relative_to(root).as_posix()
             found.append(Listed(path, called, LABELS[words[1]], name["split"].lower()))
     files = [table, *(one.source for one in found if isinstance(one.source, Path))]
     return Listing(folder.name, "raf-db", found, files, bad=bad)

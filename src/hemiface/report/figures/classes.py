@@ -44,13 +44,13 @@ Cell = tuple[str, str]
 _ACROSS = 3
 
 
-@matplotlib.rc_context(STYLE)
 def evaluated(table: pd.DataFrame, cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells that a table with columns model and condition has, in their order."""
     known = set(zip(table["model"], table["condition"], strict=True))
     return [one for one in cells if one in known]
 
 
+@matplotlib.rc_context(STYLE)
 def class_bars(
     class_scores: pd.DataFrame,
     cells: Sequence[Cell],
@@ -335,7 +335,5 @@ def _subject(cells: Sequence[Cell]) -> str:
     models = {model for model, _ in cells}
     if len(models) == 1:
         model = cells[0][0]
-        if model in ("full", "longer"):
-            return f"the model {model_label(model)}"
-        return "the generalist" if model == "any" else f"the model trained with {model} hidden"
+        return "the generalist" if model == "any" else f"the model {model_label(model)}"
     return "each model on its own condition"

@@ -43,7 +43,8 @@ def forest_plot(contrasts: pd.DataFrame) -> Figure:
     """Return the accuracy that hiding each half costs, with intervals, in two panels.
 
     `contrasts` has the columns of planned.csv, one row per family and half. Left is robustness,
-    right available information; both count from the baseline on whole faces.
+    right available information. Robustness and specialists count from the network of whole faces
+    on whole faces, the generalist from itself on them.
 
     Raises:
         UsageError: the table compares no half with whole faces.
@@ -70,7 +71,7 @@ def forest_plot(contrasts: pd.DataFrame) -> Figure:
         axes.set_ylim(len(halves) - 0.5, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_title(kind[0].upper() + kind[1:], fontsize=8.5)
-    title(figure, "Accuracy lost against the baseline on whole faces, percentage points")
+    title(figure, "Accuracy on whole faces less accuracy with a half hidden, percentage points")
     found: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()

@@ -13,7 +13,7 @@ from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import ordered
-from hemiface.report.words.texts import Trainings, joined
+from hemiface.report.words.texts import Trainings, joined, own_lines, resampled
 from hemiface.stats import metrics
 from hemiface.tables import Predictions
 
@@ -85,7 +85,7 @@ def methods_text(
     return [
         _data(predictions.table, images, protocol),
         _networks(predictions, settings),
-        _conditions(predictions.table),
+        _conditions(predictions),
         _statistics(predictions, options, parts),
         _software(settings, environment or {}),
     ]
@@ -127,8 +127,9 @@ def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> st
         )
         sizes_of = table["group"].value_counts()
         several = sizes_of[sizes_of > 1]
+        one = "Images of one person" if "person" in table else "Exact"
         said += (
-            f" Exact and near duplicates form one group ({len(several):,} groups of two or more, "
+            f" {one} and near duplicates form one group ({len(several):,} groups of two or more, "
             f"{int(several.sum()):,} images)."
         )
     scored = once[once["split"].isin(metrics.PROTOCOLS[protocol])]
@@ -223,37 +224,36 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
     return f" Training: {'; '.join(parts)}.{kept} No test image served training or selection."
 
 
-def _conditions(predictions: pd.DataFrame) -> str:
-    keys = ordered(str(one) for one in predictions["condition"].unique())
+def _conditions(predictions: Predictions) -> str:
+    table = predictions.table
+    keys = ordered(str(one) for one in table["condition"].unique())
     hidden = [one for one in keys if one != "full"]
     fills = sorted({one.partition("@")[2] or "black" for one in hidden})
     said = "Conditions. Each network was tested on whole faces" if "full" in keys else "Conditions."
     if "full" in keys:
         said += " and with parts hidden" if hidden else ""
         said += "."
+    # Of what others did with their pictures the table says no more than a condition's name.
+    is_ours = "unknown" not in predictions.facts
     if hidden:
+        filled = f"; filled with {joined(fills)}" if is_ours else ""
         said += (
-            f" Hidden (in image sides, the viewer's left and right): {', '.join(hidden)}; filled "
-            f"with {joined(fills)}."
+            f" Hidden (in image sides, the viewer's left and right): {', '.join(hidden)}{filled}."
         )
-    return said + " All networks saw the same pixels."
+    lines = own_lines(table) if hidden else ""
+    said += f" {lines}" if lines else ""
+    return said + (" All networks saw the same pixels." if is_ours else "")
 
 
 def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Sequence[str]) -> str:
     trainings = Trainings.of(predictions.names, "name")
     level = f"{100 * options.level:g} %"
-    resampled = (
-        "images, whose near duplicates aren't known"
-        if "group" in predictions.unknown
-        else "whole groups of near duplicates (Field & Welsh, 2007)"
-        if "unknown" not in predictions.facts
-        else "whole groups as they were given (Field & Welsh, 2007)"
-    )
+    groups = "" if "group" in predictions.unknown else " (Field & Welsh, 2007)"
     said = (
         "Statistics. Accuracy, macro F1, weighted F1 and the class-weighted area under the ROC "
         f"curve are reported with {level} percentile intervals from {options.draws:,} bootstrap "
         f"draws (Efron & Tibshirani, 1993; expanded after Hesterberg, 2015; random seed "
-        f"{options.seed}) of {resampled}, the same draws "
+        f"{options.seed}) of {resampled(predictions)}{groups}, the same draws "
         "for every network and condition, so that differences are paired."
     )
     if trainings.repeated:

@@ -11,7 +11,8 @@ import pandas as pd
 from hemiface import __version__
 from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
-from hemiface.tables import Predictions
+from hemiface.provenance import HARDWARE_OF
+from hemiface.tables import HALVES_COLUMN, Predictions
 
 __all__ = [
     "Trainings",
@@ -23,8 +24,10 @@ __all__ = [
     "joined",
     "methods",
     "model_rows",
+    "own_lines",
     "rebuild",
     "recipe_table",
+    "resampled",
     "selection",
     "subtitle",
     "title",
@@ -53,11 +56,6 @@ _UNKNOWN_LEAKS = (
     "Whether test images, or near duplicates of them, were used to train or to select isn't known; "
     "accuracy on those that were is optimistic."
 )
-_GROUPS = {
-    "ours": "whole groups of near duplicates",
-    "given": "whole groups of images as they were given",
-    "unknown": "images, as if none were a near duplicate of another",
-}
 _SELECTED = "Everything is selected on the validation split; the test split is for finished models."
 _PAPER = (
     "The original study's protocol scores validation and test images together. {}they are here to "
@@ -312,6 +310,8 @@ def environment_rows(environment: Mapping[str, Any]) -> Pairs:
         values = environment.get(key)
         if isinstance(values, Mapping) and values:
             rows.append((name, ", ".join(_named(*item) for item in values.items())))
+        if key == "hardware":
+            rows += _elsewhere(environment.get(HARDWARE_OF))
     times = environment.get("times_s")
     if isinstance(times, Mapping) and times:
         spent = ", ".join(f"{stage} {duration(float(took))}" for stage, took in times.items())
@@ -319,22 +319,59 @@ def environment_rows(environment: Mapping[str, Any]) -> Pairs:
     return rows
 
 
+def _elsewhere(hardware_of: Any) -> Pairs:
+    """Return what computed stages for which the line on hardware isn't true, those alike as one."""
+    together: dict[str, list[str]] = {}
+    for stage, values in hardware_of.items() if isinstance(hardware_of, Mapping) else ():
+        if isinstance(values, Mapping):
+            said = ", ".join(_named(*item) for item in values.items())
+            together.setdefault(said, []).append(str(stage))
+    return [(f"Hardware of {', '.join(stages)}", said) for said, stages in together.items()]
+
+
+def own_lines(table: pd.DataFrame) -> str:
+    """Say by which lines halves are cut where these are the faces' own; "" for the picture's."""
+    if HALVES_COLUMN not in table:
+        return ""
+    found = table.drop_duplicates("image")[HALVES_COLUMN]
+    if (found == "image").all():
+        return ""
+    fallbacks = int((found == "fallback").sum())
+    return (
+        "Halves end at each face's own midline and nose line, found by its landmarks; in "
+        f"{fallbacks:,} of {len(found):,} images none were found, and the picture's middle stood "
+        "in."
+    )
+
+
+def resampled(predictions: Predictions) -> str:
+    """Return what intervals resample, as far as the table says what its groups are."""
+    if "group" in predictions.unknown:
+        return "images, as if none were a near duplicate of another"
+    if "unknown" in predictions.facts:
+        return "whole groups of images as they were given"
+    if dict(predictions.facts.get("data") or {}).get("persons"):
+        return "whole groups of images of one person and of near duplicates"
+    return "whole groups of near duplicates"
+
+
 def methods(
     predictions: Predictions, protocols: Sequence[str], options: StatisticsOptions
 ) -> list[str]:
     """Return what a reader has to know to read the numbers, one paragraph per item."""
     own = "unknown" not in predictions.facts
-    groups = "ours" if own else "unknown" if "group" in predictions.unknown else "given"
     intervals = (
         f"Intervals cover {100 * options.level:g} %: percentile bootstrap, {options.draws:,} draws "
-        f"of {_GROUPS[groups]} (seed {options.seed}), the same draws for every model "
+        f"of {resampled(predictions)} (seed {options.seed}), the same draws for every model "
         "and condition. They tell what other test images might give, not what other trainings "
         "would."
     )
     datasets = set(predictions.table["dataset"])
+    lines = own_lines(predictions.table)
     paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
     return [
         *_METHODS,
+        *([lines] if lines else []),
         _UNKNOWN_LEAKS if "leaked" in predictions.unknown else _LEAKS,
         selection(predictions),
         *([paper] if "paper" in protocols else []),

@@ -11,6 +11,7 @@ against tile holds nearly, not exactly, the same part of the face: see `placemen
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemiface.config import StatisticsOptions
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.occlusion.tiles import TILES
 from hemiface.stats.importance.game import GROUPED, VALUE_FUNCTIONS
 from hemiface.stats.importance.likeness import (
@@ -411,10 +412,11 @@ def _with_all(maps: Floats) -> Floats:
 def _published(path: Path) -> Floats:
     table = read_csv(path, _HINT, index_col=[0, 1])
     found = np.full((2, len(EMOTIONS), TILES), np.nan)
-    if table.shape[1] == TILES:
-        for (face, short), row in zip(table.index, table.to_numpy(np.float64), strict=True):
-            if face in ("f", "m") and short in _NAMES:
-                found["fm".index(face), EMOTIONS.index(_NAMES[short])] = row
+    with suppress(TypeError, ValueError):  # What is no number leaves its cells unknown.
+        if table.shape[1] == TILES:
+            for (face, short), row in zip(table.index, table.to_numpy(np.float64), strict=True):
+                if face in ("f", "m") and short in _NAMES:
+                    found["fm".index(face), EMOTIONS.index(_NAMES[short])] = row
     if np.isnan(found).any():
         raise DamagedError(
             f"{path} doesn't hold 48 tiles for two faces and seven emotions; get it again."
@@ -427,7 +429,22 @@ def _trials(path: Path) -> tuple[Floats, Floats]:
     missing = {"participant", "e", "button", "evaluation", "maskList"} - set(table.columns)
     if missing:
         raise DamagedError(f"{path}: missing column {', '.join(sorted(missing))}; get it again.")
-    shown = np.array(_CODES)[table["e"].to_numpy(np.int64)]
+    try:
+        return _summed(path, table)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{path} isn't what it should be ({first_line(error)}); get it again."
+        ) from error
+
+
+def _summed(path: Path, table: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return what tiles were worth and how many hits there are, by participant and emotion."""
+    if table.empty:
+        raise DamagedError(f"{path} has no trials; get it again.")
+    emotion = table["e"].to_numpy(np.int64)
+    if emotion.min() < 0:
+        raise IndexError(f"emotion {emotion.min()}")
+    shown = np.array(_CODES)[emotion]
     hit = (table["evaluation"] == "HIT").to_numpy(bool)
     if not np.array_equal(hit, shown == table["button"].to_numpy()):
         raise DamagedError(f"{path}: hits are not where button names emotion e; get it again.")
@@ -437,6 +454,8 @@ def _trials(path: Path) -> tuple[Floats, Floats]:
     hits = np.zeros((len(names), len(EMOTIONS)))
     for row in np.flatnonzero(hit):
         tiles = [int(tile) for tile in table["maskList"].iloc[row].split("-")]
+        if not 0 <= min(tiles) <= max(tiles) < TILES:
+            raise IndexError(f"tile {min(tiles)} to {max(tiles)}")
         sums[people[row], emotions[row], tiles] += 1 / len(tiles)
         hits[people[row], emotions[row]] += 1
     return sums, hits

@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hemiface.errors import DamagedError, HemifaceError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
 from hemiface.files import atomic_path, passing_folder, reading, sha256_file
 from hemiface.inputs import is_offline, require_file
 from hemiface.limits import limits, over
@@ -240,7 +240,10 @@ def _problem(asset: Asset, path: Path) -> str:
 
 
 def _is_url(source: str) -> bool:
-    return urllib.parse.urlparse(source).scheme in ("http", "https")
+    try:
+        return urllib.parse.urlparse(source).scheme in ("http", "https")
+    except ValueError as error:
+        raise UsageError(f"{source} is no address: {first_line(error)}.") from error
 
 
 def _download(url: str, folder: Path, on_progress: OnProgress) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.data.vocabulary import emotion_of
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import printable
 from hemiface.inputs import open_lines
 from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, lines_of
@@ -93,6 +93,15 @@ def _emotion(word: str) -> str:
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
     """Return what a table says of each picture, by its whole path and by its name."""
+    try:
+        return _labels_by_name(path)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DamagedError(
+            f"{path} is not a readable CSV file in UTF-8 ({first_line(error)})."
+        ) from error
+
+
+def _labels_by_name(path: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     names: Counter[str] = Counter()
     with open_lines(path) as lines:

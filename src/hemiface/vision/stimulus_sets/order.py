@@ -1,5 +1,6 @@
 """Who sees which stimuli in which order: counterbalanced, in blocks, repeatable from a seed."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,8 @@ class Dealing:
 def deal(stimuli: Sequence[Stimulus], dealing: Dealing) -> list[dict[str, Any]]:
     """Return a row of TRIAL_COLUMNS for each trial of each participant, in order.
 
-    Within a block the order is random, but the same picture never comes twice in a row where that
-    can be had by exchanging trials.
+    Within a block the order is random, but the same picture never comes twice in a row where there
+    is such an order; of composites, which show two pictures, as seldom as is found.
 
     Raises:
         UsageError: there are more blocks than trials, or `latin` is asked for composites.
@@ -91,8 +92,10 @@ def _blocks(
 
 
 def _apart(order: list[Stimulus]) -> list[Stimulus]:
-    """Return the trials without the same picture twice in a row, as far as exchanges can do it.
+    """Return the trials without the same picture twice in a row, as far as that can be had.
 
+    Where exchanging trials doesn't do it, they are laid out anew, each time one of the pictures
+    that most trials are left of: if there is an order of single pictures at all, that is one.
     A composite shows two pictures.
     """
     shown = [frozenset({one.picture, one.other_picture} - {""}) for one in order]
@@ -115,4 +118,23 @@ def _apart(order: list[Stimulus]) -> list[Stimulus]:
             if not any(map(meets, (at, at + 1, other, other + 1))):
                 break
             places[at], places[other] = places[other], places[at]
+    met = sum(map(meets, range(len(places))))
+    if met:
+        exchanged, places = places, _most_left_first(shown)
+        if sum(map(meets, range(len(places)))) >= met:
+            places = exchanged
     return [order[one] for one in places]
+
+
+def _most_left_first(shown: Sequence[frozenset[str]]) -> list[int]:
+    """Return places in an order in which each shows what most are left of and the last didn't."""
+    left = list(range(len(shown)))
+    places: list[int] = []
+    while left:
+        counts = Counter(picture for place in left for picture in shown[place])
+        last = shown[places[-1]] if places else frozenset()
+        free = [place for place in left if not shown[place] & last] or left
+        chosen = max(free, key=lambda place: max((counts[one] for one in shown[place]), default=0))
+        left.remove(chosen)
+        places.append(chosen)
+    return places
