@@ -122,6 +122,11 @@ def test_parts_take_the_place_of_parts_and_of_nothing_else(folder, tmp_path):
     other.mkdir()
     parts.keep_larger_table_or_parts(other, 1, replace=False)
     (other / "letter.txt").write_text("dear")
+    # What a killed command left, and what systems put anywhere, is nobody's work.
+    (folder / "_before").mkdir()
+    (folder / ".DS_Store").write_bytes(b"x")
+    parts.write_parts(whole, folder, 7)
+    assert len(list(folder.iterdir())) == 5
     (folder / "notes.txt").write_text("mine")
     for write in (
         lambda: parts.keep_larger_table_or_parts(folder, 24, replace=True),

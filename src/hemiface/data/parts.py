@@ -69,6 +69,9 @@ ROWS_A_PART = 1_000_000
 _ROWS_A_BATCH = 65_536
 _BEFORE = "_before"
 """What a folder of parts takes the place of lies in it for a moment, under no part's name."""
+_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What systems put into any folder that somebody looks at."""
+_OURS = re.compile(rf"{re.escape(PARTS_FILE)}|part-\d{{5,}}\.parquet|{_BEFORE}")
 _WRITTEN = "get it again, or make it anew"
 
 
@@ -242,18 +245,16 @@ def parts_writer(folder: str | Path, facts: Mapping[str, Any]) -> Iterator[Parts
     shutil.rmtree(target / _BEFORE, ignore_errors=True)
 
 
-_OURS = re.compile(rf"{re.escape(PARTS_FILE)}|part-\d{{5,}}\.parquet")
-
-
 def _is_of_parts(folder: Path) -> bool:
     return (folder / PARTS_FILE).is_file()
 
 
 def _require_parts_alone(folder: Path) -> None:
     """Raise if a folder holds anything but parts, which would go with them."""
+    is_table = _is_of_parts(folder)
     for path in folder.iterdir():
-        is_ours = _is_of_parts(folder) and _OURS.fullmatch(path.name) and path.is_file()
-        if not is_ours:
+        is_ours = is_table and _OURS.fullmatch(path.name) is not None
+        if not is_ours and path.name not in _SYSTEMS:
             raise UsageError(
                 f"{folder} holds other things than a table ({path.name}); name another --out."
             )
