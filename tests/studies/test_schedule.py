@@ -154,6 +154,21 @@ def test_a_job_that_ends_well_and_is_not_done_has_failed(tmp_path):
         one.carry_out()
 
 
+def test_what_a_job_elsewhere_noted_may_take_a_while_to_show(tmp_path, monkeypatch):
+    monkeypatch.setattr(Process, "record", {"on": "slurm", "id": "1"})
+    since: list[float] = []
+
+    def shows_after_a_while(_: str) -> bool:
+        since.append(time.monotonic())
+        return time.monotonic() - since[0] > 0.3
+
+    jobs = [job(tmp_path, "a")]
+    Schedule(jobs, Processes(), tmp_path, is_done=shows_after_a_while).carry_out()
+    monkeypatch.setattr("hemiface.studies.schedule.ARRIVES_S", 0.1)
+    with pytest.raises(HemifaceError, match="ended as if it were done and isn't"):
+        Schedule(jobs, Processes(), tmp_path / "b", is_done=lambda _: False).carry_out()
+
+
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
     """Twenty jobs are killed; each goes on where it was, and those beside it are left alone."""
     draw, executor = random.Random(0), Processes(3)

@@ -19,10 +19,22 @@ from typing import Protocol
 from hemiface.config import Cluster
 from hemiface.processes import runs
 
-__all__ = ["LOST", "Executor", "Job", "Running", "carried_out", "end_with_starter", "is_lost"]
+__all__ = [
+    "ARRIVES_S",
+    "LOST",
+    "Executor",
+    "Job",
+    "Running",
+    "carried_out",
+    "end_with_starter",
+    "is_lost",
+]
 
 LOST = -int(getattr(signal, "SIGKILL", 9))
 """The exit code of a job of which nothing is known but that it doesn't run any more."""
+
+ARRIVES_S = 5.0
+"""So long a shared folder may take to show what a job on another machine has written last."""
 
 _STARTER = "HEMIFACE_STARTED_BY"
 _INTERRUPTED = (130, 137, 143)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from hemiface.errors import HemifaceError
-from hemiface.studies.jobs import Executor, Job, Running, is_lost
+from hemiface.studies.jobs import ARRIVES_S, Executor, Job, Running, is_lost
 from hemiface.studies.started import forget, last_words, note_started, progress_of
 from hemiface.threads import interrupts_kept_back
 
@@ -67,6 +67,7 @@ class Schedule:
         self._executor, self._run, self._is_done = executor, run, is_done
         self._taken_up = dict(taken_up or {})
         self._running: dict[str, Running] = {}
+        self._unseen_s: dict[str, float] = {}
 
     def carry_out(self, on_jobs: OnJobs | None = None) -> None:
         """Start what may start and look what ended, until nothing is left to start.
@@ -144,10 +145,15 @@ class Schedule:
         code = self._running[name].ended()
         if code is None:
             return
+        is_done = self._is_done(name)
+        # Of a queue the job ran elsewhere, and what it noted may take a while to show here.
+        is_elsewhere = self._running[name].record is not None
+        if code == 0 and not is_done and is_elsewhere and not self._is_late(name):
+            return
         del self._running[name]
         forget(self._run, name)
         one.ended_s = time.monotonic()
-        if self._is_done(name):
+        if is_done:
             one.state = "done"
             done = sum(state.state == "done" for state in self._states.values())
             log.info(
@@ -156,6 +162,14 @@ class Schedule:
             )  # fmt: skip
             return
         self._not_done(one, code)
+
+    def _is_late(self, name: str) -> bool:
+        """Return whether what a job noted at its end should have been seen by now."""
+        since_s = self._unseen_s.setdefault(name, time.monotonic())
+        if time.monotonic() - since_s <= ARRIVES_S:
+            return False
+        del self._unseen_s[name]
+        return True
 
     def _not_done(self, one: JobState, code: int) -> None:
         """Let a lost job start again; give up one that failed, or was lost too often."""

@@ -10,15 +10,13 @@ from hemiface.config import Cluster
 from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import HemifaceError, UsageError, first_line
 from hemiface.files import write_json
-from hemiface.studies.jobs import LOST, Job, carried_out
+from hemiface.studies.jobs import ARRIVES_S, LOST, Job, carried_out
 from hemiface.studies.started import QUEUE
 
 __all__ = ["Slurm"]
 
 _CLUSTER = "cluster"
 """A key beside sbatch's: which of submitit's clusters; `local` tries all this without SLURM."""
-_ARRIVES_S = 5.0
-"""So long a shared folder may take to show what a job on another machine has written last."""
 
 
 class Slurm:
@@ -130,7 +128,7 @@ class _Submitted:
         # Without one, a signal of the queue ended it; or it doesn't show yet.
         now_s = time.monotonic()
         self._gone_s = self._gone_s or now_s
-        return LOST if now_s - self._gone_s > _ARRIVES_S else None
+        return LOST if now_s - self._gone_s > ARRIVES_S else None
 
     def stop(self) -> None:
         self._job.cancel(check=False)
