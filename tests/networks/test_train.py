@@ -445,7 +445,7 @@ def test_what_fails_in_one_of_several_processes_is_the_same_sentence(
 
 def test_who_waited_for_the_folder_looks_again(images, undisturbed, tmp_path, monkeypatch) -> None:
     """Another process may finish the same training between the first look and the lock."""
-    job, folder = task(small(), "full"), tmp_path / "full"
+    job, folder = task(small(epochs=4), "full"), tmp_path / "full"
 
     @contextmanager
     def slow(place: Path) -> Iterator[None]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.documents import entry, read_json, undamaged
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file, with_hash, write_json
 from hemiface.inputs import require_file
 from hemiface.models import visible_tiles
@@ -264,7 +264,7 @@ def verify(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[
     for model in wanted:
         try:
             _verify(model, path_of(model.name, folder))
-        except DamagedError as error:
+        except HemifaceError as error:
             found[model.name] = str(error)
         else:
             found[model.name] = ""

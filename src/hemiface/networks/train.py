@@ -146,7 +146,8 @@ def _train(
     look_every = 1 if device.type == "cpu" else 50
     for epoch in range(len(progress.history) + 1, batches.epochs + 1):
         started, steps = time.perf_counter(), batches.steps(epoch)
-        torch.manual_seed(mixed_seed(job.seed, epoch, 1 + fabric.global_rank))  # dropout
+        # Of dropout. With the seed of what changes pictures both would draw alike.
+        torch.manual_seed(mixed_seed(job.seed, epoch, 1 + fabric.global_rank, 1))
         learner.network.train()
         total = torch.zeros((), device=device)
         for done, batch in enumerate(batches.epoch(epoch), start=1):
