@@ -302,6 +302,9 @@ class TestOneStage:
             carry_out(longer, "report", out=run, device="cpu")
         study(config(), out=run, device="cpu", until="data")
         carry_out(config(), "report", out=run, device="cpu")
+        (run / "models/full-seed0/bundle.safetensors").unlink()
+        with pytest.raises(HemifaceError, match=r"report needs .*full-seed0.*, not done in"):
+            carry_out(config(), "report", out=run, device="cpu")
 
     def test_data_that_could_not_be_read_leaves_the_study_as_it_was(self, prepared):
         before = (prepared / "config.toml").read_text()

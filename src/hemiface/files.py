@@ -272,7 +272,7 @@ def as_stem(name: str, most_bytes: int) -> str:
     >>> as_stem("people-small-int8", 40), as_stem("maker/model", 40), as_stem("../up", 40)
     ('people-small-int8', 'maker-model-0ad0d81be92f', 'up-8c722b8ae2c9')
     """
-    kept = _NOT_IN_NAMES.sub("-", name).lstrip(".-")
+    kept = _NOT_IN_NAMES.sub("-", name).lstrip(".-").rstrip(". ")
     if kept == name:
         return fitting(name, most_bytes)
     digits = hashlib.sha256(printable(name).encode()).hexdigest()[:12]

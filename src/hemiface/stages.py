@@ -20,7 +20,7 @@ from hemiface.data.listed import AlignFaces
 from hemiface.errors import HemifaceError, MissingError, UsageError
 from hemiface.files import sweep, write_text
 from hemiface.locks import LOCK_FILE, locked
-from hemiface.occlusion.conditions import condition, hidden_mask
+from hemiface.occlusion.conditions import condition, hidden_mask, hiding
 from hemiface.studies.book import STAGES_FILE, Book, OnProgress, Until, is_inside, read_stages
 from hemiface.studies.fan_out import Fan, OnJobs, fan_out
 from hemiface.studies.started import end_strays, in_turn, progress_file, remove_jobs
@@ -195,7 +195,7 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
     hidden = (*config.generalist_conditions, *config.selection_conditions)
     specialists = [name for name in config.models if name not in ("longer", "any")]
     for key in (*specialists, *hidden, *config.evaluate.conditions):
-        condition(key)
+        hiding(key)
     for key in (*specialists, *(config.generalist_conditions if "any" in config.models else ())):
         # Raises for what hides other pixels in each image, which can't be trained on.
         hidden_mask(condition(key), 1, 1)

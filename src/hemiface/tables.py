@@ -61,7 +61,7 @@ __all__ = [
     "read_csv",
     "read_predictions",
     "read_table",
-    "require_named_cells",
+    "without_row_names",
     "write_csv",
     "write_predictions",
     "write_table",
@@ -528,26 +528,29 @@ def read_csv(path: str | Path, hint: str = "check the path", **options: Any) -> 
             f"{path} is not a readable CSV table ({first_line(error)}); get it again, or make it "
             "anew."
         ) from error
-    if "index_col" not in options:
-        require_named_cells(table, path)
-    return table
+    return table if "index_col" in options else without_row_names(table, path)
 
 
-def require_named_cells(table: pd.DataFrame, path: str | Path) -> None:
-    """Raise if rows of a CSV file have more cells than its header names.
+def without_row_names(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Return a CSV file's table whose rows may have a cell more than its header names.
 
-    pandas takes the first for names of rows then, and every other stands one column too far left.
+    pandas takes the first cells for names of rows then. So they are in files of R, and are left
+    out; with a comma at the end of each row every cell would stand one column too far left.
 
     Raises:
-        DamagedError: they have.
+        DamagedError: the last column is empty throughout.
     """
     import pandas as pd
 
-    if len(table) and not isinstance(table.index, pd.RangeIndex):
+    if not len(table) or isinstance(table.index, pd.RangeIndex):
+        return table
+    last = table.iloc[:, -1]
+    if last.isna().all() or (last.astype(str).str.strip() == "").all():
         raise DamagedError(
             f"{path}: its rows have more cells than its header names; remove what is too many, "
             "such as a comma at the end of each row."
         )
+    return table.reset_index(drop=True)
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:

@@ -101,6 +101,22 @@ def test_two_columns_of_one_name(tmp_path):
     path = write(tmp_path, table[BARE].assign(**{" image": table["image"]}))
     with pytest.raises(DamagedError, match="has two columns image"):
         import_predictions([path], ImportOptions("mine"))
+    path.write_text(path.read_text().replace(", image", ",label", 1))
+    with pytest.raises(DamagedError, match="has two columns label"):
+        import_predictions([path], ImportOptions("mine"))
+
+
+def test_rows_with_a_cell_more_than_the_header(tmp_path):
+    """R writes names of rows without a name for their column; a comma at the end is a mistake."""
+    table = tiny_predictions(7).table.query("model == 'full-seed0' and condition == 'full'")
+    path = write(tmp_path, table[BARE])
+    wanted = import_predictions([path], ImportOptions("mine")).table
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(f"{n},{row}" for n, row in enumerate(rows, 1))]))
+    pd.testing.assert_frame_equal(import_predictions([path], ImportOptions("mine")).table, wanted)
+    path.write_text("\n".join([header, *(f"{row}," for row in rows)]))
+    with pytest.raises(DamagedError, match="a comma at the end of each row"):
+        import_predictions([path], ImportOptions("mine"))
 
 
 def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, capsys):

@@ -136,6 +136,10 @@ def test_parts_take_the_place_of_parts_and_of_nothing_else(folder, tmp_path):
             write()
     assert (folder / "notes.txt").read_text() == "mine"
     assert len(parts.read_whole(folder)) == 24
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / ".DS_Store").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"other things than a table \(\.DS_Store\)"):
+        parts.keep_larger_table_or_parts(tmp_path / "seen", 1, replace=False)
     with pytest.raises(UsageError, match="holds other things"):
         parts.keep_larger_table_or_parts(other, 1, replace=True)
 

@@ -52,7 +52,7 @@ def test_the_class_mix_is_what_a_network_that_sees_nothing_learns(weights: str) 
     targets = torch.cat([one.targets for one in dealt.epoch(1)])
     logits = mix.clamp(min=1e-12).log().requires_grad_()
     options = from_dict({"train": {"class_weights": weights}}).train
-    weight = class_weights(dealt.labels, options)
+    weight = class_weights(dealt.counts, options)
     loss = torch.nn.functional.cross_entropy(logits.expand(len(targets), 7), targets, weight=weight)
     loss.backward()
     np.testing.assert_allclose(logits.grad, 0, atol=1e-6)
@@ -62,7 +62,7 @@ def test_an_emotion_without_images_is_not_taught() -> None:
     """Label smoothing gives it a share of targets, which a large weight made into the answer."""
     labels = torch.tensor([0] * 60 + [1] * 20 + [3] * 20)
     options = from_dict({"train": {"class_weights": "balanced", "label_smoothing": 0.1}}).train
-    weight = class_weights(labels, options)
+    weight = class_weights(torch.bincount(labels, minlength=7).float(), options)
     assert weight is not None
     # scikit-learn's over the classes that are there.
     assert weight.tolist() == pytest.approx([100 / 180, 100 / 60, 0, 100 / 60, 0, 0, 0])
@@ -74,6 +74,15 @@ def test_an_emotion_without_images_is_not_taught() -> None:
         )
         logits = (logits - 50 * slope).detach().requires_grad_()
     assert torch.equal(logits.argmax(1), labels)
+
+
+def test_an_emotion_that_has_votes_alone_is_taught() -> None:
+    options = from_dict({"train": {"class_weights": "balanced"}}).train
+    weight = class_weights(torch.tensor([60.0, 20.0, 4.5, 0.25, 0.0, 0.0, 15.25]), options)
+    assert weight is not None
+    assert weight.tolist() == pytest.approx(
+        [100 / (5 * count) if count else 0 for count in (60, 20, 4.5, 1, 0, 0, 15.25)]
+    )
 
 
 def test_mixing_weights_follow_the_beta_distribution() -> None:

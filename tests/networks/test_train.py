@@ -18,6 +18,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs hemiface[train]")
 
+from torch.multiprocessing.spawn import ProcessRaisedException  # noqa: E402
+
 from hemiface.config import Config, ModelConfig, Recipe, from_dict  # noqa: E402
 from hemiface.data.images import Images  # noqa: E402
 from hemiface.errors import HemifaceError, UsageError  # noqa: E402
@@ -441,6 +443,21 @@ def test_what_fails_in_one_of_several_processes_is_the_same_sentence(
     wrong = replace(config, model=replace(config.model, architecture="resnt18"))
     with pytest.raises(UsageError, match="resnt18"):
         fit(task(wrong, "full", max_steps=1), images, tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("  File a\n    b\nhemiface.errors.UsageError: It is\nwrong.", UsageError, "It is\nwrong."),
+        ("  File a\n    b\nhemiface.errors.DamagedError: a\n\nDuring handling\n  File c\n"
+         "RuntimeError: no memory", ProcessRaisedException, ""),
+        ("nothing that is known", ProcessRaisedException, ""),
+    ],
+)  # fmt: skip
+def test_what_a_process_raised_is_what_ended_it(text, kind, said) -> None:
+    raised = training._of_process(ProcessRaisedException(text, 0, 1))
+    assert type(raised) is kind
+    assert said in str(raised)
 
 
 def test_who_waited_for_the_folder_looks_again(images, undisturbed, tmp_path, monkeypatch) -> None:

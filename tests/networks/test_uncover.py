@@ -135,6 +135,15 @@ def test_wrong_options(bundle, options, sentence):
         sample_chains(bundle, IMAGES, UncoverOptions(**options))
 
 
+def test_each_kind_has_its_fill(bundle):
+    few = IMAGES.subset(np.arange(7))
+    told = [
+        sample(bundle, few, UncoverOptions(split="test"), **more).facts["fill"]
+        for sample, more in ((sample_chains, {}), (sample_bubbles, {"bubbles": 2}))
+    ]
+    assert told == ["black", "mean"]
+
+
 def test_wrong_apertures(bundle):
     with pytest.raises(UsageError, match="bubbles and sigma_px must be above 0"):
         sample_bubbles(bundle, IMAGES, bubbles=0)

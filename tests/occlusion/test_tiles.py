@@ -14,6 +14,7 @@ from hemiface.occlusion.conditions import (
     hidden_mask,
     hide,
     hide_tiles,
+    hiding,
     image_seeds,
     mirror,
 )
@@ -84,8 +85,11 @@ class TestRandom:
 
     @pytest.mark.parametrize("percent", [1, 99])
     def test_none_and_all_of_the_tiles_are_no_control(self, percent):
-        with pytest.raises(UsageError, match="none or all of 48 tiles; take random-2 to random-98"):
-            condition(f"random-{percent}")
+        # Tables of before may have it.
+        one = condition(f"random-{percent}")
+        for use in (lambda: hiding(one.key), lambda: hide(grey_faces(2), one, image_seeds("ab"))):
+            with pytest.raises(UsageError, match="tiles are none of them or all; take 2 to 98"):
+                use()
 
     def test_tiles_differ_between_images_and_are_the_same_for_every_model_and_batch(self):
         seeds = image_seeds(["a", "b", "c"])

@@ -97,17 +97,58 @@ def test_a_job_reads_the_notes_of_others_and_the_record(tmp_path):
     assert Book(tmp_path, job="two").is_current(stage(tmp_path))
 
 
-@pytest.mark.parametrize("is_elsewhere", [False, True])
-def test_hardware_is_that_of_who_computed(tmp_path, is_elsewhere):
+@pytest.mark.parametrize(
+    ("changed", "is_elsewhere"),
+    [
+        ({}, False),
+        ({"processor": "another"}, True),
+        # Other threads, or torch that isn't imported here, are no other machine.
+        ({"threads": 64, "omp_num_threads": "64"}, False),
+        ({"gpus": []}, False),
+    ],
+)
+def test_hardware_is_that_of_who_computed(tmp_path, changed, is_elsewhere):
     Book(tmp_path).run(stage(tmp_path))
     record = json.loads((tmp_path / "stages.json").read_text())
     assert record["one"]["hardware"] == environment()["hardware"]
-    if is_elsewhere:
-        record["one"]["hardware"]["processor"] = "another"
-        (tmp_path / "stages.json").write_text(json.dumps(record))
+    record["one"]["hardware"] |= changed
+    (tmp_path / "stages.json").write_text(json.dumps(record))
     Book(tmp_path).always("data", lambda: (None, "x"))
     told = json.loads((tmp_path / "environment.json").read_text())
     assert told["hardware"] == environment()["hardware"]
     assert ("hardware_of" in told) == is_elsewhere
     if is_elsewhere:
         assert told["hardware_of"]["one"]["processor"] == "another"
+    # Who computed it stays who did, also where its code is trusted.
+    by_other_code = replace(stage(tmp_path), mark=lambda: Mark("a", "other"))
+    assert Book(tmp_path, trust_code=True).has(by_other_code)
+    record = json.loads((tmp_path / "stages.json").read_text())
+    assert record["one"]["trusted"] == "code"
+    assert record["one"]["hardware"] == environment()["hardware"] | changed
+
+
+@pytest.mark.parametrize("way", ["..", "link"])
+def test_what_leads_to_the_folder_changes_nothing(tmp_path, way):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "run").mkdir()
+    if way == "link":
+        (tmp_path / "linked").symlink_to(tmp_path / "run")
+    folder = tmp_path / "a" / ".." / "run" if way == ".." else tmp_path / "linked"
+    Book(folder).run(stage(folder, "a.csv", "b.csv"))
+    (folder / "one.txt").write_text("changed")
+    Book(folder).run(stage(folder, "a.csv", inputs="b"))
+    assert (tmp_path / "run" / "one.changed.txt").read_text() == "changed"
+    assert (tmp_path / "run" / "one.txt").read_text() == "b"
+    assert not (tmp_path / "run" / "b.csv").exists()
+
+
+def test_what_a_stage_is_for_is_put_aside_behind_links_too(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "models").symlink_to(tmp_path / "scratch")
+    made = replace(stage(tmp_path / "run" / "models"), keeps=tmp_path / "run" / "models/one.txt")
+    Book(tmp_path / "run").run(made)
+    (tmp_path / "scratch" / "one.txt").write_text("changed")
+    Book(tmp_path / "run").run(made)
+    assert (tmp_path / "scratch" / "one.changed.txt").read_text() == "changed"
+    assert (tmp_path / "scratch" / "one.txt").read_text() == "a"

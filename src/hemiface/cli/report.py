@@ -301,11 +301,13 @@ def tiles(
     as_json: JsonOption = False,
 ) -> None:
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
+    from hemiface.inputs import require_apart
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
     from hemiface.occlusion.tiles import TILES
     from hemiface.tables import keep_larger_table
 
     networks = network_files(models)
+    require_apart(networks, [out])
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
@@ -318,7 +320,7 @@ def tiles(
         chosen = UncoverOptions(
             samples=samples,
             limit=limit,
-            fill=fill or ("mean" if bubbles else "black"),
+            fill=fill,
             split=split,
             seed=seed,
             device=device,

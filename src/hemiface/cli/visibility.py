@@ -39,6 +39,7 @@ def visibility_train(
 
     from hemiface.config import load_as, to_toml
     from hemiface.data.readers import load
+    from hemiface.documents import read_text
     from hemiface.files import write_json, write_text
     from hemiface.inputs import require_apart
     from hemiface.provenance import environment
@@ -47,8 +48,9 @@ def visibility_train(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    require_apart([config] if config else [], [out / "config.toml"])
     chosen = load_as(VisibilityConfig, config, settings or ())
+    if config is not None and to_toml(chosen) != read_text(config):
+        require_apart([config], [out / "config.toml"])
     path = train(load(data), chosen, out, max_epochs=max_epochs, real=real)
     write_text(out / "config.toml", to_toml(chosen))
     write_json(out / "environment.json", environment())

@@ -48,7 +48,7 @@ from hemiface.tables import (
     Predictions,
     check_predictions,
     facts_together,
-    require_named_cells,
+    without_row_names,
 )
 
 __all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
@@ -287,11 +287,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from error
     if table.empty:
         raise DamagedError(f"{path} has no rows; it needs one for each image.")
-    require_named_cells(table, path)
+    # pandas calls the second of two by another name.
+    named = [cell.strip() for cell in next(csv.reader([header], delimiter=separator))]
+    twice = next((one for one in named if one and named.count(one) > 1), None)
+    if twice is not None:
+        raise DamagedError(f"{path} has two columns {twice}; leave one of them out.")
+    table = without_row_names(table, path)
     table.columns = table.columns.str.strip()
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DamagedError(f"{path} has two columns {twice[0]}; leave one of them out.")
     return table
 
 

@@ -253,8 +253,8 @@ def _require_parts_alone(folder: Path) -> None:
     """Raise if a folder holds anything but parts, which would go with them."""
     is_table = _is_of_parts(folder)
     for path in folder.iterdir():
-        is_ours = is_table and _OURS.fullmatch(path.name) is not None
-        if not is_ours and path.name not in _SYSTEMS:
+        is_ours = _OURS.fullmatch(path.name) is not None or path.name in _SYSTEMS
+        if not (is_table and is_ours):
             raise UsageError(
                 f"{folder} holds other things than a table ({path.name}); name another --out."
             )

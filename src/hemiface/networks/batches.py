@@ -59,6 +59,8 @@ class Batches:
         self.labels = torch.from_numpy(label_indices(train.table)).to(fabric.device)
         """int64 [n]: the classes of all training images."""
         self._targets = target_shares(train, self._options).to(fabric.device)
+        self.counts = self._targets.sum(0)
+        """float32 [7]: how many images each emotion has, votes as shares of an image."""
         self._local = min(self._options.batch_size, len(train)) // self._world
         self.size = self._local * self._world
         """Images of a step over all processes."""
@@ -73,7 +75,7 @@ class Batches:
         share of y among the targets of x.
         """
         shares = self._targets.double().mean(0)
-        weights = class_weights(self.labels, self._options)
+        weights = class_weights(self.counts, self._options)
         if weights is not None:
             shares = shares * weights.double().to(shares.device)
         return dict(zip(EMOTIONS, (shares / shares.sum()).tolist(), strict=True))
@@ -117,16 +119,16 @@ def side_px(options: TrainConfig, epoch: int) -> int:
     return min(FER2013_SIZE_PX, options.start_px + 8 * int(grown * smaller))
 
 
-def class_weights(labels: Tensor, options: TrainConfig) -> Tensor | None:
+def class_weights(counts: Tensor, options: TrainConfig) -> Tensor | None:
     """Return float32 [7] weights n / (present classes * count), as scikit-learn's `balanced`.
 
-    A class without an image has weight 0: any other would be that of what label smoothing alone
-    gives it, and teach the network to answer nothing else.
+    `counts` float32 [7] are those of the targets. A class that none has gets weight 0: any other
+    would be that of what label smoothing alone gives it, and teach the network to answer nothing
+    else. One of less than an image counts as of one.
     """
     if options.class_weights == "none":
         return None
-    counts = torch.bincount(labels, minlength=len(EMOTIONS)).float()
-    weights = len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
+    weights = counts.sum() / ((counts > 0).sum() * counts.clamp(min=1))
     return torch.where(counts > 0, weights, torch.zeros_like(weights))
 
 

@@ -20,7 +20,7 @@ from hemiface.files import hash_json, sha256_file
 from hemiface.networks.classifiers import Classifier, described, opened
 from hemiface.networks.network import resolve_device
 from hemiface.networks.views import require_crop, views
-from hemiface.occlusion.conditions import Condition, condition, hide, image_seeds, mirror
+from hemiface.occlusion.conditions import Condition, condition, hide, hiding, image_seeds, mirror
 from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, hide_by_lines, lines_of
 from hemiface.provenance import Mark
 from hemiface.tables import (
@@ -89,7 +89,7 @@ class EvaluationOptions:
     @property
     def hidden(self) -> list[Condition]:
         """The conditions, each once: full@mean and full hide the same, nothing."""
-        return list({one.key: one for one in map(condition, self.conditions)}.values())
+        return list({one.key: one for one in map(hiding, self.conditions)}.values())
 
 
 def evaluate(

@@ -19,12 +19,12 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from hemiface import errors
 from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import HemifaceError, UsageError, first_line
 from hemiface.locks import locked
 from hemiface.networks.attention import WithMaps
 from hemiface.networks.augment import Wardrobe, augment, hide_drawn
@@ -111,6 +111,11 @@ def fit(
             fabric.launch(partial(_train, job, images, progress, precision, on_step))
         except ProcessRaisedException as error:
             raise _of_process(error) from error
+        except ProcessExitedException as error:
+            raise HemifaceError(
+                f"{job.model_id}: one of {job.recipe.train.processes} processes was ended from "
+                f"outside ({first_line(error)}); the same command goes on from the last checkpoint."
+            ) from error
         finally:
             torch.set_flush_denormal(False)  # what runs after a training wants IEEE arithmetic
     return bundle
@@ -118,9 +123,13 @@ def fit(
 
 def _of_process(error: ProcessRaisedException) -> Exception:
     """Return what a process of several raised, which comes here as the text of its traceback."""
-    told = re.findall(r"^hemiface\.errors\.(\w+): (.*)", str(error), re.MULTILINE)
-    kind = getattr(errors, told[-1][0], None) if told else None
-    return kind(told[-1][1]) if kind is not None else error
+    lines = str(error).rstrip().splitlines()
+    # Behind the last indented line stands what ended it, whatever it was raised from.
+    frames = [number for number, line in enumerate(lines) if line[:1].isspace()]
+    raised = "\n".join(lines[frames[-1] + 1 :] if frames else lines)
+    told = re.match(r"hemiface\.errors\.(\w+): (.*)", raised, re.DOTALL)
+    kind = getattr(errors, told[1], None) if told else None
+    return error if told is None or kind is None else kind(told[2])
 
 
 def _train(
@@ -216,7 +225,7 @@ class _Learner:
         self._loss = Loss(
             forward,
             job.recipe,
-            class_weights(self.batches.labels, options),
+            class_weights(self.batches.counts, options),
             teacher,
             fabric.autocast,
             ramp_steps=distill.ramp_epochs * self.batches.steps_per_epoch,

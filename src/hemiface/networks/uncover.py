@@ -5,7 +5,7 @@ the image's ID, so every model sees the same.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,24 +39,29 @@ class UncoverOptions:
     """Which images are shown and how.
 
     `samples` draws for each image of `split` (at most `limit` images, drawn at random by `seed`),
-    hidden parts filled with `fill`; `on_batch(done, total)` counts images.
+    hidden parts filled with `fill` ("": black for tiles, mean around apertures); `on_batch(done,
+    total)` counts images.
     """
 
     samples: int = 1
     split: str = "test"
     limit: int | None = None
-    fill: str = "black"
+    fill: str = ""
     seed: int = 0
     device: str = "auto"
     on_batch: OnBatch | None = None
 
     def __post_init__(self) -> None:
         small = self.samples < 1 or (self.limit is not None and self.limit < 1)
-        if small or self.fill not in FILLS:
+        if small or self.fill not in ("", *FILLS):
             raise UsageError(
                 f"samples and limit must be 1 or more and the fill one of {', '.join(FILLS)}, got "
                 f"{self.samples}, {self.limit} and {self.fill!r}."
             )
+
+
+def _filled(options: UncoverOptions, fill: Fill) -> UncoverOptions:
+    return options if options.fill else replace(options, fill=fill)
 
 
 def sample_chains(
@@ -81,7 +86,7 @@ def sample_chains(
         DamagedError: a network can't be read.
 
     """
-    options = options or UncoverOptions()
+    options = _filled(options or UncoverOptions(), "black")
 
     def shown(id_seed: int) -> Bools:
         return np.concatenate(
@@ -121,7 +126,7 @@ def sample_bubbles(
     """
     if bubbles < 1 or not sigma_px > 0:
         raise UsageError(f"bubbles and sigma_px must be above 0, got {bubbles} and {sigma_px}.")
-    options = options or UncoverOptions(samples=5, fill="mean")
+    options = _filled(options or UncoverOptions(samples=5), "mean")
     side = images.pixels.shape[1]
 
     def shown(id_seed: int) -> npt.NDArray[np.uint16]:

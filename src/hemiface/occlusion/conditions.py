@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import UsageError
-from hemiface.occlusion.tiles import TILES, random_tiles, tile_map
+from hemiface.occlusion.tiles import random_tiles, tile_map
 
 __all__ = [
     "COALITIONS",
@@ -31,6 +31,7 @@ __all__ = [
     "hidden_mask",
     "hide",
     "hide_tiles",
+    "hiding",
     "image_seeds",
     "mirror",
 ]
@@ -105,13 +106,20 @@ def condition(key: str, fill: Fill | None = None) -> Condition:
     if chosen not in FILLS or (suffix and fill and suffix != fill):
         raise UsageError(f"Fill {chosen!r} can't be used here; choose one of {', '.join(FILLS)}.")
     if random:
-        if round(TILES * int(random[1]) / 100) in (0, TILES):
-            raise UsageError(
-                f"Condition {name!r} would hide none or all of {TILES} tiles; take random-2 to "
-                "random-98."
-            )
         return Condition(name, frozenset(), chosen, int(random[1]))
     return Condition(name, _HIDDEN[name], chosen)
+
+
+def hiding(key: str) -> Condition:
+    """Return the condition that `key` names, which is to hide something in pictures.
+
+    Raises:
+        UsageError: as `condition`, or a control would hide none of the tiles, or all.
+    """
+    one = condition(key)
+    if one.random_percent:
+        random_tiles(0, one.random_percent)
+    return one
 
 
 def coalition(visible: frozenset[str] | set[str], fill: Fill = "black") -> Condition:

@@ -8,6 +8,8 @@ image). On 48 x 48 pixels a tile is 8 px wide and 6 px high.
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.errors import UsageError
+
 __all__ = [
     "TILES",
     "TILE_COLUMNS",
@@ -77,7 +79,14 @@ def random_tiles(seeds: npt.ArrayLike, percent: int) -> Bools:
 
     The same seed and percentage give the same tiles. 25, 50 and 75 per cent are exactly the areas
     of one, two and three quadrants where the picture's sides are multiples of 6 and 8.
+
+    Raises:
+        UsageError: that would be none of them, or all.
     """
+    if round(TILES * percent / 100) in (0, TILES):
+        raise UsageError(
+            f"{percent} % of {TILES} tiles are none of them or all; take 2 to 98, as in random-50."
+        )
     chosen = np.zeros((len(np.atleast_1d(seeds)), TILES), dtype=bool)
     size = round(TILES * percent / 100)
     for row, seed in zip(chosen, np.atleast_1d(seeds), strict=True):

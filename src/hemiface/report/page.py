@@ -108,7 +108,10 @@ def build(
         UsageError: config.toml can't be understood, or no image of the test split was scored.
 
     """
-    return build_all(run_or_predictions, out, pictures, people)[0]
+    page, *files = build_all(run_or_predictions, out, pictures, people)
+    # A study removes what it made before itself.
+    tell_of_others([one.stem for one in files], page.parent)
+    return page
 
 
 def build_all(
@@ -134,7 +137,6 @@ def build_all(
     write_text(methods_file, "\n\n".join([*methods.text, *methods.references]) + "\n")
     text = _render(run, results, groups, figures, no_pictures, methods)
     write_text(page, linked(text, page.parent))
-    tell_of_others(results.tables, page.parent)
     return [page, *written, methods_file, *figures.files]
 
 

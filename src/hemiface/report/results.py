@@ -7,7 +7,7 @@ two commands write the same file: the report's tables lie beside the predictions
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -281,7 +281,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
     return [folder / f"{name}.csv" for name in tables]
 
 
-def tell_of_others(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+def tell_of_others(tables: Collection[str], folder: Path) -> None:
     """Warn of a report's tables that lie in the folder and aren't of the one just written there."""
     there = [f"{one}.csv" for one in TABLES if one not in tables]
     others = [one for one in there if (folder / one).is_file()]

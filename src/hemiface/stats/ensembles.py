@@ -5,6 +5,7 @@ there. Members are chosen by forward selection (Caruana et al. 2004, Ensemble se
 libraries of models, section 2.1), without replacement, on the validation split alone.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from hemiface.tables import (
 )
 
 __all__ = ["combine", "join", "select"]
+
+log = logging.getLogger(__name__)
 
 _KEY = ["image", "condition"]
 _FACTS = ["dataset", "split", "label", "group", "leaked"]
@@ -118,12 +121,13 @@ def combine(
 ) -> Predictions:
     """Return the Predictions of the mean over `members`, a model called `<name>-seed0`.
 
-    Probabilities are averaged (an opinion pool with equal weights). The facts describe
-    the new model with its members.
+    Probabilities are averaged (an opinion pool with equal weights), under the conditions and of the
+    images that all members have: elsewhere the mean would be of fewer. What is left out is logged.
+    The facts describe the new model with its members.
 
     Raises:
-        UsageError: no member is named, one isn't in the table, one is named twice, or one lacks
-            conditions or images that another has: their mean would be of fewer there.
+        UsageError: no member is named, one isn't in the table, one is named twice, or they have no
+            image under one condition in common.
     """
     table = predictions.table
     present = set(table["model"])
@@ -134,12 +138,28 @@ def combine(
             f"there are {', '.join(sorted(present))}."
         )
     rows = table[table["model"].isin(members)]
-    _require_alike(rows, members)
+    rows = _in_common(rows, members)
     means = rows.groupby(_KEY, sort=False)[list(PROBABILITY_COLUMNS)].mean()
     base = rows[rows["model"] == members[0]].drop(columns=[*PROBABILITY_COLUMNS, "model"])
     base = base.assign(model=f"{name}-seed0").merge(means.reset_index(), on=_KEY, validate="1:1")
     check_predictions(base, "The ensemble's predictions")
     return Predictions(base, {**predictions.facts, "models": [_model(predictions, members, name)]})
+
+
+def _in_common(rows: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of the images and conditions that all members have."""
+    shared = rows.groupby(_KEY, sort=False)["model"].transform("nunique") == len(members)
+    if shared.all():
+        return rows
+    if not shared.any():
+        raise UsageError(
+            f"{', '.join(members)} have no image under one condition in common; evaluate them on "
+            "the same."
+        )
+    left_out = rows.loc[~shared, ["split", "condition"]].drop_duplicates()
+    cells = [f"{condition} ({split})" for split, condition in left_out.itertuples(index=False)]
+    log.warning("Not all members have %s: left out there.", ", ".join(cells))
+    return rows[shared]
 
 
 def _require_alike(rows: pd.DataFrame, names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hemiface.documents import entry, read_json, undamaged
-from hemiface.errors import DamagedError
+from hemiface.errors import DamagedError, HemifaceError
 from hemiface.files import printable, sha256_file, write_json
 from hemiface.provenance import HARDWARE_OF, Mark, environment
 
@@ -53,6 +53,8 @@ JOBS = "jobs"
 NOTE_FILE = "note.json"
 _DIARY = "diary"
 _HARDWARE = "hardware"
+_OF_JOBS = ("machine", "threads")
+_THREADS = {"threads", "omp_num_threads"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,8 @@ class Book:
         self._job = job
         # Whoever holds the folder puts notes into the record before they go: what isn't among the
         # notes any more is in a record that is read after them.
-        noted = self._notes()
-        recorded = read_stages(self.path) if self.path.is_file() else {}
-        self.stages = recorded if job is None else {**recorded, **noted}
+        noted = {} if job is None else self._notes()
+        self.stages = (read_stages(self.path) if self.path.is_file() else {}) | noted
         if job is None:
             self.take_over()
         before_marks = any("code" not in one for name, one in self.stages.items() if name != "data")
@@ -166,7 +167,10 @@ class Book:
         self._remove_former(stage.name, products)
         # A resumed training took longer than its last part; the bundle knows the whole.
         whole_s = round(max(seconds, _trained_seconds(stage.keeps)), 1)
-        self._note(stage.name, mark, whole_s, products, **_hash_of(stage.diary))
+        computed = {_HARDWARE: environment()["hardware"], **_hash_of(stage.diary)}
+        if self._job is not None:
+            computed |= {"machine": platform.node(), "threads": _threads()}
+        self._note(stage.name, mark, whole_s, products, **computed)
         log.info("%s: done in %.0f s", stage.name, seconds)
 
     def has(self, stage: Stage) -> bool:
@@ -191,10 +195,11 @@ class Book:
             return False
         log.info("%s: kept, although other code made it", stage.name)
         products = [stage.keeps, *(self.folder / one for one in known.get("products", ()))]
-        more = {_DIARY: told} if told else {}
+        # Who computed it stays who did.
+        kept = {key: known[key] for key in (_DIARY, _HARDWARE, *_OF_JOBS) if known.get(key)}
         self._note(
             stage.name, mark, known.get("seconds", 0.0), products, trusted=known.get("code", ""),
-            **more,
+            **kept,
         )  # fmt: skip
         return True
 
@@ -203,7 +208,10 @@ class Book:
         known = self.stages.get(stage.name, {})
         if not stage.keeps.exists() or self._changed(stage.name):
             return False
-        mark = stage.mark()
+        try:
+            mark = stage.mark()
+        except (HemifaceError, OSError):
+            return False  # What it was made from isn't there any more.
         if known.get("fingerprint") == mark.fingerprint:
             return True
         is_alike = known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()
@@ -226,7 +234,8 @@ class Book:
             "%s: %s changed since it was made, so it is made again", stage.name, ", ".join(changed)
         )
         for one in (self.folder / name for name in changed):
-            if one.is_file() and is_inside(one, self.folder):
+            # What the stage is for is made in this place, wherever links on the way lead.
+            if one.is_file() and (one == stage.keeps or is_inside(one, self.folder)):
                 aside = _free(one)
                 one.replace(aside)
                 log.warning("%s: what was there is kept as %s", stage.name, aside)
@@ -245,17 +254,9 @@ class Book:
                 path.unlink()
 
     def _note(
-        self, name: str, mark: Mark | None, seconds: float, products: Iterable[Path], **more: str
+        self, name: str, mark: Mark | None, seconds: float, products: Iterable[Path], **more: Any
     ) -> None:
-        made_from = (
-            {}
-            if mark is None
-            else {
-                **asdict(mark),
-                "fingerprint": mark.fingerprint,
-                _HARDWARE: environment()["hardware"],
-            }
-        )
+        made_from = {} if mark is None else {**asdict(mark), "fingerprint": mark.fingerprint}
         self.stages[name] = {
             **made_from,
             "seconds": seconds,
@@ -270,18 +271,13 @@ class Book:
         if self._job is None:
             self._write()
         else:
-            note = {**self.stages[name], "machine": platform.node(), "threads": _threads()}
-            write_json(job_folder(self.folder, name) / NOTE_FILE, {name: note})
+            write_json(job_folder(self.folder, name) / NOTE_FILE, {name: self.stages[name]})
 
     def _write(self) -> None:
         write_json(self.path, self.stages)
         here = environment()
         noted = {name: one[_HARDWARE] for name, one in self.stages.items() if _HARDWARE in one}
-        elsewhere = {
-            name: one
-            for name, one in noted.items()
-            if any(here["hardware"].get(key) != value for key, value in one.items())
-        }
+        elsewhere = {name: one for name, one in noted.items() if _is_another(one, here["hardware"])}
         write_json(
             self.folder / "environment.json",
             {
@@ -322,12 +318,22 @@ def read_stages(path: Path) -> dict[str, dict[str, Any]]:
     return stages
 
 
+def _is_another(hardware: dict[str, Any], here: dict[str, Any]) -> bool:
+    """Return whether what computed something isn't what is here, as far as both are known.
+
+    Threads may be others in each process; GPUs are known where torch is imported alone.
+    """
+    unlike = any(here[key] != hardware[key] for key in hardware.keys() & here.keys() - _THREADS)
+    return unlike or bool(hardware.get("gpus") and "gpus" not in here)
+
+
 def is_inside(product: Path, folder: Path) -> bool:
     """Return whether a file lies below a run folder, and no link is on the way to it from there."""
-    if folder not in product.parents or ".." in product.parts:
+    # What leads to the folder is the user's affair: links and `..` count from there on.
+    inside = product.relative_to(folder).parts if product.is_relative_to(folder) else ()
+    if not inside or ".." in inside:
         return False
-    between = product.parents[: product.parents.index(folder)]
-    return not any(one.is_symlink() for one in between)
+    return not any((folder / Path(*inside[:n])).is_symlink() for n in range(1, len(inside)))
 
 
 def _free(path: Path) -> Path:

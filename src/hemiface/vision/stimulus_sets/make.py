@@ -13,6 +13,7 @@ from hemiface.errors import UsageError
 from hemiface.files import MOST_BYTES, atomic_path, fitting, sha256_file
 from hemiface.occlusion.conditions import FILLS, Fill
 from hemiface.occlusion.face_lines import FindLandmarks
+from hemiface.occlusion.tiles import TILES
 from hemiface.vision.finding.detector import Detector
 from hemiface.vision.stimulus_sets.faces import Face, crops, face_lines, find_faces, placed
 from hemiface.vision.stimulus_sets.kinds import Made, Making, known_kinds, make
@@ -56,7 +57,7 @@ class SetOptions:
         if self.side_px < _GRID or self.side_px % _GRID:
             raise UsageError(f"The side of stimuli is a multiple of {_GRID}, not {self.side_px}.")
         enough = self.bubbles > 0 and self.samples > 0 and self.sigma_px > 0
-        if not (enough and 0 < self.percent < 100 and self.seed >= 0):
+        if not (enough and 0 < round(TILES * self.percent / 100) < TILES and self.seed >= 0):
             raise UsageError(
                 "Apertures, their width and samples must be above 0, the share of tiles between 0 "
                 "and 100 and the seed not negative."
