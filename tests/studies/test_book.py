@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hemiface.files import sha256_file
 from hemiface.provenance import Mark, environment
 from hemiface.studies.book import Book, Stage, job_folder
 
@@ -59,6 +60,15 @@ def test_what_other_settings_wrote_goes_unless_somebody_changed_it(tmp_path):
     (tmp_path / "a.csv").write_text("mine")
     Book(tmp_path).run(stage(tmp_path, inputs="c"))
     assert [one.name for one in tmp_path.glob("a*")] == ["a.changed.csv"]
+    # Records of before may count somebody's notes among the products.
+    (tmp_path / "notes.txt").write_text("mine")
+    record = json.loads((tmp_path / "stages.json").read_text())
+    record["one"]["products"]["notes.txt"] = sha256_file(tmp_path / "notes.txt")
+    del record["one"]["hardware"]
+    (tmp_path / "stages.json").write_text(json.dumps(record))
+    Book(tmp_path).run(stage(tmp_path, inputs="e"))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    Book(tmp_path).run(stage(tmp_path, inputs="c"))
     # A record may name anything; only what lies in the folder is ever removed.
     outside = tmp_path.parent / f"{tmp_path.name}.txt"
     outside.write_text("c")

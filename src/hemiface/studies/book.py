@@ -246,7 +246,9 @@ class Book:
 
         Results of other settings would stand beside its own; what somebody changed stays.
         """
-        former = self.stages.get(name, {}).get("products", {})
+        known = self.stages.get(name, {})
+        # Records of before count what lay beside as products, if it changed meanwhile.
+        former = known.get("products", {}) if _HARDWARE in known else {}
         for one, sha256 in former.items():
             path = self.folder / one
             is_former = path not in products and is_inside(path, self.folder)
