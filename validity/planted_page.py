@@ -55,8 +55,9 @@ more:
 
 *As shown* can't tell the two apart. *Face* is what the mirror control leaves to the faces,
 *network* what it calls habit: {habits_found} of {habits_all} statements of these two are as planted
-for the means over networks, {habits_found_alone} of {habits_alone} for networks alone,
-which may read one side better by chance of their training.
+for the means over networks, {habits_found_alone} of {habits_alone} for networks alone. Of the
+others {habits_wrong_network} name a habit where none was learnt, which may be the chance of one
+training, and {habits_wrong_face} a side of faces whose sides are alike.
 """
 
 _ALARMS = """
@@ -78,7 +79,8 @@ Nominal is 5 %. The interval of a rate is Clopper & Pearson's (95 %), so one row
 chance. "At most" marks tests that may reject more rarely (exact tests, Holm, TOST), "too
 often" what an analysis would do that ignored groups, took one network for all of them or took the
 scored faces' own shares: it is there to show that the others pass for a reason. {rows} rows are
-expected at or below nominal; {above} of them are above it{which}.
+expected at or below nominal, and {at_most} are; {above} of them lie above it with their whole
+interval{which}.
 
 {alarms_table}
 
@@ -106,6 +108,8 @@ def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architec
     habits = found["habits"]
     parted = habits[habits["part"] != "as shown"]
     by_mean = (parted["says"] == parted["planted"]).groupby(parted["seed"] == "mean")
+    is_wrong = (parted["says"] != parted["planted"]) & (parted["seed"] != "mean")
+    wrong = parted.loc[is_wrong, "part"].value_counts()
     values = {
         **options,
         "architecture": architecture,
@@ -125,7 +129,9 @@ def page(found: Mapping[str, pd.DataFrame], options: Mapping[str, Any], architec
         "habits_all": int(by_mean.size()[True]),
         "habits_found_alone": int(by_mean.sum()[False]),
         "habits_alone": int(by_mean.size()[False]),
+        **{f"habits_wrong_{part}": int(wrong.get(part, 0)) for part in ("network", "face")},
         "rows": len(bound),
+        "at_most": int((bound["rate"] <= 0.05).sum()),
         "above": len(above),
         "which": f": {'; '.join(names)}" if names else "",
         "alarms_table": _alarms(alarms),

@@ -45,7 +45,7 @@ LABELLINGS = {
     "fer2013": "the labels that came with FER2013",
 }
 """Whose labels a network can have learnt. They differ in more than a third of FER2013's
-images (12,912 of the 35,272 that the votes give one of the seven labels)."""
+images (12,102 of the 35,272 that the votes give one of the seven labels)."""
 
 _INDEX = "index.json"
 _FORMAT = 1
