@@ -50,6 +50,11 @@ def run(options: argparse.Namespace) -> None:
         HemifaceError: a run missed the mark.
     """
     rows: list[dict[str, Any]] = []
+    # Before the first run, so that a list never stands beside another's recipe and histories.
+    write_json(options.out / "environment.json", environment())
+    write_text(options.out / "config.toml", to_toml(load(options.config, options.settings)))
+    for before in (options.out / "runs.csv", *options.out.glob("history-seed*.csv")):
+        before.unlink(missing_ok=True)
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(run_once(options, seed, Path(folder)))
@@ -62,7 +67,6 @@ def run(options: argparse.Namespace) -> None:
         write_csv(pd.DataFrame(rows), options.out / "runs.csv")
         print(_sentence(rows[-1]), flush=True)
     write_json(options.out / "environment.json", environment())
-    write_text(options.out / "config.toml", to_toml(load(options.config, options.settings)))
     seconds = [row["seconds"] for row in rows]
     reached = sum(row["reached"] for row in rows)
     print(

@@ -31,13 +31,14 @@ import numpy as np
 import pandas as pd
 
 import experiment
-from hemiface.config import Config, load, to_toml
+from hemiface.config import Config, as_plain, load, to_toml
 from hemiface.data.cache import prepare
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
-from hemiface.files import write_text
+from hemiface.files import sha256_file, write_text
 from hemiface.models.onnx_file import FOLDER
-from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
+from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
+from hemiface.networks.network import Bundle
 from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
@@ -214,9 +215,35 @@ def _run(job: Job, images: Images, folder: Path, options: argparse.Namespace) ->
     sided = tuple(key for key in job.conditions if key.startswith(("left", "right")))
     mirrored = EvaluationOptions(conditions=sided, mirrored=True, device=options.device)
     for name, one in (("predictions", plain), ("mirrored", mirrored)):
-        out = folder / f"{name}.parquet"
-        if not out.is_file() or out.stat().st_mtime < bundle.stat().st_mtime:
-            evaluate_by(one, [bundle], images, out=out)
+        _evaluate(one, bundle, images, folder / f"{name}.parquet")
+
+
+def _evaluate(options: EvaluationOptions, network: Path, images: Images, out: Path) -> None:
+    """Write a network's predictions, unless those that are there came from the very same."""
+    if out.is_file():
+        made_from = read_predictions(out).facts.get("fingerprint")
+        if made_from == mark([network], images, options).fingerprint:
+            return
+    evaluate_by(options, [network], images, out=out)
+
+
+def _is_done(folder: Path) -> bool:
+    """Return whether a training's predictions are there, and of the network that lies beside."""
+    tables = [folder / f"{name}.parquet" for name in ("predictions", "mirrored")]
+    bundle = folder / "bundle.safetensors"
+    if not all(path.is_file() for path in (bundle, *tables)):
+        return False
+    digest = sha256_file(bundle)
+    return all(read_predictions(path).models[0].get("sha256") == digest for path in tables)
+
+
+def _is_configured(folder: Path, job: Job) -> bool:
+    """Return whether a training was of its job's config, to its end."""
+    known = Bundle.load(folder / "bundle.safetensors").provenance
+    recipe = as_plain(config_of(job).recipe("any", fine_tuned=True))
+    # A key that is newer than the Bundle had its default then.
+    said = {part: recipe[part] | known.get("recipe", {}).get(part, {}) for part in recipe}
+    return known.get("max_steps") is None and said == recipe
 
 
 def full(options: argparse.Namespace) -> None:
@@ -229,11 +256,9 @@ def full(options: argparse.Namespace) -> None:
         conditions=conditions, splits=("validation", "test"), device=options.device
     )
     for name in names:
-        out = _full_file(options.runs, name)
-        if not out.is_file():
-            logging.info("%s, which comes along", name)
-            images = _pictures(options, FULL[name], "standard")
-            evaluate_by(one, [FOLDER / f"{name}.onnx"], images, out=out)
+        logging.info("%s, which comes along", name)
+        images = _pictures(options, FULL[name], "standard")
+        _evaluate(one, FOLDER / f"{name}.onnx", images, _full_file(options.runs, name))
 
 
 def _full_file(runs: Path, name: str) -> Path:
@@ -287,7 +312,10 @@ def _images(options: argparse.Namespace, labels: str, halves: str) -> Images:
 
 def tables(options: argparse.Namespace) -> None:
     """Write the tables and figures of what is finished."""
-    done = [job for job in jobs() if (options.runs / job.folder / "mirrored.parquet").is_file()]
+    done = [job for job in jobs() if _is_done(options.runs / job.folder)]
+    other = [job.folder for job in done if not _is_configured(options.runs / job.folder, job)]
+    if other:
+        logging.warning("Trained otherwise than configs/ say, or cut short: %s", ", ".join(other))
     plain = [job for job in done if job.flips == "off"]
     if not plain:
         raise UsageError(f"No job is finished in {options.runs}; run train first.")

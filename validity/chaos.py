@@ -213,7 +213,12 @@ def essences(folder: Path, but: frozenset[str] = frozenset()) -> dict[str, str]:
         # A job's own: its log, how far it is, its note.
         temporary |= "jobs" in path.parts
         if path.is_file() and path.name not in _OWN_RECORDS | but and not hidden and not temporary:
-            found[path.relative_to(folder).as_posix()] = essence(path)
+            name = path.relative_to(folder).as_posix()
+            try:
+                found[name] = essence(path)
+            except HemifaceError as error:
+                # Half a file under its final name is what is looked for.
+                found[name] = f"damaged: {error}"
     return found
 
 
@@ -296,7 +301,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hemiface-chaos-") as folder:
         chosen = scenes(Path(folder))
         if given.scenes:
-            chosen = [one for one in chosen if one.name in given.scenes.split(",")]
+            wanted = given.scenes.split(",")
+            unknown = set(wanted) - {one.name for one in chosen}
+            if unknown:
+                known = ", ".join(one.name for one in chosen)
+                options.error(f"no scene {', '.join(sorted(unknown))}; there are {known}")
+            chosen = [one for one in chosen if one.name in wanted]
         for number, scene in enumerate(chosen):
             kills = given.kills // len(chosen) + (number < given.kills % len(chosen))
             place = Path(folder) / f"scene-{scene.name}"

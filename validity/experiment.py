@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from scipy.stats import binomtest
 
 from hemiface.config import Config, to_toml
 from hemiface.errors import HemifaceError
-from hemiface.files import atomic_path, write_json, write_text
-from hemiface.provenance import environment
+from hemiface.files import atomic_path, sha256_file, write_json, write_text
+from hemiface.provenance import code_hash, environment
 from hemiface.stats.sample import group_weights
 
 
@@ -68,6 +69,20 @@ def kept(path: Path, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.save(file, make())
     return np.load(path)  # type: ignore[no-any-return]
+
+
+def used_by(script: ModuleType) -> list[str]:
+    """Return the package's modules that the names in a script come from, sorted."""
+    named = {
+        getattr(one, "__module__", None) or getattr(one, "__name__", "")
+        for one in vars(script).values()
+    }
+    return sorted(name for name in named if name.startswith("hemiface."))
+
+
+def code_of(script: ModuleType) -> list[str]:
+    """Return hashes of a script and of all code of the package that it can run."""
+    return [code_hash(*used_by(script)), sha256_file(str(script.__file__))]
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

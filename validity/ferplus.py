@@ -29,6 +29,7 @@ from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
 from hemiface.data.rows import pick_rows
+from hemiface.errors import UsageError
 from hemiface.files import write_json
 from hemiface.networks.evaluate import evaluate
 from hemiface.provenance import environment
@@ -114,7 +115,13 @@ def score(predictions: Predictions, scored: Images, draws: int) -> pd.DataFrame:
     found = Predictions(relabelled(predictions, scored), predictions.facts)
     sample = Sample.of(found, options=options)
     cells = matrix(sample, ["accuracy"])
-    cells = cells[cells["seed"] != "mean"].drop_duplicates(["model", "condition"])
+    cells = cells[cells["seed"] != "mean"]
+    several = cells[cells.duplicated(["model", "condition"])]
+    if len(several):
+        raise UsageError(
+            f"The table has several seeds of {several['model'].iloc[0]}, of which each stands "
+            "alone; give a table of one."
+        )
     contempt = scored.info.get("ferplus", {}).get("dropped", {}).get("contempt", 0)
     return pd.DataFrame(
         {

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from experiment import exit_code, wilson
-from hemiface.files import write_json
+from hemiface.files import sha256_file, write_json
 from hemiface.provenance import environment
 from hemiface.vision.finding import assets, blazeface
 from hemiface.vision.finding.centerface import CenterFaceDetector
@@ -153,6 +153,9 @@ def write_sheets(looked: list[Looked], folder: Path) -> None:
             cv2.imwrite(str(path), np.vstack(rows)[:, :, ::-1])
 
 
+_ASSETS = ("detection", "landmarks", "centerface")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks", type=Path, required=True)
@@ -160,11 +163,15 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--half", choices=("scored", "chosen"), default="scored")
     parser.add_argument("--sheets", type=Path)
-    parser.add_argument("--out", type=Path, default=RESULTS / "detection.csv")
+    parser.add_argument("--out", type=Path, help="default detection.csv, of --half chosen apart")
     options = parser.parse_args()
+    is_scored = options.half == "scored"
+    default = RESULTS / ("detection.csv" if is_scored else "detection-chosen.csv")
+    out = options.out or default
     cv2.setNumThreads(1)
-    mediapipe = MediaPipeDetector(assets.path_of("detection"), assets.path_of("landmarks"))
-    centerface = CenterFaceDetector(assets.path_of("centerface"), least_score=LEAST_SCORE)
+    detection, landmarks, searching = map(assets.path_of, _ASSETS)
+    mediapipe = MediaPipeDetector(detection, landmarks)
+    centerface = CenterFaceDetector(searching, least_score=LEAST_SCORE)
     detectors: dict[str, Detector] = {
         "mediapipe": mediapipe, "combined": PhotoDetector(mediapipe, centerface),
     }  # fmt: skip
@@ -185,9 +192,12 @@ def main() -> None:
     )
     table = pd.DataFrame(rows_of(looked, known))
     print(table.to_string(index=False))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out, index=False)
-    write_json(options.out.with_name("environment.json"), environment())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    files = {name: sha256_file(assets.path_of(name)) for name in _ASSETS}
+    facts = environment() | {"half": options.half, "detectors_sha256": files}
+    beside = "environment.json" if is_scored else f"{out.stem}.environment.json"
+    write_json(out.with_name(beside), facts)
 
 
 if __name__ == "__main__":

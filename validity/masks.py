@@ -9,7 +9,9 @@ is asked: its lower half counts as hidden where less than half of it is said to 
 as hidden by a mask: shares are of what lies in the picture.
 
 Photos of the folder of masks are parted by a hash of their names: `development` was looked at while
-the drawings were made that the network learns from, `claim` was only scored. On the test images of
+the drawings were made that the network learns from, `claim` was only scored by this network; the
+detector's thresholds were chosen on every other photo of the folder, half of `claim`'s among them
+(`finding_people.py`), so that the share of faces found isn't held out. On the test images of
 `--faces` masks and sunglasses are drawn. Intervals are Wilson's. Writes results/people/masks.csv:
 a row for each network, set and metric, labels given to masked faces among them; and its
 environment beside it. `--before` scores another network on the same faces. Needs `hemiface models

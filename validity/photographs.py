@@ -33,9 +33,8 @@ import numpy.typing as npt
 import pandas as pd
 
 import experiment
-from hemiface import __version__
 from hemiface.errors import DamagedError, UsageError
-from hemiface.files import atomic_path, sha256_file, write_json
+from hemiface.files import atomic_path, hash_json, sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.class_mix import KEY, MIXES, Mix, reweigh, trained_shares
 from hemiface.models.onnx_file import OnnxModel
@@ -85,6 +84,10 @@ def labelled(folder: Path) -> pd.DataFrame:
     missing = [name for name in ("image", "label", "person") if name not in table]
     if missing:
         raise DamagedError(f"{path} has no column {', '.join(missing)}.")
+    for name in ("image", "label", "person"):
+        if table[name].isna().any():
+            row = int(np.flatnonzero(table[name].isna())[0]) + 2
+            raise DamagedError(f"{path}, line {row}: the {name} is blank; fill it in.")
     unknown = sorted(set(table["label"]) - set(EMOTIONS))
     if unknown:
         raise DamagedError(f"{path}: {unknown[0]!r} is none of {', '.join(EMOTIONS)}.")
@@ -126,10 +129,13 @@ class Kept:
         return experiment.kept(self.folder / name, partial(make, faces))
 
 
+def _file_of(model: str) -> Path:
+    return Path(model) if Path(model).suffix == ".onnx" else shipped.path_of(model)
+
+
 def ours(model: str, *, flip: bool = False, kept: Kept = Kept()) -> System:
     """Return a shipped network or an exported file as `hemiface predict [--flip]` uses it."""
-    is_file = Path(model).suffix == ".onnx"
-    path = Path(model) if is_file else shipped.path_of(model)
+    path = _file_of(model)
     network, digest = OnnxModel.load(path), sha256_file(path)
     known = ModelCalibration.beside(path, digest)
     view = known.views.get(VIEWS[flip]) if known else None
@@ -311,6 +317,9 @@ def _score(options: argparse.Namespace) -> None:
     systems = [ours(name, kept=kept) for name in options.model]
     systems += [ours(name, flip=True, kept=kept) for name in options.flipped]
     systems += [fer(options.fer_python, kept)] if options.fer_python else []
+    names = [one.name for one in systems]
+    if len(set(names)) < len(names):
+        raise UsageError("Two systems have one name, which tells them apart; rename a file.")
     print(f"{len(photos):,} photos, a face found in {found.sum():,}")
     result, pairs = tables(systems, photos, faces, options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -318,17 +327,23 @@ def _score(options: argparse.Namespace) -> None:
     write_csv(pairs, options.out / "photographs_paired.csv")
     facts = {**environment(), "photos": len(photos), "found": int(found.sum())}
     facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
+    facts["labels_sha256"] = sha256_file(options.folder / "labels.csv")
+    facts["models_sha256"] = {
+        name: sha256_file(_file_of(name)) for name in [*options.model, *options.flipped]
+    }
     write_json(options.out / "photographs.json", facts)
 
 
 def _cut(photos: pd.DataFrame, options: argparse.Namespace) -> tuple[Faces, npt.NDArray[np.bool_]]:
-    """Return `crops` of the photographs, or those that this version kept of the same names."""
+    """Return `crops` of the photographs, or those that this code kept of the same files."""
     images = list(photos["image"])
     if not options.runs:
         return crops(options.folder, images, options.detect_by)
     options.runs.mkdir(parents=True, exist_ok=True)
-    named = "\n".join([__version__, options.detect_by, *images])
-    path = options.runs / f"crops-{sha256(named.encode()).hexdigest()[:12]}.npz"
+    photos_sha256 = [sha256_file(options.folder / image) for image in images]
+    code = experiment.code_of(sys.modules[__name__])
+    made_from = hash_json([code, options.detect_by, images, photos_sha256])
+    path = options.runs / f"crops-{made_from[:12]}.npz"
     if not path.is_file():
         faces, found = crops(options.folder, images, options.detect_by)
         with atomic_path(path) as beside, beside.open("wb") as file:

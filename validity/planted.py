@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -40,10 +39,9 @@ from hemiface.config import Config, StatisticsOptions, load
 from hemiface.data.images import Images
 from hemiface.data.phantom import make as phantom
 from hemiface.data.phantom.make import Expressiveness
-from hemiface.files import hash_json, sha256_file, write_json, write_text
+from hemiface.files import hash_json, write_json, write_text
 from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
 from hemiface.networks.train import fit, task
-from hemiface.provenance import code_hash
 from hemiface.stats import importance
 from hemiface.stats.ensembles import join
 from hemiface.stats.matrix import matrix
@@ -262,8 +260,9 @@ def count_alarms(
     }
     known = hash_json(
         {
-            "tables": [one.models for pair in tables.values() for one in pair],
-            "code": [code_hash(*used_by(false_alarms)), sha256_file(false_alarms.__file__)],
+            # Of networks, pictures and options of what was predicted.
+            "tables": [one.facts["fingerprint"] for pair in tables.values() for one in pair],
+            "code": experiment.code_of(false_alarms),
             "faces": options.faces,
         }
     )
@@ -294,15 +293,6 @@ def _counted(path: Path, draw: Draw, place: int, options: argparse.Namespace) ->
         told = (path.stem.rpartition("-")[0], made, options.sets, left_s)
         log.info("%s: %d of %d data sets, about %.0f s left", *told)
     return done[done["set"] < options.sets]
-
-
-def used_by(script: ModuleType) -> list[str]:
-    """Return the package's modules that the names in a script come from, sorted."""
-    named = {
-        getattr(one, "__module__", None) or getattr(one, "__name__", "")
-        for one in vars(script).values()
-    }
-    return sorted(name for name in named if name.startswith("hemiface."))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -38,7 +38,7 @@ from scipy import optimize, special, stats
 
 import experiment
 from hemiface.config import StatisticsOptions
-from hemiface.files import write_json
+from hemiface.files import hash_json, write_json
 from hemiface.provenance import environment
 from hemiface.report.figures.style import COLOURS, LINES, MARKERS, STYLE, save, title
 from hemiface.stats.decomposition import decomposition
@@ -461,9 +461,12 @@ def power_curves(table: pd.DataFrame) -> Figure:
 def run(options: argparse.Namespace) -> None:
     """Count what isn't counted yet and write power.csv."""
     tables = []
+    code = experiment.code_of(sys.modules[__name__])
     for place, (name, points, find, truth) in enumerate(worlds()):
-        known = options.runs / f"world-{place}-planted.csv"
-        counted = options.runs / f"world-{place}-{options.sets}-sets.csv"
+        # What was counted by other code, or of another world at this place, is another count.
+        stem = f"world-{place}-{hash_json([name, points, code])[:12]}"
+        known = options.runs / f"{stem}-planted.csv"
+        counted = options.runs / f"{stem}-{options.sets}-sets.csv"
         if not known.is_file():
             write_csv(pd.DataFrame([truth()]), known)
         if not counted.is_file():

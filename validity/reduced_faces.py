@@ -33,7 +33,8 @@ import experiment
 from hemiface.data.ferplus import relabel
 from hemiface.data.images import Images
 from hemiface.data.readers import load
-from hemiface.files import sha256_file, write_json
+from hemiface.errors import UsageError
+from hemiface.files import hash_json, sha256_file, write_json
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.occlusion.conditions import condition, hide, image_seeds
@@ -88,11 +89,14 @@ class Reading:
     models: dict[str, OnnxModel]
     parts: dict[str, Images]
     runs: Path
+    code: Sequence[str] = ()
 
     def probabilities(self, model: str, split: str, size_px: int, hidden: str) -> Floats:
         """Return float64 [n, 7], read from the folder or predicted and kept there."""
         network, images = self.models[model], self.parts[split]
-        key = f"{sha256_file(network.path)[:12]}-{split}-{len(images)}-{size_px}-{hidden}.npy"
+        made_from = hash_json([images.info["data_sha256"], list(images.table["image"]), self.code])
+        which = f"{sha256_file(network.path)[:12]}-{made_from[:12]}"
+        key = f"{which}-{split}-{size_px}-{hidden}.npy"
 
         def predict() -> npt.NDArray[np.float32]:
             faces = bring_back(reduce(np.asarray(images.pixels), size_px))
@@ -136,10 +140,13 @@ def run(options: argparse.Namespace) -> None:
     """Predict what isn't kept and write both files."""
     paths = {one: one if one.endswith(".onnx") else shipped.path_of(one) for one in options.models}
     models = {Path(path).stem: OnnxModel.load(path) for path in paths.values()}
+    if len(models) < len(paths):
+        raise UsageError("Two networks have one file's name, which tells them apart; rename one.")
     images = relabel(load(options.data), options.votes, majority=True)
     parts = {split: _some(images.split(split), options.faces) for split in options.splits}
     options.runs.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows(Reading(models, parts, options.runs), options))
+    code = experiment.code_of(sys.modules[__name__])
+    table = pd.DataFrame(rows(Reading(models, parts, options.runs, code), options))
     write_csv(table, options.out / "small_faces.csv")
     facts = environment() | {"draws": options.draws, "faces": options.faces}
     facts["models_sha256"] = {name: sha256_file(one.path) for name, one in models.items()}

@@ -30,6 +30,7 @@ import pandas as pd
 
 from experiment import exit_code
 from hemiface.files import sha256_file, write_json, write_text
+from hemiface.inputs import require_file
 from hemiface.provenance import environment
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, write_csv
 from hemiface.vision.video.smoothing import Smoother
@@ -53,6 +54,8 @@ def main() -> None:
     parser.add_argument("--abstain-below", type=float, required=True, help="the model's threshold")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    for path in options.tables:
+        require_file(path)
     rows = [
         {"video": Path(video).name, **row}
         for path in options.tables
@@ -68,7 +71,9 @@ def main() -> None:
         options.out / "environment.json",
         {
             **environment(),
-            "tables": {path.name: sha256_file(path) for path in options.tables},
+            "tables": [
+                [f"{path.parent.name}/{path.name}", sha256_file(path)] for path in options.tables
+            ],
         },
     )
     print(result.round(3).to_string(index=False))

@@ -194,7 +194,8 @@ TABLES = (
     Table(
         "On press photographs",
         "Accuracy in % on photographs of Labeled Faces in the Wild, natural mix of emotions; "
-        "nothing was trained or chosen on them. Intervals: 95 %, over persons.",
+        "nothing was trained on them and no epoch chosen; which network is the default was. "
+        "Intervals: 95 %, over persons.",
         "network", "condition", HALVES, _photographs(),
         Cell("accuracy", "accuracy_low", "accuracy_high"),
     ),

@@ -23,6 +23,9 @@ def test_the_speedrun_lists_what_its_network_scores(
     out, kept = tmp_path / "out", tmp_path / "networks"
     words = ["--data", DATA, "--runs", "1", "--device", "cpu", "--out", str(out)]
     words += ["--set", "model.architecture=tiny"]
+    # Of another recipe's runs nothing stays beside this one's.
+    out.mkdir()
+    (out / "history-seed1.csv").write_text("epoch\n")
     code = speedrun.main([*words, "--set", "train.epochs=1", "--keep", str(kept)])
     tables = {"runs.csv", "history-seed0.csv", "environment.json", "config.toml"}
     assert {one.name for one in out.iterdir()} == tables

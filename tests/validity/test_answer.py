@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import answer
 from builders import described
 from hemiface.errors import UsageError
+from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import HALVES
 from hemiface.stats.specification import specification
 from hemiface.tables import (
@@ -120,9 +122,20 @@ def test_networks_that_come_along_stand_beside(tmp_path, capsys):
     assert answer.main(["train", *few, "--max-steps", "2", *only]) == 0
     assert answer.main(["full", "small", *few]) == 0
     file = tmp_path / "full-small" / "predictions.parquet"
-    before = file.stat().st_mtime_ns
+    before, rows = file.stat().st_mtime_ns, len(read_predictions(file))
     assert answer.main(["full", "small", *few]) == 0
     assert file.stat().st_mtime_ns == before
+    more = [*few[:1], "phantom:n=280", *few[2:]]
+    assert answer.main(["full", "small", *more]) == 0
+    assert len(read_predictions(file)) < rows
+    # Predictions of a network that was trained again since are no result.
+    (folder,) = (one.parent for one in tmp_path.glob("*/mirrored.parquet"))
+    bundle = folder / "bundle.safetensors"
+    kept = bundle.read_bytes()
+    Bundle.load(bundle).save(bundle, dtype=torch.float16)
+    assert answer.main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "No job is finished" in capsys.readouterr().err
+    bundle.write_bytes(kept)
     assert answer.main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     curve = pd.read_csv(tmp_path / "out" / "specification.csv")
     assert set(curve["architecture"]) == {"tiny", "small, whole training"}

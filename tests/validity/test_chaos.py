@@ -43,6 +43,22 @@ class TestChecks:
         chaos._check(tally, scene, tmp_path, wanted, is_end=True)
         assert (tally.lost, tally.changed, tally.added) == (1, 1, 1)
 
+    def test_half_a_table_is_counted_and_ends_nothing(self, tmp_path, scene):
+        write_predictions(tiny_predictions(), tmp_path / "p.parquet")
+        wanted = chaos.essences(tmp_path)
+        whole = (tmp_path / "p.parquet").read_bytes()
+        (tmp_path / "p.parquet").write_bytes(whole[: len(whole) // 2])
+        tally = chaos.Tally("x", 0)
+        chaos._check(tally, scene, tmp_path, wanted, is_end=False)
+        assert tally.half_written == 1
+
+    def test_unknown_scenes_are_told(self, monkeypatch, capsys):
+        monkeypatch.setattr("sys.argv", ["chaos.py", "--scenes", "exprot"])
+        with pytest.raises(SystemExit) as ended:
+            chaos.main()
+        assert ended.value.code == 2
+        assert "no scene exprot; there are" in capsys.readouterr().err
+
     def test_times_are_left_out_and_nothing_else(self, tmp_path):
         path = tmp_path / "history.csv"
         found = []

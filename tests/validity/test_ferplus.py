@@ -1,5 +1,7 @@
 """FER+ labels and lists of rows: the right images, and accuracies counted by hand."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import ferplus as bench
 from builders import tiny_bundle, tiny_images
 from hemiface.networks.evaluate import evaluate
-from hemiface.tables import EMOTIONS, probabilities
+from hemiface.tables import EMOTIONS, probabilities, write_predictions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,6 +92,22 @@ def test_errors(files, tmp_path, capsys):
     arguments = [str(bundle), "--data", str(folder / "data"), "--out", str(tmp_path)]
     assert bench.main([*arguments, "--votes", str(tmp_path / "none.csv")]) == 2
     assert "doesn't exist" in capsys.readouterr().err
+
+
+def test_seeds_stand_alone(files, tmp_path, capsys):
+    folder, bundle = files
+    table = evaluate([bundle], IMAGES, conditions=["full"], splits=["test"])
+    first = table.models[0]
+    second = {**first, "model": "again-seed2", "seed": 2}
+    both = pd.concat([table.table, table.table.assign(model="again-seed2")], ignore_index=True)
+    write_predictions(
+        dataclasses.replace(table, table=both).with_facts(models=[first, second]),
+        tmp_path / "two.parquet",
+    )
+    arguments = ["--data", str(folder / "data"), "--votes", str(folder / "votes.csv")]
+    arguments += ["--conditions", "full", "--draws", "20", "--out", str(tmp_path / "out")]
+    assert bench.main([str(tmp_path / "two.parquet"), *arguments]) == 2
+    assert "several seeds of" in capsys.readouterr().err
 
 
 def test_a_prediction_table_scores_as_its_network_does(files, tmp_path):

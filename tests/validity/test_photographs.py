@@ -1,5 +1,7 @@
 """Scores on labelled photographs: counted by hand, by scikit-learn, and resampled by persons."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,6 +124,26 @@ def test_answers_are_kept_for_the_same_crops_alone(tmp_path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_crops_are_kept_for_the_same_files_alone(tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def crops(folder, images, _):
+        asked.append(folder.name)
+        return np.full((len(images), 48, 48), len(asked), np.uint8), np.ones(len(images), bool)
+
+    monkeypatch.setattr(photographs, "crops", crops)
+    photos = pd.DataFrame({"image": ["0.png"]})
+    options = {}
+    for name, content in (("a", b"one"), ("b", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(content)
+        options[name] = SimpleNamespace(
+            folder=tmp_path / name, runs=tmp_path / "runs", detect_by="auto"
+        )
+    found = [int(photographs._cut(photos, options[one])[0].max()) for one in "abab"]
+    assert (found, asked) == ([1, 2, 1, 2], ["a", "b"])
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_system_answers_as_the_predictor_does(flip: bool) -> None:
     faces = phantom.render(np.arange(7), seed=2)
@@ -141,5 +163,9 @@ def test_labels_that_make_no_sense_are_named(tmp_path) -> None:
     (tmp_path / "labels.csv").write_text("image,label,person\na.jpg,glad,x\n")
     with pytest.raises(DamagedError, match="'glad' is none of"):
         photographs.labelled(tmp_path)
+    for row, blank in ((",happy,x", "image"), ("b.jpg,,x", "label"), ("b.jpg,happy,", "person")):
+        (tmp_path / "labels.csv").write_text(f"image,label,person\na.jpg,happy,x\n{row}\n")
+        with pytest.raises(DamagedError, match=f"line 3: the {blank} is blank"):
+            photographs.labelled(tmp_path)
     (tmp_path / "labels.csv").write_text("image,label,person\na.jpg,happy,x\n")
     assert photographs.labelled(tmp_path)["weight"].tolist() == [1.0]

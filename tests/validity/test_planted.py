@@ -26,6 +26,7 @@ from hemiface.tables import EMOTIONS, Predictions, check_predictions, probabilit
 
 pytest.importorskip("torch", reason="it trains networks")
 
+import experiment
 import false_alarms
 import planted
 from hemiface.config import from_dict, load
@@ -355,8 +356,8 @@ def test_the_config_is_that_of_a_generalist_for_sides() -> None:
 def test_what_was_counted_is_known_by_all_the_code_that_counts() -> None:
     text = Path(false_alarms.__file__).read_text(encoding="utf-8")
     imported = re.findall(r"^from (hemiface\.\S+) import", text, flags=re.MULTILINE)
-    assert set(imported) - {"hemiface.stats"} <= set(closure(*planted.used_by(false_alarms)))
-    assert "hemiface.stats.importance.game" in closure(*planted.used_by(false_alarms))
+    assert set(imported) - {"hemiface.stats"} <= set(closure(*experiment.used_by(false_alarms)))
+    assert "hemiface.stats.importance.game" in closure(*experiment.used_by(false_alarms))
 
 
 def test_tables_and_page_are_written_and_what_was_counted_is_kept(tmp_path, capsys) -> None:

@@ -161,4 +161,13 @@ def test_it_goes_on_world_by_world(tmp_path, monkeypatch):
     assert power.main(arguments) == 0
     assert (tmp_path / "out" / "power.csv").read_bytes() == first
     assert list(pd.read_csv(tmp_path / "out" / "power.csv").columns) == list(power.COLUMNS)
+    # Another world at the same place, or other code, is counted anew.
+    renamed = [("another", *one[1:]) for one in few]
+    monkeypatch.setattr(power, "worlds", lambda: iter(renamed))
+    with pytest.raises(TypeError, match="not callable"):
+        power.main(arguments)
+    monkeypatch.setattr(power, "worlds", lambda: iter(few))
+    monkeypatch.setattr("experiment.code_of", lambda _: ["other code"])
+    with pytest.raises(TypeError, match="not callable"):
+        power.main(arguments)
     assert (tmp_path / "out" / "figures" / "power.svg").is_file()

@@ -1,5 +1,8 @@
 """Faces made small and brought back: against OpenCV, by hand, and the table as a whole."""
 
+import shutil
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,6 +11,7 @@ import pytest
 import reduced_faces
 from builders import tiny_images
 from hemiface.data.phantom import make as phantom
+from hemiface.models import shipped
 
 FACES = phantom.render(np.arange(7), seed=2)
 
@@ -67,4 +71,16 @@ def test_the_whole_of_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("hemiface.models.onnx_file.OnnxModel.predict", None)
     assert reduced_faces.main(arguments) == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "small_faces.csv"), table)
-    capsys.readouterr()
+    # Of as many other faces it is.
+    monkeypatch.undo()
+    replace(images, pixels=255 - images.pixels).write(tmp_path / "data")
+    before = len(list((tmp_path / "runs").iterdir()))
+    assert reduced_faces.main(arguments) == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2 * before
+    # Names of files tell networks apart.
+    (tmp_path / "other").mkdir()
+    for name in ("one.onnx", "other/one.onnx"):
+        shutil.copy(shipped.path_of("nano-int8"), tmp_path / name)
+    two = [str(tmp_path / "one.onnx"), str(tmp_path / "other" / "one.onnx")]
+    assert reduced_faces.main([*two, *arguments[1:]]) == 2
+    assert "Two networks have one file's name" in capsys.readouterr().err
