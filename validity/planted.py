@@ -261,7 +261,11 @@ def count_alarms(
     known = hash_json(
         {
             # Of networks, pictures and options of what was predicted.
-            "tables": [one.facts["fingerprint"] for pair in tables.values() for one in pair],
+            "tables": [
+                [one.facts.get("fingerprint"), one.models]
+                for pair in tables.values()
+                for one in pair
+            ],
             "code": experiment.code_of(false_alarms),
             "faces": options.faces,
         }
