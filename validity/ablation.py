@@ -214,7 +214,11 @@ def _score(
 ) -> tuple[pd.DataFrame, float]:
     start = options.baseline if options.model == "any" else None
     job = task(config, options.model, seed, init=start, baseline=start)
-    place = options.runs / f"{name.replace(' ', '-')}-seed{seed}"
+    run = f"{name.replace(' ', '-')}-seed{seed}"
+    # One folder of runs may serve several recipes; those of before lie in it as they are.
+    place = options.runs / f"{Path(options.config).stem}-{options.model}" / run
+    if job.made(options.runs / run / BUNDLE_FILE, images):
+        place = options.runs / run
     logging.info("%s, seed %d", name, seed)
     bundle = place / BUNDLE_FILE
     # An option that is newer than a variant's Bundle doesn't call for training it again.
