@@ -329,7 +329,8 @@ def _score(options: argparse.Namespace) -> None:
     facts |= {"detect_by": options.detect_by, "least": options.least, "draws": options.draws}
     facts["labels_sha256"] = sha256_file(options.folder / "labels.csv")
     facts["models_sha256"] = {
-        name: sha256_file(_file_of(name)) for name in [*options.model, *options.flipped]
+        _file_of(name).name: sha256_file(_file_of(name))
+        for name in [*options.model, *options.flipped]
     }
     write_json(options.out / "photographs.json", facts)
 
