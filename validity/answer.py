@@ -39,6 +39,7 @@ from hemiface.files import sha256_file, write_text
 from hemiface.models.onnx_file import FOLDER
 from hemiface.networks.evaluate import EvaluationOptions, evaluate_by, mark
 from hemiface.networks.network import Bundle
+from hemiface.networks.task import recipe_of
 from hemiface.networks.train import fit, task
 from hemiface.occlusion.conditions import FILLS, HALVES, condition
 from hemiface.occlusion.face_lines import centred, lines_of
@@ -241,9 +242,7 @@ def _is_configured(folder: Path, job: Job) -> bool:
     """Return whether a training was of its job's config, to its end."""
     known = Bundle.load(folder / "bundle.safetensors").provenance
     recipe = as_plain(config_of(job).recipe("any", fine_tuned=True))
-    # A key that is newer than the Bundle had its default then.
-    said = {part: recipe[part] | known.get("recipe", {}).get(part, {}) for part in recipe}
-    return known.get("max_steps") is None and said == recipe
+    return known.get("max_steps") is None and recipe_of(known) == recipe
 
 
 def full(options: argparse.Namespace) -> None:

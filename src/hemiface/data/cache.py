@@ -78,7 +78,7 @@ def prepare(
     if cached:
         return cached
     images = read(found, options, labels=labels, sha256=sha256)
-    near_duplicates = near_duplicates or _is_dealt(images)
+    near_duplicates = near_duplicates or images.is_dealt
     if near_duplicates:
         images = _grouped(images)
     if protocol == "paper" and not images.info.get("validation_carved"):
@@ -106,11 +106,6 @@ def _cached(folder: Path, key: str) -> Images | None:
         return None
 
 
-def _is_dealt(images: Images) -> bool:
-    """Return whether some of the splits aren't the source's own."""
-    return any(map(images.info.get, ("dealt", "validation_carved")))
-
-
 def dealt_alike(images: Images) -> Images:
     """Return images whose splits are dealt as `prepare` deals them, by near duplicates.
 
@@ -118,7 +113,7 @@ def dealt_alike(images: Images) -> Images:
     trained on the same source would meet images of its training as test images. Splits that the
     source has of its own stay, and those of a run's folder.
     """
-    if not _is_dealt(images) or "near_duplicates" in images.info:
+    if not images.is_dealt or "near_duplicates" in images.info:
         return images
     images = _grouped(images)
     return dataclasses.replace(images, info={**images.info, "near_duplicates": True})

@@ -86,10 +86,9 @@ def relabel(images: Images, path: Path, *, majority: bool = False) -> Images:
             f"{path.name} has {len(votes):,} rows, but {images.info['source']} has {n_rows:,}; "
             "they must be the same pictures in the same order."
         )
-    # Splits that were dealt or carved anew are no longer those of the file.
-    are_own = not any(map(images.info.get, ("dealt", "validation_carved")))
     wrong = np.flatnonzero(splits[rows] != images.table["split"].to_numpy(dtype=str))
-    if are_own and len(wrong):
+    # Splits that were dealt or carved anew are no longer those of the file.
+    if len(wrong) and not images.is_dealt:
         row = int(rows[wrong[0]])
         raise DamagedError(
             f"{path.name}, row {row} (line {row + 2}) is {splits[row]}, but the image is "

@@ -104,6 +104,11 @@ class Images:
         """Return the number of images."""
         return len(self.table)
 
+    @property
+    def is_dealt(self) -> bool:
+        """Whether some of the splits aren't the source's own: dealt, or validation carved out."""
+        return any(map(self.info.get, ("dealt", "validation_carved")))
+
     def subset(self, which: npt.ArrayLike | Iterable[bool]) -> Self:
         """Return the images that `which` (bool [n], or indices) picks, in that order."""
         picked = np.asarray(which)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hemiface.data.images import Images
 from hemiface.data.parts import read_whole
 from hemiface.errors import UsageError
-from hemiface.files import MOST_BYTES, as_stem, atomic_path
+from hemiface.files import as_stem, atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, Condition, condition, hide, image_seeds
 from hemiface.tables import EMOTIONS, HALVES_COLUMN, Predictions, derive
 
@@ -160,7 +160,7 @@ def write_sheets(
             sheets[name] = mistakes_sheet(images, table, model, key)
     written = []
     for name, sheet in sheets.items():
-        path = Path(out) / f"{as_stem(name, MOST_BYTES - len('.png'))}.png"
+        path = Path(out) / f"{as_stem(name)}.png"
         with atomic_path(path) as partial:
             sheet.save(partial, optimize=True)
         written.append(path)

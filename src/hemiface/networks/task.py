@@ -1,7 +1,9 @@
 """What a training is: which network learns what, from whom, and by which recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hemiface.config import Config, ModelConfig, Recipe, as_plain
 from hemiface.data.ferplus import votes_sha256
@@ -12,7 +14,7 @@ from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import Condition, condition
 from hemiface.provenance import Mark
 
-__all__ = ["Task", "task"]
+__all__ = ["Task", "recipe_of", "task"]
 
 _ENTRY = "hemiface.networks.train"  # what carries a task out
 
@@ -122,16 +124,21 @@ class Task:
             "max_steps": None,
             "recipe": recipe,
         }
-        # A key that is newer than the Bundle had its default then.
-        defaults = as_plain(Recipe())
         told = {"votes_sha256": None, "weights_sha256": None, "max_steps": None} | said
-        told["recipe"] = {
-            name: defaults[name] | said.get("recipe", {}).get(name, {}) for name in recipe
-        }
+        told["recipe"] = recipe_of(said)
         return (
             known.model == self.model
             and {name: told.get(name, "not said") for name in wanted} == wanted
         )
+
+
+def recipe_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe that a Bundle was trained by, as plain values.
+
+    A key that is newer than the Bundle had its default then.
+    """
+    said = provenance.get("recipe", {})
+    return {name: keys | said.get(name, {}) for name, keys in as_plain(Recipe()).items()}
 
 
 def task(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hemiface.data import sheets
 from hemiface.data.images import Images
-from hemiface.files import MOST_BYTES, as_stem, atomic_path
+from hemiface.files import as_stem, atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, HALVES
 from hemiface.report.figures import classes, scores
 from hemiface.report.figures.classes import Cell
@@ -322,7 +322,7 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, fol
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
     for sheet, file, caption in found:
-        path = folder / f"{as_stem(file, MOST_BYTES - len('.png'))}.png"
+        path = folder / f"{as_stem(file)}.png"
         with atomic_path(path) as partial:
             sheet.save(partial, optimize=True)
         data = base64.b64encode(path.read_bytes()).decode("ascii")

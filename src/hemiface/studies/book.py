@@ -188,7 +188,7 @@ class Book:
             log.warning("%s: %s changed since it was written, or is gone", stage.name, stage.diary)
         if known.get("fingerprint") == mark.fingerprint:
             return True
-        if not (known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()):
+        if not self._is_of(stage, mark):
             return False
         if not self.trust_code:
             log.info("%s: made by other code, so it is made again", stage.name)
@@ -214,8 +214,12 @@ class Book:
             return False  # What it was made from isn't there any more.
         if known.get("fingerprint") == mark.fingerprint:
             return True
-        is_alike = known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()
-        return self.trust_code and is_alike
+        return self.trust_code and self._is_of(stage, mark)
+
+    def _is_of(self, stage: Stage, mark: Mark) -> bool:
+        """Return whether a stage was made from the same, by whatever code."""
+        known = self.stages.get(stage.name, {})
+        return known["inputs"] == mark.inputs if "inputs" in known else stage.is_of()
 
     def _changed(self, name: str) -> list[str]:
         """Return the products of a stage that aren't as it wrote them, or are gone."""

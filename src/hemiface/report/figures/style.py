@@ -13,7 +13,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from hemiface.errors import escaped
-from hemiface.files import MOST_BYTES, as_stem, atomic_path
+from hemiface.files import as_stem, atomic_path
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.metrics import METRICS
 
@@ -209,7 +209,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     A name may hold anything, such as a network's `maker/model`: its files lie in `folder` still.
     Both are the same bytes for the same figure and matplotlib version. Returns the two paths.
     """
-    stem = as_stem(name, MOST_BYTES - len(".svg"))
+    stem = as_stem(name)
     svg, png = Path(folder) / f"{stem}.svg", Path(folder) / f"{stem}.png"
     with atomic_path(svg) as partial:
         partial.write_text(svg_text(figure, name), encoding="utf-8", newline="\n")
