@@ -14,7 +14,7 @@ TORCH := torch torchvision triton $(addprefix nvidia-,cublas cuda-cccl cuda-cupt
 	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) \
 	cuda-bindings cuda-pathfinder cuda-toolkit
 
-.PHONY: help install study test docs check format lint types imports dist platforms fuzz chaos constraints lowest sbom clean
+.PHONY: help install study test quick docs check format lint types imports dist platforms fuzz chaos constraints lowest sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ study: $(VENV)/installed ## the whole study on rendered faces, in minutes
 
 test: $(VENV)/installed ## all tests
 	$(RUN)/python -m pytest
+
+quick: $(VENV)/installed ## the tests without the slow files, while you work
+	$(RUN)/python -m pytest -m "not slow"
 
 docs: $(VENV)/installed ## the documentation site, build/site, with every warning an error
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet

@@ -31,7 +31,10 @@ from hemiface import cli
 from hemiface.models import shipped
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.timeout(600)  # the build takes half a minute of one core
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),  # the build takes half a minute of one core
+]
 FETCHED = {
     "audio": ("src",),
     "embed": ("src",),

@@ -12,6 +12,8 @@ import pytest
 from builders import hemiface
 from hemiface.errors import BROUGHT
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 # Pages beside the tutorials that keep their promises may be added here.
 PAGES = [*sorted((DOCS / "tutorials").glob("*.md"))]

@@ -19,6 +19,8 @@ from hemiface.files import sha256_file
 from hemiface.networks.network import Bundle
 from hemiface.tables import EMOTIONS, read_predictions
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "quick"
 SETTINGS = (
     "model.architecture=test_resnet",

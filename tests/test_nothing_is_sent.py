@@ -22,6 +22,8 @@ from hemiface.data.phantom import make as phantom
 from hemiface.occlusion.conditions import COALITIONS
 from hemiface.tables import EMOTIONS, write_predictions
 
+pytestmark = pytest.mark.slow
+
 MAIN = "from hemiface.cli import main; main()"
 MANY = """
 import json, sys

@@ -8,7 +8,7 @@ import pytest
 
 import inference as bench
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def test_every_round_times_everything_in_turning_order() -> None:

@@ -13,6 +13,8 @@ from hemiface.models.onnx_file import OnnxModel
 from hemiface.occlusion.conditions import condition, hide
 from hemiface.tables import label_indices
 
+pytestmark = pytest.mark.slow
+
 OWN = "hemiface people-small-int8"
 
 

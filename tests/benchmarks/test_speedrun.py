@@ -13,6 +13,8 @@ from hemiface.data.cache import prepare  # noqa: E402
 from hemiface.networks.evaluate import evaluate  # noqa: E402
 from hemiface.stats.metrics import summarise  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DATA = "phantom:n=140"
 
 

@@ -7,6 +7,8 @@ pytest.importorskip("torch", reason="it trains networks")
 import throughput
 from hemiface.config import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("one_thread")
 def test_throughput_counts_the_arithmetic_of_a_training() -> None:

@@ -10,6 +10,7 @@ import pytest
 from builders import flipped, hemiface, linear_model
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import SEAL_KEY, sealed_content, sha256_file, with_hash, write_json
+from hemiface.locks import locked
 from hemiface.models import shipped
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import STATED, ModelCalibration, calibration_path
@@ -173,6 +174,16 @@ class TestIndex:
         with pytest.raises(UsageError, match=r"mine\.onnx is there and no model of the index"):
             shipped.add(exported.fp32, "mine", "Mine.", folder)
         assert (folder / "mine.onnx").read_bytes() == b"mine"
+
+    def test_one_adds_at_a_time(self, folder, exported):
+        before = (folder / "index.json").read_bytes()
+        with locked(folder), pytest.raises(UsageError, match="is being written into by process"):
+            shipped.add(exported.fp32, "third", "Third.", folder)
+        assert (folder / "index.json").read_bytes() == before
+        assert not (folder / "third.onnx").exists()
+        shipped.add(exported.fp32, "third", "Third.", folder)
+        assert [one.name for one in shipped.list_models(folder)] == ["third", "tiny", "tiny-int8"]
+        assert not (folder / ".lock").exists()
 
     def test_scores_measured_after_the_export_come_first(self, folder, exported):
         scores = [

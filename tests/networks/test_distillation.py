@@ -37,7 +37,7 @@ from hemiface.networks.validation import Validation  # noqa: E402
 from hemiface.occlusion.conditions import condition  # noqa: E402
 from hemiface.tables import EMOTIONS  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def lesson(seed: int, n: int = 5, width: int = 3) -> Lesson:

@@ -20,7 +20,7 @@ from hemiface.networks.parity import MOST_DIFFERENCE, compare, require
 from hemiface.networks.quantise import range_faces
 from hemiface.tables import EMOTIONS, label_indices
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 IMAGES = tiny_images()
 TRAIN, TEST = IMAGES.split("train"), IMAGES.split("test")

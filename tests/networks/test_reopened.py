@@ -22,7 +22,7 @@ from hemiface.networks.export import export
 from hemiface.networks.network import Bundle, build, predict
 from hemiface.networks.reopened import bundle_of, trainable
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FACES = np.asarray(phantom.make(200).pixels)
 

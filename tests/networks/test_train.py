@@ -31,6 +31,8 @@ from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.occlusion.conditions import condition, hide  # noqa: E402
 from hemiface.tables import EMOTIONS, label_indices  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def striped(n: int = 210) -> Images:
     """Images whose class is the period of their horizontal stripes, in all parts of the image."""

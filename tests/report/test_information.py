@@ -29,6 +29,8 @@ from hemiface.report.words.verdicts import verdict
 from hemiface.stats.information import FIVE
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
+pytestmark = pytest.mark.slow
+
 N = 2800
 LABELS = np.random.default_rng(0).integers(0, 7, N)
 

@@ -38,6 +38,8 @@ from hemiface.tables import (
     write_predictions,
 )
 
+pytestmark = pytest.mark.slow
+
 MODELS, CONDITIONS = ("full", "lower", "left"), ("full", "lower", "left")
 # What share of the images each model gets right under each condition: ours to choose.
 SKILL = {

@@ -24,6 +24,8 @@ from hemiface.stats.importance import analyse
 from hemiface.stats.importance.tiles import tile_maps, tile_table
 from hemiface.tables import EMOTIONS, read_predictions, write_predictions
 
+pytestmark = pytest.mark.slow
+
 SHARES = np.array(
     [
         [0.10, 0.10, 0.02, 0.02],

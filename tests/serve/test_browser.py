@@ -17,6 +17,8 @@ from hemiface.serve.page import WEB
 from hemiface.tables import EMOTIONS
 from hemiface.vision.predictor import Predictor
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = WEB / "example.png"
 HALVES = ("upper", "lower", "left", "right")
 PAGES = shipped.default_model(in_videos=True)

@@ -42,7 +42,10 @@ class _Malicious:
         return Path.touch, (self._path,)
 
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are others there"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from hemiface.tables import (
     read_predictions,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 class TestJobs:

@@ -32,7 +32,10 @@ from hemiface.vision.video.frames import open_writer
 
 pytest.importorskip("ray", reason="needs Ray Data: pip install 'hemiface[ray]'")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 LOOKING = PredictorOptions(no_detect=True)
 OPTIONS = RunOptions(formats=("csv", "jsonl", "parquet"), smooth_s=0.5)

@@ -20,6 +20,7 @@ from hemiface.documents import entry, read_json, undamaged
 from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import atomic_path, sha256_file, with_hash, write_json
 from hemiface.inputs import require_file
+from hemiface.locks import locked
 from hemiface.models import visible_tiles
 from hemiface.models.onnx_file import FOLDER, OnnxModel, add_seal
 from hemiface.models.temperatures import VIEWS, ModelCalibration, calibration_path
@@ -295,8 +296,8 @@ def add(
 
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, the
-            summary is empty, the labels are unknown, or a model of another kind is to be the
-            default.
+            summary is empty, the labels are unknown, a model of another kind is to be the
+            default, or somebody else is adding to the folder.
         DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
@@ -309,44 +310,45 @@ def add(
         raise UsageError(f"{file} doesn't name emotions, so it can't be the default model.")
     if labels and labels not in LABELLINGS:
         raise UsageError(f"Labels {labels!r} are unknown; choose from: {', '.join(LABELLINGS)}.")
-    place = target / f"{name}.onnx"
-    known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
-    if place.exists() and place.name not in {one.file for one in known_index.models}:
-        raise UsageError(f"{place} is there and no model of the index; give another name.")
-    calibration = None
-    if ModelCalibration.beside(file, sha256_file(file)) is not None:
-        calibration = read_json(calibration_path(file))
-    with atomic_path(place) as partial:
-        shutil.copyfile(file, partial)
-        add_seal(partial)
-    if calibration is None:
-        # One of the file that was replaced must not stay.
-        calibration_path(place).unlink(missing_ok=True)
-    else:
-        known = {**calibration, "model_sha256": sha256_file(place)}
-        write_json(calibration_path(place), with_hash(known))
-    model = ShippedModel(
-        name=name,
-        file=place.name,
-        kind=kind,
-        precision=header["precision"],
-        bytes=place.stat().st_size,
-        sha256=sha256_file(place),
-        licence=header["licence"],
-        summary=summary.strip(),
-        labels=labels or ("people" if _learnt_votes(header) else ""),
-        scores=[{**one, "accuracy": round(one["accuracy"], 6)} for one in scores],
-    )
-    others = (one for one in known_index.models if one.name != name)
-    models = sorted([*others, model], key=lambda one: one.name)
-    rows = [{k: v for k, v in asdict(one).items() if k != "scores" or v} for one in models]
-    index: dict[str, Any] = {"format": _FORMAT, "models": rows}
-    more = {
-        "default": name if default else known_index.default,
-        "default_in_videos": name if default_in_videos else known_index.default_in_videos,
-        "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
-    }
-    write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})
+    with locked(target):  # two at once would each write the index without the other's line
+        place = target / f"{name}.onnx"
+        known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
+        if place.exists() and place.name not in {one.file for one in known_index.models}:
+            raise UsageError(f"{place} is there and no model of the index; give another name.")
+        calibration = None
+        if ModelCalibration.beside(file, sha256_file(file)) is not None:
+            calibration = read_json(calibration_path(file))
+        with atomic_path(place) as partial:
+            shutil.copyfile(file, partial)
+            add_seal(partial)
+        if calibration is None:
+            # One of the file that was replaced must not stay.
+            calibration_path(place).unlink(missing_ok=True)
+        else:
+            known = {**calibration, "model_sha256": sha256_file(place)}
+            write_json(calibration_path(place), with_hash(known))
+        model = ShippedModel(
+            name=name,
+            file=place.name,
+            kind=kind,
+            precision=header["precision"],
+            bytes=place.stat().st_size,
+            sha256=sha256_file(place),
+            licence=header["licence"],
+            summary=summary.strip(),
+            labels=labels or ("people" if _learnt_votes(header) else ""),
+            scores=[{**one, "accuracy": round(one["accuracy"], 6)} for one in scores],
+        )
+        others = (one for one in known_index.models if one.name != name)
+        models = sorted([*others, model], key=lambda one: one.name)
+        rows = [{k: v for k, v in asdict(one).items() if k != "scores" or v} for one in models]
+        index: dict[str, Any] = {"format": _FORMAT, "models": rows}
+        more = {
+            "default": name if default else known_index.default,
+            "default_in_videos": name if default_in_videos else known_index.default_in_videos,
+            "renamed": {old: new for old, new in known_index.renamed.items() if old != name},
+        }
+        write_json(target / _INDEX, index | {key: value for key, value in more.items() if value})
 
 
 def _learnt_votes(header: Mapping[str, Any]) -> bool:
