@@ -108,10 +108,24 @@ def test_half_of_rafdb_says_what_was_looked_for(tmp_path: Path) -> None:
         load(folder)
     folder = layouts.rafdb(tmp_path / "b")
     table = folder / "basic/EmoLabel/list_patition_label.txt"
-    table.write_text(table.read_text() + "train_00008.jpg 9\n")
-    with pytest.raises(DamagedError, match=r"_label\.txt, line 15 has label '9'.*compound"):
+    table.write_text(table.read_text() + "train_00008.jpg 12\n")
+    with pytest.raises(DamagedError, match=r"_label\.txt, line 15 has label '12', expected 1 to 7"):
         load(folder)
     assert len(load(folder, skip_bad=True)) == 14
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_the_compound_set_is_not_read_as_the_basic_one(tmp_path: Path, skip_bad: bool) -> None:
+    # Its 4 is sadly angry: without its rows of 8 and above the others would have wrong labels.
+    folder = layouts.rafdb(tmp_path / "a")
+    table = folder / "basic/EmoLabel/list_patition_label.txt"
+    table.write_text(table.read_text() + "train_00008.jpg 8\n")
+    with pytest.raises(DamagedError, match=r"line 15 has label 8: this is RAF-DB's compound set"):
+        load(folder, skip_bad=skip_bad)
+    for split, number in (("train", 4), ("train", 11), ("test", 4)):
+        layouts.picture(tmp_path / f"b/{split}/{number}/{split}_{number:04}_aligned.jpg", 100)
+    with pytest.raises(DamagedError, match=r"has a folder train/11: this is RAF-DB's compound"):
+        load(f"raf-db:{tmp_path / 'b'}", skip_bad=skip_bad)
 
 
 class _Seen:
@@ -165,6 +179,26 @@ def test_affectnet_by_tables(tmp_path: Path) -> None:
     assert "2 contempt, 2 non-face" in " ".join(images.info["notes"])
     # A table alone stands for its own pictures.
     assert set(load(tmp_path / "validation.csv").table["split"]) == {"test"}
+
+
+def test_labels_that_a_network_gave_are_no_truth(tmp_path: Path) -> None:
+    folder = layouts.affectnet_tables(tmp_path)
+    whole = load(folder)
+    table = folder / "automatically_annotated.csv"
+    shutil.copy(folder / "training.csv", table)
+    again = load(folder)
+    assert again.table["sha256"].tolist() == whole.table["sha256"].tolist()
+    assert (
+        "automatically_annotated.csv was left out: its labels are a network's."
+        in (again.info["notes"])
+    )
+    (folder / "training.csv").unlink()
+    (folder / "validation.csv").unlink()
+    with pytest.raises(DamagedError, match=r"no labels but those of automatically_annotated\.csv"):
+        load(folder)
+    named = load(table)
+    assert len(named) == 7
+    assert any("its labels are a network's" in note for note in named.info["notes"])
 
 
 @pytest.mark.parametrize("label", ["0011", "11", "9" * 5000, "-1", ""])
@@ -305,6 +339,25 @@ def test_ferplus_images(tmp_path: Path, by_table: bool) -> None:
     majority = load(f"ferplus-majority:{tmp_path}")
     assert majority.table["label"].tolist() == ["happy", "disgust"] * 3
     assert majority.info["other_labels"] == {"contempt": 3, "no majority": 3}
+
+
+@pytest.mark.parametrize("by_table", [False, True])
+def test_of_a_name_that_occurs_twice_the_picture_that_was_written_last_counts(
+    tmp_path: Path, by_table: bool
+) -> None:
+    folder = layouts.ferplus(tmp_path, by_table=by_table)
+    once = load(folder)
+    assert not any("later row" in note for note in once.info["notes"])
+    name = Path(once.table["source"].iloc[0]).name
+    table = folder / ("fer2013new.csv" if by_table else "FER2013Train/label.csv")
+    before = "Training," if by_table else ""
+    box = "" if by_table else '"(0, 0, 48, 48)",'
+    with table.open("a") as file:
+        file.write(f"{before}{name},{box}0,0,0,0,10,0,0,0,0,0\n")
+    twice = load(folder)
+    assert len(twice) == len(once)
+    assert told(twice, "label")[f"FER2013Train/{name}"] == ("angry",)
+    assert any("1 rows name a picture that a later row" in note for note in twice.info["notes"])
 
 
 def test_ferplus_without_votes_says_what_was_looked_for(tmp_path: Path) -> None:

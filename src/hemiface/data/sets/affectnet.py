@@ -12,6 +12,9 @@ arousal computing in the wild, IEEE Trans. Affective Computing 10. Two forms are
 Numbers: 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt, 8 none,
 9 uncertain, 10 no face; all from 7 on are counted and left out. Nothing says who is who.
 
+automatically_annotated.csv has the labels of a network, which are no truth: in a folder it is left
+out, named itself it is read, and said of.
+
 The test set was never published, so that papers report on the validation set: that is `test` here,
 and a tenth of the training set becomes validation.
 """
@@ -41,7 +44,11 @@ _BOX = ("face_x", "face_y", "face_width", "face_height")
 _SPLITS = {"train": "train", "val": "test"}
 """By how the names of files and folders begin."""
 _IMAGES = ("", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images",
-           "Automatically_Annotated_Images", "Manually_Annotated", "images")  # fmt: skip
+           "Automatically_Annotated_Images",
+           "Automatically_Annotated/Automatically_Annotated_Images",
+           "Manually_Annotated", "images")  # fmt: skip
+_AUTOMATIC = "automatic"
+"""How the names of tables begin whose labels nobody gave."""
 _MOST_DIGITS = 2
 _SETS = ("train_set", "val_set")
 
@@ -57,12 +64,25 @@ def list_affectnet(folder: Path) -> Listing:
     `folder` may also be one of the tables.
 
     Raises:
-        DamagedError: a table can't be read, or the pictures aren't where they are looked for.
+        DamagedError: a table can't be read, the pictures aren't where they are looked for, or a
+            folder has no other labels than a network's.
     """
     pictures: list[Listed] = []
     bad: list[tuple[str, str]] = []
     files: list[Path] = []
     tables = [folder] if folder.is_file() else [] if _sets(folder) else _tables(folder)
+    notes = []
+    unseen = [table for table in tables if _is_automatic(table)]
+    if unseen and folder.is_file():
+        notes.append(f"{folder.name}: its labels are a network's, not an annotator's.")
+    elif unseen:
+        tables = [table for table in tables if table not in unseen]
+        if not tables:
+            raise DamagedError(
+                f"{folder} has no labels but those of {unseen[0].name}, which a network gave; name "
+                "that file to take them all the same."
+            )
+        notes.append(f"{unseen[0].name} was left out: its labels are a network's.")
     for place in _sets(folder):
         _list_set(place, folder, pictures, bad, files)
     for table in tables:
@@ -71,7 +91,8 @@ def list_affectnet(folder: Path) -> Listing:
         "AffectNet's validation set, which papers report on, is the test split here; its own test "
         "set was never published."
     )
-    notes = [note] if any(one.split == "test" for one in pictures) else []
+    if any(one.split == "test" for one in pictures):
+        notes.append(note)
     return Listing(folder.name, "affectnet", pictures, files, notes, bad)
 
 
@@ -122,9 +143,17 @@ def _number(path: Path) -> int:
 
 def _tables(folder: Path) -> list[Path]:
     """Return AffectNet's tables of labels in a folder."""
-    places = (folder, folder / "Manually_Annotated_file_lists")
+    places = (
+        folder,
+        folder / "Manually_Annotated_file_lists",
+        folder / "Automatically_annotated_file_lists",
+    )
     found = [path for place in places if place.is_dir() for path in sorted(place.glob("*.csv"))]
     return [path for path in found if set(NEEDED_COLUMNS) <= set(_columns(path))]
+
+
+def _is_automatic(table: Path) -> bool:
+    return table.stem.lower().startswith(_AUTOMATIC)
 
 
 def _columns(path: Path) -> list[str]:

@@ -9,7 +9,8 @@ label distribution, ICMI (github.com/microsoft/FERPlus).
 The ten votes have the order of fer2013new.csv, which lies beside the folders or in the folder
 above and serves where there is no label.csv. Labels are those of `ferplus.FERPLUS_RULE`, or of
 MAJORITY_RULE; contempt, unknown, NF (no face) and images without a majority are counted and left
-out, and the votes become columns.
+out, and the votes become columns. Four names occur twice in fer2013new.csv: the scripts write
+both rows into one file, where the later picture stays, so that its row alone counts.
 """
 
 import csv
@@ -55,8 +56,15 @@ def list_ferplus_majority(folder: Path) -> Listing:
 
 def _list(folder: Path, *, majority: bool) -> Listing:
     rows, files = _rows(folder)
+    written = {row[1]: row for row in rows}
+    notes = []
+    if len(written) < len(rows):
+        notes.append(
+            f"{folder.name}: {len(rows) - len(written)} rows name a picture that a later row names "
+            "too, and was written over by; they were left out."
+        )
     bad, good, counts = [], [], []
-    for where, path, split, cells in rows:
+    for where, path, split, cells in written.values():
         if len(cells) != len(VOTE_COLUMNS) or not all(map(_is_count, cells)):
             bad.append((where, f"has votes {','.join(cells)[:40]!r}, expected ten whole numbers"))
         else:
@@ -77,7 +85,7 @@ def _list(folder: Path, *, majority: bool) -> Listing:
         )
     ]
     files = [*files, *(path for path, _ in good)]
-    return Listing(folder.name, "ferplus", pictures, files, bad=bad)
+    return Listing(folder.name, "ferplus", pictures, files, notes, bad)
 
 
 def _is_count(text: str) -> bool:

@@ -32,6 +32,9 @@ LABELS = {
 }
 """From the numbers of list_patition_label.txt (readme of the data set)."""
 
+_COMPOUND = ("8", "9", "10", "11")
+"""Numbers that the compound set alone has, whose 1 to 7 are other classes; 4 is sadly angry."""
+
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")
 """The first is the authors' spelling."""
 _NAME = re.compile(r"(?P<split>train|test)_\d{4,5}(?:_aligned)?\.(?:jpg|jpeg|png)", re.IGNORECASE)
@@ -46,7 +49,7 @@ def list_rafdb(folder: Path) -> Listing:
     """List RAF-DB's aligned pictures.
 
     Raises:
-        DamagedError: they aren't there.
+        DamagedError: they aren't there, or are those of the compound set.
     """
     return _list(folder, whole=False)
 
@@ -55,7 +58,7 @@ def list_rafdb_originals(folder: Path) -> Listing:
     """List RAF-DB's whole photos, whose faces are to be found; the aligned ones without them.
 
     Raises:
-        DamagedError: neither are there.
+        DamagedError: neither are there, or they are those of the compound set.
     """
     return _list(folder, whole=True)
 
@@ -72,10 +75,10 @@ def _list(folder: Path, *, whole: bool) -> Listing:
         name = _NAME.fullmatch(words[0]) if len(words) == 2 else None
         if name is None:
             bad.append((where, f"says {' '.join(words)[:40]!r}, expected train_00001.jpg 5"))
+        elif words[1] in _COMPOUND:
+            raise _compound(f"{where} has label {words[1]}")
         elif words[1] not in LABELS:
-            bad.append(
-                (where, f"has label {words[1]!r}, expected 1 to 7 (the basic set, not compound)")
-            )
+            bad.append((where, f"has label {words[1]!r}, expected 1 to 7"))
         else:
             path = pictures / f"{Path(words[0]).stem}{ending}{Path(words[0]).suffix}"
             root = folder if folder in path.parents else base
@@ -83,6 +86,14 @@ def _list(folder: Path, *, whole: bool) -> Listing:
             found.append(Listed(path, called, LABELS[words[1]], name["split"].lower()))
     files = [table, *(one.source for one in found if isinstance(one.source, Path))]
     return Listing(folder.name, "raf-db", found, files, bad=bad)
+
+
+def _compound(what: str) -> DamagedError:
+    """Return what to say: to leave out the bad rows would leave wrong labels of the others."""
+    return DamagedError(
+        f"{what}: this is RAF-DB's compound set, whose 1 to 7 are other classes than those of the "
+        "basic set; give the folder of the basic one."
+    )
 
 
 def _list_file(folder: Path) -> Path | None:
@@ -118,11 +129,14 @@ def _pictures(base: Path, whole: bool) -> tuple[Path, str]:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    """Return the folders train/1 ... test/7 that hold RAF-DB's pictures."""
+    """Return the folders train/1 ... test/7 that hold RAF-DB's pictures; test/11 of the others."""
     for base in (folder, folder / "DATASET"):
         splits = [base / split for split in ("test", "train") if (base / split).is_dir()]
         found = [
-            place for split in splits for place in sorted(split.iterdir()) if place.name in LABELS
+            place
+            for split in splits
+            for place in sorted(split.iterdir())
+            if place.name in LABELS or place.name in _COMPOUND
         ]
         if any(_NAME.fullmatch(path.name) for one in found[:1] for path in one.iterdir()):
             return found
@@ -130,11 +144,15 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _list_numbered(folder: Path) -> Listing:
+    places = _numbered(folder)
+    others = [place for place in places if place.name in _COMPOUND]
+    if others:
+        raise _compound(f"{folder.name} has a folder {others[0].relative_to(folder).as_posix()}")
     found = [
         Listed(
             path, path.relative_to(folder).as_posix(), LABELS[place.name], place.parent.name.lower()
         )
-        for place in _numbered(folder)
+        for place in places
         for path in pictures_below(place)
     ]
     found.sort(key=lambda one: one.name)
