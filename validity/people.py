@@ -30,33 +30,46 @@ _RECALL, _UNBIASED, _ALL = 0, 1, -1
 
 
 def coverage(design: People, sets: int, draws: int, seed: int = 0) -> pd.DataFrame:
-    """Return quantity, truth, mean estimate, share of intervals that hold it, and their width."""
+    """Return quantity, truth, mean estimate, share of intervals that hold it, and their width.
+
+    `given` is the share that have an interval: of an emotion of two faces draws often show none.
+    """
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for number in range(sets):
         table = simulate(design, seed + number)
         trials = Trials(table, StatisticsOptions(draws=draws, seed=number))
-        for name, truth, values in _quantities(design, trials):
-            one = trials.infer(values)
-            found.setdefault(name, []).append(
-                (truth, float(one.value), float(one.low), float(one.high))
-            )
+        for name, truth, values, bearing in _quantities(design, trials):
+            one = trials.infer(values, bearing)
+            ends = (np.ravel(end) for end in (one.value, one.low, one.high))
+            found.setdefault(name, []).extend((truth, *each) for each in zip(*ends, strict=True))
     rows = []
     for name, each in found.items():
         truth, value, low, high = np.array(each).T
+        given = np.isfinite(low)
         held = (low <= truth) & (truth <= high)
-        rows.append((name, truth[0], value.mean(), held.mean(), (high - low).mean(), sets))
-    columns = ["quantity", "truth", "mean", "coverage", "width", "sets"]
+        of_these = (one[given].mean() if given.any() else np.nan for one in (held, high - low))
+        rows.append((name, truth[0], value.mean(), *of_these, given.mean(), sets))
+    columns = ["quantity", "truth", "mean", "coverage", "width", "given", "sets"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _quantities(design: People, trials: Trials) -> Iterator[tuple[str, float, np.ndarray]]:
+def _quantities(
+    design: People, trials: Trials
+) -> Iterator[tuple[str, float, np.ndarray, np.ndarray]]:
+    """Yield name, truth, the sample and its draws, and how many units bear on them."""
     first, second = design.bases
     whole, part = (measures(trials, key) for key in (first, second))
-    yield "hit rate, whole", hit_rate(design, first), whole[_RECALL, _ALL]
-    yield "hit rate, part", hit_rate(design, second), part[_RECALL, _ALL]
+    of_whole, of_part = trials.bearing(first), trials.bearing(second)
+    yield "hit rate, whole", hit_rate(design, first), whole[_RECALL, _ALL], of_whole[_ALL]
+    yield "hit rate, part", hit_rate(design, second), part[_RECALL, _ALL], of_part[_ALL]
     change = hit_rate(design, second) - hit_rate(design, first)
-    yield "change of hit rate", change, part[_RECALL, _ALL] - whole[_RECALL, _ALL]
-    yield "unbiased hit rate, part", unbiased_hit_rate(design, second), part[_UNBIASED, _ALL]
+    of_both = trials.bearing(first, second)
+    yield "change of hit rate", change, part[_RECALL, _ALL] - whole[_RECALL, _ALL], of_both[_ALL]
+    unbiased = unbiased_hit_rate(design, second)
+    yield "unbiased hit rate, part", unbiased, part[_UNBIASED, _ALL], of_part[_ALL]
+    emotions = slice(0, _ALL)
+    one = "hit rate of one emotion, whole"
+    yield one, hit_rate(design, first), whole[_RECALL, emotions], of_whole[emotions]
 
 
 def main() -> None:

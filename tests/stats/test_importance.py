@@ -25,7 +25,7 @@ from hemiface.stats.importance.indices import (
 )
 from hemiface.stats.matrix import estimate
 from hemiface.stats.sample import group_weights
-from hemiface.stats.significance import expanded_quantiles
+from hemiface.stats.significance import effective_units, expanded_quantiles
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, check_predictions, derive
 
 GAMES = st.integers(1, 5).flatmap(
@@ -227,6 +227,7 @@ class TestRegions:
         one_model = predictions[predictions["model"] == "any-seed0"]
         found = importance.shapley(sampled(one_model, draws=25, seed=2))
         names = sorted(one_model["group"].unique())
+        sizes = one_model[one_model["condition"] == "full"]["group"].value_counts()
         weights = group_weights(len(names), 25, 2)
         values = []
         for draw in range(25):
@@ -238,7 +239,7 @@ class TestRegions:
             found, seed="0", emotion="all", value_function="neg_log_loss", region="lower-left"
         )
         assert (row["low"], row["high"]) == pytest.approx(
-            tuple(np.quantile(values, expanded_quantiles(0.95, len(names))))
+            tuple(np.quantile(values, expanded_quantiles(0.95, float(effective_units(sizes)))))
         )
 
     def test_the_mean_of_seeds_and_its_draws(self, found):

@@ -9,6 +9,7 @@ from builders import described, tiny_predictions
 from hemiface.config import StatisticsOptions
 from hemiface.stats import inference
 from hemiface.stats.sample import Sample, group_weights
+from hemiface.stats.significance import effective_units
 from hemiface.tables import EMOTIONS
 
 
@@ -112,6 +113,57 @@ class TestSomeGroupsBear:
         assert sample.emotion_groups.tolist() == [*own, 25]
 
 
+class TestFewAndUnequalGroups:
+    @pytest.mark.parametrize("groups", [2, 3, 5])
+    def test_of_fewer_than_six_groups_the_interval_is_that_of_a_t_test(self, groups):
+        random = np.random.default_rng(8)
+        draws = mean_draws(random.normal(0, 1, (1500, groups)), 1500)[:, None]
+        one = inference.infer([draws], groups, StatisticsOptions())
+        covered = (one.low <= 0) & (one.high >= 0)
+        # Binomial(1500, .95): standard deviation .006; percentiles of two cover half.
+        assert covered.mean() == pytest.approx(0.95, abs=0.02)
+        np.testing.assert_array_equal(covered, one.p >= 0.05)
+        low, high, reason = inference.interval(draws[0, 0, 1:], groups, 0.95, "accuracy")
+        assert np.isnan([low, high]).all()
+        assert reason.startswith("fewer than six groups")
+
+    def test_false_alarms_of_few_groups_are_at_the_level(self):
+        d = np.random.default_rng(9).normal(0, 1, (3000, 4))
+        one = inference.infer([mean_draws(d, 1000)[:, None]], 4, StatisticsOptions())
+        # Without what draws vary too little by, .075; binomial(3000, .05): .004.
+        assert (one.p < 0.05).mean() == pytest.approx(0.05, abs=0.013)
+
+    def test_of_groups_of_unequal_size_fewer_bear(self):
+        random = np.random.default_rng(10)
+        sizes = np.round(60 / np.arange(1, 31)).astype(int)
+        units = float(effective_units(sizes))
+        assert units == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
+        assert 9 < units < 11
+        values = random.normal(0, 1, (1500, 30)) * sizes
+        weights = np.hstack([np.ones((30, 1)), group_weights(30, 800, 0)])
+        draws = (values @ weights / (sizes @ weights))[:, None]
+        one = inference.infer([draws], 30, StatisticsOptions(), units)
+        as_many = inference.infer([draws], 30, StatisticsOptions())
+        # Binomial(1500, .05): standard deviation .006.
+        assert (as_many.p < 0.05).mean() > 0.07
+        assert (one.p < 0.05).mean() == pytest.approx(0.05, abs=0.017)
+
+    def test_a_sample_knows_how_many_its_groups_are_worth(self):
+        table = tiny_predictions(28).table
+        table["group"] = table["image"].where(table["label"] != "fear", "one")
+        sample = Sample.of(described(table))
+        fear = EMOTIONS.index("fear")
+        own = [4.0] * 7
+        own[fear] = 1.0
+        assert sample.emotion_bearing.tolist() == [*own, pytest.approx(28**2 / (24 + 16))]
+        assert sample.effective_groups == pytest.approx(28**2 / (24 + 16))
+
+    def test_what_never_varies_has_no_interval(self):
+        low, high, reason = inference.interval(np.ones(200), 30, 0.95, "accuracy")
+        assert np.isnan([low, high]).all()
+        assert reason == "nothing varies between the draws"
+
+
 class TestSeveralSeeds:
     @staticmethod
     def made(trials: int, seeds: int, groups: int, between: float) -> np.ndarray:
@@ -137,6 +189,19 @@ class TestSeveralSeeds:
         assert narrow < 0.75
         assert quantiles < 0.86
         assert one.method.endswith("200 draws of 60 groups x 3 seeds")
+
+    @pytest.mark.parametrize("between", [0.3, 1.5])
+    def test_two_seeds_that_happen_to_agree_are_not_taken_for_all(self, between):
+        draws = mean_draws(self.made(600, 2, 60, between), 200)
+        one = inference.infer([draws], 60, StatisticsOptions())
+        assert (one.df == 1).all()
+        # Satterthwaite's degrees of freedom would have .12.
+        assert (one.p < 0.05).mean() < 0.07
+
+    def test_one_network_against_several_is_said_to_be_one(self):
+        draws = mean_draws(self.made(1, 3, 60, 0.5), 50)
+        one = inference.infer([draws, -draws[:, :1]], 60, StatisticsOptions())
+        assert one.method.endswith("50 draws of 60 groups x 3 against 1 seeds")
 
     def test_standard_error_is_that_of_both_sources(self):
         values = self.made(400, 4, 60, between=0.5)

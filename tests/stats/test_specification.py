@@ -52,7 +52,7 @@ def table() -> pd.DataFrame:
     return specification(
         [
             Specified({"architecture": "a", "labels": "x"}, predictions(0.7, 0.4)),
-            Specified({"architecture": "b", "labels": "x"}, predictions(0.4, 0.7, seeds=2)),
+            Specified({"architecture": "b", "labels": "x"}, predictions(0.4, 0.7, seeds=3)),
         ],
         OPTIONS,
     )
@@ -70,7 +70,7 @@ def test_a_row_per_choice_mix_duplicates_and_quantity(table):
     assert (ratio.loc["a", "low"] > 1).all()
     assert (ratio.loc["b", "high"] < 1).all()
     assert set(ratio.loc["a", "seeds"]) == {1}
-    assert set(ratio.loc["b", "seeds"]) == {2}
+    assert set(ratio.loc["b", "seeds"]) == {3}
     counts = ratio.loc["a"].groupby("duplicates")["n"].first()
     assert counts["without"] == pytest.approx(0.75 * counts["with"], abs=1)
 

@@ -100,7 +100,7 @@ def risk_coverage_table(
         curves.append(pd.DataFrame({**key, **{name: part[points] for name, part in parts}}))
         area, excess = aurc(confidence[places], correct[places])
         drawn = _areas(confidence[places], correct[places], weights)
-        low, high, reason = interval(drawn, aligned.group_count, sample.options.level, "aurc")
+        low, high, reason = interval(drawn, sample.effective_groups, sample.options.level, "aurc")
         found = {"aurc": area, "low": low, "high": high, "excess_aurc": excess}
         areas.append({**key, **found, "n": len(places), "reason": reason})
     return pd.concat(curves, ignore_index=True), pd.DataFrame(areas)
@@ -145,7 +145,9 @@ def threshold_for_risk(
         row |= {"assurance": np.nan if assurance is None else assurance}
         row |= dict(zip(_FITTED, fit, strict=True))
         for what, drawn in achieved.items():
-            low, high, why = interval(drawn[1:], aligned.group_count, sample.options.level, what)
+            low, high, why = interval(
+                drawn[1:], sample.effective_groups, sample.options.level, what
+            )
             reason = reason or why
             three = (drawn[0], low, high) if np.isfinite(fit[0]) else (np.nan,) * 3
             row |= dict(zip((what, f"{what}_low", f"{what}_high"), three, strict=True))

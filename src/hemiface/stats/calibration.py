@@ -290,7 +290,7 @@ def calibration_scores(
                     scores = found[metric]
                     value = float(scores[0])
                     low, high, reason = interval(
-                        scores[1:], aligned.group_count, sample.options.level, metric
+                        scores[1:], sample.effective_groups, sample.options.level, metric
                     )
                 rows.append(
                     {

@@ -81,7 +81,7 @@ def confusion_shifts(
         raise UsageError("Confusion shifts need condition full and another; evaluate with both.")
     weights = sample.weights.astype(np.float64)
     known = list(dict.fromkeys(names["name"]))
-    bearing = sample.emotion_groups[:-1, None]
+    bearing = sample.emotion_bearing[:-1, None]
     tables = []
     for done, name in enumerate(known, start=1):
         models = [str(one) for one in names.loc[names["name"] == name, "model"]]

@@ -81,7 +81,7 @@ def difference_table(
             for side in (pair.a, pair.b)
         )
         parts = [a - b] if pair.paired else [a, -b]
-        one = infer(parts, sample.group_count, sample.options)
+        one = infer(parts, sample.group_count, sample.options, sample.effective_groups)
         rows += [
             dict(zip(PAIR_COLUMNS, pair.key, strict=True))
             | one.row(place)

@@ -95,7 +95,7 @@ def _of_one(
     for model, condition in sample.cells:
         labels = sample.labels[sample.places[model, condition]]
         for metric, values in scores[model, condition].items():
-            low, high, why = interval(values[1:], groups, level, metric)
+            low, high, why = interval(values[1:], sample.effective_groups, level, metric)
             rows.append(
                 {
                     "data_set": name,

@@ -70,7 +70,7 @@ def face_lines(
     for name, run, key, models in _runs(image.names, both.cells):
         by_face = np.stack([scores[model + _SUFFIX, key] for model in models], axis=1)
         by_image = np.stack([scores[model, key] for model in models], axis=1)
-        one = infer([by_face - by_image], both.group_count, both.options)
+        one = infer([by_face - by_image], both.group_count, both.options, both.effective_groups)
         rows += [
             one.row(place)
             | {

@@ -24,7 +24,9 @@ from hemiface.config import StatisticsOptions
 from hemiface.stats.significance import difference_p, equivalence_p, expanded_quantiles
 
 __all__ = [
+    "FEWEST_FOR_PERCENTILES",
     "MOST_UNDEFINED",
+    "TOO_FEW",
     "Inference",
     "infer",
     "interval",
@@ -37,7 +39,13 @@ Floats = npt.NDArray[np.float64]
 MOST_UNDEFINED = 0.05
 """An interval is given if at most this share of the draws is undefined (they are left out)."""
 
+FEWEST_FOR_PERCENTILES = 6
+"""Percentiles of draws never leave the range of what is drawn: those of two groups would miss half
+of the time however far their tails are expanded, those of five in 8 %."""
+
 _LIFTED_BY_DRAWS = ("ece",)
+TOO_FEW = "fewer than two groups to resample"
+_NO_VARIATION = "nothing varies between the draws"
 _ROUNDING = 1e-12
 
 
@@ -108,20 +116,26 @@ def _by_seed(names: pd.DataFrame, name: str) -> dict[int, str]:
     return dict(sorted((seed, str(model)) for one, seed, model in rows if one == name))
 
 
-def interval(scores: Floats, groups: int, level: float, metric: str) -> tuple[float, float, str]:
+def interval(scores: Floats, groups: float, level: float, metric: str) -> tuple[float, float, str]:
     """Return the expanded percentile interval of the defined draws, or NaN, NaN and the reason.
 
-    A metric that draws lift above its own value, such as `ece`, has no interval: theirs would often
-    lie above what was measured.
+    `groups` says of how many groups of like size the sample is (`Sample.effective_groups`). A
+    metric that draws lift above its own value, such as `ece`, has no interval: theirs would often
+    lie above what was measured. Nor has one that is the same in all draws, as the accuracy of a
+    network without a mistake is: draws of such a sample can't know of the next image.
     """
     if metric in _LIFTED_BY_DRAWS:
         return np.nan, np.nan, "no interval: images drawn twice add to its bias"
     if groups < 2:
-        return np.nan, np.nan, "fewer than two groups to resample"
+        return np.nan, np.nan, TOO_FEW
+    if groups < FEWEST_FOR_PERCENTILES:
+        return np.nan, np.nan, "fewer than six groups to resample: percentiles can't bound it"
     defined = scores[np.isfinite(scores)]
     undefined = len(scores) - len(defined)
     if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
+    if np.ptp(defined) < _ROUNDING:
+        return np.nan, np.nan, _NO_VARIATION
     low, high = np.quantile(defined, expanded_quantiles(level, groups))
     return float(low), float(high), ""
 
@@ -130,20 +144,25 @@ def infer(
     parts: Sequence[Floats],
     groups: int,
     options: StatisticsOptions,
-    own: npt.NDArray[np.int64] | int | None = None,
+    own: npt.NDArray[Any] | float | None = None,
 ) -> Inference:
     """Return what draws say about a sum of means over seeds.
 
     Level, margin and the seed by which seeds are drawn are those of `options`. Each of `parts` is
     float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same draws of `groups`
     groups) and is averaged over its seeds. A difference of paired seeds is one part, a - b; one of
-    unpaired seeds two, a and -b. `own` says how many of the groups bear on a number, such as those
-    with images of its emotion, as int that broadcasts to [...]; without it all do.
+    unpaired seeds two, a and -b. `own` says how many groups of like size bear on a number, such as
+    those with images of its emotion, and broadcasts to [...]; without it all do.
 
-    With one seed everywhere the interval is the expanded percentile interval of the draws and `df`
-    is own - 1. With several, groups and seeds are drawn, and the interval is value +- t * se
-    with Satterthwaite's degrees of freedom: the quantiles of draws from three seeds span little
-    more than the seeds themselves and would cover far less than they say. p is that of a t test
+    With one seed everywhere the interval is the expanded percentile interval of the draws (of fewer
+    than FEWEST_FOR_PERCENTILES groups value +- t * se) and `df` is own - 1. Draws of n groups vary
+    by sqrt((n-1) / n) too little, for which `se` makes up. With several seeds, groups and seeds are
+    drawn, and the interval is value +- t * se with Satterthwaite's degrees of freedom: the
+    quantiles of draws from three seeds span little more than the seeds themselves and would cover
+    far less than they say. Of two seeds `df` is 1: where they happen to agree, their variance would
+    be taken for none. A name of one seed beside another of several stands for that one network, and
+    `method` says so. What only this seed makes of this image counts three times in crossed draws
+    (Owen 2007, theorem 4), so that `se` of several seeds is rather too large. p is that of a t test
     with `se` and `df` in both cases: quantiles of a thousand draws can't resolve the small p that a
     correction for many tests needs.
     """
@@ -164,22 +183,29 @@ def infer(
     ]
     reason[np.isnan(value)] = "undefined"
     bearing = np.broadcast_to(np.asarray(groups if own is None else own), value.shape)
-    reason[bearing < 2] = "fewer than two groups to resample"
+    reason[bearing < 2] = TOO_FEW
     usable = reason == ""
     kept = np.where(defined & usable[..., None], draws, np.nan)
     se = np.where(usable, _deviation(np.where(usable[..., None], kept, 0.0)), np.nan)
     # Sums in another order differ by rounding, which is no variation.
     se = np.where(se < _ROUNDING, 0.0, se)
-    df = _degrees_of_freedom(parts, se, bearing)
+    of_seeds = _of_seeds(parts)
+    of_groups = np.maximum(se**2 - sum(of_seeds, start=np.zeros(())), 0)
+    se = np.sqrt(se**2 + of_groups / np.maximum(bearing - 1, _ROUNDING))
+    df = _degrees_of_freedom(parts, of_seeds, se, bearing)
     if max(sizes) > 1:
         half = special.stdtrit(df, (1 + level) / 2) * se
         low, high = value - half, value + half
-        method = f"{level:.0%} t interval, {count} draws of {groups} groups x {max(sizes)} seeds"
+        seeds = " against ".join(str(one) for one in dict.fromkeys(sizes))
+        method = f"{level:.0%} t interval, {count} draws of {groups} groups x {seeds} seeds"
     else:
         low, high = _quantiles(kept, usable, level, bearing)
+        few = usable & (bearing < FEWEST_FOR_PERCENTILES)
+        half = special.stdtrit(df, (1 + level) / 2) * se
+        low, high = np.where(few, value - half, low), np.where(few, value + half, high)
         method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
-    reason[usable & (se == 0)] = "nothing varies between the draws"
+    reason[usable & (se == 0)] = _NO_VARIATION
     p, p_equivalence = (np.where(usable, one, np.nan) for one in (p, p_equivalence))
     return Inference(value, low, high, se, df, p, p_equivalence, reason, method)
 
@@ -195,19 +221,28 @@ def _mean_over_drawn_seeds(scores: Floats, seed: int) -> Floats:
     return mean
 
 
+def _of_seeds(parts: Sequence[Floats]) -> list[Floats]:
+    """Return what each part's seeds add to the variance, [...] each; 0 of one seed."""
+    return [
+        part[..., 0].var(axis=-1, ddof=1) / part.shape[-2]
+        if part.shape[-2] > 1
+        else np.zeros(part.shape[:-2])
+        for part in parts
+    ]
+
+
 def _degrees_of_freedom(
-    parts: Sequence[Floats], se: Floats, groups: npt.NDArray[np.int64]
+    parts: Sequence[Floats], of_seeds: Sequence[Floats], se: Floats, groups: npt.NDArray[Any]
 ) -> Floats:
     """Return Satterthwaite's df of `se`: few for what the seeds add, groups - 1 for the rest."""
     free = groups - 1.0
+    if max(part.shape[-2] for part in parts) == 2:
+        return np.ones_like(se)
     total = se**2
     rest, below = total, np.zeros_like(total)
-    for part in parts:
-        seeds = part.shape[-2]
-        if seeds > 1:
-            added = part[..., 0].var(axis=-1, ddof=1) / seeds
-            rest = rest - added
-            below = below + added**2 / (seeds - 1)
+    for part, added in zip(parts, of_seeds, strict=True):
+        rest = rest - added
+        below = below + added**2 / max(part.shape[-2] - 1, 1)
     below = below + np.maximum(rest, 0) ** 2 / np.maximum(free, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(below > 0, total**2 / below, free)
@@ -222,7 +257,7 @@ def _deviation(draws: Floats) -> Floats:
 
 
 def _quantiles(
-    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: npt.NDArray[np.int64]
+    draws: Floats, usable: npt.NDArray[np.bool_], level: float, groups: npt.NDArray[Any]
 ) -> tuple[Floats, Floats]:
     low, high = (np.full(usable.shape, np.nan) for _ in range(2))
     for count in np.unique(groups[usable]).tolist():

@@ -55,6 +55,7 @@ from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_d
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
 from hemiface.stats.sample import Cell, Sample, whole_reader
+from hemiface.stats.significance import effective_units
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = [
@@ -382,13 +383,22 @@ class Bits:
         """How many groups of images bear on each of GROUPED, int [8]."""
         known = self.sample.emotion_groups.copy()
         if self.mix in _SHARES:
-            occurs = self.shares[self.sample.aligned.labels] > 0
-            known[-1] = len(np.unique(self.sample.aligned.groups[occurs]))
+            known[-1] = len(np.unique(self.sample.aligned.groups[self._occurring]))
         return known
+
+    @property
+    def _occurring(self) -> npt.NDArray[np.bool_]:
+        """Whether each image's emotion occurs in the mix, bool [images]."""
+        found: npt.NDArray[np.bool_] = self.shares[self.sample.aligned.labels] > 0
+        return found
 
     def infer(self, values: Floats) -> Inference:
         """Return what draws [..., seeds, 1 + draws] say about a mean over seeds."""
-        return infer([values], self.sample.group_count, self.sample.options, self.groups)
+        bearing = self.sample.emotion_bearing.copy()
+        if self.mix in _SHARES:
+            occurring = self.sample.aligned.groups[self._occurring]
+            bearing[-1] = effective_units(np.bincount(occurring))
+        return infer([values], self.sample.group_count, self.sample.options, bearing)
 
     def counts(self) -> dict[str, int]:
         """Return how many images each of GROUPED has."""

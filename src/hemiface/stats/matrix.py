@@ -71,7 +71,7 @@ def estimate(cell: Predictions, metric: str, options: StatisticsOptions | None =
     if not found:
         return Estimate(np.nan, np.nan, np.nan, 0, method, why)
     scores = next(iter(found.values()))[metric]
-    low, high, reason = interval(scores[1:], groups, level, metric)
+    low, high, reason = interval(scores[1:], sample.effective_groups, level, metric)
     return Estimate(float(scores[0]), low, high, len(sample.labels), method, why or reason)
 
 
@@ -151,7 +151,7 @@ def _rows(
     has_full = all((model, "full") in found for model in members)
     for metric in found[members[0], condition]:
         scores = _mean_scores(found, members, condition, metric)
-        low, high, _ = interval(scores[1:], sample.group_count, sample.options.level, metric)
+        low, high, _ = interval(scores[1:], sample.effective_groups, sample.options.level, metric)
         full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
         yield {
             "protocol": sample.protocol,

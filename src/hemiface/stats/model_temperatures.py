@@ -38,6 +38,7 @@ __all__ = ["RISK", "SHOWN_THRESHOLDS", "answered", "calibrate_model"]
 RISK = 0.3
 SHOWN_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _DIGITS = 4
+_ROUNDING = 1e-9
 
 
 def calibrate_model(model: str | Path, tables: Sequence[str | Path], *, risk: float = RISK) -> Path:
@@ -95,10 +96,7 @@ def answered(scaled: Predictions, thresholds: Sequence[float]) -> list[dict[str,
     Rows: condition, abstain_below, coverage (share that gets a label), accuracy (of these; None if
     none is answered), n (images).
     """
-    cells = {}
-    for condition in STATED:
-        cell = derive(scaled.table[scaled.table["condition"] == condition])
-        cells[condition] = cell["confidence"].to_numpy(), cell["correct"].to_numpy(bool)
+    cells = _by_condition(scaled)
     rows = []
     for below in thresholds:
         for condition, (confidence, correct) in cells.items():
@@ -113,6 +111,28 @@ def answered(scaled: Predictions, thresholds: Sequence[float]) -> list[dict[str,
                 }
             )
     return rows
+
+
+def _by_condition(scaled: Predictions) -> dict[str, tuple[Any, Any]]:
+    """Return confidence, float [n], and whether it is right, bool [n], under each of STATED."""
+    cells = {}
+    for condition in STATED:
+        cell = derive(scaled.table[scaled.table["condition"] == condition])
+        cells[condition] = cell["confidence"].to_numpy(), cell["correct"].to_numpy(bool)
+    return cells
+
+
+def _lowest_threshold(scaled: Predictions, risk: float) -> float | None:
+    """Return the lowest whole per cent from which at most `risk` are wrong under every condition.
+
+    Counted, not rounded: 30 wrong of 100 are no more than .3.
+    """
+    cells = _by_condition(scaled)
+    for below in (percent / 100 for percent in range(100)):
+        kept = [correct[confidence >= below] for confidence, correct in cells.values()]
+        if all(len(one) and (~one).sum() <= risk * len(one) + _ROUNDING for one in kept):
+            return below
+    return None
 
 
 def _known_mix(model: str | Path, sha256: str) -> dict[str, Any]:
@@ -151,20 +171,13 @@ def _view(rows: Predictions, tested: Predictions, risk: float) -> dict[str, Any]
     if doubt:
         raise UsageError(f"No temperature can be fitted to these images: {doubt}.")
     scaled = apply_temperatures(rows, sure)
-    every = answered(scaled, [percent / 100 for percent in range(100)])
-    wrong = {
-        one["abstain_below"]
-        for one in every
-        if one["accuracy"] is None or 1 - one["accuracy"] > risk
-    }
-    below = next((one["abstain_below"] for one in every if one["abstain_below"] not in wrong), None)
+    below = _lowest_threshold(scaled, risk)
     if below is None:
         raise UsageError(f"No threshold keeps {100 * risk:g} % of errors under every condition.")
-    stated = [one for one in every if one["abstain_below"] in (below, *SHOWN_THRESHOLDS)]
     temperatures = zip(sure["condition"], sure["temperature"], strict=True)
     return {
         "temperatures": {str(key): float(np.round(value, _DIGITS)) for key, value in temperatures},
         "abstain_below": below,
-        "answered": stated,
+        "answered": answered(scaled, sorted({below, *SHOWN_THRESHOLDS})),
         "tested": answered(apply_temperatures(tested, sure), [below]) if len(tested) else [],
     }

@@ -36,6 +36,7 @@ from hemiface.stats.metrics import (
     select_protocol,
 )
 from hemiface.stats.scores import scores_over_draws
+from hemiface.stats.significance import effective_units
 from hemiface.tables import Predictions, label_indices, probabilities
 from hemiface.threads import in_threads
 
@@ -328,6 +329,21 @@ class Sample:
         known = np.unique(np.stack([self.aligned.labels, self.aligned.groups]), axis=1)
         own = np.bincount(known[0], minlength=CLASSES)
         return np.append(own, self.group_count).astype(np.int64)
+
+    @cached_property
+    def effective_groups(self) -> float:
+        """How many groups of like size the sample is worth (`significance.effective_units`)."""
+        return float(effective_units(np.bincount(self.groups)))
+
+    @cached_property
+    def emotion_bearing(self) -> npt.NDArray[np.float64]:
+        """Groups of like size that bear on each emotion, then on all, float64 [8].
+
+        Errors as `aligned`.
+        """
+        sizes = np.zeros((CLASSES, self.group_count))
+        np.add.at(sizes, (self.aligned.labels, self.aligned.groups), 1.0)
+        return effective_units(np.vstack([sizes, sizes.sum(axis=0)]))
 
     @cached_property
     def paired(self) -> PairedCounts:

@@ -104,7 +104,7 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             for key in family.conditions:
                 values, shares = _by_seed(sample, known, family, seeds, key)
                 level, change, bias = (
-                    infer([one], sample.group_count, sample.options, sample.emotion_groups[:-1])
+                    infer([one], sample.group_count, sample.options, sample.emotion_bearing[:-1])
                     for one in (values, values - full, bias_part(whole, shares))
                 )
                 rows += _rows(sample, family, seed, key, level, change, bias)

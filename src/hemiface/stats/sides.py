@@ -137,8 +137,8 @@ def sides(
     - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
       probability given to the true emotion, which varies less).
     - difference to reason: as in `all_pairs`; `detectable`: the difference that such a study finds
-      four times of five at p < .05 (see `significance.detectable`). Holm's family: the seven
-      emotions of one contrast, part and measure; `all` stands alone.
+      four times of five at p < .05, before Holm's correction (see `significance.detectable`).
+      Holm's family: the seven emotions of one contrast, part and measure; `all` stands alone.
     - verdict (of `face`: of what mirroring assigns to it, no more): `left carries more` or
       `right carries more` (p_holm < .05), `alike` (TOST: within
       +-margin, p < .05 uncorrected), `undecided`. A side that carries more, but by less than the
@@ -174,7 +174,8 @@ def sides(
             both = [left - right] if contrast.paired else [left, -right]
             # Of all images, then of each emotion.
             own = np.roll(sample.emotion_groups, 1)
-            one = infer(both, sample.group_count, sample.options, own)
+            bearing = np.roll(sample.emotion_bearing, 1)
+            one = infer(both, sample.group_count, sample.options, bearing)
             values = tuple(side[..., 0].mean(axis=-1) for side in (left, right))
             found = _rows(contrast, part, values, one, plain, own)
             rows += [row | {"margin": sample.options.margin, "warning": warning} for row in found]

@@ -18,6 +18,7 @@ __all__ = [
     "cohens_h",
     "detectable",
     "difference_p",
+    "effective_units",
     "equivalence_p",
     "expanded_quantiles",
     "holm",
@@ -98,7 +99,7 @@ def cochran_q_of_sums(column: Floats, spread: float) -> tuple[float, int, float]
     return q, k - 1, float(stats.chi2.sf(q, k - 1))
 
 
-def expanded_quantiles(level: float, units: int) -> tuple[float, float]:
+def expanded_quantiles(level: float, units: float) -> tuple[float, float]:
     """Return which quantiles of bootstrap draws bound the central `level`, for a sample of `units`.
 
     Draws of n units vary by sqrt((n-1) / n) too little, and plain percentiles neglect that their
@@ -113,6 +114,25 @@ def expanded_quantiles(level: float, units: int) -> tuple[float, float]:
     wide = np.sqrt(units / (units - 1)) * special.stdtrit(units - 1, (1 + level) / 2)
     tail = float(special.ndtr(-wide))
     return tail, 1 - tail
+
+
+def effective_units(sizes: npt.ArrayLike) -> Floats:
+    """Return how many units of like size a sample is worth, from the sizes [..., units].
+
+    (sum of sizes)^2 / sum of squares: as many as there are where all are alike, fewer where some
+    are most of the sample. At least 2 where two or more aren't empty. Source: Kish 1965, Survey
+    Sampling; Carter, Schnepel & Steigerwald 2017, Asymptotic behavior of a t-test robust to cluster
+    heterogeneity, Rev. Econ. Stat. 99, 698-709.
+
+    >>> effective_units([[1, 1, 1, 1], [5, 1, 1, 1]]).round(2).tolist()
+    [4.0, 2.29]
+    """
+    known = np.asarray(sizes, dtype=np.float64)
+    there = (known > 0).sum(axis=-1)
+    squares = (known**2).sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worth = np.where(squares > 0, known.sum(axis=-1) ** 2 / squares, 0.0)
+    return np.asarray(np.clip(worth, np.minimum(there, 2), there), dtype=np.float64)
 
 
 def holm(p: npt.ArrayLike) -> Floats:

@@ -21,7 +21,7 @@ from hemiface.errors import UsageError
 from hemiface.stats.inference import Inference, infer, runs_of
 from hemiface.stats.metrics import ratio
 from hemiface.stats.sample import Sample
-from hemiface.stats.significance import holm
+from hemiface.stats.significance import effective_units, holm
 from hemiface.tables import EMOTIONS, Predictions
 
 __all__ = ["VOTERS_COLUMNS", "agreement_with_others", "voters"]
@@ -117,6 +117,7 @@ def voters(sample: Sample | Predictions, votes: pd.DataFrame) -> pd.DataFrame:
         "votes": int(counts[enough].sum()),
         "groups": len(np.unique(aligned.groups[enough])),
     }
+    bearing = float(effective_units(np.bincount(aligned.groups[enough])))
     tables = []
     for name in dict.fromkeys(sample.names["name"]):
         for seed, models in runs_of(sample.names, [str(name)]):
@@ -130,7 +131,7 @@ def voters(sample: Sample | Predictions, votes: pd.DataFrame) -> pd.DataFrame:
                 ]
                 means = [_means(agreement[np.arange(len(one)), one], drawn) for one in answers]
                 cell = str(name), seed, key
-                row = _row(sample, *cell, np.stack(means), own, int(facts["groups"]))
+                row = _row(sample, *cell, np.stack(means), own, bearing)
                 rows.append(row | facts)
             if not rows:
                 # Of a network that wasn't scored on these images, or seeds that share no condition.
@@ -148,10 +149,10 @@ def _means(values: Floats, drawn: Floats) -> Floats:
 
 
 def _row(
-    sample: Sample, name: str, seed: str, key: str, network: Floats, own: Floats, groups: int
+    sample: Sample, name: str, seed: str, key: str, network: Floats, own: Floats, bearing: float
 ) -> dict[str, Any]:
     def of(part: Floats) -> Inference:
-        return infer([part], sample.group_count, sample.options, groups)
+        return infer([part], sample.group_count, sample.options, bearing)
 
     level, person, apart = of(network), of(own[None]), of(network - own)
     return apart.row(()) | {

@@ -78,7 +78,7 @@ def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -
         found, scale = visibility_correlations(
             planes[rows], answers, labels, groups, sample.weights
         )
-        low, high = intervals(found[1:], scale.groups, sample.options.level)
+        low, high = intervals(found[1:], scale.bearing, sample.options.level)
         counts = scale.images[:, None, None]
         z = _fisher_z(found[0], counts)
         keys = pd.MultiIndex.from_product(

@@ -23,6 +23,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
 from hemiface.stats.metrics import log_losses, ratio
 from hemiface.stats.sample import Sample
+from hemiface.stats.significance import effective_units
 from hemiface.tables import EMOTIONS, Predictions, label_indices, probabilities
 
 __all__ = [
@@ -68,10 +69,14 @@ _Lacking = tuple[int, str, list[str], list[str]]
 
 @dataclass(frozen=True)
 class Scale:
-    """How a game's numbers are averaged: images and groups per entry of GROUPED, int [8]."""
+    """How a game's numbers are averaged: images and groups per entry of GROUPED, int [8].
+
+    `bearing`, float64 [8], says of how many groups of like size these are worth.
+    """
 
     images: Ints
     groups: Ints
+    bearing: Floats
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,10 @@ def means_over_draws(
         counts[:, index] = len(rows), len(np.unique(groups[rows]))
     sums[:, -1], totals[:, -1] = sums[:, :-1].sum(axis=1), totals[:, :-1].sum(axis=1)
     counts[:, -1] = len(labels), len(np.unique(groups))
-    return ratio(sums, totals[:, :, None]), Scale(*counts)
+    sizes = np.zeros((len(EMOTIONS), len(weights)))
+    np.add.at(sizes, (labels, groups), 1.0)
+    bearing = effective_units(np.vstack([sizes, sizes.sum(axis=0)]))
+    return ratio(sums, totals[:, :, None]), Scale(counts[0], counts[1], bearing)
 
 
 def play(sample: Sample | Predictions) -> list[Game]:

@@ -275,22 +275,22 @@ def _targets(people: People) -> dict[str, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """A measure of one model or of people: scores [1 + draws, 8] as GROUPED, groups and n [8].
+    """A measure of one model or of people: scores [1 + draws, 8] as GROUPED, bearing and n [8].
 
-    Without groups there is no interval.
+    Without what bears on it (`Scale.bearing`) there is no interval.
     """
 
     who: tuple[str, str]
     measure: str
     scores: Floats
-    groups: Ints | None
+    bearing: Floats | None
     n: Ints
 
     def rows(self, level: float) -> Iterator[dict[str, object]]:
         """Yield a row of PEOPLE_COLUMNS for each emotion and for all."""
         ends = np.full((2, len(GROUPED)), np.nan)
-        if self.groups is not None:
-            ends = np.stack(intervals(self.scores[1:], self.groups, level))
+        if self.bearing is not None:
+            ends = np.stack(intervals(self.scores[1:], self.bearing, level))
         for place, emotion in enumerate(GROUPED):
             yield {
                 "model": self.who[0],
@@ -316,14 +316,14 @@ def _of_models(
     for one in maps:
         values = one.values[:, :-1, value_function]
         values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
-        who, groups = (one.model, one.seed), one.scale.groups
+        who, bearing = (one.model, one.seed), one.scale.bearing
         for name, target in targets.items():
             found = _likeness(values, target, blind) | _best(values[:, :-1], laid[name])
             for measure, scores in found.items():
                 # A p is of the map itself; its draws say nothing.
-                own = None if measure.endswith("_p") else groups
+                own = None if measure.endswith("_p") else bearing
                 yield _Measured(who, f"{measure}_{name}", scores, own, tiles)
-        yield _Measured(who, "upper_minus_lower", values @ difference, groups, one.scale.images)
+        yield _Measured(who, "upper_minus_lower", values @ difference, bearing, one.scale.images)
 
 
 def _likeness(values: Floats, target: Floats, blind: Mapping[str, Floats]) -> dict[str, Floats]:

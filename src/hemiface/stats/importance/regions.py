@@ -24,7 +24,7 @@ from hemiface.stats.importance.game import (
     coalition_index,
 )
 from hemiface.stats.importance.indices import interaction_coefficients, pairs, shapley_coefficients
-from hemiface.stats.inference import infer
+from hemiface.stats.inference import FEWEST_FOR_PERCENTILES, infer
 from hemiface.stats.significance import expanded_quantiles
 
 __all__ = [
@@ -112,18 +112,18 @@ def fill_spread(table: pd.DataFrame) -> pd.DataFrame:
     return found[found["fills"] > 1].reset_index(drop=True)
 
 
-def intervals(draws: Floats, groups: npt.NDArray[np.int64], level: float) -> tuple[Floats, Floats]:
+def intervals(draws: Floats, bearing: Floats, level: float) -> tuple[Floats, Floats]:
     """Return the ends [8, ...] of the intervals of `draws` [draws, 8, ...] (GROUPED second).
 
-    Expanded percentile intervals for as many units as there are `groups` [8]; NaN where fewer than
-    two groups can be resampled, or where more than 5 % of the draws are undefined.
+    Expanded percentile intervals for as many groups of like size as `bearing` [8] says; NaN where
+    they are fewer than FEWEST_FOR_PERCENTILES, or more than 5 % of the draws are undefined.
     """
     ends = np.full((2, *draws.shape[1:]), np.nan)
-    for index, count in enumerate(groups):
+    for index, count in enumerate(bearing.tolist()):
         here = draws[:, index]
         defined = np.isfinite(here).reshape(len(here), -1).all(axis=1)
-        if count >= 2 and defined.sum() >= (1 - _MOST_UNDEFINED) * len(here):
-            quantiles = expanded_quantiles(level, int(count))
+        if count >= FEWEST_FOR_PERCENTILES and defined.sum() >= (1 - _MOST_UNDEFINED) * len(here):
+            quantiles = expanded_quantiles(level, count)
             ends[:, index] = np.quantile(here[defined], quantiles, axis=0)
     return ends[0], ends[1]
 
@@ -256,8 +256,10 @@ def _table(
         # [networks, draws, 8, 3, measures] -> [8, 3, measures, networks, draws]
         drawn = np.moveaxis(found, (0, 1), (-2, -1))
         told = [
-            infer([one], groups, options)
-            for one, groups in zip(drawn, game.scale.groups.tolist(), strict=True)
+            infer([one], groups, options, bearing)
+            for one, groups, bearing in zip(
+                drawn, game.scale.groups.tolist(), game.scale.bearing.tolist(), strict=True
+            )
         ]
         numbers = {
             name: np.stack([getattr(one, name) for one in told]).ravel()

@@ -212,8 +212,10 @@ def tile_table(maps: list[TileMaps], options: StatisticsOptions | None = None) -
             np.stack([values @ matrix.T for values in one.networks]), (0, 1), (-2, -1)
         )
         told = [
-            infer([drawn], groups, options)
-            for drawn, groups in zip(found, one.scale.groups.tolist(), strict=True)
+            infer([drawn], groups, options, bearing)
+            for drawn, groups, bearing in zip(
+                found, one.scale.groups.tolist(), one.scale.bearing.tolist(), strict=True
+            )
         ]
         ends = ("value", "low", "high")
         keys = pd.MultiIndex.from_product(

@@ -45,6 +45,7 @@ from hemiface.stats.sample import (
     draws_of,
 )
 from hemiface.stats.scores import scores_of_counts
+from hemiface.stats.significance import effective_units
 from hemiface.tables import SPLITS, Predictions
 
 __all__ = ["GAPS", "LARGE_METRICS", "CountedSample", "counted"]
@@ -134,6 +135,17 @@ class CountedSample(Sample):
         """As `Sample.emotion_groups`, of the blocks."""
         own = (self._support > 0).sum(axis=1)
         return np.append(own, self.group_count).astype(np.int64)
+
+    @cached_property
+    def emotion_bearing(self) -> npt.NDArray[np.float64]:
+        """As `Sample.emotion_bearing`, of the blocks."""
+        sizes = self._support[:, self._blocks].astype(np.float64)
+        return effective_units(np.vstack([sizes, sizes.sum(axis=0)]))
+
+    @cached_property
+    def effective_groups(self) -> float:
+        """As `Sample.effective_groups`, of the blocks."""
+        return float(self.emotion_bearing[-1])
 
     def aligned_cells(self) -> tuple[Cell, ...]:
         """As `Sample.aligned_cells`."""

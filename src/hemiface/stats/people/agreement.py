@@ -7,8 +7,9 @@
   on the same faces? Cohen 1960, Educ. Psychol. Meas. 20; Geirhos, Meding & Wichmann 2020, Beyond
   accuracy: quantifying trial-by-trial behaviour of CNNs and humans by measuring error consistency,
   NeurIPS 33. Both are the control without which any good network looks human.
-- `people`: how often two different people give the same answer to a stimulus: what agreement could
-  be reached. `difference` is agreement minus people.
+- `people`: how often two different people give the same answer to a stimulus, which weighs as many
+  as answered it, as in `agreement`: what agreement could be reached. `difference` is agreement
+  minus people.
 
 Answers that are no emotion agree with no network; two people who both give none do agree.
 """
@@ -72,8 +73,9 @@ def agreement(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
 def two_people(people: Trials, condition: str) -> Floats:
     """Return how often two different people answer a stimulus alike, [8, 1 + all draws] as GROUPED.
 
-    Over all pairs of trials of different participants with the same stimulus; NaN where nobody
-    shares one with anybody.
+    Of each stimulus the share of pairs of trials of different participants, and of these the mean
+    weighted by how many answered it: pairs alone would weigh by the square of that. NaN where
+    nobody shares a stimulus with anybody.
     """
     rows = people.rows(condition)
     stimuli, names = pd.factorize(people.table["stimulus"].iloc[rows], sort=True)
@@ -97,7 +99,9 @@ def two_people(people: Trials, condition: str) -> Floats:
         alike = (votes @ drawn) ** 2 - votes.power(2) @ drawn**2
         alike = alike.reshape(len(names), CLASSES + 1, -1).sum(axis=1)
         total = (every @ drawn) ** 2 - every.power(2) @ drawn**2
-        sums = [by_emotion @ (one * times) for one in (alike, total)]
+        weight = np.where(total > 0, (every @ drawn) * times, 0.0)
+        shares = np.where(total > 0, ratio(alike, total), 0.0)
+        sums = [by_emotion @ one for one in (shares * weight, weight)]
         with_all = [np.vstack([one, one.sum(axis=0)]) for one in sums]
         found.append(ratio(*with_all))
     return np.concatenate(found, axis=1)
@@ -128,7 +132,7 @@ def _expected(people: Trials, network: Trials, key: str) -> Floats:
 def _rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    one = people.infer(values)
+    one = people.infer(values, people.bearing(key))
     support = people.supports(key)
     for place, emotion in enumerate(GROUPED):
         n = int(support.sum() if place == CLASSES else support[place])

@@ -7,10 +7,12 @@ the emotion than somebody who doesn't,
 
 which averages to V-information, with all functions of the answer as the family of predictors. What
 is held out there (validation images) is held out here too: p(y | answer) and p(y) of a trial are
-those of the *other* participants' trials under the same condition, of a network's those of the
-other faces, each count starting at a half (Krichevsky & Trofimov 1981, The performance of universal
-encoding, IEEE Trans. Inf. Theory 27). So it isn't lifted by chance, as the plain mutual information
-of a table of answers is (Miller 1955), but the fewer people, the more it falls short.
+those of the *other* participants' answers to *other* faces under the same condition, of a network's
+those of the other faces, each count starting at a half (Krichevsky & Trofimov 1981, The performance
+of universal encoding, IEEE Trans. Inf. Theory 27). What others answered to the same face would say
+what this face is taken for, and not what its emotion is. So it isn't lifted by chance, as the plain
+mutual information of a table of answers is (Miller 1955), but the fewer people and faces, the more
+it falls short.
 
 Answers keep less than a network's probabilities: compare these bits with those of the same table
 alone. Who sees nothing has 0 bits; the halves' Shapley values (`stats.shapley`) are made of these.
@@ -18,6 +20,7 @@ alone. Who sees nothing has 0 bits; the halves' Shapley values (`stats.shapley`)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -71,11 +74,11 @@ class AnswerBits:
     @property
     def groups(self) -> npt.NDArray[np.int64]:
         """How many units there are to resample, for each of GROUPED."""
-        return np.full(len(GROUPED), self.trials.units)
+        return self.trials.bearing(*self.trials.conditions)
 
     def infer(self, values: Floats) -> Inference:
         """Return what draws [..., 1, 1 + all draws] say."""
-        return self.trials.infer(values[..., 0, :])
+        return self.trials.infer(values[..., 0, :], self.groups)
 
     def counts(self) -> dict[str, int]:
         """Return how many trials show each of GROUPED."""
@@ -103,44 +106,68 @@ class AnswerBits:
             self._known[key] = found
         return self._known[key]
 
-    def _units(self, rows: Ints) -> Ints:
-        """Return what is held out with each trial: its participant, of a network its face."""
-        own = self.trials.participants if self.trials.who == PEOPLE else self.trials.faces
-        return own[rows]
+    def _units(self, rows: Ints) -> list[Ints]:
+        """Return what is held out with each trial: its participant and face, of a network this."""
+        both = [self.trials.participants[rows], self.trials.faces[rows]]
+        return both if self.trials.who == PEOPLE else both[1:]
 
 
-def pointwise(labels: Ints, answers: Ints, units: Ints, mix: str) -> Floats:
+def pointwise(labels: Ints, answers: Ints, units: Sequence[Ints], mix: str) -> Floats:
     """Return each answer's PVI in bits, float64 [n], by what the other units' answers say.
 
-    labels in 0..6, answers in 0..7, units any codes, each [n]; `mix` is one of MIXES. NaN where
-    there is a single unit: nothing is held out then.
+    labels in 0..6, answers in 0..7, each [n]; `units` one or two kinds of any codes, each [n]:
+    trials that share any of them with a trial are held out of what it is told by. `mix` is one of
+    MIXES: what is left is weighted so that the emotions are as frequent as in all of these trials,
+    or alike. NaN where there is a single unit of a kind: nothing is held out then.
 
     Raises:
         UsageError: the mix is unknown.
     """
     if mix not in MIXES:
         raise UsageError(f"Mix {mix!r} is unknown; choose from {', '.join(MIXES)}.")
-    _, own = np.unique(units, return_inverse=True)
-    if own.max(initial=0) < 1:
+    if any(len(np.unique(one)) < 2 for one in units):
         return np.full(len(labels), np.nan)
-    shown = np.bincount(labels, minlength=CLASSES)
-    kinds = np.count_nonzero(shown)
-    # Of a trial's unit: how often its own answer was given to each emotion. [units, 8, 7].
-    counts = np.zeros((own.max() + 1, CLASSES + 1, CLASSES))
-    np.add.at(counts, (own, answers, labels), 1.0)
-    if mix == "balanced":
-        counts = counts * ratio(len(labels) / kinds, np.maximum(shown, 1))
-    left = counts.sum(axis=0) - counts
-    of_answer, of_all = left[own, answers], left.sum(axis=1)[own]
+    shown = np.bincount(labels, minlength=CLASSES).astype(np.float64)
     here = shown > 0
+    kinds = np.count_nonzero(here)
+    # How often each emotion was answered as here, and was shown, where nothing is shared. [n, 7].
+    of_answer, of_all = _counts([], answers, labels)
+    for size in range(1, len(units) + 1):
+        for shared in combinations(units, size):
+            # What shares both was taken away twice.
+            sign = (-1) ** size
+            with_answer, at_all = _counts(shared, answers, labels)
+            of_answer, of_all = of_answer + sign * with_answer, of_all + sign * at_all
+    # Of a face's own emotion fewer faces are left than of the others. That says nothing of it: what
+    # is left counts as if the emotions were shown as often as they are in all, or alike.
+    wanted = np.full(CLASSES, len(labels) / kinds) if mix == "balanced" else shown
+    scale = np.where(of_all > 0, ratio(wanted, of_all), 0.0)
+    of_answer, of_all = of_answer * scale, of_all * scale
 
     def log_share(found: Floats) -> Floats:
         total = found[:, here].sum(axis=1) + _START * kinds
         share: Floats = np.log2((found[np.arange(len(labels)), labels] + _START) / total)
         return share
 
-    prior = np.full(len(labels), -np.log2(kinds)) if mix == "balanced" else log_share(of_all)
-    return log_share(of_answer) - prior
+    return log_share(of_answer) - log_share(of_all)
+
+
+def _counts(shared: Sequence[Ints], answers: Ints, labels: Ints) -> tuple[Floats, Floats]:
+    """Return how often each emotion stands beside a trial's own answer and beside any, [n, 7] each.
+
+    Counted are the trials that share each of `shared` with it, itself among them.
+    """
+    own = np.zeros(len(labels), dtype=np.int64)
+    for codes in shared:
+        _, known = np.unique(codes, return_inverse=True)
+        _, own = np.unique(own * (known.max() + 1) + known, return_inverse=True)
+    found = []
+    for keys in (own * (CLASSES + 1) + answers, own):
+        _, place = np.unique(keys, return_inverse=True)
+        counts = np.zeros((place.max() + 1, CLASSES))
+        np.add.at(counts, (place, labels), 1.0)
+        found.append(counts[place])
+    return found[0], found[1]
 
 
 def information(every: Sequence[Trials]) -> pd.DataFrame:
@@ -156,7 +183,7 @@ def information(every: Sequence[Trials]) -> pd.DataFrame:
 
 def _rows(bits: AnswerBits, key: str) -> Iterator[dict[str, Any]]:
     trials = bits.trials
-    one = trials.infer(bits.of(key))
+    one = trials.infer(bits.of(key), trials.bearing(key))
     support = trials.supports(key)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)

@@ -95,7 +95,7 @@ def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
     for network in networks:
         for key in people.conditions:
             ours, theirs = measures(people, key), measures(network, key)
-            apart = people.infer(ours - theirs)
+            apart = people.infer(ours - theirs, people.bearing(key))
             for place, measure in enumerate(_USED):
                 for index, emotion in enumerate(GROUPED):
                     at = place, index
@@ -142,8 +142,9 @@ def _change(trials: Trials, key: str, values: Floats, reference: Floats | None) 
 def _rows(
     trials: Trials, key: str, values: Floats, reference: Floats | None
 ) -> Iterator[dict[str, Any]]:
-    level = trials.infer(values)
-    change = trials.infer(_change(trials, key, values, reference))
+    level = trials.infer(values, trials.bearing(key))
+    compared = (key,) if reference is None else (key, trials.references[key])
+    change = trials.infer(_change(trials, key, values, reference), trials.bearing(*compared))
     for place, measure in enumerate(_USED):
         for index, emotion in enumerate(GROUPED):
             at = place, index

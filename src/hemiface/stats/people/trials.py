@@ -17,8 +17,9 @@ X - P - F is that of the rest, and
 counts everything once: the two-way clustered variance of Cameron, Gelbach & Miller 2011, Robust
 inference with multiway clustering, J. Bus. Econ. Stat. 29, 238-249. It is never taken for less than
 P or F. Crossed draws are drawn in towards the sample until they vary so much; intervals are their
-percentiles, expanded for as many units as the smaller of both samples has
-(`significance.expanded_quantiles`). `validity/people.py` counts how often they hold the truth.
+percentiles, expanded for as many units as the smaller of both samples has, of one emotion those
+that were shown it and those that show it (`Trials.bearing`, `significance.expanded_quantiles`).
+`validity/people.py` counts how often they hold the truth.
 
 Faces are drawn by person where that is known, for pictures of one person share their fate.
 """
@@ -34,7 +35,7 @@ import pandas as pd
 from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import CONDITIONS
-from hemiface.stats.inference import Inference, infer
+from hemiface.stats.inference import TOO_FEW, Inference, infer
 from hemiface.stats.information import visible_part
 from hemiface.stats.metrics import CLASSES, ratio
 from hemiface.stats.sample import Weights, group_weights
@@ -192,9 +193,33 @@ class Trials:
         result: Floats = drawn.reshape(CLASSES, CLASSES + 1, -1)
         return result
 
-    def infer(self, values: Floats) -> Inference:
-        """Return what all draws [..., 1 + all draws] say, with how many of both were drawn."""
-        one = infer([self._drawn_in(values)[..., np.newaxis, :]], self.units, self.options)
+    def bearing(self, *conditions: str) -> Ints:
+        """Return how many units bear on each emotion under conditions, then on all, int64 [8].
+
+        The smaller of how many people were shown it and how many faces show it; under several
+        conditions the least of them. What is said of one emotion rests on its own faces alone.
+        """
+        found = [self._bearing(one) for one in conditions]
+        return np.min(found, axis=0) if found else np.full(CLASSES + 1, self.units)
+
+    def _bearing(self, condition: str) -> Ints:
+        rows = self.rows(condition)
+        own = [rows[self.labels[rows] == emotion] for emotion in range(CLASSES)]
+        units = [
+            min(len(np.unique(self.participants[one])), len(np.unique(self.faces[one])))
+            for one in (*own, rows)
+        ]
+        return np.array(units, dtype=np.int64)
+
+    def infer(self, values: Floats, bearing: Ints | None = None) -> Inference:
+        """Return what all draws [..., 1 + all draws] say, with how many of both were drawn.
+
+        `bearing` says how many units bear on a number, and broadcasts to [...]; without it as many
+        as the smaller of both samples has.
+        """
+        drawn = self._drawn_in(values)[..., np.newaxis, :]
+        one = infer([drawn], self.units, self.options, bearing)
+        one.reason[one.reason == TOO_FEW] = "fewer than two participants or faces to resample"
         if self.units < 2:
             few = "participants" if self.participant_count < 2 else "faces"
             one.reason[...] = f"fewer than two {few} to resample"
