@@ -42,7 +42,7 @@ LABELS = {
 }
 IMAGES = {
     "all": "all",
-    "leak-free": "without near duplicates in training",
+    "leak-free": "without near duplicates in training or validation",
     "occlusion": "really occluded",
     "pose30": "turned by 30 degrees and more",
 }
@@ -278,7 +278,11 @@ def _ferplus() -> Iterator[Row]:
     yield Row(page, "`people-small-int8`", (n, *cells), begins=r"\d,\d\d\d ")
     for labels, images, first in (
         ("ferplus-majority", "all", "FER+ majority"),
-        ("ferplus-majority", "leak-free", "FER+ majority, without near duplicates in training"),
+        (
+            "ferplus-majority",
+            "leak-free",
+            "FER+ majority, without near duplicates in training or validation",
+        ),
         ("ferplus-majority", "occlusion", "FER+ majority, really occluded"),
         ("fer2013", "all", "FER2013's own"),
     ):

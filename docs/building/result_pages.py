@@ -186,7 +186,7 @@ TABLES = (
         "network", "condition", HALVES, _ferplus("fer2013"),
     ),
     Table(
-        "On test images without near duplicates in training",
+        "On test images without near duplicates in training or validation",
         "FER2013's own labels, accuracy in %. Expect these numbers of new faces of this kind, "
         "not those above.",
         "network", "condition", HALVES, _matrix("leak-free"), Cell("value"),

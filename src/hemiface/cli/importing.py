@@ -50,7 +50,9 @@ def import_(
             "and leaks. Images may be nameless then, in its order."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
+    out: Annotated[
+        Path, typer.Option(help="The prediction table; without an ending, a folder of its parts.")
+    ] = Path("predictions.parquet"),
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -223,7 +223,9 @@ def evaluate(
         typer.Argument(help="Bundles, *.safetensors or *.onnx, or names of hemiface models list."),
     ],
     data: DataOption,
-    out: Annotated[Path, typer.Option(help="The prediction table.")] = Path("predictions.parquet"),
+    out: Annotated[
+        Path, typer.Option(help="The prediction table; without an ending, a folder of its parts.")
+    ] = Path("predictions.parquet"),
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default test.")] = None,
     conditions: Annotated[
         str, typer.Option(help="Comma-separated; a fill is added as upper@mean.")
