@@ -198,7 +198,8 @@ class AugmentConfig:
     colour_probability: float = 1.0
     """Share of the images whose brightness and contrast change."""
     light: float = 0.0
-    """Largest relative change of brightness from the middle to a side, in any direction."""
+    """Largest relative change of brightness from the middle to a side, in any direction; 1.4 times
+    this in corners."""
     repeat_px: float = 0.0
     """Depth to which the picture's border may be replaced by its repeated edge, as at the end of a
     photo; one side of half of the images, at most so many of 48 pixels."""
@@ -220,7 +221,8 @@ class AugmentConfig:
     hide_rectangle: float = 0.0
     """Share of the images in which a drawn rectangle is hidden in place of the condition's part."""
     hide_area: tuple[float, float] = (0.1, 0.5)
-    """Smallest and largest share of the image that such a rectangle covers."""
+    """Smallest and largest share of the image that such a rectangle covers; sides that the image is
+    too short for are cut, so that large ones cover less."""
     hide_worn: float = 0.0
     """Share of the images that wear a drawn mask, scarf, sunglasses, hand or the like in place of
     the condition's part and of any rectangle (`occlusion.occluders`)."""

@@ -193,6 +193,8 @@ class TestWrong:
              "--set", "halves")  # fmt: skip
         ends(2, "are about sets", "occlude", folder, "--out", tmp_path / "x", "--hide", "upper",
              "--align")  # fmt: skip
+        ends(2, "--seed, .* are about sets", "occlude", folder, "--out", tmp_path / "x", "--hide",
+             "upper@noise", "--seed", "2")  # fmt: skip
         ends(2, "holds no stimuli", "people", answers, "--stimuli", tmp_path)
         ends(2, r"none\.csv doesn't exist", "people", tmp_path / "none.csv")
         ends(2, "--response x must have the form", "people", answers, "--response", "x")

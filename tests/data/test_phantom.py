@@ -341,6 +341,8 @@ def test_only_rendered_faces_have_parameters(faces):
         (lambda: phantom.render([0.5], 0), "0 to 6"),
         (lambda: phantom.render([1], -1), "must not be negative"),
         (lambda: phantom.render([1], 0, start=-1), "must not be negative"),
+        (lambda: phantom.render([1], 1.5), "whole numbers"),
+        (lambda: phantom.render([1, 2], 0, start=2**63 - 2), "that of the last face too"),
         (lambda: phantom.render([1], 0, noise=-1), "Noise"),
         (lambda: phantom.render([1], 0, noise=float("nan")), "Noise"),
         (lambda: phantom.render([1], 0, intensity=1.5), "Intensity"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import grey_faces, smooth_faces
+from hemiface.errors import UsageError
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.tiles import apertures
 
@@ -21,6 +22,12 @@ def test_places_are_repeatable_and_on_the_face(image_seed, seed):
     np.testing.assert_array_equal(centres, bubble_centres(image_seed, seed, 4, 7))
     # More samples don't change the first ones.
     np.testing.assert_array_equal(centres, bubble_centres(image_seed, seed, 6, 7)[:4])
+
+
+def test_places_that_sixteen_bits_cannot_hold_are_refused():
+    assert bubble_centres(1, 0, 1000, 10, side_px=256).max() > 65_000
+    with pytest.raises(UsageError, match="at most 256 x 256"):
+        bubble_centres(1, 0, 1, 1, side_px=257)
 
 
 def test_a_pixel_shows_the_face_as_much_as_the_nearest_gaussians_say():

@@ -225,6 +225,16 @@ class TestHide:
             below = slice(shape[1] // 2, None)
             assert np.abs(row[below] - oracle[below]).max() < 1.6
 
+    def test_photos_are_blurred_as_scipy_does_to_within_two_greys(self):
+        batch = random_batch((1, 520, 640, ()), 5)
+        batch[:, :260] //= 3
+        hidden = hide(batch, condition("lower", "blur"))[0, 260:]
+        oracle = ndimage.gaussian_filter(
+            batch[0].astype(float), 640 / 6, mode="mirror", truncate=3.0
+        )[260:]
+        assert np.abs(hidden - oracle).max() < 2.6
+        assert np.ptp(oracle) > 20
+
     def test_blur_takes_any_number_of_channels_and_each_by_itself(self):
         batch = random_batch((2, 12, 12, (6,)), 3)
         one = condition("left", "blur")

@@ -22,7 +22,7 @@ from hemiface.occlusion.occluders import (
     wear,
     wear_large,
 )
-from hemiface.occlusion.occluders.canvas import FACE, Canvas
+from hemiface.occlusion.occluders.canvas import CANVAS_PX, FACE, Canvas, oval
 from hemiface.visibility.covered_faces import (
     REAL_THINGS,
     Covering,
@@ -114,6 +114,9 @@ class TestWear:
             wear(FACES[:2], ["mask", "mask"], [0])
         with pytest.raises(UsageError, match="uint8"):
             wear(FACES[:1].astype(float), ["mask"], [0])  # type: ignore[arg-type]
+        for seed in (-1, 1.5):
+            with pytest.raises(UsageError, match="whole numbers from 0"):
+                wear(FACES[:1], ["mask"], [seed])
 
 
 class TestExamples:
@@ -127,6 +130,14 @@ class TestExamples:
         hidden = 1 - first[1].mean(axis=(1, 2))
         assert (hidden == 0).any()
         assert (hidden > 0.1).any()
+
+    @pytest.mark.parametrize("most_px", [0.0, 0.5, 47.0])
+    def test_the_border_may_be_repeated_not_at_all_and_up_to_the_other(self, most_px):
+        options = Covering(repeat=1, repeat_px=most_px)
+        faces, _ = examples(FACES, np.arange(8), options, np.random.default_rng(0))
+        assert faces.shape == (8, 48, 48)
+        with pytest.raises(UsageError, match=r"covering\.repeat_px must be less than 48"):
+            Covering(repeat_px=48)
 
     def test_without_occluders_all_is_visible(self):
         bare = Covering(nothing=1, second=0)
@@ -220,6 +231,20 @@ class TestLarger:
         around = cv2.dilate(small[0].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         assert shares[inside].mean() > 0.98
         assert shares[~around].max() == 0
+
+    def test_edges_are_as_fine_as_the_picture(self):
+        outline = oval((24, 30), (11.3, 8.2), 2.5)
+        coarse, fine = (
+            Canvas(np.random.default_rng(0), skin=100.0, px=px) for px in (CANVAS_PX, 960)
+        )
+        for one in (coarse, fine):
+            one.polygon(outline)
+            one.line([(2, 20), (46, 24)], 0.5)
+        as_coarse = cv2.resize(fine.cover, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_AREA)
+        # The same shapes, but for steps of a canvas of 96 pixels.
+        assert np.abs(as_coarse - coarse.cover).mean() < 0.02
+        shown = cv2.resize(fine.cover, (480, 480), interpolation=cv2.INTER_AREA)
+        assert 0 < ((shown > 0) & (shown < 1)).sum() < 3 * 2 * np.pi * 11.3 * 10
 
     def test_a_coloured_picture_gets_a_grey_thing(self):
         rgb = np.dstack([np.full((96, 96), tone, np.uint8) for tone in (200, 120, 60)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -459,6 +460,8 @@ class TestFaces:
             value = {"side_px": 100, "name": "a b", "fill": "pink", "sigma_px": 0}[wrong]
             with pytest.raises(UsageError, match=sentence):
                 SetOptions(kinds=("halves",), **{wrong: value})
+        with pytest.raises(UsageError, match="the width at most 48"):
+            SetOptions(kinds=("bubbles",), sigma_px=math.inf)
         one = [str(folder / "angry" / "f00.png")]
         with pytest.raises(UsageError, match="two pictures or more"):
             make_set(one, tmp_path / "s", SetOptions(kinds=("composites",)), Dealing())

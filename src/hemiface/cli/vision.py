@@ -291,6 +291,12 @@ def occlude(
         raise UsageError("Give --hide for one picture of each, or --set for a whole set.")
     if hide and (labels or align or participants):
         raise UsageError("--labels, --align and --participants are about sets; give --set.")
+    given = (name, size, bubbles, sigma_px, percent, samples, seed, blocks, design)
+    if hide and given != ("stimuli", 480, 12, 4.0, 50, 10, 0, 1, "all"):
+        raise UsageError(
+            "--name, --size, --bubbles, --sigma-px, --percent, --samples, --seed, --blocks and "
+            "--design are about sets; give --set."
+        )
     landmarks = None
     if is_by_face(halves):
         from hemiface.vision.finding.crop_landmarks import default_detector

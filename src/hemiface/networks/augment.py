@@ -259,7 +259,7 @@ def _rectangles(
     """Return bool [n, height, width], a drawn rectangle in each (Zhong et al. 2020, algorithm 1).
 
     Its area is drawn evenly from `share` of the image; a side that the image is too short for is
-    cut, and no rectangle hides a whole image.
+    cut, so that of shares up to .9 none hides a whole image.
     """
     device = generator.device
     low, high = share

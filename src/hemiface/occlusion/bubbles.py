@@ -8,6 +8,7 @@ that is shown is larger: what a network reads at 48 x 48 and what a person sees 
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import Fill, hide_tiles
 from hemiface.occlusion.tiles import TILES, apertures
 from hemiface.tables import FER2013_SIZE_PX
@@ -17,6 +18,7 @@ __all__ = ["bubble_centres", "through_bubbles"]
 Pictures = npt.NDArray[np.uint8]
 
 _SALT = 2
+_MOST_SIDE_PX = 256
 
 
 def bubble_centres(
@@ -26,7 +28,12 @@ def bubble_centres(
 
     `image_seed` is that of the image's ID (see `occlusion.conditions.image_seeds`). The same
     arguments give the same places.
+
+    Raises:
+        UsageError: the side is more than 256, whose places 16 bits can't hold.
     """
+    if side_px > _MOST_SIDE_PX:
+        raise UsageError(f"Apertures lie on at most {_MOST_SIDE_PX} x {_MOST_SIDE_PX} pixels.")
     random = np.random.default_rng([image_seed, seed, _SALT])
     return random.integers(side_px * side_px, size=(samples, bubbles)).astype(np.uint16)
 

@@ -42,6 +42,9 @@ FILLS: tuple[Fill, ...] = get_args(Fill)
 QUADRANTS = ("upper-left", "upper-right", "lower-left", "lower-right")
 HALVES = ("upper", "lower", "left", "right")
 
+_MOST_BLURRED_PX = 256
+"""Width at which pictures of more than twice of it are blurred."""
+
 _HIDDEN: dict[str, frozenset[str]] = {
     "full": frozenset(),
     "upper": frozenset({"upper-left", "upper-right"}),
@@ -280,8 +283,18 @@ def _require_batch(images: npt.NDArray[np.uint8]) -> None:
 
 
 def _blurred(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    sigma_px = image.shape[1] / 6
-    blurred = cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    height, width = image.shape[:2]
+    # Of a photo it would take minutes: the kernel grows with the picture. What is left after such
+    # a blur is as much in a picture of 256 pixels, to within two of 256 greys.
+    smaller = width / _MOST_BLURRED_PX if width > 2 * _MOST_BLURRED_PX else 1
+    sigma_px = width / smaller / 6
+    if smaller > 1:
+        size = _MOST_BLURRED_PX, max(round(height / smaller), 1)
+        image_small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(image_small, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+        blurred = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+    else:
+        blurred = cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred.reshape(image.shape), dtype=np.uint8)
 
 

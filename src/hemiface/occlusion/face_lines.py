@@ -213,10 +213,12 @@ def hide_by_lines(
                 for part in parts
             ]
         )
-    plain = hide(images, one, seeds)
     masks = hidden_masks(one, lines)
-    result = np.where(_over_channels(lines.found, images), images, plain)
-    rows = np.flatnonzero(lines.found)
+    result = images.copy()
+    rows, others = np.flatnonzero(lines.found), np.flatnonzero(~lines.found)
+    if len(others):
+        own = None if seeds is None else np.atleast_1d(seeds)[others]
+        result[others] = hide(images[others], one, own)
     if one.fill in ("black", "blur"):
         # Under `none` the fill covers the whole picture.
         covered = hide(images[rows], condition("none", one.fill))

@@ -20,6 +20,7 @@ from hemiface.errors import UsageError
 from hemiface.models.visible_tiles import tile_shares
 from hemiface.occlusion.conditions import image_seeds
 from hemiface.occlusion.occluders import NOTHING, SEEN, wear
+from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = [
     "COVERS_NOTHING",
@@ -66,8 +67,9 @@ class Covering:
     """How often a part of another face replaces a part of this one, and counts as visible: so that
     a seam alone isn't taken for an occluder."""
     light: float = 0.35
-    """Most by which the light falls or rises from the middle to the border, as a share, before
-    anything is laid on: so that a dark or bright half alone isn't taken for an occluder."""
+    """Most by which the light falls or rises from the middle to the border, as a share (1.4 times
+    this in corners), before anything is laid on: so that a dark or bright half alone isn't taken
+    for an occluder."""
     translate_px: float = 3.0
     """Most shift in each direction before anything is laid on."""
     rotate_deg: float = 12.0
@@ -77,7 +79,7 @@ class Covering:
     repeat: float = 0.15
     """How often the picture's border cuts the face: one side repeats its edge from there on."""
     repeat_px: float = 14.0
-    """How deep at most."""
+    """How deep at most, less than 48."""
     worsen: float = 0.5
     """How often the whole picture is blurred, made noisy, compressed or coarser."""
     contrast: float = 0.3
@@ -92,6 +94,8 @@ class Covering:
                 raise UsageError(
                     f"covering.{one.name} must {'not be negative' if most > 1 else 'lie in 0..1'}."
                 )
+        if self.repeat_px >= FER2013_SIZE_PX:
+            raise UsageError(f"covering.repeat_px must be less than {FER2013_SIZE_PX}.")
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ def _repeated(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return rows and columns of a crop that reaches beyond the photo at one side."""
     rows, columns = np.arange(48), np.arange(48)
-    depth, side = int(random.uniform(1, most_px)), random.integers(4)
+    depth, side = int(random.uniform(min(1, most_px), most_px)), random.integers(4)
     cut = rows if side < 2 else columns
     cut[:] = np.maximum(cut, depth) if side % 2 else np.minimum(cut, 47 - depth)
     return rows, columns

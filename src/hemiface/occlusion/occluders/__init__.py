@@ -68,10 +68,13 @@ def wear(faces: Faces, kinds: Sequence[str], seeds: npt.ArrayLike) -> tuple[Face
     face; inside, at least a quarter of the pixel is covered.
 
     Raises:
-        UsageError: the arrays don't fit together, or a kind is unknown.
+        UsageError: the arrays don't fit together, a kind is unknown or a seed no whole number.
     """
     side = FER2013_SIZE_PX
-    numbers = np.atleast_1d(np.asarray(seeds, dtype=np.uint64))
+    # As objects: an array of large and small whole numbers would be one of floats.
+    numbers = np.atleast_1d(np.asarray(seeds, dtype=object))
+    if not all(isinstance(one, (int, np.integer)) and 0 <= one < 2**64 for one in numbers.flat):
+        raise UsageError("Seeds of wear() are whole numbers from 0, below 2**64.")
     if faces.dtype != np.uint8 or faces.shape != (len(kinds), side, side):
         raise UsageError(
             f"wear() takes uint8 [n, {side}, {side}] and n kinds, got {faces.dtype} "
@@ -106,7 +109,7 @@ def wear_large(picture: Faces, kind: str, seed: int) -> tuple[Faces, Masks]:
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     size = (FER2013_SIZE_PX, FER2013_SIZE_PX)
     small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    canvas = _painted(small, kind, seed)
+    canvas = _painted(small, kind, seed, max(2 * side, CANVAS_PX))
     weight, tone = _rendered(canvas, side)
     if picture.ndim == 3:
         weight, tone = weight[:, :, None], tone[:, :, None]
@@ -115,12 +118,13 @@ def wear_large(picture: Faces, kind: str, seed: int) -> tuple[Faces, Masks]:
     return worn, (weight > 0).reshape(side, side)
 
 
-def _painted(face: Faces, kind: str, seed: int) -> Canvas:
-    """Return what one of KINDS with this seed draws on a face [48, 48]."""
+def _painted(face: Faces, kind: str, seed: int, px: int = CANVAS_PX) -> Canvas:
+    """Return what one of KINDS with this seed draws on a face [48, 48], on a canvas [px, px]."""
     if kind not in KINDS:
         raise UsageError(f"Occluder {kind!r} is unknown; choose from {', '.join(KINDS)}.")
     random = np.random.default_rng([seed, list(KINDS).index(kind)])
-    canvas = Canvas(random, skin=float(np.median(face[14:40, 12:36])), light=_light(face))
+    skin = float(np.median(face[14:40, 12:36]))
+    canvas = Canvas(random, skin=skin, light=_light(face, px), px=px)
     KINDS[kind](canvas)
     return canvas
 
@@ -151,11 +155,11 @@ def lay(face: Faces, canvas: Canvas) -> tuple[Faces, Masks]:
     return pixels, mask
 
 
-def _light(face: Faces) -> npt.NDArray[np.float32]:
-    """Return float32 [96, 96]: how bright the face is around each point, 1 being its middle."""
+def _light(face: Faces, px: int) -> npt.NDArray[np.float32]:
+    """Return float32 [px, px]: how bright the face is around each point, 1 being its middle."""
     smooth = cv2.GaussianBlur(face.astype(np.float32) + 4, (0, 0), _LIGHT_PX)
     relative = np.clip(smooth / smooth[14:40, 12:36].mean(), 0.4, 1.7)
-    large = cv2.resize(relative, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(relative, (px, px), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, dtype=np.float32)
 
 
@@ -164,11 +168,10 @@ def _rendered(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return at side x side how much of each pixel shows the canvas, in 0..1, and its tone."""
     random = canvas.random
-    softness_px = canvas.softness_px * CANVAS_PX / FER2013_SIZE_PX
+    softness_px = canvas.softness_px * canvas.finer
     cover = cv2.GaussianBlur(canvas.cover, (0, 0), softness_px) if softness_px else canvas.cover
-    how = cv2.INTER_AREA if side <= CANVAS_PX else cv2.INTER_CUBIC
-    cover = np.clip(cv2.resize(cover, (side, side), interpolation=how), 0, 1)
-    tone = cv2.resize(canvas.tone, (side, side), interpolation=how)
+    cover = np.clip(cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA), 0, 1)
+    tone = cv2.resize(canvas.tone, (side, side), interpolation=cv2.INTER_AREA)
     if canvas.grain:
         tone = tone + canvas.grain * random.standard_normal((side, side), dtype=np.float32)
     weight = np.where(cover >= _LEAST_COVER, np.minimum(cover * canvas.opacity, 1), 0)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas
+from hemiface.occlusion.occluders.canvas import Canvas
 
 __all__ = ["box", "half"]
 
@@ -34,8 +34,7 @@ def half(canvas: Canvas) -> None:
 
 
 def _rectangle(canvas: Canvas, sides: tuple[float, float, float, float]) -> None:
-    scale = CANVAS_PX / 48
-    left, top, right, bottom = (round(one * scale) for one in sides)
+    left, top, right, bottom = (round(one * canvas.finer) for one in sides)
     canvas.cover[top:bottom, left:right] = 1
 
 
@@ -50,6 +49,6 @@ def _fill(canvas: Canvas) -> None:
     else:
         cells = int(canvas.random.integers(6, 49))
         rough = canvas.random.uniform(0, 255, (cells, cells)).astype(np.float32)
-        size = (CANVAS_PX, CANVAS_PX)
+        size = (canvas.px, canvas.px)
         large = cv2.resize(rough, size, interpolation=cv2.INTER_NEAREST)
         canvas.tone = np.asarray(large, dtype=np.float32)

@@ -1,7 +1,8 @@
 """What occluders are drawn with: shapes in the face's own pixels, tones, patterns, light.
 
 Positions are pixels of the 48 x 48 crop, x to the right and y down; the canvas is finer, so that
-edges come out smooth. FACE says where a face's parts lie in such a crop.
+edges come out smooth: twice as fine as a crop, or as the larger picture that something is laid on.
+FACE says where a face's parts lie in such a crop.
 """
 
 import math
@@ -19,6 +20,7 @@ Floats = npt.NDArray[np.float32]
 Point = tuple[float, float]
 
 CANVAS_PX = 96
+"""Side of the canvas for crops of 48 x 48."""
 
 FACE: dict[str, Point] = {
     "left_eye": (15.1, 18.8),
@@ -28,27 +30,33 @@ FACE: dict[str, Point] = {
 }
 """Where parts lie in FER2013's crops; as FRAME in `hemiface.vision.finding.alignment`."""
 
-_FINER = CANVAS_PX / FER2013_SIZE_PX
 _SHIFT = 4  # binary digits of cv2's coordinates behind the point
 
 
 class Canvas:
     """One occluder in the making; painters set its fields.
 
-    `cover` is float32 [96, 96] in 0..1, how much of each point is covered, `tone` float32 [96, 96]
-    in 0..255 its grey. `skin` is a typical grey of the face, `light` float32 [96, 96] how bright
-    the face is around each point, 1 being typical; None is even light. Everything drawn is moved,
+    `cover` is float32 [px, px] in 0..1, how much of each point is covered, `tone` float32 [px, px]
+    in 0..255 its grey. `skin` is a typical grey of the face, `light` float32 [px, px] how bright
+    the face is around each point, 1 being typical; None is even light. The same random numbers
+    draw the same thing, whatever `px` is. Everything drawn is moved,
     turned and scaled a little, by an amount drawn once per canvas; `place_exactly` takes that away.
     """
 
     def __init__(
-        self, random: np.random.Generator, skin: float, light: Floats | None = None
+        self,
+        random: np.random.Generator,
+        skin: float,
+        light: Floats | None = None,
+        px: int = CANVAS_PX,
     ) -> None:
         self.random = random
         self.skin = skin
+        self.px = px
+        self.finer = px / FER2013_SIZE_PX
         self._light = light
-        self.cover: Floats = np.zeros((CANVAS_PX, CANVAS_PX), dtype=np.float32)
-        self.tone: Floats = np.full((CANVAS_PX, CANVAS_PX), 128, dtype=np.float32)
+        self.cover: Floats = np.zeros((self.px, self.px), dtype=np.float32)
+        self.tone: Floats = np.full((self.px, self.px), 128, dtype=np.float32)
         self.softness_px = float(random.uniform(0.0, 0.9))
         self.opacity = 1.0
         self.grain = float(random.choice([0, 0, 1, 2, 3, 6]))
@@ -79,12 +87,12 @@ class Canvas:
 
     def line(self, points: Sequence[Point], width_px: float, *, cover: float = 1.0) -> None:
         """Cover a broken line with round ends."""
-        thick = max(1, round(width_px * _FINER))
+        thick = max(1, round(width_px * self.finer))
         cv2.polylines(self.cover, [self._placed(points)], False, cover, thick, cv2.LINE_AA, _SHIFT)
 
     def mark(self, points: Sequence[Point], width_px: float, grey: float) -> None:
         """Draw a broken line in another tone, covering nothing more."""
-        thick = max(1, round(width_px * _FINER))
+        thick = max(1, round(width_px * self.finer))
         cv2.polylines(self.tone, [self._placed(points)], False, grey, thick, cv2.LINE_AA, _SHIFT)
 
     def fill(self, points: Sequence[Point] | npt.NDArray[np.float64], grey: float) -> None:
@@ -98,13 +106,13 @@ class Canvas:
         share of it; `clouds` is the standard deviation of the irregularities.
         """
         angle, strength = self.between(0, 2 * math.pi), self.between(0, light)
-        across = np.linspace(-0.5, 0.5, CANVAS_PX, dtype=np.float32)
+        across = np.linspace(-0.5, 0.5, self.px, dtype=np.float32)
         slope = math.cos(angle) * across[None, :] + math.sin(angle) * across[:, None]
         tone = grey * (1 + strength * slope)
         if clouds:
             cells = int(self.random.integers(3, 9))
             rough = self.random.standard_normal((cells, cells), dtype=np.float32) * clouds
-            tone = tone + cv2.resize(rough, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_LINEAR)
+            tone = tone + cv2.resize(rough, (self.px, self.px), interpolation=cv2.INTER_LINEAR)
         self.tone = np.ascontiguousarray(tone, dtype=np.float32)
 
     def pattern(self) -> None:
@@ -112,8 +120,8 @@ class Canvas:
         which = int(self.random.integers(0, 6))
         if which > 2:
             return
-        angle, period = self.between(0, math.pi), self.between(2.5, 9) * _FINER
-        y, x = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
+        angle, period = self.between(0, math.pi), self.between(2.5, 9) * self.finer
+        y, x = np.mgrid[: self.px, : self.px].astype(np.float32)
         along = np.sin((math.cos(angle) * x + math.sin(angle) * y) * 2 * math.pi / period)
         if which > 0:
             other = np.sin((math.cos(angle) * y - math.sin(angle) * x) * 2 * math.pi / period)
@@ -125,7 +133,7 @@ class Canvas:
 
     def round_off(self, strength: float, width_px: float = 3.0) -> None:
         """Darken the tone towards the edges of what is covered, as of something round."""
-        depth = cv2.GaussianBlur(self.cover, (0, 0), width_px * _FINER)
+        depth = cv2.GaussianBlur(self.cover, (0, 0), width_px * self.finer)
         self.tone = self.tone * (1 - strength * (1 - depth))
 
     def shade(self, strength: float) -> None:
@@ -135,7 +143,7 @@ class Canvas:
 
     def _placed(self, points: Sequence[Point] | npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
         moved = (np.asarray(points, dtype=np.float64) - self._middle) @ self._matrix.T
-        on_canvas = (moved + self._middle + self._shift) * _FINER - 0.5
+        on_canvas = (moved + self._middle + self._shift) * self.finer - 0.5
         fixed: npt.NDArray[np.int32] = np.rint(on_canvas * (1 << _SHIFT)).astype(np.int32)
         return fixed
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.occlusion.occluders.canvas import CANVAS_PX, Canvas, Point, oval
+from hemiface.occlusion.occluders.canvas import Canvas, Point, oval
 
 __all__ = ["mask", "scarf"]
 
@@ -109,7 +109,7 @@ def _points(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Line:
 
 def _round(canvas: Canvas, outline: _Outline) -> None:
     """Shade the tone as of something that stands out: darker to the sides and below."""
-    y, x = (np.mgrid[:CANVAS_PX, :CANVAS_PX] + 0.5) * (48 / CANVAS_PX)
+    y, x = (np.mgrid[: canvas.px, : canvas.px] + 0.5) / canvas.finer
     middle, high = outline.ridge[2]
     half = (outline.top[-1][0] - outline.top[0][0]) / 2
     side = canvas.between(0, 0.35) * ((x - middle) / half) ** 2
@@ -162,7 +162,7 @@ def _folds(canvas: Canvas, outline: _Outline) -> None:
 def _line_on(canvas: Canvas, line: Line, shade: float, width_px: float = 0.5) -> None:
     """Draw a line that is brighter than the tone about its middle by `shade`."""
     x, y = line[len(line) // 2]
-    row, column = (int(np.clip(one * CANVAS_PX / 48, 0, CANVAS_PX - 1)) for one in (y, x))
+    row, column = (int(np.clip(one * canvas.finer, 0, canvas.px - 1)) for one in (y, x))
     canvas.mark(line, width_px, float(canvas.tone[row, column]) + shade)
 
 
@@ -197,7 +197,9 @@ def scarf(canvas: Canvas) -> None:
     canvas.polygon([*zip(x.tolist(), edge.tolist(), strict=True), (60, 70), (-12, 70)])
     for _ in range(int(canvas.random.integers(2, 9))):
         y, tilt = canvas.between(top + 2, 50), canvas.between(-7, 7)
-        grey = float(canvas.tone[60, 48]) + canvas.between(-60, 45)
+        grey = float(
+            canvas.tone[round(30 * canvas.finer), round(24 * canvas.finer)]
+        ) + canvas.between(-60, 45)
         canvas.mark([(-4, y), (canvas.between(14, 34), y + canvas.between(-1, 4)), (52, y + tilt)],
                     canvas.between(0.5, 2.5), grey)  # fmt: skip
     canvas.shade(canvas.between(0, 0.8))
