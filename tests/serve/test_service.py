@@ -16,6 +16,7 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
 
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,9 @@ from hemiface.vision.predictor import Predictor
 
 FIVE = np.array([[17.0, 19], [31, 19], [24, 27], [18, 34], [30, 34]])
 RAW = {"content-type": "image/png"}
+FORM = "multipart/form-data; boundary=y"
+BOUND = b'--y\r\nContent-Disposition: form-data; name="p"\r\n\r\nx\r\n--y--\r\n'
+POLICY = "content-security-policy"
 
 
 class Many:
@@ -201,6 +205,14 @@ class TestRefusals:
              "boundary"),
             ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}}, 422,
              "multipart body can't be read"),
+            *[
+                ({"content": BOUND, "headers": {"content-type": f"{FORM}; charset={one}"}}, 415,
+                 f"Charset {one} isn't read; send the form in UTF-8.")
+                for one in ("punycode", "idna", "utf-7", "latin-1")
+            ],
+            ({"content": BOUND, "headers": {"content-type": f"{FORM}; charset=UTF-8"}}, 422,
+             "Field p is no picture"),
+            ({"data": {"p": "x" * 20_000}, "files": {"q": b"x"}}, 422, "Part exceeded maximum"),
             ({"data": {"picture": "x"}, "files": {}}, 415, "form-urlencoded"),
             ({"data": {"hide": "lower"}, "files": {"p": b"x"}}, 422, "options stand in the addr"),
             ({"json": {"pictures": ["aa"], "hide": "lower"}}, 422, "options stand in the address"),
@@ -488,6 +500,26 @@ class TestWhoMayAsk:
                 assert client.get("/metrics", headers=given_).status_code == status
                 assert client.get("/health", headers=given_).status_code == 200
 
+    def test_token_under_a_path(self, predictor, faces):
+        """By the server's --root-path, and in another application, which opens no other."""
+        app = create_app(predictor, ServiceOptions(token="a-secret-of-20-signs"))
+        outer = FastAPI()
+        outer.mount("/face", app)
+        right = {"authorization": "Bearer a-secret-of-20-signs"}
+        for served_, root in ((app, "/face"), (outer, "")):
+            with TestClient(served_, root_path=root) as client:
+                for path in ("/predict", "/watch"):
+                    assert client.post(f"/face{path}", headers=RAW).status_code == 401
+                assert client.get("/face/metrics").status_code == 401
+                assert "unsafe-inline" in client.get("/face/docs").headers[POLICY]
+                assert client.get("/face/", follow_redirects=False).headers["location"] == (
+                    "/face/docs"
+                )
+                answer = client.post("/face/predict", content=png(faces[0]), headers=RAW | right)
+                assert answer.json()["faces"] == rows_of(predictor, png(faces[0]), "#0")
+                counts = client.get("/face/metrics", headers=right).text
+                assert 'hemiface_requests_total{path="/predict",status="401"}' in counts
+
     def test_host(self, predictor):
         hosts = allowed_hosts("127.0.0.1", ["lab.example"])
         with served(predictor, hosts=hosts) as client:
@@ -546,7 +578,7 @@ class TestWhoMayAsk:
     def test_browsers_are_told(self, client):
         headers = client.get("/health").headers
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers[POLICY].startswith("default-src 'none'")
 
 
 class TestTheService:

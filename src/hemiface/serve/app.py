@@ -346,7 +346,7 @@ class _Held(Response):
 def _add_page(app: FastAPI, page: Path | None) -> None:
     if page is None:
         app.add_api_route(
-            "/", lambda: RedirectResponse("/docs"), methods=["GET"], include_in_schema=False
+            "/", _to_docs, methods=["GET"], include_in_schema=False, response_model=None
         )
         return
     # Else the page would be asked for these, and say that there is nothing.
@@ -357,6 +357,10 @@ def _add_page(app: FastAPI, page: Path | None) -> None:
                          (".webmanifest", "application/manifest+json")):  # fmt: skip
         mimetypes.add_type(kind, suffix)
     app.mount("/", StaticFiles(directory=page, html=True), name="page")
+
+
+async def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
 async def _another_method() -> Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +29,9 @@ _LONGEST_NAME = 200
 _JSON_FORM = '{"pictures": [{"name": "a.jpg", "base64": "..."}]}'
 _RAW = ("image/", "application/octet-stream")
 _CHUNK_BYTES = 1 << 20
+_FIELD_BYTES = 1 << 14
+"""Of what stands in a form beside its files, which is refused anyway."""
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,14 @@ async def _whole(request: Request, most: int, limit: str) -> bytes:
 @asynccontextmanager
 async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIterator[list[Any]]:
     """Yield the files of a multipart body, of which long ones lie on the disk."""
+    # The parser decodes names with whatever is asked for; some codecs take the square of a length.
+    given = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8")
+    if given.lower() not in _CHARSETS:
+        raise RefusedError(
+            415,
+            f"Charset {printable(given[:_LONGEST_NAME].decode('latin-1'))} isn't read; send the "
+            "form in UTF-8.",
+        )
     bounded = _bounded(request, most, limit)
 
     async def receive() -> dict[str, Any]:
@@ -146,7 +158,9 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
     # The parser takes what comes from a request; this one counts.
     counted = Request(request.scope, receive)
     try:
-        async with counted.form(max_files=files, max_fields=files) as form:
+        async with counted.form(
+            max_files=files, max_fields=files, max_part_size=_FIELD_BYTES
+        ) as form:
             parts = form.multi_items()
             _require_no_options(name for name, one in parts if isinstance(one, str) and one)
             yield [one for _, one in parts if isinstance(one, UploadFile)]

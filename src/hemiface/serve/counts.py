@@ -14,6 +14,8 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hemiface.serve.guard import path_here
+
 __all__ = ["Counted", "Counts"]
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
@@ -72,7 +74,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 500
+        begun, status, path = time.perf_counter(), 500, path_here(scope)
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -83,5 +85,5 @@ class Counted:
         try:
             await self._app(scope, receive, send_on)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "/"
+            path = path if path in self._paths else "/"
             self._counts.answered(path, status, time.perf_counter() - begun)

@@ -58,6 +58,9 @@ class _Waiting:
 class Desk:
     """Looks at the pictures and videos of requests; for one event loop, between open and close.
 
+    An application that is mounted in another one is opened by nobody: then the first request opens
+    the desk, which works until its event loop ends.
+
     `workers` are the threads that find faces. `on_batch` is called with the number of pictures of
     each batch.
     """
@@ -72,15 +75,12 @@ class Desk:
         self._workers = workers
         self._on_batch = on_batch
         self._here = 0
+        self._saying: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Work until the end of the block."""
-        self._turns = asyncio.Semaphore(self._workers)
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        # One thread more: batches never wait for those that find faces.
-        self._pool = ThreadPoolExecutor(self._workers + 1, "hemiface")
-        saying = asyncio.create_task(self._say_all())
+        saying = self._begin()
         try:
             yield
         finally:
@@ -88,6 +88,14 @@ class Desk:
             with suppress(asyncio.CancelledError):
                 await saying
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self) -> asyncio.Task[None]:
+        self._turns = asyncio.Semaphore(self._workers)
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        # One thread more: batches never wait for those that find faces.
+        self._pool = ThreadPoolExecutor(self._workers + 1, "hemiface")
+        self._saying = asyncio.create_task(self._say_all())
+        return self._saying
 
     @property
     def here(self) -> int:
@@ -103,6 +111,9 @@ class Desk:
         """
         if self._here >= limits().requests:
             raise RefusedError(429, f"This request is {over('requests')}; try again in a second.")
+        # Done is also one whose event loop has ended.
+        if self._saying is None or self._saying.done():
+            self._begin()
         self._here += 1
         try:
             yield

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hemiface.serve.answers import refused
 
-__all__ = ["PAGE_POLICY", "Guard", "allowed_hosts", "is_loopback"]
+__all__ = ["PAGE_POLICY", "Guard", "allowed_hosts", "is_loopback", "path_here"]
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -63,6 +63,20 @@ def allowed_hosts(host: str, named: Collection[str]) -> frozenset[str]:
     return frozenset(named)
 
 
+def path_here(scope: Scope) -> str:
+    """Return a request's path as the service's routes know it: without what it is mounted under.
+
+    As Starlette's router takes it, so that what is guarded is what is answered.
+
+    >>> path_here({"path": "/face/predict", "root_path": "/face"}), path_here({"path": "/predict"})
+    ('/predict', '/predict')
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    rest = path.removeprefix(root)
+    return rest if not rest or rest.startswith("/") else path
+
+
 class Guard:
     """ASGI middleware that lets nobody through who may not ask, and adds headers for browsers.
 
@@ -84,8 +98,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        status, sentence = self._why_not(scope["method"], scope["path"], headers)
-        added = {**_ALWAYS, **_policy(scope["path"])}
+        path = path_here(scope)
+        status, sentence = self._why_not(scope["method"], path, headers)
+        added = {**_ALWAYS, **_policy(path)}
         if headers.get("origin", "") in self._origins:
             added["cross-origin-resource-policy"] = "cross-origin"
 
