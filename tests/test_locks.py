@@ -83,12 +83,43 @@ def test_twice_in_one_process_is_once_too_often(tmp_path):
 
 @pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize(
-    "left", ["", "{", "[1]", '{"pid": "x"}', '{"pid": -1}', '{"pid": 1, "where": "elsewhere"}']
+    "left",
+    [
+        "",
+        "{",
+        "\0\0",
+        '{"pid": 1, "sta',
+        '{"pid": "x"}',
+        '{"pid": -1}',
+        '{"pid": 1, "where": "elsewhere"}',
+    ],
 )
 def test_a_stale_lock_never_bars(tmp_path, left):
     (tmp_path / LOCK_FILE).write_text(left)
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.usefixtures("kind")
+def test_nothing_of_a_users_is_taken_for_a_lock(tmp_path):
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("of three years")
+    for number, (make, what) in enumerate(
+        (
+            (lambda path: path.symlink_to(mine), "a link"),
+            (lambda path: path.symlink_to(tmp_path / "nothing"), "a link"),
+            (lambda path: path.hardlink_to(mine), "a file of somebody's own"),
+            (os.mkfifo, "no regular file"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        make(folder / LOCK_FILE)
+        with pytest.raises(UsageError, match=f"{what} and no lock of hemiface's; move it"):
+            locked(folder).__enter__()
+        assert (folder / LOCK_FILE).lstat()
+    assert mine.read_text() == "of three years"
+    assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.usefixtures("kind")

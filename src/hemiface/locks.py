@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ LOCK_FILE = ".lock"
 """Lies in a folder while it is written into; one that a killed process left bars nobody."""
 
 _MOST_BYTES = 4096
+_BEGIN = b'{"pid":'
+"""Of a note, by which it is told from a file of a user's own that bears this name."""
 _MOST_COMMAND = 500
 """Characters of a command line: with four bytes each a note has room for them."""
 
@@ -35,7 +38,8 @@ def locked(folder: Path) -> Iterator[None]:
     two that begin in the same moment are then not kept apart, nor are two machines.
 
     Raises:
-        UsageError: somebody else holds the folder; the sentence says who.
+        UsageError: somebody else holds the folder; the sentence says who. Or what bears the lock's
+            name is no lock of hemiface's: it is left as it is.
         HemifaceError: the folder can't be written.
     """
     path = folder / LOCK_FILE
@@ -59,7 +63,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _taken(path: Path) -> int:
     """Return the open lock file, which is this call's alone."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = _opened(path)
         try:
             _require_free(path, handle)
             if _is_at(path, handle):
@@ -72,13 +76,41 @@ def _taken(path: Path) -> int:
         os.close(handle)
 
 
+def _opened(path: Path) -> int:
+    """Return the open lock file; a link is never followed, nor a pipe waited for.
+
+    Raises:
+        UsageError: it is a link.
+    """
+    safely = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o666)
+    except OSError as error:
+        if path.is_symlink():
+            raise UsageError(_no_lock(path, "a link")) from error
+        raise
+
+
+def _no_lock(path: Path, what: str) -> str:
+    return (
+        f"{path} is {what} and no lock of hemiface's; move it away, or name another folder than "
+        f"{path.parent}."
+    )
+
+
 def _require_free(path: Path, handle: int) -> None:
     """Take the system's lock, or look who is named where there are no locks.
 
     Raises:
-        UsageError: it is held.
+        UsageError: it is held, or no lock.
     """
-    holder = _holder(handle)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise UsageError(_no_lock(path, "no regular file"))
+    note = os.read(handle, _MOST_BYTES)
+    # A full disk cuts a note off, and after a power cut one may be zeros.
+    if note.strip(b"\0") and not (note.startswith(_BEGIN) or _BEGIN.startswith(note)):
+        raise UsageError(_no_lock(path, "a file of somebody's own"))
+    holder = _holder(note)
     is_free = _flocked(handle)
     if is_free is None:
         is_free = not _works(holder)
@@ -130,11 +162,11 @@ def _note(handle: int) -> None:
         os.write(handle, json.dumps(known, ensure_ascii=False).encode()[:_MOST_BYTES])
 
 
-def _holder(handle: int) -> dict[str, Any]:
+def _holder(note: bytes) -> dict[str, Any]:
     """Return what the lock file says of who holds or held it; {} if nothing."""
     try:
-        known = json_value(os.read(handle, _MOST_BYTES))
-    except (OSError, ValueError):
+        known = json_value(note)
+    except ValueError:
         return {}
     return known if isinstance(known, dict) else {}
 
