@@ -84,6 +84,16 @@ def faces():
     return phantom.render(np.arange(4), seed=0)
 
 
+def scope_of(path, kind, query=b""):
+    """Return a POST as a server hands it to an application."""
+    return {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": query, "headers": [(b"host", b"x"), (b"content-type", kind)],
+        "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("y", 1),
+        "root_path": "",
+    }  # fmt: skip
+
+
 def png(face) -> bytes:
     file = io.BytesIO()
     Image.fromarray(face).save(file, "PNG")
@@ -451,6 +461,37 @@ class TestVideo:
         assert [row["source"] for row in first.rows()] == ["c.mp4"]
         assert last == "No turn came within 1 seconds; try again later."
 
+    @pytest.mark.parametrize("kind", ["jsonl", "csv"])
+    def test_an_answer_that_nobody_reads_gives_its_place_back(
+        self, predictor, clip, monkeypatch, kind
+    ):
+        monkeypatch.setenv("HEMIFACE_MAX_REQUEST_SECONDS", "1")
+        monkeypatch.setenv("HEMIFACE_MAX_REQUESTS", "1")
+        app = create_app(predictor)
+        begun = []
+
+        async def asked(send):
+            parts = [{"type": "http.request", "body": clip.read_bytes(), "more_body": False}]
+
+            async def receive():
+                return parts.pop() if parts else await asyncio.sleep(600)
+
+            await app(scope_of("/watch", b"video/mp4", f"format={kind}".encode()), receive, send)
+
+        async def never_read(message):
+            if message["type"] == "http.response.body":
+                await asyncio.sleep(600)
+
+        async def read(message):
+            begun.append(message)
+
+        async def both():
+            await asked(never_read)
+            await asked(read)
+
+        asyncio.run(both())
+        assert begun[0]["status"] == 200
+
     def test_as_csv(self, client, clip):
         answer = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
         table = list(csv.DictReader(io.StringIO(answer.text)))
@@ -666,11 +707,5 @@ def test_a_body_that_does_not_come(predictor, monkeypatch):
     async def send(message):
         sent.append(message)
 
-    scope = {
-        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict",
-        "query_string": b"", "headers": [(b"host", b"x"), (b"content-type", b"image/png")],
-        "http_version": "1.1", "scheme": "http", "server": ("x", 80), "client": ("y", 1),
-        "root_path": "",
-    }  # fmt: skip
-    asyncio.run(app(scope, never, send))
+    asyncio.run(app(scope_of("/predict", b"image/png"), never, send))
     assert sent[0]["status"] == 408

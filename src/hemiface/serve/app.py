@@ -35,11 +35,12 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hemiface import __version__
 from hemiface.errors import UsageError
 from hemiface.files import passing_folder, printable
+from hemiface.limits import limits
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.serve.answers import (
     FORMATS,
@@ -339,8 +340,25 @@ class _Held(Response):
         self._until = until
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seconds = limits().request_seconds
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await send(message)
+            except TimeoutError as error:
+                raise _UnreadError from error
+
         async with self._until:
-            await self._answer(scope, receive, send)
+            try:
+                await self._answer(scope, receive, send_in_time)
+            except* _UnreadError:
+                # It stays without an end: for that the server closes the connection.
+                pass
+
+
+class _UnreadError(Exception):
+    """Nobody reads the answer."""
 
 
 def _add_page(app: FastAPI, page: Path | None) -> None:
