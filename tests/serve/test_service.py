@@ -35,6 +35,7 @@ FIVE = np.array([[17.0, 19], [31, 19], [24, 27], [18, 34], [30, 34]])
 RAW = {"content-type": "image/png"}
 FORM = "multipart/form-data; boundary=y"
 BOUND = b'--y\r\nContent-Disposition: form-data; name="p"\r\n\r\nx\r\n--y--\r\n'
+JSON = {"content-type": "application/json"}
 POLICY = "content-security-policy"
 
 
@@ -208,9 +209,15 @@ class TestRefusals:
             ({"json": {"pictures": [{"name": 3, "base64": "aa"}]}}, 422, "has another form"),
             ({"json": {"pictures": []}}, 422, "holds no picture"),
             ({"json": [1]}, 422, "has another form"),
-            ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "no JSON"),
-            ({"content": b"[" * 99_999, "headers": {"content-type": "application/json"}}, 422,
-             "nested too deeply"),
+            ({"content": b"{", "headers": JSON}, 422, "no JSON"),
+            ({"content": b"[" * 99 + b"]" * 99, "headers": JSON}, 422, "nested too deeply"),
+            *[
+                ({"content": b'{"pictures": [%s]}' % b",".join([part] * 9_999), "headers": JSON},
+                 413, "brackets and commas, as no request has that isn't over the limit of 32 pic")
+                for part in (b"{}", b"[]", b'""', b"0")
+            ],
+            # Before any of them is decoded.
+            ({"json": {"pictures": ["/etc/passwd"] * 33}}, 413, "holds 33, over the limit of 32"),
             ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422,
              "boundary"),
             ({"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}}, 422,

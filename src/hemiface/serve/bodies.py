@@ -31,6 +31,9 @@ _RAW = ("image/", "application/octet-stream")
 _CHUNK_BYTES = 1 << 20
 _FIELD_BYTES = 1 << 14
 """Of what stands in a form beside its files, which is refused anyway."""
+_SIGNS = (b"{", b"[", b",")
+_SIGNS_A_PICTURE = 64
+"""Two say what a picture is; the others are for its name."""
 _CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
 
 
@@ -57,7 +60,8 @@ async def pictures_of(request: Request) -> list[SentPicture]:
         if kind == "multipart/form-data":
             found = await _of_form(request, most.request_pictures)
         elif kind == "application/json":
-            found = _of_json(await _whole(request, most.request_bytes, "request_bytes"))
+            body = await _whole(request, most.request_bytes, "request_bytes")
+            found = await asyncio.to_thread(_of_json, body, most.request_pictures)
         elif kind.startswith(_RAW) or not kind:
             found = [("", await _whole(request, most.request_bytes, "request_bytes"))]
         else:
@@ -68,8 +72,6 @@ async def pictures_of(request: Request) -> list[SentPicture]:
             )
     if not found:
         raise RefusedError(422, "The request holds no picture; send one as a file.")
-    if len(found) > most.request_pictures:
-        raise RefusedError(413, f"The request holds {len(found)}, {over('request_pictures')}.")
     return [
         SentPicture(_name(name) or f"#{place}", content)
         for place, (name, content) in enumerate(found)
@@ -207,7 +209,15 @@ def _copy(source: BinaryIO, path: Path) -> None:
             file.write(part)
 
 
-def _of_json(body: bytes) -> list[tuple[str, bytes]]:
+def _of_json(body: bytes, most: int) -> list[tuple[str, bytes]]:
+    # Two bytes can stand for an object of a hundred: counted before any is made.
+    signs = sum(map(body.count, _SIGNS))
+    if signs > _SIGNS_A_PICTURE * (most + 1):
+        raise RefusedError(
+            413,
+            f"The JSON has {signs:,} brackets and commas, as no request has that isn't "
+            f"{over('request_pictures')}.",
+        )
     try:
         value = json_value(body)
     except ValueError as error:
@@ -216,6 +226,8 @@ def _of_json(body: bytes) -> list[tuple[str, bytes]]:
     if not isinstance(listed, list):
         raise RefusedError(422, f"The JSON has another form than {_JSON_FORM}.")
     _require_no_options(name for name in value if name != "pictures")
+    if len(listed) > most:
+        raise RefusedError(413, f"The request holds {len(listed)}, {over('request_pictures')}.")
     return [_decoded(place, one) for place, one in enumerate(listed)]
 
 
