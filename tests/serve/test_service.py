@@ -243,7 +243,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("asked", "words"),
         [
-            ({"hide": "nose"}, "Condition 'nose' is unknown"),
+            ({"hide": "nose"}, "Condition 'nose' is unknown; choose from full, upper"),
+            ({"hide": "nose"}, ", none."),
+            ({"hide": "random-50"}, "random-50 hides other pixels in each image; it is a control"),
             ({"mix": "/etc/passwd"}, "Option mix: input should be 'trained'"),
             ({"abstain_below": 2}, "Option abstain_below: input should be less than"),
             ({"abstain_below": "nan"}, "abstain_below"),

@@ -80,6 +80,7 @@ class TestPredictor:
             ({"model": "nano"}, "model can't be changed"),
             ({"abstain_below": 2}, "abstain_below must lie in"),
             ({"hide": "nose"}, "Condition 'nose' is unknown"),
+            ({"hide": "random-50"}, "random-50 hides other pixels in each image"),
         ):
             with pytest.raises(UsageError, match=words):
                 predictor.but(**wrong)

@@ -92,8 +92,11 @@ class Condition:
         return self.name if self.fill == "black" or nothing else f"{self.name}@{self.fill}"
 
 
-def condition(key: str, fill: Fill | None = None) -> Condition:
+def condition(key: str, fill: Fill | None = None, *, offer_random: bool = True) -> Condition:
     """Return the condition that `key` names: `upper`, `diagonal`, `left@blur`, `random-50`, ...
+
+    Without `offer_random` the sentence on an unknown one doesn't name those that hide other pixels
+    in each image.
 
     Raises:
         UsageError: there is no such condition or fill.
@@ -103,9 +106,8 @@ def condition(key: str, fill: Fill | None = None) -> Condition:
     chosen = suffix or fill or "black"
     random = re.fullmatch("random-([1-9][0-9]?)", name)
     if name not in _HIDDEN and not random:
-        raise UsageError(
-            f"Condition {name!r} is unknown; choose from {', '.join(CONDITIONS)}, random-50."
-        )
+        known = (*CONDITIONS, "random-50") if offer_random else CONDITIONS
+        raise UsageError(f"Condition {name!r} is unknown; choose from {', '.join(known)}.")
     if chosen not in FILLS or (suffix and fill and suffix != fill):
         raise UsageError(f"Fill {chosen!r} can't be used here; choose one of {', '.join(FILLS)}.")
     if random:

@@ -38,7 +38,7 @@ from starlette.responses import (
 from starlette.types import Message, Receive, Scope, Send
 
 from hemiface import __version__
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.files import passing_folder, printable
 from hemiface.limits import limits
 from hemiface.occlusion.conditions import CONDITIONS
@@ -245,7 +245,7 @@ class _Service:
             async with asyncio.TaskGroup() as group:
                 own = self._desk.own_turns()
                 looked = [group.create_task(self._desk.look(one, asked, own)) for one in pictures]
-        except* RefusedError as errors:
+        except* HemifaceError as errors:
             first = errors.exceptions[0]
             raise first from None
         return [one.result() for one in looked]

@@ -20,7 +20,14 @@ from hemiface.models.class_mix import KEY, Mix, MixChoice, reweigh, trained_shar
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, View, scale
 from hemiface.models.visible_tiles import KIND, VisibleTiles
-from hemiface.occlusion.conditions import QUADRANTS, Condition, condition, hide, image_seeds
+from hemiface.occlusion.conditions import (
+    QUADRANTS,
+    Condition,
+    condition,
+    hidden_mask,
+    hide,
+    image_seeds,
+)
 from hemiface.vision.covered_halves import covered_part, learnt_conditions
 from hemiface.vision.faces import FacePrediction, Faces
 from hemiface.vision.finding import assets
@@ -591,7 +598,8 @@ class Predictor:
 def _check_asked(options: PredictorOptions) -> None:
     """Raise UsageError for a condition, a mix or a threshold that there isn't."""
     if options.hide:
-        condition(options.hide)
+        # Raises for what hides other pixels in each image: nobody's face is hidden so.
+        hidden_mask(condition(options.hide, offer_random=False), 1, 1)
     Mix.of(options.mix)
     below = options.abstain_below
     if below is not None and not 0 <= below <= 1:
