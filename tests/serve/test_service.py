@@ -5,6 +5,7 @@ import base64
 import csv
 import io
 import json
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.serve.app import ServiceOptions, create_app
 from hemiface.serve.desk import Asked, Desk
 from hemiface.serve.guard import allowed_hosts
@@ -664,7 +665,19 @@ class TestTheService:
         told = client.get("/openapi.json").json()
         assert set(told["paths"]) == {"/predict", "/watch", "/health", "/metrics"}
         answers = told["paths"]["/predict"]["post"]["responses"]
-        assert set(answers) == {"200", "401", "403", "408", "413", "415", "422", "429"}
+        assert set(answers) == {
+            "200",
+            "401",
+            "403",
+            "408",
+            "413",
+            "415",
+            "422",
+            "429",
+            "500",
+            "503",
+            "507",
+        }
         shape = answers["200"]["content"]["application/json"]["schema"]
         assert list(shape["properties"]["faces"]["items"]["properties"]) == list(COLUMNS)
 
@@ -703,6 +716,45 @@ class TestTheService:
             for _ in range(2):
                 answer = client.post("/predict", content=png(faces[0]), headers=RAW)
                 assert answer.status_code == 500
+                assert answer.json() == {
+                    "error": "The service failed at this request; its log says why."
+                }
+
+    def test_what_the_machine_lacks_is_told_without_its_paths(
+        self, client, clip, tmp_path, monkeypatch, caplog
+    ):
+        gone, full = tmp_path / "gone", tmp_path / "full"
+        monkeypatch.setattr(tempfile, "tempdir", str(gone))
+        for path, sent in (
+            ("/watch", {"content": clip.read_bytes(), "headers": {"content-type": "video/mp4"}}),
+            ("/predict", {"files": {"p": b"x" * 2_000_000}}),
+        ):
+            caplog.clear()
+            answer = client.post(path, **sent)
+            assert answer.status_code == 503
+            assert answer.json() == {
+                "error": "The service can't work at the moment; its log says why."
+            }
+            assert "No such file" in caplog.text
+        full.mkdir()
+        (full / "video").symlink_to("/dev/full")
+        monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(full))
+        answer = client.post("/watch", content=clip.read_bytes())
+        assert answer.status_code == 507
+        assert answer.json() == {
+            "error": "The service's disk is full; try again when it has some space."
+        }
+
+    def test_a_failure_while_looking_is_one_sentence(self, faces, caplog):
+        class Failing(Many):
+            def detect(self, photo):
+                raise HemifaceError(f"/secret/network can't be read for {photo.shape}.")
+
+        with served(Predictor(detector=Failing())) as client:
+            answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+        assert answer.status_code == 503
+        assert "secret" not in answer.text
+        assert "/secret/network can't be read" in caplog.text
 
 
 def test_a_body_that_does_not_come(predictor, monkeypatch):

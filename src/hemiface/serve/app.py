@@ -9,6 +9,8 @@
 """
 
 import asyncio
+import errno
+import logging
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -61,9 +63,12 @@ from hemiface.vision.predictor import Predictor
 
 __all__ = ["ServiceOptions", "create_app"]
 
+log = logging.getLogger(__name__)
+
 _ROUTES = ("/predict", "/watch", "/health", "/metrics")
 _OPTIONS = (*(one.name for one in fields(Asked)), "format")
 _VIDEO_OPTIONS = (*_OPTIONS, "smooth")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLIENT_GONE = 499
 """What nginx logs for it; HTTP has no number for what nobody reads."""
 _ABOUT = (
@@ -198,6 +203,9 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _elsewhere)
     app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(HemifaceError, _failed)
+    app.add_exception_handler(OSError, _failed)
+    app.add_exception_handler(Exception, _broken)
     _add_page(app, options.page)
     # What is added last sees a request first.
     if options.origins:
@@ -398,6 +406,19 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else []
     where, what = found[0]["loc"][-1], str(found[0]["msg"])
     return refused(422, f"Option {where}: {what[0].lower()}{what[1:]}.")
+
+
+def _failed(_: Request, error: Exception) -> JSONResponse:
+    """Answer that this machine can't; why, with its paths, is for its own log alone."""
+    log.error("%s", error, exc_info=None if isinstance(error, HemifaceError) else error)
+    if any(getattr(one, "errno", None) in _FULL for one in (error, error.__cause__)):
+        return refused(507, "The service's disk is full; try again when it has some space.")
+    return refused(503, "The service can't work at the moment; its log says why.")
+
+
+def _broken(_: Request, __: Exception) -> JSONResponse:
+    # The server logs what it was.
+    return refused(500, "The service failed at this request; its log says why.")
 
 
 def _gone(_: Request, __: Exception) -> Response:
