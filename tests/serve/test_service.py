@@ -502,6 +502,27 @@ class TestVideo:
         asyncio.run(both())
         assert begun[0]["status"] == 200
 
+    def test_csv_that_nobody_waits_for_is_given_up(self, predictor, clip):
+        app = create_app(predictor)
+        parts = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": clip.read_bytes(), "more_body": False},
+        ]
+
+        async def receive():
+            return parts.pop() if len(parts) > 1 else parts[0]
+
+        async def send(message):
+            sent.append(message)
+
+        sent = []
+        asyncio.run(app(scope_of("/watch", b"video/mp4", b"format=csv"), receive, send))
+        assert sent[0]["status"] == 499
+        with TestClient(app) as client:
+            text = client.get("/metrics").text
+        # Of five frames the first one alone had been looked at.
+        assert "hemiface_pictures_total 1.0" in text
+
     def test_as_csv(self, client, clip):
         answer = client.post("/watch?format=csv", files={"video": ("c.mp4", clip.read_bytes())})
         table = list(csv.DictReader(io.StringIO(answer.text)))

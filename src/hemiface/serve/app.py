@@ -281,7 +281,9 @@ class _Service:
             kind = asked_format(request, format, "jsonl")
             kind = "jsonl" if kind == "json" else kind
             frames = await _begun(self._counted(self._desk.watch(path, name, asked, smooth)))
-            answer = await _whole_csv(frames, path) if kind == "csv" else _as_they_come(frames)
+            answer = (
+                await _whole_csv(request, frames, path) if kind == "csv" else _as_they_come(frames)
+            )
             return _Held(answer, until=stack.pop_all())
 
     async def _counted(self, frames: AsyncIterator[Faces | str]) -> AsyncIterator[Faces | str]:
@@ -331,11 +333,19 @@ def _as_they_come(frames: AsyncIterator[Faces | str]) -> Response:
     return StreamingResponse(lines_of_video(frames), media_type=FORMATS["jsonl"])
 
 
-async def _whole_csv(frames: AsyncIterator[Faces | str], video: Path) -> Response:
+async def _whole_csv(request: Request, frames: AsyncIterator[Faces | str], video: Path) -> Response:
+    """Return the table of all frames.
+
+    Raises:
+        ClientDisconnect: nobody waits for it any more.
+        RefusedError: as `csv_of_video`.
+    """
     table = video.with_name("faces.csv")
     with table.open("w", encoding="utf-8", newline="") as file:
         async for part in csv_of_video(frames):
             file.write(part)
+            if await request.is_disconnected():
+                raise ClientDisconnect
     return FileResponse(table, media_type=FORMATS["csv"])
 
 
