@@ -296,7 +296,10 @@ class TestRefusals:
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_PIXELS", str(48 * 48 - 1))
         answer = client.post("/predict", content=png(faces[0]), headers=RAW)
         assert answer.status_code == 422
-        assert "pixels" in answer.json()["error"]
+        assert answer.json()["error"].endswith(
+            "has 48 x 48 pixels, over the limit of 2,303; raise it with "
+            "HEMIFACE_MAX_REQUEST_PIXELS if you trust the file."
+        )
 
     def test_faces(self, faces, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_FACES", "2")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from hemiface.errors import DamagedError
 from hemiface.files import printable
-from hemiface.limits import limits, over
+from hemiface.limits import limits, over, variable
 from hemiface.serve.bodies import SentPicture
 from hemiface.serve.refusals import RefusedError
 from hemiface.vision.faces import Faces
@@ -160,7 +160,7 @@ class Desk:
         return replace((await asyncio.shield(batch))[place], note=note)
 
     def _see(self, content: bytes, asked: Asked) -> tuple[list[SeenFace], str]:
-        photo = read_photo(content, limits().request_pixels)
+        photo = read_photo(content, limits().request_pixels, variable("request_pixels"))
         return self.with_options(asked).see(photo.pixels), photo.note
 
     async def watch(

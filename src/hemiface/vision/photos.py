@@ -55,11 +55,16 @@ class Photo:
     """Whether the file holds grey alone; the three channels are equal then."""
 
 
-def read_photo(source: str | Path | bytes, most_pixels: int | None = None) -> Photo:
+def read_photo(
+    source: str | Path | bytes,
+    most_pixels: int | None = None,
+    raised_by: str = f"--max-pixels or {variable('pixels')}",
+) -> Photo:
     """Read a picture file, or what such a file holds.
 
     Grey is repeated, transparency laid on black, CMYK converted, 16 bits a channel are divided by
-    257; of an animation or of several pages the first is read, which `note` says.
+    257; of an animation or of several pages the first is read, which `note` says. `raised_by` is
+    what a refusal says of how to allow more pixels.
 
     Raises:
         DamagedError: the file is missing, empty, truncated, no picture, of a kind that has no one
@@ -87,7 +92,7 @@ def read_photo(source: str | Path | bytes, most_pixels: int | None = None) -> Ph
         if error.kind == "format":
             start = source[:12] if isinstance(source, bytes) else _start(source)
             raise DamagedError(_unknown(name, start)) from error
-        raise DamagedError(_sentence(name, error)) from error
+        raise DamagedError(_sentence(name, error, raised_by)) from error
     return Photo(pixels, note, is_grey)
 
 
@@ -162,10 +167,9 @@ def _plain(band: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(on_black(band).convert("RGB"))
 
 
-def _sentence(name: str, error: PictureError) -> str:
+def _sentence(name: str, error: PictureError, raised_by: str) -> str:
     """Return what is wrong with a picture, and how to mend it."""
     if error.kind == "pixels":
-        raised_by = f"--max-pixels or {variable('pixels')}"
         return f"Picture {name} {error.reason}; raise it with {raised_by} if you trust the file."
     if error.kind == "time":
         return f"Picture {name} {error}."
