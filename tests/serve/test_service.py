@@ -596,12 +596,13 @@ class TestWhoMayAsk:
                 assert 'hemiface_requests_total{path="/predict",status="401"}' in counts
 
     def test_host(self, predictor):
-        hosts = allowed_hosts("127.0.0.1", ["lab.example"])
+        hosts = allowed_hosts("127.0.0.1", ["lab.Example", "fe80::1"])
         with served(predictor, hosts=hosts) as client:
             for host, status in (
                 ("localhost:8000", 200),
                 ("127.0.0.1", 200),
                 ("[::1]:80", 200),
+                ("[fe80::1]:80", 200),
                 ("LAB.example", 200),
                 ("evil.example", 403),
                 ("", 403),
@@ -649,6 +650,23 @@ class TestWhoMayAsk:
     def test_an_origin_that_no_browser_names_is_refused(self, origin):
         with pytest.raises(UsageError, match="is no scheme and host alone"):
             ServiceOptions(origins=(origin,))
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "lab.example:8000",
+            "http://lab.example",
+            "*",
+            "*.lab.example",
+            "[::1]",
+            "lab/",
+            "",
+            "ä.de",
+        ],
+    )
+    def test_a_host_that_no_request_is_for_is_refused(self, host):
+        with pytest.raises(UsageError, match=r"is no name alone, such as lab\.example, without"):
+            ServiceOptions(hosts=allowed_hosts("127.0.0.1", [host]))
 
     def test_browsers_are_told(self, client):
         headers = client.get("/health").headers

@@ -55,7 +55,7 @@ from hemiface.serve.answers import (
 from hemiface.serve.bodies import SentPicture, pictures_of, save_video
 from hemiface.serve.counts import Counted, Counts
 from hemiface.serve.desk import Asked, Desk
-from hemiface.serve.guard import Guard
+from hemiface.serve.guard import Guard, is_name
 from hemiface.serve.refusals import RefusedError
 from hemiface.serve.written import ERRORS, PREDICT, WATCH
 from hemiface.vision.faces import SCHEMA, Faces
@@ -143,6 +143,12 @@ class ServiceOptions:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"The service needs at least 1 worker, got {self.workers}.")
+        for one in self.hosts:
+            if not is_name(one):
+                raise UsageError(
+                    f"Host {printable(one)} is no name alone, such as lab.example, without scheme, "
+                    "port, path, brackets or *."
+                )
         for one in self.origins:
             if not _is_origin(one):
                 raise UsageError(

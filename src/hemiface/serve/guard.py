@@ -7,6 +7,7 @@ pass for ours), and a page from elsewhere may not ask unless it was named.
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hemiface.serve.answers import refused
 
-__all__ = ["PAGE_POLICY", "Guard", "allowed_hosts", "is_loopback", "path_here"]
+__all__ = ["PAGE_POLICY", "Guard", "allowed_hosts", "is_loopback", "is_name", "path_here"]
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -36,6 +37,8 @@ _ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SIGNS = re.compile(r"[\w.:%-]+", re.ASCII)
+"""Of a host's name as it comes; browsers write others as xn--."""
 _READING = ("GET", "HEAD", "OPTIONS")
 _ASKING = ("/predict", "/watch", "/metrics")
 
@@ -50,6 +53,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_name(host: str) -> bool:
+    """Return whether a request may be for a host of that name: anything more is never equal.
+
+    >>> is_name("lab.example"), is_name("::1"), is_name("lab.example:8000"), is_name("*")
+    (True, True, False, False)
+    """
+    address = f"[{host}]" if ":" in host else host
+    return host.lower() == _name(f"//{address}") and _SIGNS.fullmatch(host) is not None
 
 
 def allowed_hosts(host: str, named: Collection[str]) -> frozenset[str]:
