@@ -146,6 +146,21 @@ class TestPictures:
         assert [one["source"] for one in table] == ["'=0.png", "'=1.png"]
         assert [float(one["confidence"]) for one in table] == [one["confidence"] for one in rows]
 
+    @pytest.mark.parametrize(
+        ("accept", "kind"),
+        [
+            ("text/csv;q=0, application/json", "application/json"),
+            ("text/csv;q=0.000", "application/json"),
+            ("text/csv; q=0.2, application/x-ndjson; q=0.9", "application/x-ndjson"),
+            ("application/json;q=.5, TEXT/CSV;charset=utf-8;Q=1.0", "text/csv; charset=utf-8"),
+            ("text/html, text/csv, application/json", "text/csv; charset=utf-8"),
+            ("text/csv;q=much, */*", "application/json"),
+        ],
+    )
+    def test_what_is_accepted_most_comes(self, client, faces, accept, kind):
+        answer = client.post("/predict", content=png(faces[0]), headers={**RAW, "accept": accept})
+        assert answer.headers["content-type"] == kind
+
     def test_what_is_asked_for_is_what_python_gives(self, client, predictor, faces):
         content = png(faces[2])
         for asked in (
@@ -568,6 +583,10 @@ class TestWhoMayAsk:
             for given_, status in (
                 ({}, 401),
                 ({"authorization": "Bearer wrong"}, 401),
+                ({"authorization": "Basic a-secret-of-20-signs"}, 401),
+                ({"authorization": "a-secret-of-20-signs"}, 401),
+                ({"authorization": "Bearer A-secret-of-20-signs"}, 401),
+                ({"authorization": "bearer a-secret-of-20-signs"}, 200),
                 ({"authorization": "Bearer a-secret-of-20-signs"}, 200),
             ):
                 answer = client.post("/predict", headers={**RAW, **given_}, **ask)

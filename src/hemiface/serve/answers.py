@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,15 +26,24 @@ __all__ = [
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "jsonl": "application/x-ndjson"}
 """Name -> media type."""
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 def asked_format(request: Request, named: str | None, usual: str) -> str:
-    """Return one of FORMATS: what is named, else the first that Accept asks for, else `usual`."""
+    """Return one of FORMATS: what is named, else what Accept asks for most, else `usual`."""
     if named is not None:
         return named
-    accepted = request.headers.get("accept", "").lower().split(",")
-    kinds = [one.partition(";")[0].strip() for one in accepted]
+    accepted = [_wanted(one) for one in request.headers.get("accept", "").lower().split(",")]
+    # Of those that are wanted equally the first one comes first.
+    kinds = [kind for kind, weight in sorted(accepted, key=lambda one: -one[1]) if weight > 0]
     return next((name for kind in kinds for name, is_ in FORMATS.items() if is_ == kind), usual)
+
+
+def _wanted(part: str) -> tuple[str, float]:
+    """Return a media type of Accept and how much it is wanted (RFC 9110, 12.4.2)."""
+    kind, *parameters = (one.strip() for one in part.split(";"))
+    weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+    return kind, float(weight) if _WEIGHT.fullmatch(weight) else 0.0
 
 
 def source_of(faces: Faces) -> dict[str, Any]:

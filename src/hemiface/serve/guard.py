@@ -139,8 +139,9 @@ class Guard:
         if origin and method not in _READING and not is_ours:
             return 403, "Pages from elsewhere may not ask; start the service with --origin."
         if self._token and path in _ASKING and method != "OPTIONS":
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, b"Bearer " + self._token):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            is_right = hmac.compare_digest(given.strip().encode(), self._token)
+            if scheme.lower() != "bearer" or not is_right:
                 return 401, "This service wants its token as Authorization: Bearer TOKEN."
         return 0, ""
 
