@@ -92,8 +92,11 @@ def executable() -> str | None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield the address of a server of this folder, and what it gives by path beside that."""
+def served(folder: Path, port: int = 0) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the address of a server of this folder, and what it gives by path beside that.
+
+    Port 0 is any that is free.
+    """
     given: dict[str, bytes] = {BLANK: b"<!doctype html><title>blank</title>"}
 
     class Handler(SimpleHTTPRequestHandler):
@@ -102,6 +105,7 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 
         def end_headers(self) -> None:
             self.send_header("Content-Security-Policy", POLICY)
+            self.send_header("Cache-Control", "no-cache")
             super().end_headers()
 
         def do_GET(self) -> None:
@@ -115,7 +119,7 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
             self.end_headers()
             self.wfile.write(content)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,8 +1,11 @@
 """The page in a real browser with its real networks: what people do with it, and what they see."""
 
 import base64
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -480,6 +483,24 @@ def test_without_a_camera_the_page_says_so(visit):
     visit.page.locator("#error", has_text="No camera was found.").wait_for()
 
 
+class Failing(BaseHTTPRequestHandler):
+    """What stands before a service that is down."""
+
+    def do_GET(self) -> None:
+        self.send_error(502)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def failing(port: int) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
 def test_the_page_works_after_its_server_is_gone(headless, page_folder, portrait):
     with ExitStack() as server:
         address, _ = server.enter_context(chromium.served(page_folder))
@@ -492,6 +513,47 @@ def test_the_page_works_after_its_server_is_gone(headless, page_folder, portrait
             assert visit.page.locator("#offline").inner_text() == "Works offline."
             # Whether there is a newer version was asked in vain.
             assert all("ERR_CONNECTION_REFUSED" in one for one in visit.complaints)
+            visit.complaints.clear()
+
+
+def test_another_program_at_its_address_is_shown_and_the_page_after_it(
+    headless, page_folder, tmp_path
+):
+    (tmp_path / "index.html").write_text("<script src='other.js' defer></script><p></p>")
+    (tmp_path / "other.js").write_text(
+        "document.querySelector('p').textContent = 'another program';"
+    )
+    # Servers tell browsers that nothing has changed where the page is older than what was there.
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))
+    with ExitStack() as server:
+        address, _ = server.enter_context(chromium.served(page_folder))
+        port = int(address.rpartition(":")[2])
+        with visiting(headless, address, service_workers="allow") as visit:
+            ready = visit.page.locator("#offline", has_text="Works offline.")
+            ready.wait_for()
+            server.close()
+            with chromium.served(tmp_path, port):
+                for path in ("/", "/?q=1"):
+                    visit.page.goto(address + path)
+                    visit.page.locator("p", has_text="another program").wait_for()
+                assert visit.page.evaluate("() => caches.keys()") == []
+            with chromium.served(page_folder, port):
+                visit.open()
+                ready.wait_for()
+                assert len(visit.page.evaluate("() => caches.keys()")) == 1
+            visit.complaints.clear()
+
+
+def test_a_server_that_has_failed_leaves_the_copy(headless, page_folder):
+    with ExitStack() as server:
+        address, _ = server.enter_context(chromium.served(page_folder))
+        port = int(address.rpartition(":")[2])
+        with visiting(headless, address, service_workers="allow") as visit:
+            visit.page.locator("#offline", has_text="Works offline.").wait_for()
+            server.close()
+            with failing(port):
+                visit.open()
             visit.complaints.clear()
 
 

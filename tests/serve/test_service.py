@@ -690,6 +690,7 @@ class TestWhoMayAsk:
     def test_browsers_are_told(self, client):
         headers = client.get("/health").headers
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-cache"
         assert headers[POLICY].startswith("default-src 'none'")
 
 

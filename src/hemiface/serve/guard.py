@@ -31,6 +31,8 @@ _DOCS_POLICY = (
 _ALWAYS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
+    # Else browsers show a page for days, also when another program has its port.
+    "cache-control": "no-cache",
     # Alone in its process, the page may use threads.
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",

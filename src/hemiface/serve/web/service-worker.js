@@ -1,5 +1,7 @@
 /**
- * Keeps the page of one version, whole, and answers from it without a network.
+ * Keeps the page of one version, whole, and answers from it, also without a network.
+ *
+ * Where another program has taken over its address, as happens at localhost, the copy goes.
  *
  * The version stands in this file's own address, so that another version is another worker: it is the
  * hash of page.json, which lists the files with their hashes.
@@ -23,7 +25,8 @@ self.addEventListener('fetch', (event) => {
   const address = new URL(event.request.url);
   const isOurs = address.origin === self.location.origin && event.request.method === 'GET';
   // What asks for the newest version asks the server.
-  if (isOurs && !address.searchParams.has('newest')) event.respondWith(answer(event.request));
+  if (!isOurs || address.searchParams.has('newest')) return;
+  event.respondWith(event.request.mode === 'navigate' ? open(event.request) : answer(event.request));
 });
 
 async function store() {
@@ -34,13 +37,40 @@ async function store() {
   await cache.addAll(['./', ...Object.keys(files)].map((file) => new Request(file, { cache: 'no-cache' })));
 }
 
-async function forgetOthers() {
-  const others = (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
-  await Promise.all(others.map((name) => caches.delete(name)));
+function forgetOthers() {
+  return forget((name) => name !== CACHE);
+}
+
+async function forget(isMeant) {
+  const names = (await caches.keys()).filter((name) => name.startsWith(OURS) && isMeant(name));
+  await Promise.all(names.map((name) => caches.delete(name)));
+}
+
+/** Answer who opens the page, or another one that lies here. */
+async function open(request) {
+  const copy = await kept(request, { ignoreSearch: true });
+  if (!copy) return fetch(request);
+  if (!(await isAnothersNow())) return copy;
+  await forget(() => true);
+  await self.registration.unregister();
+  // The browser's own cache may hold the page, too, and a server take it for its own of before.
+  return fetch(request.url, { cache: 'reload', credentials: 'same-origin', redirect: 'manual' });
+}
+
+/** Return whether something else than this page, of whatever version, answers at its address. */
+async function isAnothersNow() {
+  const said = await fetch(`${LIST}?newest`, { cache: 'no-cache' }).catch(() => null);
+  // Nobody answers, or a server that has failed says nothing about whose it is.
+  if (!said || said.status >= 500) return false;
+  const list = await said.json().catch(() => null);
+  return !list?.files;
 }
 
 async function answer(request) {
-  const cache = await caches.open(CACHE);
-  const kept = await cache.match(request, { ignoreSearch: request.mode === 'navigate' });
-  return kept ?? fetch(request);
+  return (await kept(request)) ?? fetch(request);
+}
+
+/** Return the copy of what is asked for, undefined if there is none; makes no cache, unlike `open`. */
+function kept(request, options) {
+  return caches.match(request, { cacheName: CACHE, ...options });
 }
