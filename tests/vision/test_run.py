@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from test_photos import bomb
+from test_watching import video_of
 
 from builders import hemiface, without_privileges
 from hemiface.data.phantom import make as phantom
@@ -524,7 +525,8 @@ class TestCopiesTakeNobodysPlace:
         out = crops / "out"
         assert predict(out, "--save-image")[0] == 0
         assert hemiface(monkeypatch, *command(out / "pictures", model, out)[3:]) == 2
-        assert "holds only annotated copies of an earlier run" in capsys.readouterr().err
+        said = "holds only annotated copies of an earlier run, or its timelines"
+        assert said in capsys.readouterr().err
 
     def test_a_run_of_before_they_were_marked_goes_on(self, crops, predict, tmp_path):
         out = tmp_path / "o"
@@ -559,6 +561,113 @@ class TestCopiesTakeNobodysPlace:
             with Image.open(folder / "0 ÿ.png") as photo:
                 assert photo.width == side_px
             assert (width > 90) == (folder == other)
+
+
+class TestWhatEarlierRunsMade:
+    """A copy or timeline is one of the tables beside it, and shows no face that is blurred now."""
+
+    def test_blurred_runs_leave_no_bare_copy(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        Image.new("RGB", (48, 48), "red").save(crops / "b.jpg", quality=95)
+        assert predict(out, "--save-image")[0] == 0
+        bare = {one.name: one.read_bytes() for one in (out / "pictures").iterdir()}
+        assert "b.jpg" in bare
+        # One that can't be read any more, and one that has gone.
+        cut_off(crops / "b.jpg", 0.5)
+        (crops / "0 ÿ.png").unlink()
+        code, said = predict(out, "--save-image", "--blur", "--replace")
+        assert (code, "4 copies and timelines of earlier settings are removed" in said) == (4, True)
+        left = {one.name: one.read_bytes() for one in (out / "pictures").iterdir()}
+        assert left.keys() == {"1 ÿ.png", "2 ÿ.png"}
+        assert not set(left.values()) & set(bare.values())
+
+    def test_nor_does_a_killed_one(self, crops, predict, tmp_path):
+        """What no line of the journal tells of any more is known by its name."""
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (out / ".progress.jsonl").unlink()
+        (out / "pictures" / "mine.png").write_bytes(b"mine")
+        (crops / "1 ÿ.png").write_bytes(b"damaged")
+        assert predict(out, "--save-image", "--blur")[0] == 4
+        left = {one.name for one in (out / "pictures").iterdir()}
+        assert left == {"0 ÿ.png", "2 ÿ.png", "mine.png"}
+
+    def test_other_settings_leave_no_copies_of_earlier_ones(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        (crops / "0 ÿ.png").rename(crops / "a.png")
+        assert predict(out, "--save-image")[0] == 0
+        # Its copy has another name in company.
+        Image.new("RGB", (48, 48), "red").save(crops / "a.gif")
+        (out / "pictures" / "mine.png").write_bytes(b"mine")
+        assert predict(out, "--hide", "lower")[0] == 0
+        assert [one.name for one in (out / "pictures").iterdir()] == ["mine.png"]
+        assert len(list(crops.iterdir())) == 4
+
+    def test_a_file_that_cannot_be_read_any_more_has_no_copy(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (crops / "1 ÿ.png").write_bytes(b"damaged")
+        assert predict(out, "--save-image")[0] == 4
+        assert {one.name for one in (out / "pictures").iterdir()} == {"0 ÿ.png", "2 ÿ.png"}
+
+    def test_a_copy_that_is_looked_at_stays(self, crops, predict, model, monkeypatch):
+        out = crops / "out"
+        assert predict(out, "--save-image")[0] == 0
+        copy = out / "pictures" / "1 ÿ.png"
+        assert hemiface(monkeypatch, *command(copy, model, out, "--replace")[3:]) == 0
+        assert [one.name for one in (out / "pictures").iterdir()] == [copy.name]
+        assert len(pd.read_csv(out / "faces.csv")) == 1
+
+    def test_timelines_go_where_there_are_none_now(self, crops, model, monkeypatch, capsys):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        out = crops / "out"
+        film = video_of(crops / "film.mp4", 6)
+
+        def run(*more: str) -> set[str]:
+            code = hemiface(monkeypatch, *command(film, model, out, "--replace", *more)[3:])
+            assert (code, capsys.readouterr().err) is not None
+            assert code in (0, 4)
+            return {one.name for one in out.glob("timelines/*")}
+
+        drawn = {"film.mp4.svg", "film.mp4.png"}
+        assert run("--timeline") == drawn
+        (out / "timelines" / "mine.png").write_bytes(b"mine")
+        # The same settings, and nothing changed.
+        assert run() == {*drawn, "mine.png"}
+        # Before they were marked they bore the same title.
+        (out / ".timelines").unlink()
+        assert run("--hide", "lower") == {"mine.png"}
+        (out / "timelines" / "mine.png").unlink()
+        assert run("--timeline") == drawn
+        # Another film, in which no face is found: it has no frames.
+        content = film.read_bytes()
+        film.write_bytes(content[:300])
+        assert run("--timeline") == set()
+        film.write_bytes(content)
+        assert run("--timeline") == drawn
+        film.write_bytes(content[:300])
+        assert run() == set()
+
+    def test_timelines_are_no_photos(self, crops, model, monkeypatch):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        video_of(crops / "film.mp4", 3)
+        for _ in range(2):
+            for more in ((), ("--shard", "1/1")):
+                line = command(crops, model, crops / "out", "--timeline", *more)
+                assert hemiface(monkeypatch, *line[3:]) == 0
+        seen = {Path(one).name for one in pd.read_csv(crops / "out" / "sources.csv")["source"]}
+        assert seen == {"0 ÿ.png", "1 ÿ.png", "2 ÿ.png", "film.mp4"}
+
+    def test_timelines_take_nobodys_place(self, crops, model, monkeypatch, capsys, tmp_path):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        film = video_of(tmp_path / "film.mp4", 3)
+        mine = crops / "timelines" / "film.mp4.png"
+        mine.parent.mkdir()
+        mine.write_bytes(b"mine")
+        assert hemiface(monkeypatch, *command(film, model, crops, "--timeline")[3:]) == 2
+        assert "timelines could take their places" in capsys.readouterr().err
+        assert hemiface(monkeypatch, *command(film, model, crops)[3:]) == 0
+        assert mine.read_bytes() == b"mine"
 
 
 def test_a_photo_that_changes_while_it_is_looked_at_is_looked_at_again(

@@ -139,6 +139,25 @@ class Journal:
                     return True
         return False
 
+    @staticmethod
+    def of_before(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each source that ended in the folder with what is known, under any settings.
+
+        Of other settings nobody can tell whether a line is as it was written.
+        """
+        path = folder / _NAME
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            for raw in file:
+                # Most of a journal are rows.
+                if b'"end": ' not in raw:
+                    continue
+                with suppress(ValueError):
+                    line = json_value(raw[_DIGITS + 4 : -2])
+                    if isinstance(line, dict) and isinstance(line.get("end"), dict):
+                        yield str(line.get("source")), line["end"]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Turn what the system says into a sentence."""

@@ -3,12 +3,12 @@
 A folder of results holds `faces.<format>` (see `hemiface.vision.faces`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
 asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
-command goes on where it was killed.
+command goes on where it was killed. Under other settings everything begins anew: copies and
+timelines of before are removed first (see `hemiface.vision.earlier`).
 """
 
 import csv
 import logging
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,23 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import MOST_BYTES, atomic_path, fitting, keep_larger, printable, sweep
+from hemiface.files import atomic_path, keep_larger, printable, reading, sweep
 from hemiface.inputs import open_lines, require_apart
 from hemiface.locks import locked
 from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
+from hemiface.vision.earlier import copy_stamp, made_before, remove, remove_timeline, timeline_files
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows, written_before
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
-from hemiface.vision.sources import (
-    COPIES,
-    Source,
-    copy_names,
-    mark_copies,
-)
+from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names, mark
 from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.portraits import Portraits, unpacked
@@ -67,7 +63,6 @@ _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
 _TOLD_EVERY = 100
-_COPY_START_BYTES = 1 << 16
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
@@ -143,9 +138,9 @@ def run(
 
     Raises:
         UsageError: `workers`, `most_frames` or `smooth_s` is not positive, `blur` without
-            `pictures`, an unknown format, two annotated pictures would have the same name or take
-            the place of a file that no run wrote, another process writes into the folder, or the
-            results of more lie there.
+            `pictures`, an unknown format, two annotated pictures would have the same name, they or
+            timelines would take the place of a file that no run wrote, another process writes into
+            the folder, or the results of more lie there.
         HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
@@ -161,9 +156,19 @@ def run(
         # Before the journal, which forgets what was done with other options.
         keep_larger_run(folder, sources, options)
         _sweep(folder)
+        goes_on = Journal.is_of(folder, settings)
+        made = set[Path]()
+        if not goes_on:
+            with reading(folder):
+                made = made_before(folder, sources)
+        # A run of before they were marked wrote copies too, where these settings say so.
         if copies is not None:
-            # A run of before they were marked wrote copies too, where these settings say so.
-            mark_copies(copies.folder, are_ours=Journal.is_of(folder, settings))
+            mark(copies.folder, made, are_ours=goes_on)
+        if options.timelines:
+            mark(folder / TIMELINES, made, are_ours=goes_on)
+        if made:
+            _log.info("%d copies and timelines of earlier settings are removed", len(made))
+        remove(made)
         before()
         journal = stack.enter_context(Journal(folder, settings))
         work = _Work(predictor, copies, journal, options, on_progress)
@@ -239,7 +244,7 @@ def _check_timelines(sources: Sequence[Source]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed run was writing; the lock keeps all others away."""
-    for name in (COPIES, "timelines"):
+    for name in (COPIES, TIMELINES):
         for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
             sweep(below)
     sweep(folder)
@@ -258,7 +263,7 @@ def _is_done(source: Source, work: "_Work") -> bool:
     )
 
 
-def _watchable(sources: Sequence[Source], journal: Journal, *, alone: bool) -> Sequence[Source]:
+def _watchable(sources: Sequence[Source], work: "_Work", *, alone: bool) -> Sequence[Source]:
     """Return videos and cameras; without PyAV none, and an error for each or, `alone`, for all."""
     if not sources or find_spec("av") is not None:
         return sources
@@ -266,16 +271,8 @@ def _watchable(sources: Sequence[Source], journal: Journal, *, alone: bool) -> S
         raise HemifaceError(f"Videos and cameras need PyAV; {_VIDEO_EXTRA}.")
     for source in sources:
         error = f"{source.name} needs PyAV to be watched; {_VIDEO_EXTRA}."
-        known = {"faces": 0, "frames": None, "error": error}
-        journal.end(source.name, _known(source, known, ""))
+        work.end(source, {"faces": 0, "frames": None, "error": error}, copied=False)
     return ()
-
-
-def _known(
-    source: Source, values: dict[str, Any], note: str, copies: "_Copies | None" = None
-) -> dict[str, Any]:
-    known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
-    return known if copies is None else {**known, "copy": copies.stamp(source)}
 
 
 def told_of(name: str, known: dict[str, Any]) -> dict[str, Any]:
@@ -320,12 +317,7 @@ class _Copies:
 
     def stamp(self, source: Source) -> list[int]:
         """Return what tells its copy from others of that name, [] where there is none."""
-        try:
-            with self.path(source).open("rb") as file:
-                start = file.read(_COPY_START_BYTES)
-                return [file.seek(0, 2), zlib.crc32(start)]
-        except OSError:
-            return []
+        return copy_stamp(self.path(source))
 
     def has(self, source: Source, known: Mapping[str, Any]) -> bool:
         """Return whether its own copy lies there, not another source's of the same name."""
@@ -376,6 +368,20 @@ class _Work:
         """Whether timelines show whose lane is whose."""
         return self.options.timelines and not self.options.blur
 
+    def end(self, source: Source, values: dict[str, Any], note: str = "", *, copied: bool) -> None:
+        """Note that a source is whole; what an earlier run made of it goes, unless it was remade.
+
+        A file that changed may show other faces, or none that can be found and blurred.
+        """
+        known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
+        if source.moves:
+            remove_timeline(self.journal.path.parent, source)
+        if self.copies is not None and source.kind != "folder":
+            if not copied:
+                remove([self.copies.path(source)])
+            known["copy"] = self.copies.stamp(source)
+        self.journal.end(source.name, known)
+
 
 def _look_at(sources: Sequence[Source], work: _Work) -> None:
     """Look at what the journal doesn't know as done: photos first, then videos and cameras."""
@@ -389,15 +395,13 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
             if faces:
                 journal.add(source.name, [face.row() for face in faces])
             known = {"faces": len(faces or ()), "frames": None, "error": error}
-            note = faces.note if faces else ""
-            journal.end(source.name, _known(source, known, note, work.copies))
+            work.end(source, known, faces.note if faces else "", copied=faces is not None)
             done += 1
             work.on_progress(f"looking at {Path(source.name).name}", done, len(sources))
     for source in (one for one in todo if one.kind == "folder"):
-        known = {"faces": 0, "frames": None, "error": source.problem}
-        journal.end(source.name, _known(source, known, ""))
+        work.end(source, {"faces": 0, "frames": None, "error": source.problem}, copied=False)
     moving = [one for one in todo if one.moves]
-    for source in _watchable(moving, journal, alone=len(moving) == len(sources)):
+    for source in _watchable(moving, work, alone=len(moving) == len(sources)):
         _watch(source, work)
 
 
@@ -415,12 +419,14 @@ def _write(
         written = write_tables(every, told, folder, options.formats)
     for source in sources if options.timelines else ():
         if source.moves:
-            target = folder / "timelines" / source.inner.parent
+            files = timeline_files(folder, source)
             rows = partial(journal.rows, [source.name])
-            name = source.inner.name
-            short = fitting(name, MOST_BYTES - len(".svg"))
             portraits = unpacked(journal.ended[source.name].get("portraits", {}))
-            written += write_timeline(rows, target, short, name, portraits)
+            target, stem = files[0].parent, files[0].stem
+            made = write_timeline(rows, target, stem, source.inner.name, portraits)
+            if not made:
+                remove_timeline(folder, source)
+            written += made
     return written
 
 
@@ -484,7 +490,7 @@ def _watch(source: Source, work: _Work) -> None:
     known = {"faces": faces, "frames": frames, "error": error}
     if portraits is not None:
         known["portraits"] = portraits.packed(MOST_FACES)
-    journal.end(source.name, _known(source, known, note, copies))
+    work.end(source, known, note, copied=film is not None)
 
 
 def some_frames(

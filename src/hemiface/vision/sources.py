@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Self
@@ -18,19 +18,24 @@ from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 __all__ = [
     "COPIES",
     "SHARDS",
+    "TIMELINES",
     "Source",
+    "copies_of",
     "copy_names",
     "find_sources",
+    "is_marked",
     "kind_of",
     "listed",
-    "mark_copies",
+    "mark",
 ]
 
 COPIES = "pictures"
 """The folder of annotated copies, below that of a run's results."""
+TIMELINES = "timelines"
+"""The folder of figures of videos, beside it."""
 _PACKET_BYTES = 188
-_MARK = ".copies"
-"""Beside it a folder of copies is known from one of the user's own of that name."""
+_MARKS = {COPIES: (".copies", "annotated copies"), TIMELINES: (".timelines", "timelines")}
+"""Beside such a file a folder of ours is known from one of the user's own of that name."""
 SHARDS = "shard-*-of-*"
 """What the folders of shards are called, below that of all results."""
 
@@ -86,10 +91,11 @@ def find_sources(
     """Return what to look at: files and cameras as named, and the pictures and videos in folders.
 
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
-    name begins with a dot are passed over, and so are the copies that earlier runs and shards have
-    put below the folder of results `out`. A file named on purpose is tried whatever its suffix. A
-    folder that can't be looked into is a source too, so that nobody takes what lies there for
-    looked at. `beyond` says what an address on a network stands for; without it none is taken.
+    name begins with a dot are passed over, and so are the copies and timelines that earlier runs
+    and shards have put below the folder of results `out`. A file named on purpose is tried whatever
+    its suffix. A folder that can't be looked into is a source too, so that nobody takes what lies
+    there for looked at. `beyond` says what an address on a network stands for; without it none is
+    taken.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
@@ -133,14 +139,16 @@ def _named(path: Path, results: Path | None) -> list[Source]:
         return [_source(path, Path(path.name))]
     closed: list[OSError] = []
     found = list(_files(path, closed.append))
-    copies = [] if results is None else _copies_folders(results)
+    made = [] if results is None else _made_folders(results)
     inside = [
         _source(one, one.relative_to(path))
         for one in found
-        if not any(one.resolve().is_relative_to(folder) for folder in copies)
+        if not any(one.resolve().is_relative_to(folder) for folder in made)
     ]
     if found and not inside:
-        raise UsageError(f"Folder {path} holds only annotated copies of an earlier run.")
+        raise UsageError(
+            f"Folder {path} holds only annotated copies of an earlier run, or its timelines."
+        )
     if not inside and not closed:
         raise UsageError(f"Folder {path} holds neither pictures nor videos.")
     return [*inside, *(_closed(error, path) for error in closed)]
@@ -174,30 +182,35 @@ def _is_transport_stream(path: Path) -> bool:
     return start[:1] == start[_PACKET_BYTES:] == b"G"
 
 
-def _copies_folders(results: Path) -> list[Path]:
-    """Return the folders of copies that runs and shards into `results` made."""
-    folders = [results / COPIES, *(one / COPIES for one in results.glob(SHARDS))]
-    return [one for one in folders if one.with_name(_MARK).is_file()]
+def _made_folders(results: Path) -> list[Path]:
+    """Return the folders of copies and timelines that runs and shards into `results` made."""
+    above = [results, *results.glob(SHARDS)]
+    return [one / name for one in above for name in _MARKS if is_marked(one / name)]
 
 
-def mark_copies(folder: Path, *, are_ours: bool = False) -> None:
-    """Mark what will be a folder of copies, so that nobody takes what lies there for photos.
+def is_marked(folder: Path) -> bool:
+    """Return whether a run marked a folder of copies or timelines as its own."""
+    return folder.with_name(_MARKS[folder.name][0]).is_file()
 
-    `are_ours` says that a run is known to have written those that are there.
+
+def mark(folder: Path, ours: Collection[Path] = (), *, are_ours: bool = False) -> None:
+    """Mark what will be a folder of copies or timelines: what lies there are no photos.
+
+    `ours` are the files in it that a run is known to have written; `are_ours` says it of all.
 
     Raises:
         UsageError: it is there, with files, and no run made it.
         HemifaceError: the folder that it lies in can't be written.
     """
-    mark = folder.with_name(_MARK)
-    if mark.is_file():
+    name, what = _MARKS[folder.name]
+    if is_marked(folder):
         return
-    if not are_ours and folder.is_dir() and any(folder.iterdir()):
+    if not are_ours and any(one not in ours for one in folder.rglob("*") if not one.is_dir()):
         raise UsageError(
             f"Folder {printable(str(folder))} has files that no run is known to have written; "
-            "annotated copies could take their places. Choose another --out, or move them."
+            f"{what} could take their places. Choose another --out, or move them."
         )
-    write_text(mark, f"{folder.name} has annotated copies: hemiface replaces them.\n")
+    write_text(folder.with_name(name), f"{folder.name} has {what}: hemiface replaces them.\n")
 
 
 def _is_file(path: Path) -> bool:
@@ -225,13 +238,13 @@ def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
     Of a name that becomes too long its start and a hash are left.
     """
     sources = [one for one in sources if one.kind != "folder"]
-    short = {one.name: _copy(one, one.inner.stem) for one in sources}
+    short = {one.name: copies_of(one)[0] for one in sources}
     # Some file systems take A.png and a.png for one file.
     taken = Counter(str(path).casefold() for path in short.values())
     targets = {
         one.name: short[one.name]
         if taken[str(short[one.name]).casefold()] == 1
-        else _copy(one, one.inner.name)
+        else copies_of(one)[1]
         for one in sources
     }
     twice = [path for path, n in Counter(str(one).casefold() for one in targets.values()).items()
@@ -244,8 +257,14 @@ def copy_names(sources: Sequence[Source]) -> dict[str, Path]:
     return targets
 
 
-def _copy(source: Source, stem: str) -> Path:
+def copies_of(source: Source) -> tuple[Path, Path]:
+    """Return both names that its copy may have below `pictures`, without its suffix and with it."""
     # What came as JPEG has lost what PNG would keep.
     still = ".jpg" if Path(source.path).suffix.lower() in _JPEG_SUFFIXES else ".png"
     suffix = ".mp4" if source.moves else still
-    return source.inner.with_name(fitting(stem, MOST_BYTES - len(suffix)) + suffix)
+    most = MOST_BYTES - len(suffix)
+    short, whole = source.inner.stem, source.inner.name
+    return (
+        source.inner.with_name(fitting(short, most) + suffix),
+        source.inner.with_name(fitting(whole, most) + suffix),
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_FACES", "FaceTimeline", "Timeline", "draw", "read", "write"]
+__all__ = ["MOST_FACES", "TITLE", "FaceTimeline", "Timeline", "draw", "read", "write"]
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -33,6 +33,8 @@ Rows = Callable[[], Iterable[Mapping[str, Any]]]
 
 MOST_FACES = 6
 """The faces that are there for the most frames are drawn; the title says how many aren't."""
+TITLE = "What the faces of"
+"""How the title of every one begins, by which it is known."""
 
 _BINS = 1000
 _NOBODY: Mapping[int, Pixels] = {}
@@ -143,7 +145,7 @@ def draw(timeline: Timeline, name: str, portraits: Mapping[int, Pixels] = _NOBOD
             )
         figure.legend(handles=marks, loc="outside lower center", ncols=-(-len(marks) // 2))
         more = f"; {timeline.left_out} faces seen for less time are left out"
-        title(figure, f"What the faces of {name} look like{more if timeline.left_out else ''}")
+        title(figure, f"{TITLE} {name} look like{more if timeline.left_out else ''}")
     return figure
 
 
