@@ -212,6 +212,21 @@ class TestCalibrated:
         face = Predictor(path, no_detect=True, hide="only-lower-right").predict(PIXELS)[0]
         assert face.abstained == (face.confidence < 0.3)
 
+    def test_a_threshold_that_is_asked_for_is_another_setting_than_the_models_own(self, calibrated):
+        """Videos have another one of their own, which the number would take the place of."""
+        path, _ = calibrated
+        own = Predictor(no_detect=True)
+        moving = own.for_videos()
+        assert own.abstain_below != moving.abstain_below
+        asked = own.but(abstain_below=own.abstain_below)
+        assert asked.settings() != own.settings()
+        told = own.settings()
+        assert told["abstain_below_in_videos"] == moving.abstain_below
+        assert told["temperatures_in_videos"] == moving.calibration.temperatures
+        assert json.dumps(told)
+        alone = Predictor(path, no_detect=True)
+        assert alone.settings()["temperatures_in_videos"] == alone.settings()["temperatures"]
+
     def test_a_declared_mix_comes_after_the_temperature(self, calibrated):
         path, _ = calibrated
         content = json.loads(calibration_path(path).read_text())

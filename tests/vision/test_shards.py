@@ -19,7 +19,7 @@ from builders import flipped, hemiface
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import RunOptions, run
+from hemiface.vision.run import RunOptions, run, settings_of
 from hemiface.vision.shards import Shard, ShardRecord, Shards, merge, run_shard
 from hemiface.vision.sources import find_sources
 
@@ -128,6 +128,28 @@ class TestWhatIsMissing:
         with run_shard(sources, other, tmp_path, Shard(2, 3), OPTIONS):
             pass
         with pytest.raises(DamagedError, match=r"1/3 and 2/3 differ in (\w+, )*flip"):
+            merge(tmp_path)
+
+    def test_a_threshold_that_is_named_and_the_default_of_that_number(
+        self, photos, predictor, tmp_path
+    ):
+        """Those of videos would differ; records of before they were told apart have neither."""
+        all_shards(photos, predictor, tmp_path)
+        sources = find_sources([str(photos)])
+        named = predictor.but(abstain_below=predictor.abstain_below)
+        with run_shard(sources, named, tmp_path, Shard(2, 3), OPTIONS):
+            pass
+        with pytest.raises(DamagedError, match=r"1/3 and 2/3 differ in abstain_below_asked;"):
+            merge(tmp_path)
+        new = ("asked", "in_videos")
+        before = {
+            key: one
+            for key, one in settings_of(predictor, OPTIONS).items()
+            if not key.endswith(new) or key.startswith(("model", "detector"))
+        }
+        folder = tmp_path / "shard-2-of-3"
+        ShardRecord.of(Shard(2, 3), [one.name for one in sources], before, ()).write(folder)
+        with pytest.raises(DamagedError, match=r"in_videos; give the command of shard 2/3 again"):
             merge(tmp_path)
 
     def test_other_numbers_of_shards(self, photos, predictor, tmp_path):

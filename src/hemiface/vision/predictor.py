@@ -140,6 +140,13 @@ class _Readers:
         """SHA-256 of that file."""
         return self.pictures.sha256 if self._is_one else sha256_file(self.path_in_videos)
 
+    @cached_property
+    def calibrated_in_videos(self) -> ModelCalibration | None:
+        """What is known of that network's confidence."""
+        if self._is_one:
+            return self.pictures.calibrated
+        return ModelCalibration.beside(self.path_in_videos, self.sha256_in_videos)
+
     @property
     def _is_one(self) -> bool:
         return self.path_in_videos == self.pictures.model.path
@@ -218,7 +225,7 @@ class Predictor:
         self.mix = Mix.of(options.mix)
         """What was declared."""
         known = reader.calibrated
-        self.calibration: View | None = known.views.get(VIEWS[options.flip]) if known else None
+        self.calibration = _view(known, options)
         """What is known of this model's confidence with this `flip`, None if nothing is."""
         beside = known.class_mix if known else None
         self._trained = (
@@ -298,6 +305,7 @@ class Predictor:
 
     def settings(self) -> dict[str, object]:
         """Return what a result depends on besides the picture."""
+        moving = _view(self._readers.calibrated_in_videos, self._options)
         return {
             "model_sha256": self.model_sha256,
             "model_sha256_in_videos": self._readers.sha256_in_videos,
@@ -306,7 +314,12 @@ class Predictor:
             "min_face_px": self._options.min_face_px,
             "hide": self.hidden,
             "abstain_below": self.abstain_below,
+            # What pictures' own threshold comes to may be asked for by number, and videos have
+            # another one.
+            "abstain_below_asked": self._options.abstain_below,
+            "abstain_below_in_videos": moving.abstain_below if moving else None,
             "temperatures": dict(self.calibration.temperatures) if self.calibration else None,
+            "temperatures_in_videos": dict(moving.temperatures) if moving else None,
             "flip": self._options.flip,
             "most_pixels": self._options.most_pixels,
             "estimator_sha256": sha256_file(self._tiles.path) if self._tiles else "",
@@ -593,6 +606,11 @@ class Predictor:
             below = f"{confidence:.{digits}f} is below {self.abstain_below:.{digits}f}"
             return f"confidence {below}{whose}"
         return ""
+
+
+def _view(known: ModelCalibration | None, options: PredictorOptions) -> View | None:
+    """Return what is known of a network's confidence with this `flip`, None if nothing is."""
+    return known.views.get(VIEWS[options.flip]) if known else None
 
 
 def _check_asked(options: PredictorOptions) -> None:
