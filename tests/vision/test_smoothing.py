@@ -51,6 +51,18 @@ def test_it_is_the_weighted_mean_of_logs_that_is_told(times, half_life_s, data):
     np.testing.assert_allclose(found[0], readings[0])
 
 
+def test_of_frames_further_apart_than_memory_the_one_before_counts():
+    smoother = Smoother(4.0)
+    one, other = (tuple(np.roll([0.94, *[0.01] * 6], place).tolist()) for place in (0, 1))
+    readings, times = [one, one, other], [0.0, 2.0, 4.0]
+    found = of_one(smoother, times, readings)
+    np.testing.assert_allclose(found[-1], brute_force(4.0, times, readings), atol=1e-9)
+    assert found[-1][0] > 0.1
+    # It was away for a frame, and its number is never given again.
+    smoother.add(6.0, {})
+    assert smoother.add(8.0, {0: one})[0] == pytest.approx(one)
+
+
 @given(times=TIMES, half_life_s=HALF_LIVES, shares=SHARES)
 def test_what_does_not_change_stays(times, half_life_s, shares):
     found = of_one(Smoother(half_life_s), times, [shares] * len(times))

@@ -105,6 +105,14 @@ def test_numbers_are_unique_within_a_frame_and_new_ones_count_up(frames):
         highest += len(new)
 
 
+def test_where_frames_are_further_apart_than_memory_numbers_last_to_the_next():
+    tracker = Tracker()
+    frames = [[box(0)], [box(5)], [box(10), box(300)], [box(300)], [box(15), box(300)]]
+    found = [tracker.update(boxes, 5.0 * index) for index, boxes in enumerate(frames)]
+    # Who wasn't in the frame before is a new one.
+    assert found == [[0], [0], [0, 1], [1], [2, 1]]
+
+
 def test_a_newcomer_gets_a_new_number_and_takes_none_away():
     frames = [[box(0)]] * 5 + [[box(2 * SIDE), box(0)]] * 5
     found = walk(Tracker(), frames)

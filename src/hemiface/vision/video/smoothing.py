@@ -77,10 +77,14 @@ class Smoother:
         probabilities are given, None where too little of it can be seen. A face of which nothing
         was seen so far is left out.
         """
-        own = 1 - self._left(STEP_S if self._now_s is None else now_s - self._now_s)
+        before_s = now_s - STEP_S if self._now_s is None else self._now_s
+        own = 1 - self._left(now_s - before_s)
         self._now_s = now_s
+        # As long as the tracker remembers them.
         kept = {
-            number: state for number, state in self._states.items() if now_s - state[0] <= MEMORY_S
+            number: state
+            for number, state in self._states.items()
+            if now_s - state[0] <= MEMORY_S or state[0] == before_s
         }
         smoothed: dict[int, tuple[float, ...]] = {}
         for number, values in faces.items():

@@ -7,10 +7,11 @@ is left, up to a cost of MOST_COST: greedily, since the best assignment as a who
 which predicting goes without. The two differ only where faces are closer together than they are
 large. Overlap isn't asked for: a face that moves by most of its size between frames is still found.
 
-A face that isn't seen is remembered for MEMORY_S seconds of the video. After that it's a new one,
-and numbers are never given again: who was away for longer, or comes back in another shot, has two.
-Faces that pass behind each other are told apart by where they were going, not by how they look; and
-a cut from one face to another at the same place goes unnoticed.
+A face that isn't seen is remembered for MEMORY_S seconds of the video, and for one frame where
+frames are further apart. After that it's a new one, and numbers are never given again: who was away
+for longer, or comes back in another shot, has two. Faces that pass behind each other are told apart
+by where they were going, not by how they look; and a cut from one face to another at the same place
+goes unnoticed.
 """
 
 import math
@@ -70,8 +71,14 @@ class Tracker:
 
         The order of the boxes makes no difference to known faces; new ones are numbered in it.
         """
+        before_s = self.now_s
         self.now_s = self._clock(timestamp_s)
-        self._tracks = [one for one in self._tracks if self.now_s - one.seen_s <= MEMORY_S]
+        # Of fewer than one frame a second each would give all faces new numbers.
+        self._tracks = [
+            one
+            for one in self._tracks
+            if self.now_s - one.seen_s <= MEMORY_S or one.seen_s == before_s
+        ]
         centres = [np.asarray(box, dtype=np.float64).mean(axis=0) for box in boxes]
         sides = [max(math.sqrt(abs(float(np.prod(box[1] - box[0])))), 1e-6) for box in boxes]
         matched = self._match(centres, sides)
