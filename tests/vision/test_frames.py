@@ -197,6 +197,88 @@ def test_typescript_is_no_video(tmp_path):
     assert [Path(one.name).name for one in find_sources([str(tmp_path)])] == ["film.ts"]
 
 
+def stream_of(path: Path, starts_s: float, n: int = 12) -> Path:
+    """A transport stream at 25 frames a second that begins at a time of its recorder's clock."""
+    with av.open(str(path), "w", format="mpegts", options={"muxdelay": "0"}) as container:
+        stream = container.add_stream("mpeg2video", rate=25, width=64, height=48)
+        stream.pix_fmt = "yuv420p"
+        for number in range(n):
+            pixels = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = round(starts_s * 25) + number, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+def times(path: Path) -> list[float]:
+    return [one.timestamp_s for one in read_frames(path)]
+
+
+@pytest.mark.parametrize("starts_s", [0, 36_000])
+def test_times_count_from_the_beginning(tmp_path, starts_s):
+    """Of the copy, too, which would begin with hours of nothing."""
+    found = times(stream_of(tmp_path / "a.ts", starts_s))
+    np.testing.assert_allclose(found, np.arange(12) / 25, atol=1e-9)
+    with open_writer(tmp_path / "copy.mp4") as writer:
+        for frame in read_frames(tmp_path / "a.ts"):
+            writer.add(frame.pixels, frame.timestamp_s)
+    with av.open(str(tmp_path / "copy.mp4")) as container:
+        assert container.streams.video[0].start_time == 0
+        assert container.duration / 1e6 == pytest.approx(12 / 25, abs=0.05)
+
+
+def test_times_that_jump_back_go_on(tmp_path):
+    first, second = stream_of(tmp_path / "a.ts", 5), stream_of(tmp_path / "b.ts", 2, n=5)
+    both = tmp_path / "cat.ts"
+    both.write_bytes(first.read_bytes() + first.read_bytes() + second.read_bytes())
+    found = times(both)
+    assert len(found) > 20
+    np.testing.assert_allclose(found, np.arange(len(found)) / 25, atol=1e-9)
+
+
+def boxes(content: bytes) -> list[bytes]:
+    """The boxes of an MP4, or those in one of them, each with its size and name."""
+    found = []
+    while content:
+        size = int.from_bytes(content[:4], "big")
+        found.append(content[:size])
+        content = content[size:]
+    return found
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_cover_is_no_film(tmp_path, is_first):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1, width=600, height=600)
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        film = container.add_stream("mpeg4", rate=25, width=64, height=48)
+        film.pix_fmt = "yuv420p"
+        for stream, side, count in ((cover, (600, 600), 1), (film, (48, 64), 5)):
+            picture = av.VideoFrame.from_ndarray(np.zeros((*side, 3), np.uint8), format="rgb24")
+            container.mux([packet for _ in range(count) for packet in stream.encode(picture)])
+            container.mux(stream.encode(None))
+    if is_first:
+        # As some shops' files have it: what is said of the film stands before it.
+        *before, moov = boxes(path.read_bytes())
+        parts = sorted(boxes(moov[8:]), key=lambda box: box[4:8] == b"trak")
+        path.write_bytes(b"".join([*before, moov[:8], *parts]))
+    with av.open(str(path)) as container:
+        kinds = [stream.codec_context.name for stream in container.streams.video]
+        assert kinds == (["mjpeg", "mpeg4"] if is_first else ["mpeg4", "mjpeg"])
+    assert [one.pixels.shape for one in read_frames(path)] == [(48, 64, 3)] * 5
+    assert len(frames.shown_at(path)) == 5
+
+
+def test_a_folder_may_be_called_as_a_camera_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("camera:clips/a.mp4"))
+    (source,) = find_sources(["."])
+    assert len(list(read_frames(source.film))) == 3
+
+
 CORNER = np.zeros((48, 64, 3), dtype=np.uint8)
 CORNER[:24, :32] = 255
 CORNER[:24, 32:] = 100

@@ -401,7 +401,7 @@ class Predictor:
         search_every: int = SEARCH_EVERY,
         smooth_s: float | None = None,
     ) -> Iterator[Faces]:
-        """Yield the faces of each frame of a video's file or of `camera:N`, as they come.
+        """Yield the faces of each frame of a video's file or of the text `camera:N`, as they come.
 
         `face` is the number that each face keeps; `search_every` and `smooth_s` are those of
         `hemiface.vision.video.watching.Watch`.
@@ -412,9 +412,9 @@ class Predictor:
             UsageError: `search_every` or `smooth_s` is not positive.
         """
         watch = Watch(self, search_every, smooth_s)
-        return self._watched(watch, os.fspath(source))
+        return self._watched(watch, source if isinstance(source, str) else Path(source))
 
-    def _watched(self, watch: Watch, source: str) -> Iterator[Faces]:
+    def _watched(self, watch: Watch, source: str | Path) -> Iterator[Faces]:
         for frame in read_frames(source):
             (faces,) = watch.predict_frames([frame])
             yield replace(faces, opened=partial(Photo, frame.pixels))

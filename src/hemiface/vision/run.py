@@ -458,7 +458,7 @@ def _watch(source: Source, work: _Work) -> None:
     watch = Watch(work.predictor, options.search_every, options.smooth_s, options.cut_every)
     portraits = Portraits() if work.shows_faces else None
     frames, faces, error = 0, 0, ""
-    read = (replace(frame, source=source.name) for frame in read_frames(source.path))
+    read = (replace(frame, source=source.name) for frame in read_frames(source.film))
     stream = islice(read, options.most_frames)
     with ExitStack() as stack:
         film = None

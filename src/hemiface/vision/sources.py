@@ -68,6 +68,11 @@ class Source:
         return self.kind in ("video", "camera")
 
     @property
+    def film(self) -> str | Path:
+        """What `read_frames` takes: a text is a camera, and a Path a file whatever its name."""
+        return self.path if self.kind == "camera" else Path(self.path)
+
+    @property
     def fingerprint(self) -> list[int]:
         """Size and time of change of the file; results of another one don't count."""
         if self.stamp is not None:

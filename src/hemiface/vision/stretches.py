@@ -86,7 +86,7 @@ def watch(source: Source, stretch: Stretch, predictor: Predictor, options: RunOp
         Watch(predictor, options.search_every, anew_every=options.cut_every),
     )
     since = Since(stretch.start, stretch.pts) if stretch.start else None
-    read = (replace(one, source=source.name) for one in read_frames(source.path, since))
+    read = (replace(one, source=source.name) for one in read_frames(source.film, since))
     most = _most(stretch, options)
     stream = islice(read, None if most is None else most + (stretch.stop is not None))
     rows: list[dict[str, Any]] = []

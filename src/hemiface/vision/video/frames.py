@@ -20,6 +20,7 @@ from hemiface.files import atomic_path
 from hemiface.inputs import require_file
 from hemiface.limits import limits, over
 from hemiface.vision.seen import Frame
+from hemiface.vision.video.tracking import STEP_S
 from hemiface.vision.video.whole import is_cut_off
 
 __all__ = [
@@ -69,8 +70,11 @@ class Since:
 def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Frame]:
     """Yield a video's frames one by one, with number and time; nothing else is kept.
 
-    They are as players show them: upright, mirrored where the file says so, and of square pixels.
-    With `since`, those from there on; what lies before it is decoded from the key frame before it.
+    A text `camera:N` is a camera, a Path a file whatever its name. Frames are as players show them:
+    upright, mirrored where the file says so, and of square pixels; what is a cover is none of them.
+    Times are seconds since the video's beginning and never go back: where a file's do, as in
+    recordings that were put end to end, they go on as before. With `since`, those from there on;
+    what lies before it is decoded from the key frame before it.
 
     Raises:
         HemifaceError: there is no such camera.
@@ -81,16 +85,16 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
     import av
 
     name = str(source)
-    number = camera_number(name)
+    number = camera_number(source) if isinstance(source, str) else None
     if number is None and not require_file(source, "Video").st_size:
         raise DamagedError(f"Video {source} is empty (0 bytes); get it again.")
     known = limits()
     end_s = time.monotonic() + known.video_seconds if number is None else math.inf
     try:
         with _open(source, number) as container:
-            if not container.streams.video:
-                raise DamagedError(f"{name} has no pictures in it, only sound or data.")
-            stream = container.streams.video[0]
+            stream = _film(container)
+            if stream is None:
+                raise DamagedError(f"{name} has no moving pictures in it, only sound or data.")
             if stream.codec_context is None:
                 raise DamagedError(
                     f"Video {name} keeps its pictures in a way that no decoder here knows; "
@@ -105,6 +109,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
             if since is not None:
                 container.seek(since.pts, stream=stream)
                 decoded = dropwhile(partial(_is_before, since.pts), decoded)
+            clock = _Clock(container)
             rotation, matrix = None, None
             for index, frame in enumerate(decoded, since.number if since else 0):
                 if time.monotonic() > end_s:
@@ -117,7 +122,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 if (turned := frame.rotation) != rotation:
                     # Asked of each, what lies beside a frame would keep it in memory for long.
                     rotation, matrix = turned, _display_matrix(frame)
-                yield Frame(_as_shown(pixels, matrix), name, index, frame.time)
+                yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(frame))
         if number is None and is_cut_off(source):
             raise DamagedError(f"Video {name} is cut off; get it again.")
     except av.error.FFmpegError as error:
@@ -140,9 +145,10 @@ def shown_at(source: str | Path) -> list[int]:
 
     try:
         with _open(source, None) as container:
-            if not container.streams.video:
+            stream = _film(container)
+            if stream is None:
                 return []
-            packets = container.demux(container.streams.video[0])
+            packets = container.demux(stream)
             # What has no content tells the decoder that all has come.
             found = [one.pts for one in packets if one.size]
     except av.error.FFmpegError:
@@ -150,6 +156,49 @@ def shown_at(source: str | Path) -> list[int]:
     if None in found or len(set(found)) < len(found) or is_cut_off(source):
         return []
     return sorted(found)
+
+
+def _film(container: Any) -> Any:
+    """Return the stream of moving pictures, None without one: a cover is a stream too."""
+    return next((one for one in container.streams.video if not _is_cover(one)), None)
+
+
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+class _Clock:
+    """Times of one video's frames, which must come in order."""
+
+    def __init__(self, container: Any) -> None:
+        starts = [
+            one.start_time * one.time_base
+            for one in container.streams
+            if one.type in ("video", "audio") and one.start_time is not None and not _is_cover(one)
+        ]
+        self._start: Fraction | None = min(starts, default=None)
+        """Of broadcasts any number of hours. What a file doesn't tell, its first frame does."""
+        self._last: Fraction | None = None
+        self._step = Fraction(STEP_S).limit_denominator()
+        """Between the last two frames of which the later one was later."""
+        self._more = Fraction(0)
+        """By what all times are put off since they jumped back."""
+
+    def time_s(self, frame: Any) -> float | None:
+        """Return the next frame's time in seconds, None where the file tells none."""
+        if frame.pts is None:
+            return None
+        told = frame.pts * frame.time_base
+        if self._start is None:
+            self._start = told
+        if self._last is not None and told < self._last:
+            self._more += self._last + self._step - told
+        elif self._last is not None and told > self._last:
+            self._step = told - self._last
+        self._last = told
+        return float(told - self._start + self._more)
 
 
 def _is_before(pts: int, frame: Any) -> bool:
