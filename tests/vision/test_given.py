@@ -1,7 +1,10 @@
 """What programs hand over: the same picture in every form gives the same answer."""
 
+import dataclasses
 import io
 import json
+import os
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -13,10 +16,12 @@ import torch
 from PIL import Image
 from test_frames import write
 
+from builders import without_privileges
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.predictor import Predictor
+from hemiface.vision.sources import find_sources
 from hemiface.vision.video.watching import Watch
 
 COLOURS = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -166,6 +171,49 @@ class TestOnePicture:
         (tmp_path / "http:" / "a.png").write_bytes(png())
         assert predictor.predict("http:/a.png")[0].probabilities == answer
 
+    def test_an_empty_name_is_not_the_current_folder(self, predictor, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a.png").write_bytes(png())
+        for empty in ("", [""]):
+            with pytest.raises(UsageError, match="name is empty"):
+                predictor.predict(empty)
+        with pytest.raises(UsageError, match="A name to look at is empty"):
+            find_sources(["a.png", ""])
+        assert len(predictor.predict(".")) == 1
+
+    def test_what_the_system_refuses_is_a_sentence(self, predictor, tmp_path):
+        closed = tmp_path / "closed"
+        closed.mkdir()
+        photo = closed / "a.png"
+        photo.write_bytes(png())
+        shut = photo.open("rb")
+        shut.close()
+        closed.chmod(0)
+        refused = (
+            ("A" * 5000, "File name too long"),
+            (photo, "Permission denied"),
+            (shut, "The open file can't be read .*; open it anew"),
+        )
+        try:
+            with without_privileges():
+                for source, says in refused:
+                    with pytest.raises(DamagedError, match=says):
+                        predictor.predict(source)
+                found = predictor.predict([COLOURS, *(one for one, _ in refused)], skip_bad=True)
+        finally:
+            closed.chmod(0o700)
+        assert [bool(one.problem) for one in found] == [False, True, True, True]
+
+    def test_files_may_be_closed_as_soon_as_they_were_handed_over(self, predictor, tmp_path):
+        (tmp_path / "a.png").write_bytes(png())
+
+        def some():
+            for _ in range(3):
+                with (tmp_path / "a.png").open("rb") as file:
+                    yield file
+
+        assert [len(one.pixels) for one in predictor.predict(some())] == [40] * 3
+
 
 class TestSeveral:
     def test_of_every_kind_keep_their_order(self, predictor, tmp_path):
@@ -196,6 +244,39 @@ class TestSeveral:
         (crops / "none").mkdir()
         with pytest.raises(UsageError, match="neither pictures"):
             predictor.predict(crops / "none")
+
+    def test_a_folder_that_is_closed_costs_no_other(self, predictor, crops):
+        (crops / "closed").mkdir()
+        (crops / "closed").chmod(0)
+        try:
+            with without_privileges():
+                found = predictor.predict(crops, skip_bad=True)
+                with pytest.raises(DamagedError):
+                    predictor.predict(crops)
+        finally:
+            (crops / "closed").chmod(0o700)
+        assert len(found) == 13
+        (told,) = (one for one in found if one.source == str(crops / "closed"))
+        assert "can't be looked into (Permission denied)" in told.problem
+        assert sum(map(len, found)) == 10
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+    def test_a_name_that_is_no_text_is_written_as_escapes(self, predictor, tmp_path):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/$_$ \xe4.png"))
+        path.write_bytes(png())
+        bad = path.with_name(path.name.replace("png", "jpg"))
+        bad.write_bytes(b"x")
+        name = str(tmp_path / "$_$ \\udce4.png")
+        with path.open("rb") as file:
+            assert predictor.predict(file).source == name
+        for source in (path, str(path), tmp_path):
+            found = predictor.predict([source], skip_bad=True)[-1]
+            assert found.source == found[0].source == name
+            assert found.to_pandas()["source"].tolist() == [name]
+            assert found.plot().get_title() == Path(name).name
+            assert (found.pixels == COLOURS).all()
+        (told,) = predictor.predict([bad], skip_bad=True)
+        json.dumps(told.to_dict(), ensure_ascii=False).encode()
 
     def test_the_network_sees_many_at_once(self, predictor, monkeypatch):
         sizes = []
@@ -283,6 +364,9 @@ class TestFaces:
             faces.save(saved / "marked.png")
         axes = faces.plot()
         assert (axes.images[0].get_array() == marked).all()
+        axes = dataclasses.replace(faces, source="a/$_$.png").plot()
+        axes.figure.canvas.draw()
+        assert axes.get_title() == "$_$.png"
 
     def test_cut_out(self, faces):
         x, y, width, height = faces[0].box_px

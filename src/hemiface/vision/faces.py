@@ -71,7 +71,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.errors import HemifaceError, UsageError
+from hemiface.errors import HemifaceError, UsageError, escaped
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, csv_sink
 from hemiface.vision.photos import Photo
@@ -366,7 +366,8 @@ class Faces(Sequence[FacePrediction]):
             axes = plt.figure(layout="constrained").gca()
         axes.imshow(self.annotated())
         axes.set_axis_off()
-        axes.set_title(Path(self.source).name)
+        # What stands between two $ would be a formula.
+        axes.set_title(escaped(Path(self.source).name), parse_math=False)
         return axes
 
     def crop(self, face: int, margin: float = 0.25) -> Pixels:

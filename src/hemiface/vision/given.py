@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError, UsageError, first_line
+from hemiface.files import printable
 from hemiface.inputs import require_local
 from hemiface.limits import limits, over
 from hemiface.vision.photos import Photo, of_pillow, read_photo
@@ -61,8 +62,10 @@ class Given:
     """A picture as it was handed over, under the name that its rows bear."""
 
     name: str
-    """The path as it was given, the open file's name, or "" for what has none."""
+    """The path as it was given, the open file's name, or "" for what has none. Bytes of a file's
+    name that are no text are written as escapes."""
     source: Any
+    """What was handed over, of an open file its content; an error where that can't be read."""
     bgr: bool = False
     most_pixels: int | None = None
 
@@ -70,10 +73,13 @@ class Given:
         """Return it as RGB; a file is read anew each time.
 
         Raises:
-            DamagedError: as `hemiface.vision.photos.read_photo`, also of bytes and open files.
+            DamagedError: as `hemiface.vision.photos.read_photo`, also of bytes and open files; or a
+                folder can't be looked into.
             UsageError: it is an address, or an array or tensor of another type or shape.
         """
         source = self.source
+        if isinstance(source, DamagedError):
+            raise source
         if isinstance(source, str | os.PathLike):
             return read_photo(Path(source), self.most_pixels)
         if isinstance(source, bytes | bytearray | memoryview):
@@ -91,17 +97,24 @@ def is_picture(source: Any) -> bool:
 
 
 def is_folder(source: Any) -> TypeGuard[str | os.PathLike[str]]:
-    """Return whether this is the path of a folder."""
-    return isinstance(source, str | os.PathLike) and Path(source).is_dir()
+    """Return whether this is the path of a folder; one that can't be asked for is none."""
+    # Of the empty name a Path makes the current folder.
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        return False
+    try:
+        return Path(source).is_dir()
+    except OSError:
+        return False  # Too long a name, or in a folder that may not be entered.
 
 
 def look_up(source: Any, *, bgr: bool = False, most_pixels: int | None = None) -> Given:
     """Return one picture by its name; open files are read here, nothing else is.
 
+    That one can't be read, or holds more than Limits.picture_bytes, is told when it is opened.
+
     Raises:
-        UsageError: it is no picture, an address, or `bgr` is said of something that names its
-            channels itself.
-        DamagedError: an open file holds more than Limits.picture_bytes.
+        UsageError: it is no picture, an empty name, an address, a file of text, or `bgr` is said of
+            something that names its channels itself.
     """
     if not is_picture(source):
         raise UsageError(
@@ -112,12 +125,14 @@ def look_up(source: Any, *, bgr: bool = False, most_pixels: int | None = None) -
         raise UsageError("bgr=True is for arrays of OpenCV; everything else says its channels.")
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
+        if not name:
+            raise UsageError("The picture's name is empty; name a file or folder.")
         require_local(name)
-        return Given(name, source, most_pixels=most_pixels)
+        return Given(printable(name), source, most_pixels=most_pixels)
     if isinstance(source, _BinaryFile) and not isinstance(source, _PillowImage):
         name = getattr(source, "name", "")
         named = os.fspath(name) if isinstance(name, str | os.PathLike) else ""
-        return Given(named, _content(source), most_pixels=most_pixels)
+        return Given(printable(named), _content(source), most_pixels=most_pixels)
     return Given("", source, bgr, most_pixels)
 
 
@@ -129,7 +144,8 @@ def each(
     What has no name is called by its place, as in `#3`.
 
     Raises:
-        DamagedError, UsageError: as `look_up`, or a folder holds no pictures.
+        UsageError: as `look_up`, or a folder holds no pictures.
+        DamagedError: a folder can't be searched.
     """
     if not isinstance(sources, Iterable):
         raise UsageError(
@@ -137,30 +153,35 @@ def each(
         )
     for place, source in enumerate(sources):
         if is_folder(source):
-            yield from (Given(name, name, most_pixels=most_pixels) for name in _inside(source))
+            yield from _inside(source, most_pixels)
             continue
         one = look_up(source, bgr=bgr and isinstance(source, np.ndarray), most_pixels=most_pixels)
         yield one if one.name else replace(one, name=f"#{place}")
 
 
-def _inside(folder: str | os.PathLike[str]) -> list[str]:
-    found = find_sources([os.fspath(folder)])
-    closed = next((one.problem for one in found if one.problem), "")
-    if closed:
-        raise DamagedError(closed)
-    names = [one.path for one in found if one.kind == "photo"]
-    if not names:
-        raise UsageError(f"Folder {os.fspath(folder)} holds no pictures.")
-    return names
+def _inside(folder: str | os.PathLike[str], most_pixels: int | None) -> list[Given]:
+    """Return a folder's pictures, and the folders in it that can't be looked into."""
+    found = [
+        Given(one.name, DamagedError(one.problem) if one.problem else one.path, False, most_pixels)
+        for one in find_sources([os.fspath(folder)])
+        if not one.moves
+    ]
+    if not found:
+        raise UsageError(f"Folder {printable(os.fspath(folder))} holds no pictures.")
+    return found
 
 
-def _content(file: _BinaryFile) -> bytes:
+def _content(file: _BinaryFile) -> bytes | DamagedError:
+    """Return what an open file holds, or why it can't be read."""
     most = limits().picture_bytes
-    content = file.read(most + 1)
+    try:
+        content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        return DamagedError(f"The open file can't be read ({first_line(error)}); open it anew.")
     if not isinstance(content, bytes):
         raise UsageError("The file was opened as text; open it with mode 'rb'.")
     if len(content) > most:
-        raise DamagedError(f"The open file is {over('picture_bytes')}.")
+        return DamagedError(f"The open file is {over('picture_bytes')}.")
     return content
 
 

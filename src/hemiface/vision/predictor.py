@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import sha256_file
+from hemiface.files import printable, sha256_file
 from hemiface.models.class_mix import KEY, Mix, MixChoice, reweigh, trained_shares
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import VIEWS, ModelCalibration, View, scale
@@ -351,8 +351,9 @@ class Predictor:
         and the network sees many of them in one batch. Folders among them stand for their pictures
         at any depth in the order of their names; videos there are left to `watch`. A folder alone
         gives a list too, which type checkers don't know: for them say `predict([folder])`. Pictures
-        without a name are called by their place, as in `#3`. With `skip_bad` one that can't be read
-        gives no faces and says why in `Faces.problem`; without, it raises.
+        without a name are called by their place, as in `#3`. With `skip_bad` one that can't be
+        read, or a folder in another that can't be looked into, gives no faces and says why in
+        `Faces.problem`; without, it raises.
 
         Raises:
             DamagedError: a file can't be read; see `hemiface.vision.photos`.
@@ -385,7 +386,7 @@ class Predictor:
                 if not skip_bad:
                     raise
                 seen.append([])
-                told.append({"problem": str(error)})
+                told.append({"problem": printable(str(error))})
             else:
                 seen.append(self.see(photo.pixels))
                 told.append({"note": photo.note, "opened": one.open})

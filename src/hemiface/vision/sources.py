@@ -105,12 +105,15 @@ def find_sources(
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
             or a device.
-        UsageError: a folder holds neither pictures nor videos, `camera:` lacks its number, or a
-            name is an address on a network.
+        UsageError: a name is empty, a folder holds neither pictures nor videos, `camera:` lacks its
+            number, or a name is an address on a network.
     """
     found: dict[str, Source] = {}
     results = None if out is None else out.resolve()
     for name in names:
+        # A Path takes it for the current folder, where an unset variable was meant to name one.
+        if not name:
+            raise UsageError("A name to look at is empty; name a photo, folder or video.")
         if camera_number(name) is not None:
             found[name] = Source(name, "camera", Path(name.replace(":", "-")), name)
             continue
