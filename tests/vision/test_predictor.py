@@ -131,6 +131,18 @@ class TestPredictor:
         assert one.probabilities == two.probabilities
         assert one.visibility.shares["lower"] == 0
 
+    def test_noise_is_of_the_picture_and_not_of_its_name(self, model, crops, monkeypatch):
+        monkeypatch.chdir(crops)
+        predictor = Predictor(model, no_detect=True, hide="lower@noise")
+        pixels = predictor.read("03.png").pixels
+        forms = ["03.png", "./03.png", crops / "03.png", pixels]
+        one, *others = (predictor.predict(form)[0].probabilities for form in forms)
+        assert others == [one] * 3
+        twice = predictor.predict([pixels, pixels])
+        assert twice[0][0].probabilities == twice[1][0].probabilities
+        pixels[40, 40] ^= 1
+        assert predictor.predict(pixels)[0].probabilities != one
+
     def test_abstains_with_a_reason(self, model, crops):
         unsure = Predictor(model, no_detect=True, abstain_below=1.0).predict(crops / "00.png")[0]
         assert unsure.label is None

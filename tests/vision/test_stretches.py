@@ -11,7 +11,7 @@ from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import RunOptions, run
 from hemiface.vision.sources import find_sources
-from hemiface.vision.stretches import can_cut, fit, numbered, plan, watch
+from hemiface.vision.stretches import fit, numbered, plan, watch
 from hemiface.vision.video.frames import read_frames, shown_at
 from hemiface.vision.video.watching import Identities
 
@@ -72,13 +72,13 @@ def in_stretches(path: Path, predictor: Predictor, options: RunOptions):
     return known, list(numbered(parts, Identities(predictor, options.smooth_s)))
 
 
-@pytest.mark.parametrize("most_frames", [None, 50])
+@pytest.mark.parametrize(("most_frames", "hide"), [(None, None), (50, None), (50, "lower@noise")])
 @pytest.mark.parametrize(("key_every", "cut_every", "seed"), [(12, 25, 0), (250, 30, 1), (7, 7, 2)])
 def test_the_rows_are_those_of_one_process(
-    model, tmp_path, key_every, cut_every, seed, most_frames
+    model, tmp_path, key_every, cut_every, seed, most_frames, hide
 ):
     path = clip(tmp_path / "a.mp4", key_every=key_every, seed=seed)
-    predictor = Predictor(model, detector=Blobs())
+    predictor = Predictor(model, detector=Blobs(), hide=hide)
     options = RunOptions(cut_every=cut_every, smooth_s=0.3, most_frames=most_frames)
     with run(find_sources([str(path)]), predictor, tmp_path / "out", options) as outcome:
         rows, (told,) = list(outcome.rows()), outcome.sources
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_seen(model, tmp_path):
     assert not fit([])
 
 
-def test_what_cannot_be_cut_is_left_whole(model, tmp_path):
+def test_what_cannot_be_cut_is_left_whole(tmp_path):
     options = RunOptions(cut_every=20)
     short = clip(tmp_path / "short.mp4", key_every=12, frames=19)
     (source,) = find_sources([str(short)])
@@ -126,11 +126,6 @@ def test_what_cannot_be_cut_is_left_whole(model, tmp_path):
     assert shown_at(short) == []
     assert plan(source, options) == []
     assert plan(source, RunOptions()) == []
-    predictor = Predictor(model, detector=Blobs())
-    assert can_cut(predictor, options)
-    # Its noise would be drawn by the faces' numbers.
-    assert not can_cut(predictor.but(hide="lower@noise"), options)
-    assert not can_cut(predictor, RunOptions())
 
 
 def test_the_times_of_frames_are_those_that_are_decoded(tmp_path):

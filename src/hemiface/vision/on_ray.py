@@ -38,7 +38,7 @@ from hemiface.vision.run import (
     write_tables,
 )
 from hemiface.vision.sources import Source
-from hemiface.vision.stretches import Stretch, can_cut, plan
+from hemiface.vision.stretches import Stretch, plan
 from hemiface.vision.video.watching import Identities
 
 __all__ = ["RayOptions", "run_on_ray"]
@@ -106,7 +106,7 @@ def run_on_ray(
             done = len(noted) - len(todo)
             _log.info("%d of %d sources were looked at before", done, len(noted))
         if todo:
-            cuts = _stretches(todo, options, pieces) if can_cut(predictor, options) else {}
+            cuts = _stretches(todo, options, pieces)
             with connected(ray_options.address) as processors:
                 workers = min(ray_options.workers or processors, processors)
                 photos = ray_options.photos or _photos_a_piece(todo, workers)

@@ -1,6 +1,7 @@
 """From pictures to predictions: detect, align, say what is visible, ask the network."""
 
 import copy
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -85,7 +86,7 @@ class PredictorOptions:
     is searched."""
     hide: str | None = None
     """The condition under which everybody is seen, such as `lower` for masks: that part is hidden
-    from the network, filled as in its training."""
+    from the network, filled as in its training. Noise is seeded by the face's aligned crop."""
     abstain_below: float | None = None
     """Give no label below this confidence; None is what the model's calibration says, 0 without
     one."""
@@ -476,9 +477,8 @@ class Predictor:
             for frame, own, faces in zip(frames, numbers, seen, strict=True)
             for number, one in zip(own, faces, strict=True)
         ]
-        names = [f"{frame.source}#{frame.number}#{number}" for frame, number, _ in flat]
         parts = [covered_part(one.visibility, self._learnt) for _, _, one in flat]
-        values = self._probabilities([one.aligned.pixels for _, _, one in flat], names, parts)
+        values = self._probabilities([one.aligned.pixels for _, _, one in flat], parts)
         temperatures = [
             self._temperature(one.visibility, part)
             for (_, _, one), part in zip(flat, parts, strict=True)
@@ -530,17 +530,16 @@ class Predictor:
         ]
 
     def _probabilities(
-        self, crops: Sequence[Pixels], names: Sequence[str], parts: Sequence[Condition | None]
+        self, crops: Sequence[Pixels], parts: Sequence[Condition | None]
     ) -> npt.NDArray[np.float64]:
-        """Return float64 [n, 7]; `names` seed the noise that may fill what is declared hidden.
-
-        Of each face its part is hidden, which a thing covers.
-        """
+        """Return float64 [n, 7]; of each face its part is hidden, which a thing covers."""
         if not crops:
             return np.zeros((0, 7))
         faces = np.stack(crops)
         if self._hidden is not None:
-            faces = hide(faces, self._hidden, image_seeds(names))
+            # By what is seen, so that a picture under another name or in an array looks the same.
+            seen = (hashlib.sha256(one.tobytes()).hexdigest() for one in faces)
+            faces = hide(faces, self._hidden, image_seeds(seen))
         for face, part in zip(faces, parts, strict=True):
             if part is not None:
                 face[:] = hide(face[None], part)[0]

@@ -30,7 +30,7 @@ from hemiface.vision.sources import Source
 from hemiface.vision.video.frames import Since, read_frames, shown_at
 from hemiface.vision.video.watching import Identities, Watch
 
-__all__ = ["EXACT", "Stretch", "Watched", "can_cut", "fit", "numbered", "plan", "watch"]
+__all__ = ["EXACT", "Stretch", "Watched", "fit", "numbered", "plan", "watch"]
 
 EXACT = "exact"
 """The column of what isn't rounded of a face, as JSON: box, probabilities, why it isn't seen."""
@@ -56,14 +56,6 @@ class Watched:
     known: dict[str, Any]
     """faces, frames, error, `times` of the frames in seconds, and hashes of the `first` one and of
     the `next` one after the last, empty without."""
-
-
-def can_cut(predictor: Predictor, options: RunOptions) -> bool:
-    """Return whether videos are to be cut, and nothing in a row depends on a face's number.
-
-    Noise that fills a hidden part is drawn by it.
-    """
-    return options.cut_every is not None and not predictor.hidden.endswith("@noise")
 
 
 def plan(source: Source, options: RunOptions) -> list[Stretch]:
