@@ -7,7 +7,7 @@ stands apart. The part that a network didn't see is shaded.
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "annotate", "blur"]
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
 COLOURS = {
     "angry": (240, 96, 72), "disgust": (126, 200, 80), "fear": (196, 144, 240),
@@ -70,19 +71,12 @@ class _Rectangle:
         return cls(x - across, y - down, x + width + across, y + height + down)
 
     @property
-    def area(self) -> float:
-        return max(self.right - self.left, 0) * max(self.bottom - self.top, 0)
-
-    @property
     def middle(self) -> tuple[float, float]:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
-    def common(self, other: "_Rectangle") -> float:
-        """Return the area that both cover."""
-        return _Rectangle(
-            max(self.left, other.left), max(self.top, other.top),
-            min(self.right, other.right), min(self.bottom, other.bottom),
-        ).area  # fmt: skip
+    @property
+    def sides(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
 
     def nearest(self, point: tuple[float, float]) -> tuple[float, float]:
         """Return its point that is nearest to another."""
@@ -102,10 +96,12 @@ def annotate(pixels: Pixels, faces: Iterable["FacePrediction"], *, off: bool = F
     draw = ImageDraw.Draw(picture, "RGBA")
     whole = _Rectangle(0, 0, pixels.shape[1], pixels.shape[0])
     areas = [_Rectangle.of(face.box_px, _BLUR_MARGIN if off else 0) for face in known]
-    placed: list[_Rectangle] = []
+    # Of all faces, and of labels as they come.
+    taken = np.empty((2 * len(areas), 4))
+    taken[: len(areas)] = np.reshape([one.sides for one in areas], (-1, 4))
     if not off:
         picture.paste(_BLACK, mask=_shade(picture.size, known))
-    for face, area in zip(known, areas, strict=True):
+    for count, (face, area) in enumerate(zip(known, areas, strict=True), len(areas)):
         colour = COLOURS[face.best] if face.label else _NO_LABEL
         size = _type_px(pixels, face)
         thick = max(round(size / 9), 1)
@@ -116,8 +112,8 @@ def annotate(pixels: Pixels, faces: Iterable["FacePrediction"], *, off: bool = F
         left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font)
         pad = max(size // 4, 2)
         wide, high = right - left + 2 * pad, bottom - top + 2 * pad
-        place = _placed(wide, high, area, [*areas, *placed], whole, size)
-        placed.append(place)
+        place = _placed(wide, high, area, taken[:count], whole, size)
+        taken[count] = place.sides
         if _gap(place, area) > size / 2:
             start = area.nearest(place.middle)
             draw.line([start, place.nearest(start)], fill=colour, width=thick)
@@ -146,20 +142,34 @@ def _words(face: "FacePrediction", *, number: bool) -> str:
 
 
 def _placed(
-    wide: float, high: float, face: _Rectangle, taken: Sequence[_Rectangle], whole: _Rectangle,
-    size: int,
-) -> _Rectangle:  # fmt: skip
-    """Return where a label costs least: beside its face, on nothing else, within the picture."""
+    wide: float, high: float, face: _Rectangle, taken: Floats, whole: _Rectangle, size: int
+) -> _Rectangle:
+    """Return where a label costs least: beside its face, on nothing else, within the picture.
 
-    def costs(place: _Rectangle) -> float:
-        covered = sum(place.common(one) for one in taken)
-        beyond = place.area - place.common(whole)
-        # Nearer than the box's own line, which one that is pushed back may come, is no better.
-        away = max(_gap(place, face), _LINE_PX)
-        # Rounded, so that of places that are as good the first one is taken.
-        return round(_COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * away)
+    `taken` [n, 4] are the left, upper, right and lower sides of faces and other labels.
+    """
+    places = list(_places(wide, high, face, whole, size))
+    sides = np.array([one.sides for one in places])
+    # Of a crowd only those about the face can be covered.
+    (left, top), (right, bottom) = sides[:, :2].min(axis=0), sides[:, 2:].max(axis=0)
+    near = taken[
+        (taken[:, 0] < right) & (taken[:, 2] > left) & (taken[:, 1] < bottom) & (taken[:, 3] > top)
+    ]
+    covered = _common(sides, near[:, np.newaxis]).sum(axis=0)
+    beyond = _common(sides, sides) - _common(sides, np.array(whole.sides))
+    # Nearer than the box's own line, which one that is pushed back may come, is no better.
+    away = np.maximum([_gap(one, face) for one in places], _LINE_PX)
+    costs = _COVERED_COSTS * covered + _BEYOND_COSTS * beyond + high * away
+    # Rounded, so that of places that are as good the first one is taken.
+    return places[int(np.rint(costs).argmin())]
 
-    return min(_places(wide, high, face, whole, size), key=costs)
+
+def _common(some: Floats, others: Floats) -> Floats:
+    """Return the areas that rectangles [..., 4] have in common with others."""
+    corner = np.maximum(some[..., :2], others[..., :2])
+    size = np.maximum(np.minimum(some[..., 2:], others[..., 2:]) - corner, 0)
+    area: Floats = size[..., 0] * size[..., 1]
+    return area
 
 
 def _places(
