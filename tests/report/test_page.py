@@ -3,6 +3,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,8 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from builders import described, sentences
+from builders import described, hemiface, sentences
 from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
 from hemiface.data.outside import ImportOptions, import_predictions
@@ -643,7 +645,14 @@ def test_pictures_are_shown_where_pixels_are_and_left_out_on_request(tmp_path: P
     loads = [load for load in shown.loads if not load.startswith("#")]
     assert len(loads) == 3
     assert all(load.startswith("data:image/png;base64,") for load in loads)
+    # Where a report with pictures was none is left, and what others drew is.
+    figures = made.parent / "figures"
+    (figures / "mistakes-any.png").write_bytes((figures / "mistakes-full.png").read_bytes())
+    Image.new("RGB", (2, 2)).save(figures / "mistakes-of-others.png")
+    shutil.copytree(figures, tmp_path / "two" / "figures")
     bare = report.build(tmp_path, tmp_path / "two" / "page.html", pictures=False)
+    left = [path for path in bare.parent.rglob("*.png") if not path.with_suffix(".svg").exists()]
+    assert [path.name for path in left] == ["mistakes-of-others.png"]
     hidden = Page(bare.read_text(encoding="utf-8"))
     assert all(load.startswith("#") for load in hidden.loads)
     counts = {row[0]: row[-1] for row in shown.grid("image-counts")}
@@ -657,7 +666,6 @@ def test_pictures_are_shown_where_pixels_are_and_left_out_on_request(tmp_path: P
     # What doesn't hold faces is the same, byte by byte, the second time.
     again = [p for p in bare.parent.rglob("*.*") if p.is_file() and p.suffix != ".html"]
     assert len(again) > 20
-    assert not (tmp_path / "two" / "figures" / "examples.png").exists()
     for path in again:
         assert (made.parent / path.relative_to(bare.parent)).read_bytes() == path.read_bytes()
 
@@ -832,3 +840,15 @@ def test_the_original_is_counted_by_intervals():
 def test_flips_are_not_suspected_where_they_were_off():
     assert warnings([{"model": "a", "flips": False}], ["a"]) == []
     assert "not recorded for b" in warnings([{"model": "a", "flips": False}], ["a", "b"])[0]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_pdf_of_an_earlier_report_is_named_where_no_face_is_to_be_shown(
+    tmp_path, monkeypatch, capsys
+):
+    run = write_run(tmp_path, simulate(("full",), ("full",)), draws=5)
+    assert hemiface(monkeypatch, "report", run, "--no-pictures") == 0
+    assert "may show faces" not in capsys.readouterr().err
+    (run / "report.pdf").write_bytes(b"%PDF-")
+    assert hemiface(monkeypatch, "report", run, "--no-pictures") == 0
+    assert "report.pdf is not of this report and may show faces" in capsys.readouterr().err

@@ -58,6 +58,7 @@ def report(
     from hemiface.data.parts import long_parts, table_path
     from hemiface.errors import UsageError
     from hemiface.report import large
+    from hemiface.report.figure_files import remove_pictures
     from hemiface.report.page import build
     from hemiface.report.pdf import require_weasyprint, write_pdf
 
@@ -72,11 +73,19 @@ def report(
     if parts:
         with show_progress() as on_progress:
             page = large.build(parts, out, told(on_progress, "counting rows"))
+        if not pictures:
+            remove_pictures(page.parent / "figures")
     else:
         page = build(source, out, pictures, people)
     say(page)
     if pdf:
         say(write_pdf(page))
+    elif not pictures and page.with_suffix(".pdf").is_file():
+        print(
+            f"hemiface: {page.with_suffix('.pdf')} is not of this report and may show faces; "
+            "write it again with --pdf, or remove it.",
+            file=sys.stderr,
+        )
 
 
 @app.command()

@@ -2,13 +2,14 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL.PngImagePlugin import PngInfo
 
 from hemiface.data import sheets
 from hemiface.data.images import Images
@@ -28,12 +29,23 @@ from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
 from hemiface.tables import Predictions
 
-__all__ = ["CellGroup", "Figures", "Picture", "draw", "drawn_picture", "inline_svg", "of_evaluated"]
+__all__ = [
+    "CellGroup",
+    "Figures",
+    "Picture",
+    "draw",
+    "drawn_picture",
+    "inline_svg",
+    "of_evaluated",
+    "remove_pictures",
+]
 
 _MODELS_A_FIGURE = 6
 _MOST_SHEETS = 6
 _MOST_PANELS = 3
 _MISTAKES = 16
+_MADE_BY = ("Software", "hemiface")
+"""The entry of a PNG file by which pictures of faces are known again."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,8 @@ def draw(
 ) -> tuple[Figures, str]:
     """Draw every figure, write it into `folder` as SVG and PNG, and return what the page shows.
 
-    The text says why there are no pictures of faces, and is empty if there are.
+    The text says why there are no pictures of faces, and is empty if there are. With `pictures`
+    false those of an earlier report are removed from `folder`.
     """
     drawn = Figures()
     _draw_scores(drawn, results, folder)
@@ -120,11 +133,28 @@ def draw(
         caption = f"Loss and validation accuracy by epoch: {', '.join(some)}."
         drawn.training.append(drawn_picture(scores.training_curves(some), folder, name, caption))
     if not pictures:
+        remove_pictures(folder, run.predictions.names["name"])
         return drawn, "Pictures were left out on request."
     if run.images is None:
         return drawn, "No images.parquet and pixels.npy lie beside the predictions: no pictures."
     _draw_pictures(drawn, run.images, run.predictions, folder)
     return drawn, ""
+
+
+def remove_pictures(folder: Path, names: Iterable[str] = ()) -> None:
+    """Remove what earlier reports drew of faces: who wants none shown hands on no folder of them.
+
+    That is what a report with pictures of the networks `names` would replace, and every other sheet
+    of mistakes that bears hemiface's mark.
+    """
+    replaced = [*("examples", "conditions"), *(as_stem(f"mistakes-{one}") for one in names)]
+    marked = [
+        path
+        for path in folder.glob("mistakes-*.png")
+        if "\0".join(_MADE_BY).encode() in path.read_bytes()
+    ]
+    for path in {*(folder / f"{name}.png" for name in replaced), *marked}:
+        path.unlink(missing_ok=True)
 
 
 _PAGE_WIDTH_PT = 518.4
@@ -321,10 +351,12 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, fol
             sheet = sheets.mistakes_sheet(images, cell, models[name], hidden, _MISTAKES)
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
+    mark = PngInfo()
+    mark.add_text(*_MADE_BY)
     for sheet, file, caption in found:
         path = folder / f"{as_stem(file)}.png"
         with atomic_path(path) as partial:
-            sheet.save(partial, optimize=True)
+            sheet.save(partial, optimize=True, pnginfo=mark)
         data = base64.b64encode(path.read_bytes()).decode("ascii")
         image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
         drawn.pictures.append(Picture(image, caption, files=(path,)))
