@@ -1,4 +1,6 @@
+import functools
 import html
+import importlib
 import itertools
 import json
 import math
@@ -22,6 +24,7 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS
 from hemiface.report import page as report
+from hemiface.report.pdf import write_pdf
 from hemiface.report.results import TABLES, compute, read_recipe
 from hemiface.report.words import texts
 from hemiface.report.words.methods import methods_text
@@ -840,6 +843,55 @@ def test_the_original_is_counted_by_intervals():
 def test_flips_are_not_suspected_where_they_were_off():
     assert warnings([{"model": "a", "flips": False}], ["a"]) == []
     assert "not recorded for b" in warnings([{"model": "a", "flips": False}], ["a", "b"])[0]
+
+
+@pytest.fixture
+def weasyprint(monkeypatch):
+    """The package that writes PDFs, here ones that can be read as text."""
+    try:
+        package = importlib.import_module("weasyprint")
+    except (ImportError, OSError) as missing:
+        pytest.skip(f"a PDF needs hemiface[pdf] and Pango: {missing}")
+    plain = functools.partialmethod(package.HTML.write_pdf, uncompressed_pdf=True)
+    monkeypatch.setattr(package.HTML, "write_pdf", plain)
+    return package
+
+
+HARFBUZZ = "ignore:HarfBuzz-Subset will be required:DeprecationWarning"
+
+
+@pytest.mark.filterwarnings(HARFBUZZ)
+def test_a_pdf_names_no_folder_of_its_maker_and_can_be_read_aloud(tmp_path, weasyprint):
+    page = tmp_path / "report.html"
+    page.write_text(
+        '<html lang="en"><title>One</title><h1 id="a">One</h1><p><a href="planned.csv">planned.csv'
+        '</a> <a href="#a">up</a> <a href="https://example.org/">there</a></p></html>'
+    )
+    written = write_pdf(page).read_bytes()
+    assert str(tmp_path).encode() not in written
+    assert b"file:" not in written
+    assert b"(planned.csv)" not in written
+    assert b"https://example.org/" in written
+    assert (b"/StructTreeRoot" in written) == ("pdf_tags" in weasyprint.DEFAULT_OPTIONS)
+
+
+@pytest.mark.filterwarnings(HARFBUZZ)
+def test_a_figure_taller_than_paper_is_whole_and_the_appendix_begins_with_its_heading(weasyprint):
+    css = report.template("report.css.j2").render()
+    tall = '<svg style="width: 100.0%" viewBox="0 0 100 900"><text y="890">end</text></svg>'
+    figure = f"<figure>{tall}<figcaption>Which is it?</figcaption></figure>"
+
+    def pages(body):
+        return weasyprint.HTML(string=f"<style>{css}</style>{body}").render().pages
+
+    assert len(pages(figure)) == 1
+    # Wherever the sheet ends, both are on one.
+    for lines in range(20, 90):
+        filled = pages(
+            f'<div style="height: {3 * lines}mm"></div><p class="appendix" id="appendix">Appendix'
+            '</p><h2 id="drop">All scores</h2>'
+        )
+        assert [set(one.anchors) for one in filled if one.anchors] == [{"appendix", "drop"}]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -1,12 +1,15 @@
 """The report as PDF, for print and for supplements."""
 
 import logging
+import re
 from pathlib import Path
 
 from hemiface.errors import HemifaceError
 from hemiface.files import atomic_path
 
 __all__ = ["require_weasyprint", "write_pdf"]
+
+_LINK_TO_FILE = re.compile(r'(?<=<a )href="(?!#|[a-z]+:)[^"]*"')
 
 
 def require_weasyprint() -> None:
@@ -29,15 +32,21 @@ def require_weasyprint() -> None:
 def write_pdf(page: Path) -> Path:
     """Write the HTML file `page` as PDF beside it, same name, and return the PDF's path.
 
+    Links to files beside the page are left out: a PDF goes elsewhere alone, and would name folders
+    of the machine that made it.
+
     Raises:
         HemifaceError: as `require_weasyprint`, or the PDF can't be written.
     """
     require_weasyprint()
-    from weasyprint import HTML
+    from weasyprint import DEFAULT_OPTIONS, HTML
 
     # It reports each CSS property that only browsers know.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     target = page.with_suffix(".pdf")
+    text = _LINK_TO_FILE.sub("", page.read_text(encoding="utf-8"))
+    # Read aloud a PDF needs tags; older versions write none.
+    tags = {"pdf_tags": True} if "pdf_tags" in DEFAULT_OPTIONS else {}
     with atomic_path(target) as partial:
-        HTML(filename=str(page)).write_pdf(partial)
+        HTML(string=text).write_pdf(partial, **tags)
     return target
