@@ -88,7 +88,8 @@ def simulate(
 def write_run(folder: Path, table: pd.DataFrame, *, draws=60, known=None) -> Path:
     """A run folder with predictions and a config that asks for few draws."""
     folder.mkdir(parents=True, exist_ok=True)
-    predictions = described(table) if known is None else Predictions(table, {"models": known})
+    facts = described(table).facts if known is None else {"models": known}
+    predictions = Predictions(table, {**facts, "data": {"near_duplicates": True}})
     write_predictions(predictions, folder / "predictions.parquet")
     config = Config(statistics=StatisticsOptions(draws=draws))
     (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
@@ -528,10 +529,10 @@ def test_methods_say_what_was_resampled(tmp_path: Path, group):
 
 def test_groups_of_persons_are_called_so():
     table = simulate(("full",), ("full", "lower"))
-    ours = described(table)
+    ours = described(table, data={"near_duplicates": True})
     assert texts.resampled(ours) == "whole groups of near duplicates"
     of_persons = ours.with_facts(data={"persons": 12})
-    assert "of one person" in texts.resampled(of_persons)
+    assert "of one person and of exact copies" in texts.resampled(of_persons)
     rng = np.random.default_rng(0)
     images = Images.build(
         rng.integers(0, 256, (8, 48, 48), dtype=np.uint8), labels=["happy"] * 8,
@@ -540,7 +541,34 @@ def test_groups_of_persons_are_called_so():
     data = methods_text(
         of_persons, protocol="standard", options=StatisticsOptions(draws=60), images=images
     )[0]
-    assert "Images of one person and near duplicates form one group (2 groups" in data
+    assert "Images of one person and exact copies form one group (2 groups" in data
+    assert "images); near duplicates weren't looked for." in data
+    sought = replace(images, info={**images.info, "near_duplicates": True})
+    data = methods_text(
+        of_persons, protocol="standard", options=StatisticsOptions(draws=60), images=sought
+    )[0]
+    assert "Images of one person, exact copies and near duplicates form one group (2 gr" in data
+    assert "weren't looked for" not in data
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_near_duplicates_are_named_only_where_they_were_looked_for(tmp_path):
+    """`evaluate --data FILE` groups exact copies, and says so in the table's facts."""
+    run = write_run(tmp_path, simulate(("full",), ("full", "lower")), draws=20)
+    predictions = read_predictions(run / "predictions.parquet")
+    for data, there, absent in (
+        ({"near_duplicates": False}, "exact cop", "a near duplicate"),
+        ({"form": "folder"}, "exact cop", "a near duplicate"),
+        ({"near_duplicates": True}, "a near duplicate", "exact cop"),
+        ({}, "of images as they were given", "a near duplicate"),
+    ):
+        table = predictions.with_facts(data=data)
+        write_predictions(table, run / "predictions.parquet")
+        text = html.unescape(report.build(run, pictures=False).read_text(encoding="utf-8"))
+        assert there in text
+        assert absent not in text
+        assert ("Near duplicates weren't looked for, so more" in text) == (there == "exact cop")
+        assert "if it, or a" in text
 
 
 def test_the_faces_own_lines_are_told():

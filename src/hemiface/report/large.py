@@ -5,6 +5,7 @@ isn't among them the page says (`stats.large.sample.GAPS`). It has the scores an
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -130,6 +131,7 @@ def _render(
     primary = _primary(samples)
     shown = tables["matrix"]
     level = primary.options.level
+    copy = texts.with_article(texts.copy_word(parts.facts))
     datasets = list(primary.dealt.datasets)
     return template("large.html.j2").render(
         title=texts.title(datasets),
@@ -146,7 +148,7 @@ def _render(
             table
             for name in samples
             if name != "leak-free"
-            for table in split_table(shown, score_table, name)
+            for table in split_table(shown, partial(score_table, copy=copy), name)
         ],
         drops=split_table(shown, drop_table, primary.protocol),
         tables=[f"{name}.csv" for name in tables],

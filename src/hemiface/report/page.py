@@ -7,6 +7,7 @@ again from predictions.parquet, and what else lies in the run folder tells how i
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,12 @@ def _render(
             results.matrix,
             results.tables,
             parts,
-            further(results.matrix, protocol=results.primary, comparisons=compared),
+            further(
+                results.matrix,
+                protocol=results.primary,
+                comparisons=compared,
+                copy=_copy(run),
+            ),
             (told["side_words"], told["side_warnings"]),
         ),
         rendered=parts["rendered"],
@@ -218,7 +224,7 @@ def _render(
         told=told,
         information=in_bits,
         regions=_region_words(results, level, in_bits=bool(in_bits)),
-        tables=_tables(results, groups, verdicts, compared, level),
+        tables=_tables(run, results, groups, verdicts, compared),
         figures=figures,
         trainings=texts.Trainings.of(predictions.names, "name"),
         no_pictures=no_pictures,
@@ -281,6 +287,11 @@ def _done(run: Run) -> dict[str, Any]:
     }
 
 
+def _copy(run: Run) -> str:
+    """Return what makes an image leaked, with its article."""
+    return texts.with_article(texts.copy_word(run.predictions.facts, run.images))
+
+
 def _beside_original(results: Results) -> pd.DataFrame | None:
     """Return the scores that stand beside published ones; None where there are none."""
     compared = results.tables.get("comparisons")
@@ -289,14 +300,14 @@ def _beside_original(results: Results) -> pd.DataFrame | None:
 
 
 def _tables(
+    run: Run,
     results: Results,
     groups: Sequence[CellGroup],
     verdicts: Verdicts,
     compared: pd.DataFrame | None,
-    level: float,
 ) -> dict[str, Table | list[Table] | None]:
     """Return the page's tables by their place in the template."""
-    matrix, primary = results.matrix, results.primary
+    matrix, primary, level = results.matrix, results.primary, run.options.level
     confidence, sides = (results.tables.get(name) for name in ("calibration", "sides"))
     shown = list(dict.fromkeys(cell for group in groups for cell in group.cells))
     return {
@@ -307,7 +318,7 @@ def _tables(
         "scores": [
             table
             for protocol in results.protocols
-            for table in split_table(matrix, score_table, protocol)
+            for table in split_table(matrix, partial(score_table, copy=_copy(run)), protocol)
         ],
         "drop": split_table(matrix, drop_table, primary),
         "original": [] if compared is None else comparison_tables(compared),

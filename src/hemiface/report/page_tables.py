@@ -71,11 +71,11 @@ class Table:
     groups: Sequence[Group]
 
 
-def score_table(matrix: pd.DataFrame, protocol: str) -> Table:
+def score_table(matrix: pd.DataFrame, protocol: str, copy: str = "a near duplicate") -> Table:
     """Return the table of the original study: per model and hidden region the four scores.
 
-    The accuracy on the images without near duplicates follows each accuracy, where the matrix
-    (columns of matrix.csv) has it. The best value of a column is marked, per score.
+    The accuracy on the images without `copy` among those of training follows each accuracy, where
+    the matrix (columns of matrix.csv) has it. The best value of a column is marked, per score.
     """
     lines = [(METRIC_NAMES[name], protocol, name) for name in PAPER_METRICS]
     if len(_scored(matrix, _LEAK_FREE)):
@@ -101,7 +101,7 @@ def score_table(matrix: pd.DataFrame, protocol: str) -> Table:
     return Table(
         protocol,
         f"{titles.get(protocol, protocol)}, {size}.",
-        _score_note(matrix, protocol),
+        _score_note(matrix, protocol, copy),
         "trained on",
         "score",
         conditions,
@@ -261,15 +261,15 @@ def _scored(matrix: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return matrix[(matrix["protocol"] == protocol) & (matrix["n"] > 0)]
 
 
-def _score_note(matrix: pd.DataFrame, protocol: str) -> str:
+def _score_note(matrix: pd.DataFrame, protocol: str, copy: str) -> str:
     parts = []
     if protocol == "paper":
         parts.append("Validation and test images together.")
     rows = _scored(matrix, _LEAK_FREE)
     if len(rows):
         parts.append(
-            f"Leak-free: the {int(rows['n'].max()):,} test images without a near duplicate in the "
-            "training or validation split."
+            f"Leak-free: the {int(rows['n'].max()):,} test images without "
+            f"{copy} in the training or validation split."
         )
     parts.append("Bold: best of its column. Between bars: tested on what it was trained on.")
     return " ".join(parts)

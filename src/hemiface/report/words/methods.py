@@ -13,7 +13,14 @@ from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import ordered
-from hemiface.report.words.texts import Trainings, joined, own_lines, resampled
+from hemiface.report.words.texts import (
+    Trainings,
+    copy_word,
+    joined,
+    own_lines,
+    resampled,
+    with_article,
+)
 from hemiface.stats import metrics
 from hemiface.tables import Predictions
 
@@ -83,7 +90,7 @@ def methods_text(
     `calibration`, `shifts`, `sides`.
     """
     return [
-        _data(predictions.table, images, protocol),
+        _data(predictions, images, protocol),
         _networks(predictions, settings),
         _conditions(predictions),
         _statistics(predictions, options, parts),
@@ -109,11 +116,12 @@ def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int 
     return sorted(_REFERENCES[one] for one in used)
 
 
-def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> str:
-    datasets = list(predictions["dataset"].unique())
+def _data(predictions: Predictions, images: Images | None, protocol: str) -> str:
+    datasets = list(predictions.table["dataset"].unique())
+    copy = copy_word(predictions.facts, images)
     named = {"fer2013": "FER2013 (Goodfellow et al., 2013)", "phantom": "rendered faces"}
     names = joined(named.get(str(one), str(one)) for one in datasets)
-    once = predictions.drop_duplicates("image")
+    once = predictions.table.drop_duplicates("image")
     table = once if images is None else images.table
     counts = table["split"].value_counts()
     sizes = joined(f"{int(counts[one]):,} {_NAMES[one]}" for one in _SPLITS if one in counts.index)
@@ -127,19 +135,22 @@ def _data(predictions: pd.DataFrame, images: Images | None, protocol: str) -> st
         )
         sizes_of = table["group"].value_counts()
         several = sizes_of[sizes_of > 1]
-        one = "Images of one person" if "person" in table else "Exact"
+        grouped = ["images of one person"] if "person" in table else []
+        grouped += ["exact copies", *(["near duplicates"] if copy == "near duplicate" else [])]
+        alike = joined(grouped)
         said += (
-            f" {one} and near duplicates form one group ({len(several):,} groups of two or more, "
-            f"{int(several.sum()):,} images)."
+            f" {alike[0].upper()}{alike[1:]} form one group ({len(several):,} groups of two or "
+            f"more, {int(several.sum()):,} images)"
         )
+        said += "." if copy == "near duplicate" else "; near duplicates weren't looked for."
     scored = once[once["split"].isin(metrics.PROTOCOLS[protocol])]
     leaked = int(scored["leaked"].astype(bool).sum())
     where = "test images" if protocol == "standard" else "validation and test images together"
     said += f" Scores are of the {len(scored):,} {where}"
     if leaked:
         said += (
-            f"; {leaked:,} of them have a near duplicate among the training or validation images, "
-            "and the scores without these are reported too"
+            f"; {leaked:,} of them have {with_article(copy)} among the training or validation "
+            "images, and the scores without these are reported too"
         )
     return said + "."
 

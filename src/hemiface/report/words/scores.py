@@ -106,18 +106,23 @@ def answer(
 
 
 def further(
-    matrix: pd.DataFrame, *, protocol: str, comparisons: pd.DataFrame | None = None
+    matrix: pd.DataFrame,
+    *,
+    protocol: str,
+    comparisons: pd.DataFrame | None = None,
+    copy: str = "a near duplicate",
 ) -> dict[str, list[str]]:
     """Return what a report says besides: sentences by subject (generalist, leak, original).
 
-    `comparisons` has the columns of comparisons.csv. A subject without sentences is empty.
+    `comparisons` has the columns of comparisons.csv; `copy` is what makes an image leaked.
+    A subject without sentences is empty.
     """
     scores = _scores(matrix, protocol)
     base = _base(scores)
     published = comparisons is not None and len(comparisons) > 0
     return {
         "generalist": _generalist(scores) if base == "full" else [],
-        "leak": _leak(matrix, base),
+        "leak": _leak(matrix, base, copy),
         "original": _original(comparisons) if published and comparisons is not None else [],
     }
 
@@ -296,16 +301,15 @@ def _generalist(scores: Mapping[tuple[str, str], Score]) -> list[str]:
     ]
 
 
-def _leak(matrix: pd.DataFrame, base: str) -> list[str]:
+def _leak(matrix: pd.DataFrame, base: str, copy: str) -> list[str]:
     if "leak-free" not in set(matrix["protocol"]):
         return []
     score = _scores(matrix, "leak-free").get((base, "full"))
     if score is None or math.isnan(score.value):
         return []
     return [
-        f"On the {score.n:,} whole test faces without a near duplicate among the training and "
-        f"validation images, {_trained(base)} reaches "
-        f"{score}."
+        f"On the {score.n:,} whole test faces without {copy} among the training and "
+        f"validation images, {_trained(base)} reaches {score}."
     ]
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Trainings",
     "beside_original",
     "citations",
+    "copy_word",
     "data_rows",
     "duration",
     "environment_rows",
@@ -32,6 +33,7 @@ __all__ = [
     "subtitle",
     "title",
     "two_decimals",
+    "with_article",
 ]
 
 Pairs = list[tuple[str, str]]
@@ -48,10 +50,16 @@ _METHODS = (
     "for that condition take the second part away.",
 )
 _LEAKS = (
-    "Near duplicates: an image counts as leaked if it, or a near duplicate of it, also is in a "
-    "split used to train or to select. Every accuracy on leaked images is optimistic, so the "
-    "accuracy without them stands beside it."
+    "An image counts as leaked if it, or {} of it, also is in a split used to train or to select. "
+    "{}Every accuracy on leaked images is optimistic, so the accuracy without them stands beside "
+    "it."
 )
+_NOT_SOUGHT = "Near duplicates weren't looked for, so more images may be. "
+_COPIES = {
+    "near duplicate": "near duplicates",
+    "exact copy": "exact copies",
+    "copy": "copies",
+}
 _UNKNOWN_LEAKS = (
     "Whether test images, or near duplicates of them, were used to train or to select isn't known; "
     "accuracy on those that were is optimistic."
@@ -140,6 +148,17 @@ class Trainings:
         return str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
 
 
+def copy_word(facts: Mapping[str, Any], images: Images | None = None) -> str:
+    """Return what makes two images one group: near duplicates only where they were looked for.
+
+    `facts` are those of Predictions. Where nobody says it is a copy, whatever was meant by it.
+    """
+    info = facts.get("data") if images is None else images.info
+    if not info:
+        return "copy"
+    return "near duplicate" if info.get("near_duplicates") else "exact copy"
+
+
 def selection(predictions: Predictions) -> str:
     """Say what the networks were selected on: hemiface's own rule, what a table says, or unknown.
 
@@ -172,6 +191,7 @@ def beside_original(predictions: Predictions) -> str:
 def data_rows(predictions: Predictions, images: Images | None) -> Pairs:
     """Return what is known about the data, as (name, value)."""
     table = predictions.table
+    copy = copy_word(predictions.facts, images)
     datasets = ", ".join(dict.fromkeys(table["dataset"]))
     rows = [("Data set", _DATASETS.get(datasets, datasets))]
     if images is not None:
@@ -181,17 +201,17 @@ def data_rows(predictions: Predictions, images: Images | None) -> Pairs:
             ("SHA-256 of the source", str(info.get("source_sha256") or "not recorded")),
             ("SHA-256 of the data", str(info["data_sha256"])),
             ("Left out as unusable", f"{len(info.get('skipped', [])):,} images"),
-            ("Groups of near duplicates", _groups(images.table["group"])),
+            (f"Groups of {_COPIES[copy]}", _groups(images.table["group"])),
         ]
     info = predictions.facts.get("data", {}) if images is None else images.info
     rows += _left_out_rows(info)
     test = table[table["split"] == "test"].drop_duplicates("image")
     if "leaked" in predictions.unknown:
-        rows.append(("Test images with a near duplicate", "not known"))
+        rows.append(("Test images that are leaked", "not known"))
     elif len(test):
         leaked = int(test["leaked"].astype(bool).sum())
         share = 100 * leaked / len(test)
-        rows.append(("Test images with a near duplicate", f"{leaked:,} ({share:.1f} %)"))
+        rows.append((f"Test images with {with_article(copy)}", f"{leaked:,} ({share:.1f} %)"))
     conditions = list(dict.fromkeys(table["condition"]))
     return [*rows, ("Hidden in the test", ", ".join(conditions))]
 
@@ -348,11 +368,13 @@ def resampled(predictions: Predictions) -> str:
     """Return what intervals resample, as far as the table says what its groups are."""
     if "group" in predictions.unknown:
         return "images, as if none were a near duplicate of another"
-    if "unknown" in predictions.facts:
+    info = predictions.facts.get("data") or {}
+    if "unknown" in predictions.facts or not info:
         return "whole groups of images as they were given"
-    if dict(predictions.facts.get("data") or {}).get("persons"):
-        return "whole groups of images of one person and of near duplicates"
-    return "whole groups of near duplicates"
+    copies = _COPIES[copy_word(predictions.facts)]
+    if info.get("persons"):
+        return f"whole groups of images of one person and of {copies}"
+    return f"whole groups of {copies}"
 
 
 def methods(
@@ -368,11 +390,13 @@ def methods(
     )
     datasets = set(predictions.table["dataset"])
     lines = own_lines(predictions.table)
+    copy = copy_word(predictions.facts)
+    leaks = _LEAKS.format(with_article(copy), _NOT_SOUGHT if copy == "exact copy" else "")
     paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
     return [
         *_METHODS,
         *([lines] if lines else []),
-        _UNKNOWN_LEAKS if "leaked" in predictions.unknown else _LEAKS,
+        _UNKNOWN_LEAKS if "leaked" in predictions.unknown else leaks,
         selection(predictions),
         *([paper] if "paper" in protocols else []),
         intervals,
@@ -448,6 +472,15 @@ def joined(words: Iterable[str]) -> str:
     """
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with its article.
+
+    >>> with_article("copy"), with_article("exact copy")
+    ('a copy', 'an exact copy')
+    """
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def two_decimals(value: float) -> str:
