@@ -24,11 +24,12 @@ from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS
 from hemiface.report import page as report
+from hemiface.report.figure_files import Figures
 from hemiface.report.pdf import write_pdf
 from hemiface.report.results import TABLES, compute, read_recipe
 from hemiface.report.words import texts
 from hemiface.report.words.methods import methods_text
-from hemiface.report.words.scores import answer, further, region, warnings
+from hemiface.report.words.scores import answer, further, percent, region, warnings
 from hemiface.report.words.texts import selection
 from hemiface.report.words.verdicts import Verdicts
 from hemiface.stats.comparisons import published
@@ -455,6 +456,27 @@ def test_from_a_table_alone_other_conditions_one_generalist_two_seeds(tmp_path: 
     assert "<i>b" not in made.read_text(encoding="utf-8")
 
 
+def test_each_network_is_shown_on_its_own_conditions_and_called_by_its_name(tmp_path, monkeypatch):
+    """The generalist was evaluated on quarters alone, the specialist stands without a baseline."""
+    shown = []
+
+    def draw(_results, _run, groups, *_, **__):
+        shown.extend((one.title, [hidden for _, hidden in one.cells]) for one in groups)
+        return Figures(), ""
+
+    monkeypatch.setattr(report, "draw", draw)
+    known = [simulate(("full",), ("full", "upper", "lower"), n=42)]
+    known.append(simulate(("any",), ("upper-left", "lower-right"), n=42))
+    run = write_run(tmp_path / "two", pd.concat(known, ignore_index=True), draws=20)
+    text = html.unescape(report.build(run, pictures=False).read_text(encoding="utf-8"))
+    assert shown.pop() == ("The model trained on every condition", ["upper-left", "lower-right"])
+    assert "model any: upper-left hidden 0" in text
+    shown.clear()
+    alone = simulate(("upper", "m"), ("upper", "left"), n=42)
+    report.build(write_run(tmp_path / "alone", alone, draws=20), pictures=False)
+    assert [title for title, _ in shown] == ["The model trained with upper hidden", "The model m"]
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_networks_that_were_each_evaluated_on_its_own_condition(tmp_path: Path):
     table = simulate(("full", "lower"), ("full", "lower"))
@@ -802,7 +824,12 @@ def test_the_worst_condition_is_named_and_ties_are_admitted(values, half_width):
     matrix = a_matrix({"full": 0.96, **values})
     words = say(matrix, a_verdict(matrix, half_width))
     worst = min(values, key=lambda name: values[name])
-    lowest = words[words.index("Its accuracy is lowest") :].split(" hidden.")[0]
+    whose = "The accuracy of the model trained on whole faces is"
+    if len(set(values.values())) == 1:
+        assert f"{whose} {percent(values['left'])} whichever is hidden" in words
+        assert "lowest" not in words
+        return
+    lowest = words[words.index(f"{whose} lowest") :].split(" hidden.")[0]
     lowest = lowest.split(" hidden: ")[0]
     tied = {name for name in values if not values[name] - values[worst] > half_width}
     assert {name for name in values if region(name) in lowest} == tied
@@ -827,6 +854,30 @@ def test_specialists_that_gain_lose_or_make_no_difference_are_told_apart():
     assert "lowers accuracy there: 20.0 % instead of 30.0 % with the lower half hidden." in words
     assert "was found: 51.0 % instead of 50.0 % with the left half hidden." in words
     assert "trained for what is hidden, accuracy is lowest with the lower half hidden." in words
+
+
+def test_what_is_equal_is_no_minimum_and_no_range():
+    halves = ("upper", "lower")
+    matrix = pd.concat(
+        [
+            a_matrix({"full": 1.0, "upper": 1.0, "lower": 1.0}),
+            *(a_matrix({half: 1.0}, model=half) for half in halves),
+            a_matrix({"full": 1.0, "upper": 1.0, "lower": 1.0}, model="any"),
+        ]
+    )
+    words = say(matrix, a_verdict(matrix)).replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "The accuracy of the model trained on whole faces is 100.0 % whichever is hidden: the "
+        "upper half or the lower half."
+    ) in words
+    assert "Each of the models trained for what is hidden reaches 100.0 % there." in words
+    general = " ".join(sentences(further(matrix, protocol="standard")))
+    assert (
+        "One model trained on every condition reaches 100.0 % (with nothing, the upper half or the "
+        "lower half hidden)."
+    ) in general.replace("\N{NO-BREAK SPACE}", " ")
+    assert "lowest" not in words
+    assert "between" not in general
 
 
 def test_specialists_are_compared_with_who_went_on_with_whole_faces_where_there_is_one():

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 import hemiface
 from hemiface.files import write_text
 from hemiface.report.figure_files import CellGroup, Figures, draw, of_evaluated
-from hemiface.report.figures.style import ordered
+from hemiface.report.figures.style import model_label, ordered
 from hemiface.report.page_tables import (
     Table,
     class_table,
@@ -128,10 +128,9 @@ def build_all(
     results = compute(run.predictions, run.options, run.mirrored, beside)
     written = write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
-    conditions = ordered(results.matrix["condition"])
     scores = results.tables["class_scores"]
     own = scores[scores["protocol"] == results.primary]
-    groups = of_evaluated(_cell_groups(names, conditions), own)
+    groups = of_evaluated(_cell_groups(names, _conditions_by(own)), own)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     methods = _methods(run, results)
     methods_file = page.parent / METHODS_FILE
@@ -152,18 +151,26 @@ def linked(text: str, folder: Path) -> str:
     return re.sub(r">[^<]+<", lambda part: _CSV.sub(link, part.group()), text)
 
 
-def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGroup]:
+def _conditions_by(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the conditions that each model of a table was evaluated on."""
+    by = table.groupby("model", sort=False, observed=True)["condition"]
+    return {str(name): ordered(conditions) for name, conditions in by}
+
+
+def _cell_groups(names: Sequence[str], evaluated: Mapping[str, Sequence[str]]) -> list[CellGroup]:
     """Return what the class-wise sections show: robustness, available information, the others.
+
+    `evaluated` are the conditions by model: not every network is on everything.
 
     The baseline is seen on every condition (robustness) and each specialist on its own (available
     information); the two never share a figure. A model that is neither, such as the generalist, or
     any model where there is no baseline, is seen on every condition.
     """
-    first = shown_conditions(conditions)
+    conditions = {one for each in evaluated.values() for one in each}
     groups = []
     if "full" in names:
         text = "Robustness: the model trained on whole faces, with parts hidden"
-        cells = [("full", hidden) for hidden in first]
+        cells = [("full", hidden) for hidden in shown_conditions(evaluated.get("full", ()))]
         groups.append(CellGroup("robustness", text, "Robustness: baseline", cells))
         own = [name for name in names if name in conditions][:_MOST_PANELS]
         if len(own) > 1:
@@ -172,10 +179,9 @@ def _cell_groups(names: Sequence[str], conditions: Sequence[str]) -> list[CellGr
             groups.append(CellGroup("information", text, "Information: specialists", cells))
     for name in names:
         if "full" not in names or name not in ("full", "longer", *conditions):
-            trained = "every condition" if name == "any" else name
-            text = f"The model trained on {trained}"
+            text = f"The model {model_label(name)}"
             short = "Information: generalist" if name == "any" else f"Model {name}"
-            cells = [(name, hidden) for hidden in first]
+            cells = [(name, hidden) for hidden in shown_conditions(evaluated.get(name, ()))]
             groups.append(CellGroup(f"model-{name}", text, short, cells))
     return groups
 
@@ -396,11 +402,11 @@ def _told(results: Results, verdicts: Verdicts, level: float) -> dict[str, list[
         words = (shift_words(moved, model) for model in shown_models(moved))
         told["shifts"] = [one for one in words if one]
     if sure is not None:
-        models = [one for one in ("full", "any") if one in set(sure["model"])]
-        conditions = shown_conditions(ordered(sure["condition"]))
+        conditions = _conditions_by(sure)
+        models = [one for one in ("full", "any") if one in conditions]
         told["calibration"] = [
-            calibration_words(sure, [(model, one) for one in conditions])
-            for model in models or [str(sure["model"].iloc[0])]
+            calibration_words(sure, [(model, one) for one in shown_conditions(conditions[model])])
+            for model in models or list(conditions)[:1]
         ]
     return told
 

@@ -208,16 +208,22 @@ def _robustness(
     if not hidden:
         return []
     worst = min(hidden, key=lambda name: hidden[name].value)
+    whose = _trained(base)
+    if len(hidden) > 1 and len({one.value for one in hidden.values()}) == 1:
+        same = percent(hidden[worst].value)
+        return [f"The accuracy of {whose} is {same} whichever is hidden: {_regions(hidden)}."]
     tied = _tied({name: (base, name) for name in hidden}, worst, verdicts)
     if len(hidden) == 1:
-        sentences = [f"With {region(worst)} hidden it reaches {hidden[worst]}."]
+        sentences = [f"With {region(worst)} hidden {whose} reaches {hidden[worst]}."]
     elif tied:
         sentences = [
-            f"Its accuracy is lowest with {region(worst)} hidden ({hidden[worst]}); no difference "
-            f"from that was found with {_with_scores(hidden, tied)} hidden."
+            f"The accuracy of {whose} is lowest with {region(worst)} hidden ({hidden[worst]}); no "
+            f"difference from that was found with {_with_scores(hidden, tied)} hidden."
         ]
     else:
-        sentences = [f"Its accuracy is lowest with {region(worst)} hidden: {hidden[worst]}."]
+        sentences = [
+            f"The accuracy of {whose} is lowest with {region(worst)} hidden: {hidden[worst]}."
+        ]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and worst not in (one, other):
@@ -274,7 +280,10 @@ def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) ->
         sentences.append(f"Such training lowers accuracy there: {joined(gains[-1])}.")
     if gains[0]:
         sentences.append(f"No difference by such training was found: {joined(gains[0])}.")
-    if len(own) > 1:
+    if len(own) > 1 and len({one.value for one in own.values()}) == 1:
+        same = percent(next(iter(own.values())).value)
+        sentences.append(f"Each of the models trained for what is hidden reaches {same} there.")
+    elif len(own) > 1:
         worst = min(own, key=lambda name: own[name].value)
         tied = _tied({name: (name, name) for name in own}, worst, verdicts)
         more = ""
@@ -294,6 +303,11 @@ def _generalist(scores: Mapping[tuple[str, str], Score]) -> list[str]:
     if not general:
         return []
     low, high = (f(general, key=lambda name: general[name].value) for f in (min, max))
+    if percent(general[low].value) == percent(general[high].value):
+        return [
+            f"One model trained on every condition reaches {percent(general[low].value)} (with "
+            f"{_regions(general)} hidden)."
+        ]
     return [
         "One model trained on every condition reaches between "
         f"{percent(general[low].value)} (with {region(low)} hidden) and "
@@ -345,6 +359,12 @@ def _seeds(matrix: pd.DataFrame, level: float) -> str:
 def _defined(scores: Mapping[str, Score]) -> dict[str, Score]:
     kept = {name: score for name, score in scores.items() if not math.isnan(score.value)}
     return {name: kept[name] for name in ordered(kept)}
+
+
+def _regions(names: Iterable[str]) -> str:
+    """Return hidden regions as alternatives."""
+    *most, last = map(region, names)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _with_scores(scores: Mapping[str, Score], names: Sequence[str]) -> str:
