@@ -62,6 +62,11 @@ def test_few_are_said_to_be_few():
     assert any(one.startswith("7 faces are few") for one in seven.words)
     alone = compute(answered(People(participants=1, faces=28)), {}, OPTIONS)
     assert any(one.startswith("There is a single participant") for one in alone.words)
+    assert alone.words[0].startswith("1 participant gave 56 answers that count to")
+    bases = {"full": 2.0, "upper": 1.0, "lower": 1.0}
+    halves = compute(answered(People(bases=bases, participants=1, faces=28)), {}, OPTIONS)
+    assert "shapley" in halves.tables
+    assert not any("?" in one for one in halves.words)
     assert not any("less than" in one for one in alone.words)
 
 

@@ -26,8 +26,10 @@ def size_words(trials: Trials, outside: Sequence[str]) -> list[str]:
     """Say who answered what, and what became of answers that are no emotion."""
     table = trials.table
     first = (
-        f"{trials.participant_count:,} participants gave {len(table):,} answers that count to "
-        f"{table['stimulus'].nunique():,} stimuli of {trials.face_count:,} faces."
+        f"{_counted(trials.participant_count, 'participant')} gave "
+        f"{_counted(len(table), 'answer that counts', 'answers that count')} to "
+        f"{_counted(table['stimulus'].nunique(), 'stimulus', 'stimuli')} of "
+        f"{_counted(trials.face_count, 'face')}."
     )
     few = []
     if trials.units < 2:
@@ -69,6 +71,9 @@ def half_words(shapley: pd.DataFrame, who: str = PEOPLE) -> list[str]:
     sentences = []
     for one, other in PAIRS:
         if f"{one} - {other}" not in rows:
+            continue
+        # A single participant's answers can be predicted from nobody else's.
+        if not np.isfinite([float(rows[half]["bits"]) for half in (one, other)]).all():
             continue
         first, second = (_bits(rows[half]) for half in (one, other))
         found = verdict(rows[f"{one} - {other}"], "bits")
@@ -141,6 +146,10 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
             "of 48 x 48 pixels, and is scored on the very same trials."
         )
     return found
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def _by(rows: pd.DataFrame, column: str) -> dict[str, Mapping[Any, Any]]:
