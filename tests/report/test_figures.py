@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import itertools
 import pkgutil
 import subprocess
 import sys
@@ -123,6 +124,51 @@ def test_drop_plot_has_a_mark_per_model_at_its_drop():
     assert len({mark.get_color() for mark in marks}) == 5
 
 
+def test_no_two_of_many_models_look_alike_and_all_are_named_in_the_figure():
+    names = tuple(f"lab_resnet50_fer2013_v{index}" for index in range(20))
+    figure = figures.drop_plot(a_matrix(names, ("full", "upper")))
+    marks = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None")]
+    assert len({(mark.get_marker(), mark.get_color()) for mark in marks}) == 20
+    assert inside(figure, *figure.legends)
+
+
+def boxes(figure, *artists):
+    """Where artists are drawn, in parts of the figure."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole = figure.transFigure.inverted()
+    return [one.get_window_extent(canvas.get_renderer()).transformed(whole) for one in artists]
+
+
+def inside(figure, *artists):
+    ends = [(min(one.x0, one.y0), max(one.x1, one.y1)) for one in boxes(figure, *artists)]
+    return all(low > -0.01 and high < 1.01 for low, high in ends)
+
+
+@pytest.mark.parametrize("name", ["m", "a/long-name-of-mine", "x" * 90])
+@pytest.mark.parametrize("conditions", [("full",), ("full", "upper"), tuple(HALVES)])
+def test_names_of_any_length_stand_beside_their_cells_and_the_label_is_whole(name, conditions):
+    figure = figures.heat_map(a_matrix((name, "full"), conditions))
+    axes = figure.axes[0]
+    shown = [*axes.get_yticklabels(), axes.xaxis.label, figure._suptitle]
+    assert inside(figure, *shown)
+    cells, *names = boxes(figure, axes.patch, *axes.get_yticklabels())
+    assert all(one.x1 <= cells.x0 for one in names)
+    number, interval = boxes(figure, *axes.texts[:2])
+    assert interval.y1 < number.y0
+    assert interval.width < cells.width / len(conditions)
+
+
+def test_intervals_are_told_of_where_they_are():
+    def shown(conditions, **values):
+        table = a_matrix(("full",), conditions).assign(**values)
+        return figures.shows_intervals(figures.headline(table, "standard", "accuracy"))
+
+    assert shown(("full", "upper"))
+    assert not shown(("full", "upper"), low=np.nan)
+    assert not shown(tuple("abcdefgh"))
+
+
 def test_comparison_plot_puts_both_values_on_each_line():
     table = comparisons()
     figure = figures.comparison_plot(table)
@@ -169,6 +215,15 @@ def test_training_curves_mark_the_best_epoch():
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in best] == [(2, 0.6)]
     with pytest.raises(UsageError, match="at least one"):
         figures.training_curves({})
+
+
+def test_titles_of_six_trainings_stand_apart():
+    names = [f"only-upper-left-seed{seed}" for seed in range(4)]
+    names += ["lab_resnet50_fer2013_v0-seed1", "full-seed0"]
+    figure = figures.training_curves({name: history([0.2, 0.6]) for name in names})
+    found = boxes(figure, *(axes._left_title for axes in figure.axes[:6]))
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(found))
+    assert found[-1].x1 < 1.01
 
 
 def test_class_bars_are_as_high_as_the_scores():

@@ -23,6 +23,7 @@ from hemiface.data.images import Images
 from hemiface.data.outside import ImportOptions, import_predictions
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS
+from hemiface.report import figure_files
 from hemiface.report import page as report
 from hemiface.report.figure_files import Figures
 from hemiface.report.pdf import write_pdf
@@ -477,6 +478,23 @@ def test_each_network_is_shown_on_its_own_conditions_and_called_by_its_name(tmp_
     assert [title for title, _ in shown] == ["The model trained with upper hidden", "The model m"]
 
 
+def test_without_whole_faces_nothing_is_said_to_be_lost(tmp_path, monkeypatch):
+    found = []
+
+    def draw(results, *_, **__):
+        drawn = Figures()
+        figure_files._draw_scores(drawn, results, tmp_path)
+        found.append(drawn)
+        return Figures(), ""
+
+    monkeypatch.setattr(report, "draw", draw)
+    run = write_run(tmp_path, simulate(("upper",), ("upper", "left"), n=42), draws=20)
+    text = report.build(run, pictures=False).read_text(encoding="utf-8")
+    assert found[0].drop == []
+    assert "drop-accuracy" not in Page(text).tables
+    assert "The drop is a model's own" not in html.unescape(text)
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_networks_that_were_each_evaluated_on_its_own_condition(tmp_path: Path):
     table = simulate(("full", "lower"), ("full", "lower"))
@@ -674,6 +692,13 @@ def test_undefined_scores_are_dashes(tmp_path: Path):
     assert [row[2:] for row in classes if row[0] == "fear (0)" and row[1] == "Recall"] == [
         ["–", "–"]
     ]
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    absent = "angry, disgust, fear, sad, surprise and neutral"
+    assert f"No image that was scored bears the label {absent}: recall" in text
+    # Captions are about what is drawn: one question, no intervals.
+    assert "Of a network that met only whole faces." in text
+    assert "Left, a network" not in text
+    assert "Accuracy, protocol standard." in text
 
 
 def test_pictures_are_shown_where_pixels_are_and_left_out_on_request(tmp_path: Path):
@@ -964,6 +989,13 @@ def test_a_figure_taller_than_paper_is_whole_and_the_appendix_begins_with_its_he
         return weasyprint.HTML(string=f"<style>{css}</style>{body}").render().pages
 
     assert len(pages(figure)) == 1
+    # Half as wide as the page, and so drawn: not half of a half.
+    svg = '<svg style="width: 50.0%" viewBox="0 0 250 100"></svg>'
+    (page,) = pages(f'<figure>{svg}</figure><figure class="narrow">{svg}</figure>')
+    wide, narrow = (
+        one.width for one in page._page_box.descendants() if str(one.element_tag).endswith("svg")
+    )
+    assert narrow == pytest.approx(wide, rel=0.01)
     # Wherever the sheet ends, both are on one.
     for lines in range(20, 90):
         filled = pages(

@@ -188,12 +188,17 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
     """Draw the heat maps of the four metrics (the page shows the accuracy) and the drop."""
     for protocol in results.protocols:
         for metric in PAPER_METRICS:
+            cells = scores.headline(results.matrix, protocol, metric)
             figure = scores.heat_map(results.matrix, metric, protocol=protocol)
-            caption = f"{METRIC_NAMES[metric]} with its interval, protocol {protocol}."
+            interval = " with its interval" if scores.shows_intervals(cells) else ""
+            caption = f"{METRIC_NAMES[metric]}{interval}, protocol {protocol}."
             picture = drawn_picture(figure, folder, f"heat-{metric}-{protocol}", caption)
             is_shown = metric == "accuracy" and protocol == results.primary
             (drawn.scores if is_shown else drawn.unshown).append(picture)
-    if (results.matrix["condition"] != "full").any():
+    # Without whole faces nothing is known to be lost.
+    accuracy = scores.headline(results.matrix, results.primary, "accuracy")
+    hidden = accuracy[accuracy.index.get_level_values("condition") != "full"]
+    if hidden["drop_from_full"].notna().any():
         figure = scores.drop_plot(results.matrix, protocol=results.primary)
         caption = "Each mark is one model; the further right, the more it loses."
         drawn.drop.append(drawn_picture(figure, folder, "drop-accuracy", caption))
@@ -202,11 +207,14 @@ def _draw_scores(drawn: Figures, results: Results, folder: Path) -> None:
 def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
     """Draw what each half costs, and what emotions are mistaken for when it is hidden."""
     contrasts = costs.once(results.planned)
-    if contrasts["kind"].isin(["robustness", "available information"]).any():
-        caption = (
-            "Points of accuracy lost, with intervals. Left, a network that met only whole faces; "
-            "right, networks trained for what is hidden."
-        )
+    told = {
+        "robustness": "a network that met only whole faces",
+        "available information": "networks trained for what is hidden",
+    }
+    panels = [who for kind, who in told.items() if (contrasts["kind"] == kind).any()]
+    if panels:
+        sides = f"Left, {panels[0]}; right, {panels[1]}" if len(panels) > 1 else f"Of {panels[0]}"
+        caption = f"Points of accuracy lost, with intervals. {sides}."
         drawn.halves.append(drawn_picture(forest_plot(contrasts), folder, "halves", caption))
     if "confusion_shifts" not in results.tables:
         return

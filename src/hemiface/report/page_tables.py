@@ -110,11 +110,11 @@ def score_table(matrix: pd.DataFrame, protocol: str, copy: str = "a near duplica
 
 
 def drop_table(matrix: pd.DataFrame, protocol: str, metric: str = "accuracy") -> Table | None:
-    """Return each model's drop from whole faces per hidden region; None if nothing is hidden."""
+    """Return each model's drop from whole faces per hidden region; None where none is known."""
     cells = headline(matrix, protocol, metric)
     models = ordered(cells.index.get_level_values("model"))
     hidden = [c for c in ordered(cells.index.get_level_values("condition")) if c != "full"]
-    if not hidden:
+    if cells.loc[cells.index.isin(hidden, level="condition"), "drop_from_full"].isna().all():
         return None
     groups = []
     for model in models:

@@ -7,6 +7,7 @@ shape too. What needs single predictions or classes is in `figures.classes`; `fi
 looks.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,12 +40,17 @@ __all__ = [
     "headline",
     "heat_map",
     "save",
+    "shows_intervals",
     "svg_text",
     "training_curves",
 ]
 
 _ROOMY_COLUMNS = 7
 """With more columns the cells of a heat map are narrow and hold no interval."""
+
+_NAME_CHARACTERS = 26
+"""Longer names are broken: rows have room for some lines."""
+_CHARACTERS_AN_INCH = 14
 
 _DIFFERENCE = LinearSegmentedColormap.from_list("difference", ["#D55E00", "#ffffff", "#0072B2"])
 
@@ -66,6 +72,12 @@ def headline(matrix: pd.DataFrame, protocol: str, metric: str) -> pd.DataFrame:
     with_mean = rows["model"].isin(rows.loc[is_mean, "model"])
     chosen = rows[is_mean | ~with_mean]
     return chosen.drop_duplicates(["model", "condition"]).set_index(["model", "condition"])
+
+
+def shows_intervals(cells: pd.DataFrame) -> bool:
+    """Return whether a heat map of what `headline` returns holds an interval."""
+    roomy = cells.index.unique("condition").size <= _ROOMY_COLUMNS
+    return roomy and bool(cells[["low", "high"]].notna().all(axis=1).any())
 
 
 @matplotlib.rc_context(STYLE)
@@ -127,19 +139,24 @@ def drop_plot(
     cells = headline(matrix, protocol, metric)
     models = ordered(cells.index.get_level_values("model"))
     hidden = [c for c in ordered(cells.index.get_level_values("condition")) if c != "full"]
-    figure = Figure(figsize=(7.2, 1.3 + 0.55 * max(1, len(hidden))), layout="constrained")
+    names = [_broken(model_label(model)) for model in models]
+    # As high as its rows and as its legend.
+    lines = sum(1 + name.count("\n") for name in names)
+    height_in = max(1.3 + 0.55 * max(1, len(hidden)), 0.6 + 0.18 * lines)
+    figure = Figure(figsize=(7.2, height_in), layout="constrained")
     axes = figure.add_subplot()
     drops = _grid(cells["drop_from_full"], models, hidden)
     offsets = np.linspace(-0.28, 0.28, len(models)) if len(models) > 1 else np.zeros(1)
-    for index, model in enumerate(models):
+    for index, name in enumerate(names):
         axes.plot(
             drops[index],
             np.arange(len(hidden)) + offsets[index],
             linestyle="none",
-            marker=MARKERS[index % len(MARKERS)],
+            # As many of both: every second time around each colour has another marker.
+            marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
             color=COLOURS[index % len(COLOURS)],
             markersize=5.5,
-            label=model_label(model),
+            label=name,
         )
     for row in range(1, len(hidden)):
         axes.axhline(row - 0.5, color="#dddddd", linewidth=0.6)
@@ -246,7 +263,8 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             ("validation_loss", "validation", COLOURS[1], "-"),
         ):
             upper.plot(epoch, history[column], color=colour, ls=line, marker=marker, label=name)
-        upper.set_title(model, fontsize=8.5)
+        room = int(_CHARACTERS_AN_INCH * 0.8 * figure.get_figwidth() / len(histories))
+        upper.set_title(textwrap.fill(model, room), fontsize=8.5)
         upper.tick_params(labelbottom=False)
         accuracy = history["validation_accuracy"].to_numpy(np.float64)
         lower.plot(epoch, accuracy, color=COLOURS[1])
@@ -287,10 +305,28 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _cells_figure(models: list[str], conditions: list[str]) -> tuple[Figure, Axes]:
-    cell_in = 1.12 if len(conditions) <= _ROOMY_COLUMNS else 0.55
-    size = (1.4 + cell_in * max(2, len(conditions)), 1.0 + 0.62 * max(1, len(models)))
+    longest = max(len(line) for name in models for line in _broken(name).splitlines())
+    # 1.4 inches hold what is beside the cells of the usual names.
+    names_in = 1.4 + max(0, longest - 6) / _CHARACTERS_AN_INCH
+    # Where the label below is broken the title is too.
+    height_in = 1.0 + 0.62 * max(1, len(models)) + 0.3 * _label_below(conditions).count("\n")
+    size = (names_in + _cells_in(conditions), height_in)
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()
+
+
+def _cells_in(conditions: list[str]) -> float:
+    """Return how wide all cells are together, in inches."""
+    return (1.12 if len(conditions) <= _ROOMY_COLUMNS else 0.55) * max(2, len(conditions))
+
+
+def _label_below(conditions: list[str]) -> str:
+    said = "hidden in the test (outlined: trained on that condition)"
+    return textwrap.fill(said, int(0.9 * _CHARACTERS_AN_INCH * _cells_in(conditions)))
+
+
+def _broken(name: str) -> str:
+    return textwrap.fill(name, _NAME_CHARACTERS)
 
 
 def _paint(axes: Axes, shades: np.ndarray, colours: Any) -> None:
@@ -319,13 +355,15 @@ def _outline_matched(axes: Axes, models: list[str], conditions: list[str]) -> No
 def _label_cells(axes: Axes, models: list[str], conditions: list[str]) -> None:
     roomy = len(conditions) <= _ROOMY_COLUMNS
     turn: Any = {} if roomy else {"rotation": 35, "ha": "left", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(len(conditions)), conditions, **turn)
-    axes.set_yticks(np.arange(len(models)), models)
+    # What is turned has room beside it, what isn't has that of a cell.
+    shown = [textwrap.fill(one, 16) for one in conditions] if roomy else conditions
+    axes.set_xticks(np.arange(len(conditions)), shown, **turn)
+    axes.set_yticks(np.arange(len(models)), [_broken(one) for one in models])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylabel("trained on")
-    axes.set_xlabel("hidden in the test   (outlined: trained on that condition)")
+    axes.set_xlabel(_label_below(conditions))
 
 
 def _comparisons(comparisons: pd.DataFrame, metric: str) -> pd.DataFrame:

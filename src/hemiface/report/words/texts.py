@@ -12,7 +12,7 @@ from hemiface import __version__
 from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
 from hemiface.provenance import HARDWARE_OF
-from hemiface.tables import HALVES_COLUMN, Predictions
+from hemiface.tables import EMOTIONS, HALVES_COLUMN, Predictions
 
 __all__ = [
     "Trainings",
@@ -79,6 +79,12 @@ _SCORES = (
     "images. Weighted AUC is the area under each emotion's ROC curve against the rest, averaged by "
     "share (scikit-learn's); weighted_auc_paper, used only beside the original, is the area under "
     "the average of interpolated curves, as published. A dash is an undefined score, never 0."
+)
+_ABSENT = (
+    "No image that was scored bears the label {}: recall and AUC of such an emotion are undefined. "
+    "Its F1 is 0 where it was answered, which is never right, and a dash where it wasn't. Macro F1 "
+    "is a mean over the emotions that occur among labels or answers of a cell, so cells can differ "
+    "in how many these are."
 )
 _DIFFER = (
     "Two accuracies are said to differ by one rule on the whole page: a paired test, corrected for "
@@ -390,6 +396,9 @@ def methods(
     )
     datasets = set(predictions.table["dataset"])
     lines = own_lines(predictions.table)
+    table = predictions.table
+    scored = table[table["split"] == "test"] if "standard" in protocols else table
+    absent = [one for one in EMOTIONS if one not in set(scored["label"])]
     copy = copy_word(predictions.facts)
     leaks = _LEAKS.format(with_article(copy), _NOT_SOUGHT if copy == "exact copy" else "")
     paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
@@ -402,6 +411,7 @@ def methods(
         intervals,
         _DIFFER,
         _SCORES,
+        *([_ABSENT.format(joined(absent))] if absent else []),
         *([_LABELS] if "fer2013" in datasets else []),
         *(
             ["The faces are rendered from parameters: results say nothing about people."]
