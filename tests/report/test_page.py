@@ -662,6 +662,25 @@ def test_tables_of_an_earlier_report_are_named(tmp_path, caplog):
     assert (run / "sides.csv").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_files_that_no_report_wrote_are_not_overwritten(tmp_path):
+    run = write_run(tmp_path, simulate(("full",), ("full", "left"), n=42), draws=5)
+    for theirs in (run / "matrix.csv", run / "methods.txt"):
+        theirs.write_text("mine\n")
+        with pytest.raises(UsageError, match=rf"{theirs.name} is there, and no report\.html"):
+            report.build(run)
+        assert theirs.read_text() == "mine\n"
+        assert not (run / "report.html").exists()
+        report.build(run, tmp_path / "elsewhere")
+        theirs.unlink()
+    report.build(run)
+    # Its own are, under another name and where an earlier one was stopped.
+    report.build(run, run / "second.html")
+    (run / "report.html").unlink()
+    (run / "second.html").unlink()
+    report.build(run)
+
+
 def test_a_networks_name_is_no_path(tmp_path):
     """Names come with tables, from anybody: figures stay in their folder, each with its own."""
     table = simulate(("maker/one", "../../two"), ("full", "left"))

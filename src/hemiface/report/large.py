@@ -15,7 +15,7 @@ from hemiface.config import StatisticsOptions
 from hemiface.data.parts import Parts
 from hemiface.errors import UsageError
 from hemiface.files import write_text
-from hemiface.report.page import linked, page_path, split_table, template
+from hemiface.report.page import claim, linked, page_path, split_table, template
 from hemiface.report.page_tables import drop_table, score_table
 from hemiface.report.results import (
     Compared,
@@ -53,7 +53,8 @@ def build(
 
     Raises:
         DamagedError: the parts are damaged or no valid table.
-        UsageError: no image of the test split was scored.
+        UsageError: no image of the test split was scored, or a table would take the place of one
+            that no report wrote.
     """
     folder = parts.where.parent
     page = page_path(folder, out)
@@ -62,6 +63,7 @@ def build(
     with counted(parts, tuple(PROTOCOLS), options, progress) as every:
         samples = {name: one for name, one in every.items() if one.cells}
         tables = tables_of(samples)
+        claim(page, tables)
         write_tables(tables, page.parent)
         text = _render(parts, samples, tables)
     write_text(page, linked(text, page.parent))

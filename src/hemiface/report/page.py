@@ -5,7 +5,7 @@ again from predictions.parquet, and what else lies in the run folder tells how i
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,12 @@ from hemiface.report.page_tables import (
     score_table,
 )
 from hemiface.report.results import (
+    MARKS_OF_RUNS,
     Results,
     Run,
     compute,
     read_run,
+    require_ours,
     tell_of_others,
     write_tables,
 )
@@ -49,10 +51,20 @@ from hemiface.stats.importance.people import read as read_people
 from hemiface.stats.planned import shown_conditions
 from hemiface.stats.sample import whole_reader
 
-__all__ = ["HEADINGS", "REPORT_FILE", "build", "linked", "page_path", "split_table", "template"]
+__all__ = [
+    "HEADINGS",
+    "REPORT_FILE",
+    "build",
+    "claim",
+    "linked",
+    "page_path",
+    "split_table",
+    "template",
+]
 
 REPORT_FILE = "report.html"
 METHODS_FILE = "methods.txt"
+_MARK = ".report"
 
 _MOST_PANELS = 6
 _MOST_COLUMNS = 5
@@ -106,7 +118,8 @@ def build(
 
     Raises:
         DamagedError: the predictions or people's files are missing or not valid.
-        UsageError: config.toml can't be understood, or no image of the test split was scored.
+        UsageError: config.toml can't be understood, no image of the test split was scored, or a
+            table would take the place of one that no report wrote.
 
     """
     page, *files = build_all(run_or_predictions, out, pictures, people)
@@ -126,6 +139,7 @@ def build_all(
     page = page_path(run.folder, out)
     beside = None if people is None else read_people(people)
     results = compute(run.predictions, run.options, run.mirrored, beside)
+    claim(page, results.tables)
     written = write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     scores = results.tables["class_scores"]
@@ -138,6 +152,20 @@ def build_all(
     text = _render(run, results, groups, figures, no_pictures, methods)
     write_text(page, linked(text, page.parent))
     return [page, *written, methods_file, *figures.files]
+
+
+def claim(page: Path, tables: Iterable[str]) -> None:
+    """Mark the folder of a page as one that reports are written to.
+
+    Raises:
+        UsageError: a table would take the place of one that no report wrote.
+    """
+    folder = page.parent
+    files = [*(folder / f"{name}.csv" for name in tables), folder / METHODS_FILE]
+    require_ours(folder, files, (page.name, REPORT_FILE, _MARK, *MARKS_OF_RUNS))
+    if not any((folder / one).is_file() for one in MARKS_OF_RUNS):
+        # Whoever stops before the page is there may go on, and one folder may hold several.
+        write_text(folder / _MARK, "A report and its tables are written here.\n")
 
 
 def linked(text: str, folder: Path) -> str:

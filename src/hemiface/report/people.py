@@ -19,7 +19,7 @@ from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.people import conditions_plot, maps_figure
 from hemiface.report.page import linked, template
 from hemiface.report.page_tables import Group, Row, Shown, Table
-from hemiface.report.results import write_tables
+from hemiface.report.results import require_ours, write_tables
 from hemiface.report.words import people as words
 from hemiface.report.words.verdicts import verdict
 from hemiface.stats.people.agreement import agreement
@@ -104,17 +104,6 @@ def compute(
     return PeopleFound(people, tables, told)
 
 
-def _require_ours(folder: Path, tables: Sequence[Path], read: Sequence[Path]) -> None:
-    """Raise unless what is to be written takes the place of an earlier analysis alone."""
-    require_apart(read, tables)
-    there = [one for one in tables if one.exists()]
-    if there and not any((folder / one).is_file() for one in (PEOPLE_PAGE, _MARK)):
-        raise UsageError(
-            f"{there[0]} is there, and no {PEOPLE_PAGE} beside it that says who wrote it; choose "
-            "another --out, or move it."
-        )
-
-
 def write_people(
     answered: Answered,
     networks: Mapping[str, Mapping[str, str]],
@@ -132,7 +121,9 @@ def write_people(
             analysis wrote.
     """
     found = compute(answered, networks, options)
-    _require_ours(folder, [folder / f"{name}.csv" for name in found.tables], read)
+    tables = [folder / f"{name}.csv" for name in found.tables]
+    require_apart(read, tables)
+    require_ours(folder, tables, (PEOPLE_PAGE, _MARK))
     # Whoever stops before the page is there may go on.
     write_text(folder / _MARK, f"{PEOPLE_PAGE} and its tables are written here.\n")
     known = dict(settings or {})

@@ -7,7 +7,7 @@ two commands write the same file: the report's tables lie beside the predictions
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from hemiface.tables import Predictions, compact, read_csv, read_predictions, wr
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "MARKS_OF_RUNS",
     "PAPER_METRICS",
     "PREDICTIONS_FILE",
     "TABLES",
@@ -64,6 +65,7 @@ __all__ = [
     "information_tables",
     "read_recipe",
     "read_run",
+    "require_ours",
     "tell_of_others",
     "temperatures_json",
     "write_tables",
@@ -73,7 +75,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 MIRRORED_FILE = "mirrored.parquet"
 
 _HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
-_MARKS_OF_RUNS = ("stages.json", "environment.json")
+MARKS_OF_RUNS = ("stages.json", "environment.json")
 _NO_RECIPE = "write it again with the study's own command, or remove it"
 
 TABLES = (
@@ -272,6 +274,22 @@ def information_tables(sample: Sample) -> dict[str, pd.DataFrame]:
         "shapley": shapley(sample),
         "sensitivity": sensitivity(sample),
     }
+
+
+def require_ours(folder: Path, written: Iterable[Path], marks: Sequence[str]) -> None:
+    """Raise unless what is to be written takes the place of earlier results of hemiface alone.
+
+    Any file of `marks` in the folder, the page first, says that what is there is.
+
+    Raises:
+        UsageError: a file is there, and none of the marks.
+    """
+    there = [one for one in written if one.exists()]
+    if there and not any((folder / one).is_file() for one in marks):
+        raise UsageError(
+            f"{there[0]} is there, and no {marks[0]} beside it that says who wrote it; choose "
+            "another --out, or move it."
+        )
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -490,7 +508,7 @@ def read_recipe(folder: Path) -> tuple[config.Config | None, str]:
         with undamaged(path, _NO_RECIPE):
             return config.load(path), read_text(path)
     except (UsageError, DamagedError) as error:
-        if not any((folder / name).is_file() for name in _MARKS_OF_RUNS):
+        if not any((folder / name).is_file() for name in MARKS_OF_RUNS):
             _log.warning("%s is left out: it is no config of hemiface's.", path)
             return None, ""
         # Nobody has written it by hand.
