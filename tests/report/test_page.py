@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import chromium
 from builders import described, hemiface, sentences
 from hemiface.config import Config, StatisticsOptions, to_toml
 from hemiface.data.images import Images
@@ -609,6 +611,52 @@ def test_near_duplicates_are_named_only_where_they_were_looked_for(tmp_path):
         assert absent not in text
         assert ("Near duplicates weren't looked for, so more" in text) == (there == "exact cop")
         assert "if it, or a" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_page_is_rebuilt_as_it_was_built_and_stands_beside_what_is_there(tmp_path):
+    run = write_run(tmp_path / "my run", simulate(("full",), ("full", "left")), draws=5)
+    text = html.unescape(report.build(run / "predictions.parquet").read_text(encoding="utf-8"))
+    assert "hemiface report predictions.parquet\n" in text
+    assert "hemiface study 'my run/config.toml' --data PATH" in text
+    assert "put beside the published ones" in text
+    write_run(run, simulate(("full",), ("full", "left"), dataset="mine"), draws=5)
+    text = html.unescape(report.build(run, pictures=False).read_text(encoding="utf-8"))
+    assert "hemiface report 'my run' --no-pictures\n" in text
+    assert "so these scores are optimistic. The protocol on the test split alone" in text
+    assert "put beside the published ones" not in text
+    told = texts.rebuild("run", {}, "", options=["--people", "their files"])
+    assert told[0]["lines"][1] == "hemiface report run --people 'their files'"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_long_name_makes_the_page_no_wider_than_a_phone(tmp_path):
+    browser = chromium.executable()
+    if browser is None:
+        pytest.skip("widths are measured by Chromium")
+    name = "x" * 120
+    run = write_run(tmp_path, simulate((name,), ("full", "left"), n=42), draws=5)
+    page = report.build(run, pictures=False)
+    text = page.read_text(encoding="utf-8")
+    figure = f"<figure><figcaption>The model {name}.</figcaption></figure>"
+    folded = f"<details><summary>The model {name}.</summary></details><h2>{name}</h2>"
+    told = "<script>document.title = document.documentElement.scrollWidth</script>"
+    page.write_text(text.replace("</main>", f"{figure}{folded}</main>{told}"), encoding="utf-8")
+    # A window of a screen has a least width, a frame none.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"<iframe id=f src={page.name} width=390 height=800></iframe><script>f.onload = () => "
+        "document.body.append('is ' + f.contentDocument.title)</script>"
+    )
+    options = ["--headless", "--no-sandbox", "--allow-file-access-from-files", "--dump-dom"]
+    done = subprocess.run(
+        [browser, *options, f"--user-data-dir={tmp_path / 'profile'}", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert int(re.search(r"is (\d+)", done.stdout).group(1)) <= 390
 
 
 def test_the_faces_own_lines_are_told():

@@ -113,8 +113,9 @@ def build(
     shown as far as it is there, and what is missing is said. `out` is the page's path (a path
     without `.html` is a folder), by default report.html beside the predictions; all else goes into
     the same folder. comparisons.csv is written for FER2013 only. With `pictures` false no face is
-    put into the page. `people` is the folder of Wegrzyn's files: what people need stands beside the
-    networks, and people_halves.csv is written. Returns the path of the page.
+    put into the page, and those of an earlier one are removed from figures/. `people` is the folder
+    of Wegrzyn's files: what people need stands beside the networks, and people_halves.csv is
+    written. Returns the path of the page.
 
     Raises:
         DamagedError: the predictions or people's files are missing or not valid.
@@ -149,7 +150,9 @@ def build_all(
     methods = _methods(run, results)
     methods_file = page.parent / METHODS_FILE
     write_text(methods_file, "\n\n".join([*methods.text, *methods.references]) + "\n")
-    text = _render(run, results, groups, figures, no_pictures, methods)
+    options = [] if people is None else ["--people", Path(people).resolve().name]
+    options += [] if pictures else ["--no-pictures"]
+    text = _render(run, results, groups, figures, no_pictures, methods, options)
     write_text(page, linked(text, page.parent))
     return [page, *written, methods_file, *figures.files]
 
@@ -221,8 +224,9 @@ def _render(
     figures: Figures,
     no_pictures: str,
     methods: "_Methods",
+    options: Sequence[str],
 ) -> str:
-    """Return the page."""
+    """Return the page; `options` are those of the command that makes it."""
     verdicts, level = _verdicts(results), run.options.level
     compared = _beside_original(results)
     told = _told(results, verdicts, level)
@@ -263,11 +267,19 @@ def _render(
         trainings=texts.Trainings.of(predictions.names, "name"),
         no_pictures=no_pictures,
         methods=methods,
-        limits=texts.methods(predictions, results.protocols, run.options),
+        limits=texts.methods(
+            predictions, results.protocols, run.options, compared=compared is not None
+        ),
         citations=texts.citations(datasets, run.images),
         bibtex=texts.bibtex(datasets),
         appendix=APPENDIX,
-        rebuild=texts.rebuild(run.name, run.environment, run.recipe),
+        rebuild=texts.rebuild(
+            run.name,
+            run.environment,
+            run.recipe,
+            folder=run.folder.resolve().name,
+            options=options,
+        ),
         version=hemiface.__version__,
     )
 

@@ -66,13 +66,12 @@ _UNKNOWN_LEAKS = (
 )
 _SELECTED = "Everything is selected on the validation split; the test split is for finished models."
 _PAPER = (
-    "The original study's protocol scores validation and test images together. {}they are here to "
-    "be put beside the published ones. The protocol on the test split alone is the sound one."
+    "The original study's protocol scores validation and test images together. {}.{} The protocol "
+    "on the test split alone is the sound one."
 )
-_OPTIMISTIC = (
-    "The validation images were used to select our models, so these scores are optimistic; "
-)
-_PERHAPS = "Where validation images selected a network, its scores here are optimistic; "
+_OPTIMISTIC = "The validation images were used to select our models, so these scores are optimistic"
+_PERHAPS = "Where validation images selected a network, its scores here are optimistic"
+_BESIDE = " They are here to be put beside the published ones."
 _CHOSEN = "ours were chosen on PublicTest alone, which is one half of these images."
 _SCORES = (
     "Macro F1 is the mean of the emotions' F1, weighted F1 weighs them by their share of the "
@@ -384,9 +383,16 @@ def resampled(predictions: Predictions) -> str:
 
 
 def methods(
-    predictions: Predictions, protocols: Sequence[str], options: StatisticsOptions
+    predictions: Predictions,
+    protocols: Sequence[str],
+    options: StatisticsOptions,
+    *,
+    compared: bool = False,
 ) -> list[str]:
-    """Return what a reader has to know to read the numbers, one paragraph per item."""
+    """Return what a reader has to know to read the numbers, one paragraph per item.
+
+    `compared` says that the original study's scores stand beside them.
+    """
     own = "unknown" not in predictions.facts
     intervals = (
         f"Intervals cover {100 * options.level:g} %: percentile bootstrap, {options.draws:,} draws "
@@ -401,7 +407,7 @@ def methods(
     absent = [one for one in EMOTIONS if one not in set(scored["label"])]
     copy = copy_word(predictions.facts)
     leaks = _LEAKS.format(with_article(copy), _NOT_SOUGHT if copy == "exact copy" else "")
-    paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS)
+    paper = _PAPER.format(_OPTIMISTIC if own else _PERHAPS, _BESIDE if compared else "")
     return [
         *_METHODS,
         *([lines] if lines else []),
@@ -456,16 +462,31 @@ def bibtex(datasets: Sequence[str]) -> str:
     return "\n\n".join(entries)
 
 
-def rebuild(run: str, environment: Mapping[str, Any], recipe: str) -> list[dict[str, Any]]:
-    """Return blocks of {text, lines}: the commands that make this page, or the whole run, again."""
+def rebuild(
+    run: str,
+    environment: Mapping[str, Any],
+    recipe: str,
+    *,
+    folder: str = "",
+    options: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Return blocks of {text, lines}: the commands that make this page, or the whole run, again.
+
+    `run` is what the page is of, a folder or a table; `folder` where config.toml lies, if that is
+    another; `options` are those of `hemiface report` that the page was made with.
+    """
     blocks = [
         {
             "text": "This page, its tables and figures, from the prediction table (no torch):",
-            "lines": ["pip install 'hemiface[study]'", f"hemiface report {shlex.quote(run)}"],
+            "lines": [
+                "pip install 'hemiface[study]'",
+                shlex.join(["hemiface", "report", run, *options]),
+            ],
         }
     ]
     if recipe:
-        lines = [f"hemiface study {shlex.quote(run)}/config.toml --data PATH --out NEW_FOLDER"]
+        config = shlex.quote(f"{folder or run}/config.toml")
+        lines = [f"hemiface study {config} --data PATH --out NEW_FOLDER"]
         text = "The whole run, from the data at PATH:"
         blocks.append({"text": text, "lines": ["pip install 'hemiface[train]'", *lines]})
     if environment.get("command"):
