@@ -1,6 +1,8 @@
 """The two tables: what is refused and with which sentence, and that nothing is lost on the way."""
 
 import csv
+import math
+import os
 import re
 
 import numpy as np
@@ -238,6 +240,13 @@ class TestFiles:
             write_predictions(spoilt, tmp_path / "p.parquet")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize("column", ["label", "p_sad"])
+    def test_nor_is_one_with_a_column_twice(self, tmp_path, column):
+        table = tiny_predictions().table
+        twice = Predictions(pd.concat([table, table[[column]]], axis=1))
+        with pytest.raises(DamagedError, match=f"two columns are called {column}"):
+            write_predictions(twice, tmp_path / "p.parquet")
+
     def test_a_broken_table_is_named_by_its_path_when_read(self, tmp_path):
         path = tmp_path / "p.parquet"
         write_table(tiny_predictions().table.drop(index=0), path)
@@ -273,13 +282,34 @@ class TestFiles:
             [{"model": "full-seed0"}],
             [{"model": "a", "name": "b", "seed": "c"}],
         ):
-            write_predictions(known.with_facts(models=models), path)
+            write_table(known.table, path, {"models": models})
             with pytest.raises(DamagedError, match="what it says of its models or data is damaged"):
                 read_predictions(path)
         for data in ([], {"aligned": [3]}, {"other_labels": {"contempt": "3"}}):
-            write_predictions(known.with_facts(data=data), path)
+            write_table(known.table, path, {"data": data})
             with pytest.raises(DamagedError, match="what it says of its models or data is damaged"):
                 read_predictions(path)
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"models": [{"model": "m"}]},
+            {"models": [{"model": "m", "name": "full", "seed": "0"}]},
+            {"models": [3]},
+            {"unknown": "group"},
+            {"data": {"aligned": {"face": "3"}}},
+            {"share": math.nan},
+            {"share": [math.inf]},
+            {"file": os.fsdecode(b"\xff.csv")},
+            {"seed": np.int64(3)},
+            {"seed": 2**70},
+            {"made": object()},
+        ],
+    )
+    def test_what_would_not_be_read_again_is_not_written(self, tmp_path, facts):
+        with pytest.raises(UsageError, match=r"facts of these predictions can't be written \(.+\)"):
+            write_predictions(Predictions(tiny_predictions().table, facts), tmp_path / "p.parquet")
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("text", [b"[]", b"[" * 100_000, b"\xff", b'{"a": NaN}'])
     def test_a_table_of_before_with_broken_facts(self, tmp_path, text):

@@ -280,20 +280,24 @@ def check_facts(facts: Mapping[str, Any], where: str) -> None:
         DamagedError: something is missing or of another kind.
     """
     try:
-        for name in {"models", "unknown"} & facts.keys():
-            entry(facts, name, list)
-        known = entry({"data": {}, **facts}, "data", dict)
-        for name in {"aligned", "other_labels"} & known.keys():
-            for count in entry(known, name, dict):
-                entry(known[name], count, int)
-        for one in facts.get("models", ()):
-            for key, kind in (("model", str), ("name", str), ("seed", int)):
-                entry(one, key, kind)
-            entry({"conditions": [], **one}, "conditions", list)
+        _require_facts(facts)
     except ValueError as error:
         raise DamagedError(
             f"{where}: what it says of its models or data is damaged ({error}); make it anew."
         ) from error
+
+
+def _require_facts(facts: Mapping[str, Any]) -> None:
+    for name in {"models", "unknown"} & facts.keys():
+        entry(facts, name, list)
+    known = entry({"data": {}, **facts}, "data", dict)
+    for name in {"aligned", "other_labels"} & known.keys():
+        for count in entry(known, name, dict):
+            entry(known[name], count, int)
+    for one in facts.get("models", ()):
+        for key, kind in (("model", str), ("name", str), ("seed", int)):
+            entry(one, key, kind)
+        entry({"conditions": [], **one}, "conditions", list)
 
 
 def probabilities(predictions: pd.DataFrame) -> np.ndarray:
@@ -416,9 +420,18 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
 
     Raises:
         DamagedError: the table isn't a valid one, see `check_predictions`.
+        UsageError: its facts aren't what `check_facts` asks for, or nothing that JSON can hold.
     """
     table = predictions.table
     check_predictions(table)
+    try:
+        # As they come back.
+        _require_facts(json_value(json.dumps(dict(predictions.facts))))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"The facts of these predictions can't be written ({first_line(error)}); give plain "
+            "texts, numbers, lists and mappings, and model, name and seed of each of the models."
+        ) from error
     columns = [*PREDICTION_COLUMNS, *{HALVES_COLUMN}.intersection(table.columns)]
     slim = table[columns].astype(dict.fromkeys(PROBABILITY_COLUMNS, "float32"))
     write_table(slim, path, dict(predictions.facts))
@@ -557,6 +570,9 @@ def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) 
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise DamagedError(f"{where}: missing column {', '.join(missing)}.")
+    twice = table.columns[table.columns.duplicated()].intersection(list(columns))
+    if len(twice):
+        raise DamagedError(f"{where}: two columns are called {', '.join(twice)}.")
     empty = [column for column in columns if table[column].isna().any()]
     if empty:
         raise DamagedError(f"{where}: column {', '.join(empty)} has empty cells.")

@@ -71,7 +71,7 @@ class TestChecks:
         table = tmp_path / "p.parquet"
         write_predictions(tiny_predictions(), table)
         before = chaos.essence(table)
-        write_predictions(tiny_predictions().with_facts(data="another"), table)
+        write_predictions(tiny_predictions().with_facts(made="another"), table)
         assert chaos.essence(table) == before
         table.write_bytes(table.read_bytes()[:-9])
         with pytest.raises(DamagedError):
