@@ -406,7 +406,8 @@ class Predictor:
         """Yield the faces of each frame of a video's file or of the text `camera:N`, as they come.
 
         `face` is the number that each face keeps; `search_every` and `smooth_s` are those of
-        `hemiface.vision.video.watching.Watch`.
+        `hemiface.vision.video.watching.Watch`. Each holds its whole frame for as long as it is
+        kept: an hour of film in a list is hundreds of gigabytes. Keep its `rows()`, or its faces.
 
         Raises:
             DamagedError: the file is no video, or is damaged; what came before is yielded.
@@ -453,7 +454,7 @@ class Predictor:
             corner = np.array([pixels.shape[1] - side, pixels.shape[0] - side]) // 2
             box = np.stack([corner, corner + side]).astype(np.float64)
             looks = visible_regions(aligned.inside, None, self._hidden)
-            return [SeenFace(FoundFace(box, float("nan")), aligned, looks)]
+            return [SeenFace(FoundFace(box, math.nan), aligned, looks)]
         if known is not None and isinstance(self._detector, FollowingDetector):
             found = self._detector.follow(pixels, known)
         else:

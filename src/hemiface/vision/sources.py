@@ -98,9 +98,9 @@ def find_sources(
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
     name begins with a dot are passed over, and so are the copies and timelines that earlier runs
     and shards have put below the folder of results `out`. A file named on purpose is tried whatever
-    its suffix. A folder that can't be looked into is a source too, so that nobody takes what lies
-    there for looked at. `beyond` says what an address on a network stands for; without it none is
-    taken.
+    its suffix: as a video where that is one of VIDEO_SUFFIXES, else as a photo. A folder that can't
+    be looked into is a source too, so that nobody takes what lies there for looked at. `beyond`
+    says what an address on a network stands for; without it none is taken.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe

@@ -66,10 +66,13 @@ _LANDMARK_SCALE = 1.5
 
 
 class Turn(NamedTuple):
-    """How a head is turned out of the picture's plane, in degrees; 0, 0 looks at the camera."""
+    """How a head is turned out of the picture's plane, in degrees; 0, 0 looks at the camera.
+
+    Of the face as it is turned upright in the plane (`roll_deg`), not of the picture.
+    """
 
     yaw_deg: float
-    """Positive where the face looks to the picture's right."""
+    """Positive where the face looks to the viewer's right."""
     pitch_deg: float
     """Positive where it looks down."""
 
