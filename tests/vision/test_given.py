@@ -20,6 +20,7 @@ from builders import without_privileges
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
+from hemiface.vision.photos import Photo
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.sources import find_sources
 from hemiface.vision.video.watching import Watch
@@ -146,6 +147,11 @@ class TestOnePicture:
     def test_bgr_is_said_of_arrays_only(self, predictor):
         with pytest.raises(UsageError, match="bgr=True is for arrays"):
             predictor.predict(png(), bgr=True)
+
+    @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+    def test_without_a_pixel(self, predictor, size):
+        with pytest.raises(DamagedError, match="has no pixels"):
+            predictor.predict(Image.new("RGB", size))
 
     @pytest.mark.parametrize("content", [b"", b"no picture", png()[:200]])
     def test_damaged_content(self, predictor, content):
@@ -367,6 +373,30 @@ class TestFaces:
         axes = dataclasses.replace(faces, source="a/$_$.png").plot()
         axes.figure.canvas.draw()
         assert axes.get_title() == "$_$.png"
+
+    @pytest.mark.parametrize(("suffix", "side"), [(".webp", 16_384), (".jpeg", 65_501)])
+    def test_too_large_for_a_format(self, faces, tmp_path, suffix, side):
+        flat = dataclasses.replace(
+            faces, faces=(), opened=lambda: Photo(np.zeros((1, side, 3), np.uint8))
+        )
+        with pytest.raises(UsageError, match=rf"can't hold {side} x 1 pixels.*save it as \.png"):
+            flat.save(tmp_path / f"a{suffix}")
+        assert flat.save(tmp_path / "a.png").is_file()
+        assert [one.name for one in tmp_path.glob("a.*")] == ["a.png"]
+
+    def test_are_equal_and_have_a_hash(self, faces, predictor):
+        again = predictor.predict(faces.source)
+        assert np.isnan(faces[0].yaw_deg)
+        assert np.isnan(faces[0].detection_score)
+        assert again == faces
+        assert again[0] == faces[0]
+        assert len({again, faces}) == len({again[0], faces[0]}) == 1
+        other = dataclasses.replace(faces[0], face=7)
+        assert other != faces[0]
+        assert dataclasses.replace(faces, faces=(other,)) != faces
+        assert faces[0] != faces[0].row()
+        # Landmarks are arrays, which no row has.
+        assert dataclasses.replace(faces[0], landmarks=np.zeros((468, 2))) == faces[0]
 
     def test_cut_out(self, faces):
         x, y, width, height = faces[0].box_px

@@ -16,8 +16,9 @@ face                int    of a photo: number of the face from 0, the largest fi
 x_px, y_px          float  upper left corner of the face's box
 width_px, height_px float  size of the box
 roll_deg            float  how far the face is turned clockwise, -180..180
-yaw_deg, pitch_deg  float  how far it looks to the picture's right, and down, by its landmarks'
-                           depth; empty without landmarks. See `finding.detector.turn_of`
+yaw_deg, pitch_deg  float  how far the face, turned upright by `roll_deg`, looks to the viewer's
+                           right, and down, by its landmarks' depth; empty without landmarks. See
+                           `finding.detector.turn_of`
 <point>_x_px, _y_px float  of eye_left and eye_right (their centres), nose, mouth_left and
                            mouth_right (its corners); empty with --no-detect
 detection_score     float  the score, 0..1, of the network that found the face
@@ -176,9 +177,12 @@ class Smoothed:
         return {column: _plain(value) for column, value in values.items()}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FacePrediction:
-    """One face: where it is, what could be seen of it, what the network makes of it."""
+    """One face: where it is, what could be seen of it, what the network makes of it.
+
+    Two are equal if their rows are.
+    """
 
     source: str
     frame: int | None
@@ -208,10 +212,19 @@ class FacePrediction:
     """Why no label is given; empty if one is."""
     model: str
     model_sha256: str
-    landmarks: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+    landmarks: npt.NDArray[np.float64] | None = None
     """[468, 2] in pixels of the photo, of MediaPipe's face mesh; None without."""
     smoothed: Smoothed | None = None
     """None where nothing is smoothed: in photos, and in videos unless it is asked for."""
+
+    def __eq__(self, other: object) -> bool:
+        # In a row what isn't known is None, which is equal to itself, as NaN isn't.
+        if not isinstance(other, FacePrediction):
+            return NotImplemented
+        return self.row() == other.row()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.row().values()))
 
     def __repr__(self) -> str:
         return f"<face {self.face}: {self.told}>"

@@ -62,9 +62,9 @@ def read_photo(
 ) -> Photo:
     """Read a picture file, or what such a file holds.
 
-    Grey is repeated, transparency laid on black, CMYK converted, 16 bits a channel are divided by
-    257; of an animation or of several pages the first is read, which `note` says. `raised_by` is
-    what a refusal says of how to allow more pixels.
+    Grey is repeated, transparency laid on black, CMYK converted, grey of 16 bits divided by 257 (of
+    colours of 16 bits Pillow keeps the upper 8); of an animation or of several pages the first is
+    read, which `note` says. `raised_by` is what a refusal says of how to allow more pixels.
 
     Raises:
         DamagedError: the file is missing, empty, truncated, no picture, of a kind that has no one
@@ -100,9 +100,12 @@ def of_pillow(picture: Any) -> Photo:
     """Return a picture of Pillow as `read_photo` would have read its file; it stays as it is.
 
     Raises:
-        DamagedError: it has no one meaning as RGB, or its file can't be decoded any more.
+        DamagedError: it has no pixels or no one meaning as RGB, or its file can't be decoded any
+            more.
     """
     name = getattr(picture, "filename", "") or f"of Pillow's mode {picture.mode}"
+    if 0 in picture.size:
+        raise DamagedError(f"Picture {name} has no pixels; hand over one that has some.")
     try:
         return Photo(_rgb(picture.copy(), name, picture), is_grey=picture.mode in _GREY_MODES)
     except (OSError, SyntaxError, ValueError) as error:

@@ -25,6 +25,8 @@ _FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF",
     ".tiff": "TIFF",
 }  # fmt: skip
+_MOST_PX = {"WEBP": 16_383, "JPEG": 65_500}
+"""What a side may have; libwebp and libjpeg write no more."""
 _JPEG_QUALITY = 92
 _SHOWN_PX = 640
 """The longer side of a picture in a notebook: its cells are kept in the notebook's file."""
@@ -34,7 +36,7 @@ def write_picture(pixels: Pixels, path: Path) -> Path:
     """Write an RGB picture uint8 [height, width, 3] in the format that the suffix says.
 
     Raises:
-        UsageError: the suffix is unknown.
+        UsageError: the suffix is unknown, or the picture too large for what it says.
         HemifaceError: the folder can't be written.
     """
     kind = _FORMATS.get(path.suffix.lower())
@@ -42,6 +44,12 @@ def write_picture(pixels: Pixels, path: Path) -> Path:
         raise UsageError(
             f"{path} has no suffix of a picture that can be written; choose from "
             f"{', '.join(_FORMATS)}."
+        )
+    height, width = pixels.shape[:2]
+    if (most := _MOST_PX.get(kind)) and max(height, width) > most:
+        raise UsageError(
+            f"{path} can't hold {width} x {height} pixels, {kind} has no more than {most:,} a "
+            "side; save it as .png."
         )
     with atomic_path(path) as partial:
         Image.fromarray(pixels).save(partial, kind, quality=_JPEG_QUALITY)
