@@ -576,7 +576,7 @@ class TestWhatEarlierRunsMade:
         cut_off(crops / "b.jpg", 0.5)
         (crops / "0 ÿ.png").unlink()
         code, said = predict(out, "--save-image", "--blur", "--replace")
-        assert (code, "4 copies and timelines of earlier settings are removed" in said) == (4, True)
+        assert (code, "4 copies and timelines of earlier runs are removed" in said) == (4, True)
         left = {one.name: one.read_bytes() for one in (out / "pictures").iterdir()}
         assert left.keys() == {"1 ÿ.png", "2 ÿ.png"}
         assert not set(left.values()) & set(bare.values())

@@ -164,10 +164,10 @@ def run(
         # A run of before they were marked wrote copies too, where these settings say so.
         if copies is not None:
             mark(copies.folder, made, are_ours=goes_on)
-        if options.timelines:
+        if options.timelines and any(one.moves for one in sources):
             mark(folder / TIMELINES, made, are_ours=goes_on)
         if made:
-            _log.info("%d copies and timelines of earlier settings are removed", len(made))
+            _log.info("%d copies and timelines of earlier runs are removed", len(made))
         remove(made)
         before()
         journal = stack.enter_context(Journal(folder, settings))
