@@ -603,6 +603,14 @@ class TestWhatEarlierRunsMade:
         assert [one.name for one in (out / "pictures").iterdir()] == ["mine.png"]
         assert len(list(crops.iterdir())) == 4
 
+    def test_copies_that_are_not_asked_for_again_stay(self, predict, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        assert predict(out)[0] == 0
+        assert {one.name for one in (out / "pictures").iterdir()} == {
+            "0 ÿ.png", "1 ÿ.png", "2 ÿ.png",
+        }  # fmt: skip
+
     def test_a_file_that_cannot_be_read_any_more_has_no_copy(self, crops, predict, tmp_path):
         out = tmp_path / "o"
         assert predict(out, "--save-image")[0] == 0
@@ -614,7 +622,8 @@ class TestWhatEarlierRunsMade:
         out = crops / "out"
         assert predict(out, "--save-image")[0] == 0
         copy = out / "pictures" / "1 ÿ.png"
-        assert hemiface(monkeypatch, *command(copy, model, out, "--replace")[3:]) == 0
+        again = command(copy, model, out, "--replace", "--hide", "lower")
+        assert hemiface(monkeypatch, *again[3:]) == 0
         assert [one.name for one in (out / "pictures").iterdir()] == [copy.name]
         assert len(pd.read_csv(out / "faces.csv")) == 1
 

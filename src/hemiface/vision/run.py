@@ -157,8 +157,10 @@ def run(
         keep_larger_run(folder, sources, options)
         _sweep(folder)
         goes_on = Journal.is_of(folder, settings)
+        # That copies aren't asked for again makes none of those untrue that lie there.
+        is_as_before = not options.pictures and Journal.is_of(folder, settings | {"pictures": True})
         made = set[Path]()
-        if not goes_on:
+        if not (goes_on or is_as_before):
             with reading(folder):
                 made = made_before(folder, sources)
         # A run of before they were marked wrote copies too, where these settings say so.
