@@ -273,10 +273,25 @@ class TestRefusals:
     def test_elsewhere(self, predictor, tmp_path, with_page):
         with served(predictor, page=tmp_path if with_page else None) as client:
             assert client.get("/nothing").json() == {"error": "There is nothing here; see /docs."}
-            answer = client.get("/predict")
-            assert answer.status_code == 405
-            assert "Another method" in answer.json()["error"]
-            assert answer.headers["allow"] == "POST"
+            for path, allowed in (
+                ("/predict", "POST"),
+                ("/watch", "POST"),
+                ("/health", "GET, HEAD"),
+                ("/metrics", "GET, HEAD"),
+                ("/docs", "GET, HEAD"),
+                ("/openapi.json", "GET, HEAD"),
+            ):
+                for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS", "DELETE", "BREW"):
+                    answer = client.request(method, path)
+                    if method in allowed:
+                        assert answer.status_code in (200, 422)
+                        continue
+                    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+                    if method != "HEAD":
+                        assert "Another method" in answer.json()["error"]
+            for method in ("GET", "POST", "PUT", "OPTIONS"):
+                for path in ("/predict/", "/nothing"):
+                    assert client.request(method, path).status_code == 404
 
     def test_bytes(self, client, monkeypatch):
         monkeypatch.setenv("HEMIFACE_MAX_REQUEST_BYTES", "1000")
@@ -587,6 +602,7 @@ class TestWhoMayAsk:
                 answer = client.post("/predict", headers={**RAW, **given_}, **ask)
                 assert answer.status_code == status
                 assert client.get("/metrics", headers=given_).status_code == status
+                assert client.head("/metrics", headers=given_).status_code == status
                 assert client.get("/health", headers=given_).status_code == 200
 
     def test_token_under_a_path(self, predictor, faces):
@@ -753,6 +769,10 @@ class TestTheService:
         (tmp_path / "a.wasm").write_bytes(b"\0asm")
         with served(predictor, page=tmp_path) as client:
             assert "Hello" in client.get("/").text
+            for path in ("/", "/a.wasm"):
+                assert client.head(path).status_code == 200
+                answer = client.post(path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
             assert client.get("/a.wasm").headers["content-type"] == "application/wasm"
             assert client.get("/../secret").status_code == 404
             assert client.get("/health").json()["status"] == "ok"

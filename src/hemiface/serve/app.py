@@ -37,6 +37,7 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from hemiface import __version__
@@ -66,6 +67,11 @@ __all__ = ["ServiceOptions", "create_app"]
 log = logging.getLogger(__name__)
 
 _ROUTES = ("/predict", "/watch", "/health", "/metrics")
+_READ = "GET, HEAD"
+_ALLOWED = {
+    **dict.fromkeys(("/predict", "/watch"), "POST"),
+    **dict.fromkeys(("/health", "/metrics", "/docs", "/openapi.json"), _READ),
+}
 _OPTIONS = (*(one.name for one in fields(Asked)), "format")
 _VIDEO_OPTIONS = (*_OPTIONS, "smooth")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -204,6 +210,16 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     )  # fmt: skip
     # Some watch a service by asking for its head alone.
     app.add_api_route("/health", service.health, methods=["HEAD"], include_in_schema=False)
+    app.add_api_route(
+        "/metrics", service.metrics, methods=["HEAD"], response_model=None, include_in_schema=False
+    )
+    for route in app.routes:
+        # That of its description's pages, which have no head of their own.
+        if isinstance(route, Route) and not route.include_in_schema and route.methods == {"GET"}:
+            route.methods.add("HEAD")
+    # Else the page would be asked for these, and say that there is nothing, or allow its methods.
+    for path, allowed in _ALLOWED.items():
+        app.router.routes.append(Route(path, _AnotherMethod(allowed), include_in_schema=False))
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(UsageError, _misused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -388,25 +404,37 @@ class _UnreadError(Exception):
 def _add_page(app: FastAPI, page: Path | None) -> None:
     if page is None:
         app.add_api_route(
-            "/", _to_docs, methods=["GET"], include_in_schema=False, response_model=None
+            "/", _to_docs, methods=["GET", "HEAD"], include_in_schema=False, response_model=None
         )
         return
-    # Else the page would be asked for these, and say that there is nothing.
-    for path in ("/predict", "/watch"):
-        app.add_api_route(path, _another_method, methods=["GET"], include_in_schema=False)
     # Some systems know neither, and browsers run nothing of an unknown type.
     for suffix, kind in ((".mjs", "text/javascript"), (".wasm", "application/wasm"),
                          (".webmanifest", "application/manifest+json")):  # fmt: skip
         mimetypes.add_type(kind, suffix)
-    app.mount("/", StaticFiles(directory=page, html=True), name="page")
+    app.mount("/", _Page(directory=page, html=True), name="page")
 
 
 async def _to_docs(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
-async def _another_method() -> Response:
-    raise HTTPException(405, headers={"Allow": "POST"})
+class _Page(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file; of one that isn't there say so, whatever is asked of it."""
+        if scope["method"] in ("GET", "HEAD"):
+            return await super().get_response(path, scope)
+        await super().get_response(path, {**scope, "method": "HEAD"})
+        raise HTTPException(405, headers={"Allow": _READ})
+
+
+class _AnotherMethod:
+    """Answers at a path all methods that nothing before it did."""
+
+    def __init__(self, allowed: str) -> None:
+        self._allowed = allowed
+
+    async def __call__(self, *_: object) -> None:
+        raise HTTPException(405, headers={"Allow": self._allowed})
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
