@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -98,6 +99,55 @@ def test_a_stale_lock_never_bars(tmp_path, left):
     (tmp_path / LOCK_FILE).write_text(left)
     with locked(tmp_path):
         pass
+
+
+AS_ANOTHER = (
+    "import os, sys; from pathlib import Path; import hemiface.locks\n"
+    "if 'no-fcntl' in sys.argv: sys.modules['fcntl'] = None\n"
+    # Python's own library may be root's alone: so all that is needed is imported before.
+    "from hemiface.errors import HemifaceError\n"
+    "def ask(folder):\n"
+    "    try:\n"
+    "        with hemiface.locks.locked(folder): print('held')\n"
+    "    except HemifaceError as error: print(error)\n"
+    "ready = Path(sys.argv[1]) / 'ready'\n"
+    "with hemiface.locks.locked(ready): ask(ready)\n"
+    "ready.rmdir()\n"
+    "os.setuid(65534)\n"
+    "print('as another')\n"
+    "ask(Path(sys.argv[1]))\n"
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="root alone is others")
+def test_the_lock_of_another_user_bars_a_shared_folder_while_it_is_held(kind):
+    # Nobody else may look into what pytest makes.
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o777)
+
+        def ask() -> str:
+            asked = [sys.executable, "-c", AS_ANOTHER, made, kind]
+            out = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout
+            return out.partition("as another\n")[2]
+
+        process = held(folder, kind)
+        try:
+            (folder / LOCK_FILE).chmod(0o644)
+            assert f"is being written into by process {process.pid}" in ask()
+            process.kill()
+            process.wait()
+            assert (folder / LOCK_FILE).stat().st_uid == 0
+            assert ask() == "held\n"
+            assert list(folder.iterdir()) == []
+            # What is no lock stays, whoever may write it.
+            (folder / LOCK_FILE).write_text("mine")
+            assert "a file of somebody's own and no lock" in ask()
+            (folder / LOCK_FILE).chmod(0o600)
+            assert "can't be written (Permission denied)" in ask()
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.usefixtures("kind")

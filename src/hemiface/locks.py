@@ -83,12 +83,30 @@ def _opened(path: Path) -> int:
         UsageError: it is a link.
     """
     safely = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o666)
+        except PermissionError:
+            _remove_anothers(path, os.open(path, os.O_RDONLY | safely))
+        except OSError as error:
+            if path.is_symlink():
+                raise UsageError(_no_lock(path, "a link")) from error
+            raise
+
+
+def _remove_anothers(path: Path, handle: int) -> None:
+    """Remove the lock of another user, who alone may write it, if nobody holds it any more.
+
+    Raises:
+        UsageError: as `_require_free`.
+        OSError: the folder may not be written either.
+    """
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o666)
-    except OSError as error:
-        if path.is_symlink():
-            raise UsageError(_no_lock(path, "a link")) from error
-        raise
+        _require_free(path, handle)
+        if _is_at(path, handle):
+            path.unlink()
+    finally:
+        os.close(handle)
 
 
 def _no_lock(path: Path, what: str) -> str:
