@@ -18,6 +18,10 @@ from hemiface.errors import HemifaceError, UsageError
 from hemiface.serve.run import address_of, listen, token_of
 
 SERVED = """
+import signal
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 from hemiface.serve.app import create_app
 from hemiface.serve.run import address_of, listen, run
 from hemiface.threads import stopped_like_ctrl_c
@@ -40,7 +44,7 @@ def service():
     process.communicate()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_answers_and_ends_when_told(service, sign):
     address = service.stdout.readline().strip()
     with urllib.request.urlopen(f"{address}/health", timeout=90) as answer:  # noqa: S310
@@ -51,7 +55,8 @@ def test_it_answers_and_ends_when_told(service, sign):
     assert (service.returncode, out, error) == (0, "ended\n", "")
 
 
-def test_what_is_being_answered_is_answered(service):
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_being_answered_is_answered(service, sign):
     import io
 
     from PIL import Image
@@ -68,15 +73,15 @@ def test_what_is_being_answered_is_answered(service):
     with socket.create_connection((host, int(port)), timeout=90) as connection:
         connection.sendall(head + body[:10])
         time.sleep(0.3)
-        service.send_signal(signal.SIGTERM)
+        service.send_signal(sign)
         time.sleep(0.3)
         connection.sendall(body[10:])
         answer = b""
         while part := connection.recv(1 << 16):
             answer += part
     assert answer.startswith(b"HTTP/1.1 200")
-    service.communicate(timeout=90)
-    assert service.returncode == 0
+    _, error = service.communicate(timeout=90)
+    assert (service.returncode, error) == (0, "")
 
 
 def test_a_taken_port_is_told():

@@ -1,8 +1,11 @@
 """Listening, and answering until somebody ends it."""
 
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -71,7 +74,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def run(app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answer until Ctrl-C or SIGTERM, and what is being answered then, for ten seconds."""
+    """Answer until Ctrl-C, SIGTERM or SIGHUP, and what is being answered then, for ten seconds."""
     config = uvicorn.Config(
         app,
         log_level="error",
@@ -91,6 +94,23 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end a server, and a terminal that closes."""
+        hangup = getattr(signal, "SIGHUP", None)
+        here = threading.current_thread() is threading.main_thread()
+        # What is ignored, as under nohup, or has another handler stays as it is.
+        if not here or hangup is None or signal.getsignal(hangup) is not signal.default_int_handler:
+            with super().capture_signals():
+                yield
+            return
+        signal.signal(hangup, self.handle_exit)
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            signal.signal(hangup, signal.default_int_handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
