@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -34,14 +35,97 @@ print("ended")
 """
 
 
+IMPATIENT = """
+import asyncio
+import os
+
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse, StreamingResponse
+
+from hemiface.serve.run import address_of, listen, run
+
+os.environ["HEMIFACE_MAX_REQUEST_SECONDS"] = "1"
+app = FastAPI()
+
+
+@app.get("/slow")
+async def slow():
+    await asyncio.sleep(2.5)
+    return PlainTextResponse("slow")
+
+
+class Endless(StreamingResponse):
+    async def __call__(self, *connection):
+        await super().__call__(*connection)
+        print("given up", flush=True)
+
+
+@app.get("/endless")
+async def endless():
+    async def parts():
+        while True:
+            yield b"x" * 100_000
+            await asyncio.sleep(0)
+
+    return Endless(parts())
+
+
+with listen("127.0.0.1", 0) as listening:
+    run(app, listening, lambda: print(address_of(listening), flush=True))
+"""
+
+
+@contextmanager
+def running(script):
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
 def service():
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    yield process
-    process.kill()
-    process.communicate()
+    with running(SERVED) as process:
+        yield process
+
+
+@contextmanager
+def connected(address):
+    host, _, port = address.strip().removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=90) as connection:
+        yield connection
+
+
+def until_closed(connection) -> bytes:
+    got = b""
+    try:
+        while part := connection.recv(1 << 16):
+            got += part
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def test_a_connection_without_a_request_or_a_reader_is_closed():
+    with running(IMPATIENT) as process:
+        address = process.stdout.readline()
+        for sent in (b"", b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Long: y"):
+            with connected(address) as connection:
+                connection.sendall(sent)
+                assert until_closed(connection) == b""
+        with connected(address) as connection:
+            # What is being answered has its time, also the second one of a connection.
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + b"GET /")
+            assert until_closed(connection).count(b"\r\n\r\nslow") == 2
+        with connected(address) as connection:
+            connection.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert process.stdout.readline() == "given up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=90)[1] == ""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

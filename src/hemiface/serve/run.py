@@ -1,5 +1,6 @@
 """Listening, and answering until somebody ends it."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.inputs import read_bytes
+from hemiface.limits import limits
 from hemiface.processes import TOKEN_VARIABLE
 
 __all__ = ["address_of", "listen", "run", "token_of"]
@@ -77,6 +80,7 @@ def run(app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) ->
     """Answer until Ctrl-C, SIGTERM or SIGHUP, and what is being answered then, for ten seconds."""
     config = uvicorn.Config(
         app,
+        http=_Protocol,
         log_level="error",
         access_log=False,
         server_header=False,
@@ -88,6 +92,70 @@ def run(app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) ->
     except KeyboardInterrupt:
         # The server has ended properly and hands on what ended it.
         return
+
+
+class _Protocol(H11Protocol):
+    """HTTP, with an end for connections that bring no request, or from which no answer is read.
+
+    For both there are Limits.request_seconds.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._seconds = limits().request_seconds
+        self._asking: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for one in (self._asking, self._reading):
+            if one:
+                one.cancel()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_header()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reading:
+            self._reading.cancel()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def _await_header(self) -> None:
+        if self._asking:
+            self._asking.cancel()
+        self._asking = self.loop.call_later(self._seconds, self._require_header, self.scope)
+
+    def _require_header(self, before: object) -> None:
+        # Each request has a scope of its own, as soon as its header is whole.
+        if self.scope is before and (self.cycle is None or self.cycle.response_complete):
+            self.transport.abort()
+
+    def _await_reader(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+        left = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self._seconds, self._require_reader, left)
+
+    def _require_reader(self, before: int) -> None:
+        # A long answer to a slow line may take its time, as long as some of it is read.
+        if self.transport.get_write_buffer_size() < before:
+            self._await_reader()
+        else:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
