@@ -342,6 +342,7 @@ class TestFiles:
         """Its bytes are in memory before they are unpacked: a hole of 100 GB never is."""
         path = tmp_path / "a.parquet"
         write_table(pd.DataFrame({"a": [1]}), path)
+        # Its one cell is shorter than all that stands about it.
         monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(path.stat().st_size))
         assert len(read_table(path)) == 1
         monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(path.stat().st_size - 1))
@@ -352,6 +353,28 @@ class TestFiles:
         with path.open("rb+") as file:
             file.truncate(100_000_000_000)
         with pytest.raises(DamagedError, match=over):
+            read_table(path)
+
+    @pytest.mark.parametrize("of_before", [{}, {"use_dictionary": False}])
+    def test_what_it_unpacks_to_has_a_length(self, tmp_path, monkeypatch, of_before):
+        """A few kilobytes can stand for gigabytes."""
+        path = tmp_path / "a.parquet"
+        text = "x" * 10_000
+        for columns, n_bytes in (
+            ({"a": [text] * 1000 + [None]}, 10_000_000),
+            ({"a": pa.array([text.encode()] * 1000, pa.large_binary())}, 10_000_000),
+            ({f"a{n}": np.zeros(1000) for n in range(200)}, 1_600_000),
+            ({f"a{n}": pa.nulls(1000) for n in range(200)}, 1_600_000),
+        ):
+            pq.write_table(pa.table(columns), path, compression="zstd", **of_before)
+            monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(n_bytes - 1))
+            over = r"a\.parquet unpacks to [\d,]+ bytes, over the limit of .* of a Parquet table"
+            with pytest.raises(DamagedError, match=over):
+                read_table(path)
+            monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(2 * n_bytes))
+            pd.testing.assert_frame_equal(read_table(path), pq.read_table(path).to_pandas())
+        pq.write_table(pa.table({"a": [[1, 2]]}), path)
+        with pytest.raises(DamagedError, match="its column a holds list<element: int64>, which"):
             read_table(path)
 
     @pytest.mark.parametrize("is_dictionary", [False, True])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     # Imported where they are used: predicting needs the names here and no table, and pandas and
     # pyarrow take longer to import than all the rest of a prediction.
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = [
     "EMOTIONS",
@@ -349,21 +350,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
 
     Raises:
-        DamagedError: the file is missing, is not Parquet, isn't what was written, or is longer or
-            has more rows than Limits.table_bytes and Limits.table_rows.
+        DamagedError: the file is missing, is not Parquet, isn't what was written, is longer, packed
+            or unpacked, or has more rows than Limits.table_bytes and Limits.table_rows.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     content = sealed_content(path, "table_bytes")
-    most = limits().table_rows
     try:
-        # A page of a few bytes can stand for any number of equal cells.
-        n_rows = pq.read_metadata(pa.BufferReader(content)).num_rows
-        if n_rows > most:
-            raise DamagedError(f"{path} has {n_rows:,} rows, {over('table_rows')}.")
-        # Tables of before have no seal, but checksums of their pages.
-        arrow = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        arrow = _unpacked(path, content)
         metadata = arrow.schema.metadata or {}
         text = metadata.get(_METADATA_KEY, b"{}")
         # Tables of before may have a hash of their facts.
@@ -383,6 +377,68 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ) from error
     table.attrs["hemiface"] = info
     return table
+
+
+def _unpacked(path: str | Path, content: bytes) -> pa.Table:
+    """Return a Parquet table that is as long as the limits allow.
+
+    A page of a few bytes can stand for any number of equal cells, each of which may be a long text:
+    texts are read as places in a list of different ones, and measured before they are written out.
+
+    Raises:
+        DamagedError: it has more rows, or more bytes when it is unpacked.
+        pa.ArrowException, OSError, ValueError: it isn't Parquet, or holds more than flat columns.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    known = pq.read_metadata(pa.BufferReader(content))
+    if known.num_rows > limits().table_rows:
+        raise DamagedError(f"{path} has {known.num_rows:,} rows, {over('table_rows')}.")
+    schema = known.schema.to_arrow_schema()
+    texts = [one.name for one in schema if _is_text(one.type)]
+    for one in schema:
+        if pa.types.is_nested(one.type):
+            raise ValueError(f"its column {one.name} holds {one.type}, which no cell has here")
+    # A text takes four bytes beside itself, nothing at all a place for None.
+    bits = (
+        32 if _is_text(one.type) else 64 if pa.types.is_null(one.type) else one.type.bit_width
+        for one in schema
+    )
+    pages = (
+        known.row_group(group).column(column).total_uncompressed_size
+        for group in range(known.num_row_groups)
+        for column in range(known.num_columns)
+    )
+    _require_room(path, max(known.num_rows * sum(bits) // 8, sum(pages)))
+    # Tables of before have no seal, but checksums of their pages.
+    arrow = pq.read_table(
+        pa.BufferReader(content), page_checksum_verification=True, read_dictionary=texts
+    )
+    lengths = (
+        pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0
+        for column, one in zip(arrow.columns, schema, strict=True)
+        if _is_text(one.type)
+        for chunk in column.chunks
+    )
+    _require_room(path, known.num_rows * len(texts) * 4 + sum(lengths))
+    return arrow.cast(schema)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return any(
+        (pa.types.is_string(kind), pa.types.is_large_string(kind), pa.types.is_binary(kind),
+         pa.types.is_large_binary(kind))
+    )  # fmt: skip
+
+
+def _require_room(path: str | Path, n_bytes: int) -> None:
+    """Raise DamagedError if a table unpacks to more bytes than the limit allows."""
+    if n_bytes > limits().table_bytes:
+        raise DamagedError(f"{path} unpacks to {n_bytes:,} bytes, {over('table_bytes')}.")
 
 
 def keep_larger_table(path: str | Path, rows: int, *, replace: bool) -> None:
