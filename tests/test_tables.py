@@ -365,6 +365,7 @@ class TestFiles:
             ({"a": pa.array([text.encode()] * 1000, pa.large_binary())}, 10_000_000),
             ({f"a{n}": np.zeros(1000) for n in range(200)}, 1_600_000),
             ({f"a{n}": pa.nulls(1000) for n in range(200)}, 1_600_000),
+            ({"a": pa.array([[7] * 1000] * 1000, pa.list_(pa.uint16()))}, 2_004_000),
         ):
             pq.write_table(pa.table(columns), path, compression="zstd", **of_before)
             monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(n_bytes - 1))
@@ -373,9 +374,10 @@ class TestFiles:
                 read_table(path)
             monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(2 * n_bytes))
             pd.testing.assert_frame_equal(read_table(path), pq.read_table(path).to_pandas())
-        pq.write_table(pa.table({"a": [[1, 2]]}), path)
-        with pytest.raises(DamagedError, match="its column a holds list<element: int64>, which"):
-            read_table(path)
+        for cells in ([["x" * 9]], [[[1, 2]]], [{"b": 1}]):
+            pq.write_table(pa.table({"a": cells}), path)
+            with pytest.raises(DamagedError, match=r"its column a holds (list|struct)<.*>, which"):
+                read_table(path)
 
     @pytest.mark.parametrize("is_dictionary", [False, True])
     def test_texts_are_utf_8(self, tmp_path, is_dictionary):

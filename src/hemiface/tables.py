@@ -387,7 +387,8 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
 
     Raises:
         DamagedError: it has more rows, or more bytes when it is unpacked.
-        pa.ArrowException, OSError, ValueError: it isn't Parquet, or holds more than flat columns.
+        pa.ArrowException, OSError, ValueError: it isn't Parquet, or holds more than flat columns
+            and lists of numbers.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -398,20 +399,31 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
         raise DamagedError(f"{path} has {known.num_rows:,} rows, {over('table_rows')}.")
     schema = known.schema.to_arrow_schema()
     texts = [one.name for one in schema if _is_text(one.type)]
+    listed = {one.name: one.type.value_type for one in schema if pa.types.is_list(one.type)}
     for one in schema:
-        if pa.types.is_nested(one.type):
+        if pa.types.is_nested(listed.get(one.name, one.type)) or _is_text(listed.get(one.name)):
             raise ValueError(f"its column {one.name} holds {one.type}, which no cell has here")
-    # A text takes four bytes beside itself, nothing at all a place for None.
+    # A text and a list take four bytes beside themselves, nothing at all a place for None.
     bits = (
-        32 if _is_text(one.type) else 64 if pa.types.is_null(one.type) else one.type.bit_width
+        32
+        if _is_text(one.type) or one.name in listed
+        else 64
+        if pa.types.is_null(one.type)
+        else one.type.bit_width
         for one in schema
     )
-    pages = (
-        known.row_group(group).column(column).total_uncompressed_size
+    columns = [
+        known.row_group(group).column(column)
         for group in range(known.num_row_groups)
         for column in range(known.num_columns)
+    ]
+    in_lists = sum(
+        one.num_values * listed[name].bit_width // 8
+        for one in columns
+        if (name := one.path_in_schema.partition(".")[0]) in listed
     )
-    _require_room(path, max(known.num_rows * sum(bits) // 8, sum(pages)))
+    pages = sum(one.total_uncompressed_size for one in columns)
+    _require_room(path, max(known.num_rows * sum(bits) // 8 + in_lists, pages))
     # Tables of before have no seal, but checksums of their pages.
     arrow = pq.read_table(
         pa.BufferReader(content), page_checksum_verification=True, read_dictionary=texts
@@ -426,10 +438,10 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
     return arrow.cast(schema)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text(kind: pa.DataType | None) -> bool:
     import pyarrow as pa
 
-    return any(
+    return kind is not None and any(
         (pa.types.is_string(kind), pa.types.is_large_string(kind), pa.types.is_binary(kind),
          pa.types.is_large_binary(kind))
     )  # fmt: skip
