@@ -500,7 +500,7 @@ def _taught(runs: Path, done: Sequence[Job]) -> pd.DataFrame:
             parts.setdefault("as shown", []).append(shown)
             parts.setdefault("network", []).append((shown + flipped) / 2)
         for part, (off, on) in parts.items():
-            one = infer([off, -on], plain.group_count, plain.options)
+            one = infer([off, -on], plain.group_count, plain.options, plain.effective_groups)
             values = {"without_flips": off[:, 0].mean(), "with_flips": on[:, 0].mean()}
             named = dict(zip(CHOICES, choices, strict=True))
             rows.append(named | {"part": part, "measure": "accuracy"} | values | one.row(()))

@@ -20,6 +20,13 @@ def mean_draws(values: np.ndarray, draws: int = 500, seed: int = 0) -> np.ndarra
     return values @ weights / groups
 
 
+def one_group_of_fear() -> Sample:
+    """28 images, four of each emotion; those of fear form one group."""
+    table = tiny_predictions(28).table
+    table["group"] = table["image"].where(table["label"] != "fear", "one")
+    return Sample.of(described(table))
+
+
 class TestOneSeed:
     def test_it_is_the_paired_t_test_over_groups(self):
         d = np.random.default_rng(0).normal(0.25, 1, 80)
@@ -104,13 +111,9 @@ class TestSomeGroupsBear:
         assert np.isnan(one.p).tolist() == [True, False]
 
     def test_a_sample_counts_them(self):
-        table = tiny_predictions(28).table
-        table["group"] = table["image"].where(table["label"] != "fear", "one")
-        sample = Sample.of(described(table))
-        fear = EMOTIONS.index("fear")
         own = [4] * 7
-        own[fear] = 1
-        assert sample.emotion_groups.tolist() == [*own, 25]
+        own[EMOTIONS.index("fear")] = 1
+        assert one_group_of_fear().emotion_groups.tolist() == [*own, 25]
 
 
 class TestFewAndUnequalGroups:
@@ -149,12 +152,9 @@ class TestFewAndUnequalGroups:
         assert (one.p < 0.05).mean() == pytest.approx(0.05, abs=0.017)
 
     def test_a_sample_knows_how_many_its_groups_are_worth(self):
-        table = tiny_predictions(28).table
-        table["group"] = table["image"].where(table["label"] != "fear", "one")
-        sample = Sample.of(described(table))
-        fear = EMOTIONS.index("fear")
+        sample = one_group_of_fear()
         own = [4.0] * 7
-        own[fear] = 1.0
+        own[EMOTIONS.index("fear")] = 1.0
         assert sample.emotion_bearing.tolist() == [*own, pytest.approx(28**2 / (24 + 16))]
         assert sample.effective_groups == pytest.approx(28**2 / (24 + 16))
 

@@ -189,19 +189,15 @@ def infer(
     se = np.where(usable, _deviation(np.where(usable[..., None], kept, 0.0)), np.nan)
     # Sums in another order differ by rounding, which is no variation.
     se = np.where(se < _ROUNDING, 0.0, se)
-    of_seeds = _of_seeds(parts)
-    of_groups = np.maximum(se**2 - sum(of_seeds, start=np.zeros(())), 0)
-    se = np.sqrt(se**2 + of_groups / np.maximum(bearing - 1, _ROUNDING))
-    df = _degrees_of_freedom(parts, of_seeds, se, bearing)
+    se, df = _with_freedom(parts, se, bearing)
+    half = special.stdtrit(df, (1 + level) / 2) * se
     if max(sizes) > 1:
-        half = special.stdtrit(df, (1 + level) / 2) * se
         low, high = value - half, value + half
         seeds = " against ".join(str(one) for one in dict.fromkeys(sizes))
         method = f"{level:.0%} t interval, {count} draws of {groups} groups x {seeds} seeds"
     else:
         low, high = _quantiles(kept, usable, level, bearing)
         few = usable & (bearing < FEWEST_FOR_PERCENTILES)
-        half = special.stdtrit(df, (1 + level) / 2) * se
         low, high = np.where(few, value - half, low), np.where(few, value + half, high)
         method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
@@ -221,31 +217,29 @@ def _mean_over_drawn_seeds(scores: Floats, seed: int) -> Floats:
     return mean
 
 
-def _of_seeds(parts: Sequence[Floats]) -> list[Floats]:
-    """Return what each part's seeds add to the variance, [...] each; 0 of one seed."""
-    return [
-        part[..., 0].var(axis=-1, ddof=1) / part.shape[-2]
-        if part.shape[-2] > 1
-        else np.zeros(part.shape[:-2])
+def _with_freedom(
+    parts: Sequence[Floats], deviation: Floats, groups: npt.NDArray[Any]
+) -> tuple[Floats, Floats]:
+    """Return the standard error from the deviation of draws, and its degrees of freedom.
+
+    Draws of groups vary too little by (groups - 1) / groups. The degrees of freedom are
+    Satterthwaite's: few for what the seeds add, groups - 1 for the rest; 1 of two seeds.
+    """
+    free, variance = groups - 1.0, deviation**2
+    of_seeds = [
+        (part[..., 0].var(axis=-1, ddof=1) / seeds, seeds - 1)
         for part in parts
+        if (seeds := part.shape[-2]) > 1
     ]
-
-
-def _degrees_of_freedom(
-    parts: Sequence[Floats], of_seeds: Sequence[Floats], se: Floats, groups: npt.NDArray[Any]
-) -> Floats:
-    """Return Satterthwaite's df of `se`: few for what the seeds add, groups - 1 for the rest."""
-    free = groups - 1.0
-    if max(part.shape[-2] for part in parts) == 2:
-        return np.ones_like(se)
-    total = se**2
-    rest, below = total, np.zeros_like(total)
-    for part, added in zip(parts, of_seeds, strict=True):
-        rest = rest - added
-        below = below + added**2 / max(part.shape[-2] - 1, 1)
-    below = below + np.maximum(rest, 0) ** 2 / np.maximum(free, 1)
+    of_groups = np.maximum(variance - sum((one for one, _ in of_seeds), np.zeros(())), 0)
+    missing = of_groups / np.maximum(free, _ROUNDING)
+    total = variance + missing
+    if max((few for _, few in of_seeds), default=0) == 1:
+        return np.sqrt(total), np.ones_like(total)
+    below = sum((one**2 / few for one, few in of_seeds), np.zeros(()))
+    below = below + (of_groups + missing) ** 2 / np.maximum(free, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(below > 0, total**2 / below, free)
+        return np.sqrt(total), np.where(below > 0, total**2 / below, free)
 
 
 def _deviation(draws: Floats) -> Floats:

@@ -51,6 +51,7 @@ __all__ = [
     "checked",
     "draws_of",
     "group_weights",
+    "sizes_by_emotion",
     "whole_reader",
 ]
 
@@ -341,9 +342,9 @@ class Sample:
 
         Errors as `aligned`.
         """
-        sizes = np.zeros((CLASSES, self.group_count))
-        np.add.at(sizes, (self.aligned.labels, self.aligned.groups), 1.0)
-        return effective_units(np.vstack([sizes, sizes.sum(axis=0)]))
+        return effective_units(
+            sizes_by_emotion(self.aligned.labels, self.aligned.groups, self.group_count)
+        )
 
     @cached_property
     def paired(self) -> PairedCounts:
@@ -462,6 +463,16 @@ def cell_codes(table: pd.DataFrame) -> tuple[list[Cell], Ints]:
     pairs = [divmod(int(one), len(keys)) for one in found]
     cells = [(str(names[model]), str(keys[key])) for model, key in pairs]
     return cells, place.astype(np.int64)
+
+
+def sizes_by_emotion(labels: Ints, groups: Ints, count: int) -> npt.NDArray[np.float64]:
+    """Return how many images of each emotion, then of all, each group has, float64 [8, count].
+
+    labels: int [n] in 0..6; groups: int [n] in 0..count - 1.
+    """
+    sizes = np.zeros((CLASSES, count))
+    np.add.at(sizes, (labels, groups), 1.0)
+    return np.vstack([sizes, sizes.sum(axis=0)])
 
 
 def group_weights(groups: int, draws: int, seed: int = 0) -> Weights:

@@ -76,7 +76,8 @@ def draw_parameters(
         raise UsageError(
             f"Labels of rendered faces must be a list of whole numbers 0 to {len(EMOTIONS) - 1}."
         )
-    if not (seed == int(seed) and 0 <= seed < 2**63 and 0 <= start <= 2**63 - 1 - classes.size):
+    is_whole = all(isinstance(one, (int, np.integer)) for one in (seed, start))
+    if not (is_whole and 0 <= seed < 2**63 and 0 <= start <= 2**63 - 1 - classes.size):
         raise UsageError(
             f"Seed {seed} and start {start} must not be negative, and be whole numbers below "
             "2**63, that of the last face too."

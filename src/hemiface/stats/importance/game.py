@@ -22,7 +22,7 @@ import pandas as pd
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import COALITIONS, QUADRANTS
 from hemiface.stats.metrics import log_losses, ratio
-from hemiface.stats.sample import Sample
+from hemiface.stats.sample import Sample, sizes_by_emotion
 from hemiface.stats.significance import effective_units
 from hemiface.tables import EMOTIONS, Predictions, label_indices, probabilities
 
@@ -143,19 +143,19 @@ def means_over_draws(
     """
     sums = np.zeros((weights.shape[1], len(GROUPED), values.shape[1]))
     totals = np.zeros((weights.shape[1], len(GROUPED)))
-    counts = np.zeros((2, len(GROUPED)), dtype=np.int64)
     for index in range(len(EMOTIONS)):
         rows = np.flatnonzero(labels == index)
         drawn = weights[groups[rows]].astype(np.float64)
         sums[:, index] = drawn.T @ values[rows]
         totals[:, index] = drawn.sum(axis=0)
-        counts[:, index] = len(rows), len(np.unique(groups[rows]))
     sums[:, -1], totals[:, -1] = sums[:, :-1].sum(axis=1), totals[:, :-1].sum(axis=1)
-    counts[:, -1] = len(labels), len(np.unique(groups))
-    sizes = np.zeros((len(EMOTIONS), len(weights)))
-    np.add.at(sizes, (labels, groups), 1.0)
-    bearing = effective_units(np.vstack([sizes, sizes.sum(axis=0)]))
-    return ratio(sums, totals[:, :, None]), Scale(counts[0], counts[1], bearing)
+    sizes = sizes_by_emotion(labels, groups, len(weights))
+    scale = Scale(
+        images=sizes.sum(axis=1).astype(np.int64),
+        groups=np.count_nonzero(sizes, axis=1),
+        bearing=effective_units(sizes),
+    )
+    return ratio(sums, totals[:, :, None]), scale
 
 
 def play(sample: Sample | Predictions) -> list[Game]:
