@@ -62,6 +62,8 @@ __all__ = [
     "read_csv",
     "read_predictions",
     "read_table",
+    "require_room",
+    "text_bytes",
     "without_row_names",
     "write_csv",
     "write_predictions",
@@ -391,7 +393,6 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
             and lists of numbers.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     known = pq.read_metadata(pa.BufferReader(content))
@@ -423,19 +424,27 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
         if (name := one.path_in_schema.partition(".")[0]) in listed
     )
     pages = sum(one.total_uncompressed_size for one in columns)
-    _require_room(path, max(known.num_rows * sum(bits) // 8 + in_lists, pages))
+    require_room(path, max(known.num_rows * sum(bits) // 8 + in_lists, pages))
     # Tables of before have no seal, but checksums of their pages.
     arrow = pq.read_table(
         pa.BufferReader(content), page_checksum_verification=True, read_dictionary=texts
     )
     lengths = (
-        pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0
+        text_bytes(chunk)
         for column, one in zip(arrow.columns, schema, strict=True)
         if _is_text(one.type)
         for chunk in column.chunks
     )
-    _require_room(path, known.num_rows * len(texts) * 4 + sum(lengths))
+    require_room(path, sum(lengths))
     return arrow.cast(schema)
+
+
+def text_bytes(column: pa.DictionaryArray) -> int:
+    """Return how many bytes texts take that are held as places in a list of different ones."""
+    import pyarrow.compute as pc
+
+    lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+    return 4 * len(column) + (pc.sum(lengths).as_py() or 0)
 
 
 def _is_text(kind: pa.DataType | None) -> bool:
@@ -447,7 +456,7 @@ def _is_text(kind: pa.DataType | None) -> bool:
     )  # fmt: skip
 
 
-def _require_room(path: str | Path, n_bytes: int) -> None:
+def require_room(path: str | Path, n_bytes: int) -> None:
     """Raise DamagedError if a table unpacks to more bytes than the limit allows."""
     if n_bytes > limits().table_bytes:
         raise DamagedError(f"{path} unpacks to {n_bytes:,} bytes, {over('table_bytes')}.")

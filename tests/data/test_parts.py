@@ -93,6 +93,32 @@ def test_a_part_of_somebody_else_is_checked(folder, change, said, tmp_path):
         parts.read_whole(tmp_path / "theirs")
 
 
+@pytest.mark.parametrize("is_dictionary", [False, True])
+def test_what_a_part_unpacks_to_has_a_length(folder, tmp_path, monkeypatch, is_dictionary):
+    """A kilobyte can stand for one long name in each of many rows."""
+    table = pq.read_table(folder.parent / "one.parquet").replace_schema_metadata()
+    names = pa.array(["x" * 10_000] * len(table))
+    place = table.schema.get_field_index("model")
+    long = names.dictionary_encode() if is_dictionary else names
+    (tmp_path / "theirs").mkdir()
+    path = tmp_path / "theirs" / "a.parquet"
+    pq.write_table(table.set_column(place, "model", long), path, compression="zstd")
+    assert path.stat().st_size < 20_000
+    monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(10_000 * len(table)))
+    found = parts.open_parts(tmp_path / "theirs")
+    with pytest.raises(DamagedError, match=r"a\.parquet unpacks to [\d,]+ bytes, over the limit"):
+        list(found.batches())
+    monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(11_000 * len(table)))
+    assert sum(len(batch) for _, batch in found.batches()) == len(table)
+
+
+def test_a_row_group_that_is_too_large_isnt_unpacked(folder, monkeypatch):
+    monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", "200")
+    part = parts.open_parts(folder).parts[0]
+    with pytest.raises(DamagedError, match=r"part-00000\.parquet unpacks to [\d,]+ bytes, over"):
+        next(parts._batches_of(part))
+
+
 def test_only_more_rows_than_the_limit_are_long(folder, monkeypatch):
     one = folder.parent / "one.parquet"
     monkeypatch.setenv("HEMIFACE_MAX_MEMORY_ROWS", "24")

@@ -35,6 +35,8 @@ from hemiface.tables import (
     check_predictions,
     keep_larger_table,
     read_predictions,
+    require_room,
+    text_bytes,
     write_predictions,
     write_table,
 )
@@ -312,15 +314,32 @@ def write_table_or_parts(predictions: Predictions, path: str | Path) -> None:
 def _batches_of(part: Part) -> Iterator[tuple[str, pa.Table]]:
     where = str(part.path)
     try:
-        with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
-            names = [one for one in _COLUMNS if one in file.schema_arrow.names]
+        known = pq.read_metadata(part.path)
+        names = [one for one in _COLUMNS if one in known.schema.to_arrow_schema().names]
+        _require_room_for_groups(known, names, where)
+        # A few bytes can stand for many equal texts: see `tables._unpacked`.
+        texts = [one for one in names if one in TEXT_COLUMNS or one == HALVES_COLUMN]
+        with pq.ParquetFile(
+            part.path, page_checksum_verification=True, read_dictionary=texts
+        ) as file:
             for batch in file.iter_batches(_ROWS_A_BATCH, columns=names, use_threads=False):
                 batch.validate(full=True)
+                listed = (one for one in batch.columns if pa.types.is_dictionary(one.type))
+                require_room(where, sum(text_bytes(one) for one in listed))
                 yield where, _normal(batch, part, where)
     except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
         raise DamagedError(
             f"{where} is not a readable Parquet table ({first_line(error)}); {_WRITTEN}."
         ) from error
+
+
+def _require_room_for_groups(known: pq.FileMetaData, names: Sequence[str], where: str) -> None:
+    """Raise if what lies together in a file, and is unpacked together, is more than a table has."""
+    for number in range(known.num_row_groups):
+        group = known.row_group(number)
+        columns = (group.column(one) for one in range(group.num_columns))
+        own = (one for one in columns if one.path_in_schema in names)
+        require_room(where, sum(one.total_uncompressed_size for one in own))
 
 
 def _normal(batch: pa.RecordBatch, part: Part, where: str) -> pa.Table:
