@@ -788,11 +788,16 @@ class TestTheService:
             raise RuntimeError("broken")
 
         monkeypatch.setattr(Predictor, "say", fail)
-        app = create_app(predictor)
+        page = "https://page.example"
+        app = create_app(predictor, ServiceOptions(origins=[page]))
         with TestClient(app, raise_server_exceptions=False) as client:
+            sent = {**RAW, "Origin": page}
             for _ in range(2):
-                answer = client.post("/predict", content=png(faces[0]), headers=RAW)
+                answer = client.post("/predict", content=png(faces[0]), headers=sent)
                 assert answer.status_code == 500
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert answer.headers["cache-control"] == "no-cache"
+                assert answer.headers["access-control-allow-origin"] == page
                 assert answer.json() == {
                     "error": "The service failed at this request; its log says why."
                 }

@@ -227,7 +227,6 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HemifaceError, _failed)
     app.add_exception_handler(OSError, _failed)
-    app.add_exception_handler(Exception, _broken)
     _add_page(app, options.page)
     # What is added last sees a request first.
     if options.origins:
@@ -458,11 +457,6 @@ def _failed(_: Request, error: Exception) -> JSONResponse:
     if any(getattr(one, "errno", None) in _FULL for one in (error, error.__cause__)):
         return refused(507, "The service's disk is full; try again when it has some space.")
     return refused(503, "The service can't work at the moment; its log says why.")
-
-
-def _broken(_: Request, __: Exception) -> JSONResponse:
-    # The server logs what it was.
-    return refused(500, "The service failed at this request; its log says why.")
 
 
 def _gone(_: Request, __: Exception) -> Response:

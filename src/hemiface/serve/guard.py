@@ -38,6 +38,7 @@ _ALWAYS = {
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
 }
+_BROKEN = "The service failed at this request; its log says why."
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SIGNS = re.compile(r"[\w.:%-]+", re.ASCII)
 """Of a host's name as it comes; browsers write others as xn--."""
@@ -108,28 +109,45 @@ class Guard:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or say why it isn't answered."""
+        """Answer a request, or say why it isn't answered, also where answering failed.
+
+        Raises:
+            Exception: what answering raised, after it was told, for the server's log.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         path = path_here(scope)
         status, sentence = self._why_not(scope["method"], path, headers)
+        origin = headers.get("origin", "")
         added = {**_ALWAYS, **_policy(path)}
-        if headers.get("origin", "") in self._origins:
+        # The app adds them to its own answers; without them a page can't read why not.
+        for_pages: dict[str, str] = {}
+        if origin in self._origins:
             added["cross-origin-resource-policy"] = "cross-origin"
+            for_pages = {"access-control-allow-origin": origin, "vary": "Origin"}
+        has_begun = False
 
         async def send_more(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
             if message["type"] == "http.response.start":
                 raw = [(name.encode(), one.encode()) for name, one in added.items()]
                 message = {**message, "headers": [*message["headers"], *raw]}
             await send(message)
 
-        if status and headers.get("origin", "") in self._origins:
-            # The app adds them to its own answers; without them a page can't read why not.
-            added |= {"access-control-allow-origin": headers["origin"], "vary": "Origin"}
-        answer = refused(status, sentence) if status else self._app
-        await answer(scope, receive, send_more)
+        if status:
+            added |= for_pages
+            await refused(status, sentence)(scope, receive, send_more)
+            return
+        try:
+            await self._app(scope, receive, send_more)
+        except Exception:
+            if not has_begun:
+                added |= for_pages
+                await refused(500, _BROKEN)(scope, receive, send_more)
+            raise
 
     def _why_not(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
         """Return a status and a sentence, or 0 and nothing."""
