@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from hemiface import tables
     from hemiface.config import Config, StatisticsOptions
     from hemiface.config import load as load_config
+    from hemiface.data.cache import load_images
     from hemiface.data.images import Images
     from hemiface.data.outside import ImportOptions, import_predictions
-    from hemiface.data.readers import load as load_images
     from hemiface.errors import (
         DamagedError,
         HemifaceError,
@@ -121,7 +121,7 @@ _WHERE = {
     "build_report": "hemiface.report.page:build",
     "evaluate": "hemiface.networks.evaluate:evaluate",
     "load_config": "hemiface.config:load",
-    "load_images": "hemiface.data.readers:load",
+    "load_images": "hemiface.data.cache:load_images",
     "study": "hemiface.stages:study",
     "EMOTIONS": "hemiface.tables:EMOTIONS",
     "ImportOptions": "hemiface.data.outside:ImportOptions",

@@ -102,6 +102,33 @@ def test_occlude_hides_exactly_the_named_half(
     assert (result[30:] == 0).all()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate nano-int8 --data own.csv --out own.csv",
+        "evaluate nano-int8 --data . --out own.csv",
+        "evaluate nano-int8 --data own.csv --rows rows.csv --out rows.csv",
+        "evaluate nano-int8 --data own.csv --labels ferplus=votes.csv --out votes.csv",
+        "tiles nano-int8 --data own.csv --out own.csv",
+    ],
+)
+def test_what_is_evaluated_is_never_written_over(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = " ".join(["7"] * 48**2)
+    Path("own.csv").write_text(f"emotion,pixels,Usage\n3,{pixels},PrivateTest\n")
+    Path("rows.csv").write_text("row\n0\n")
+    Path("votes.csv").write_text("votes\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert hemiface(monkeypatch, *command.split(), "--replace") == 2
+    assert "would take its place" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import hemiface as hf
 from builders import grey_faces
 from hemiface.cli.reading import read_images
 from hemiface.data.cache import prepare
@@ -47,7 +48,10 @@ def test_other_csv_files_and_hidden_ones_are_no_fault_of_a_tree(tmp_path: Path) 
     (tmp_path / "notes.csv").write_bytes("Jörg,war da\n".encode("latin-1"))
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "._faces.csv").write_bytes(bytes(range(256)))
-    assert load(tmp_path).info["form"] == "class folders"
+    info = load(tmp_path).info
+    assert info["form"] == "class folders"
+    (told,) = (note for note in info["notes"] if "notes.csv is not UTF-8" in note)
+    assert "Splits and persons that it may tell are not known" in told
     # Where nothing else is there, its fault is told.
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -300,7 +304,10 @@ def test_an_evaluation_deals_as_a_training_did(tmp_path: Path) -> None:
         with Image.open(tmp_path / f"{index}.png") as picture:
             picture.point(lambda grey: min(255, grey + 2)).save(tmp_path / f"{index + 30}.png")
     trained = prepare(path, tmp_path / "ready", deal=True, near_duplicates=False)
-    read = read_images(str(path), lambda *_: None, deal=True)
+    read = hf.load_images(path, deal=True)
+    pd.testing.assert_frame_equal(
+        read.table, read_images(str(path), lambda *_: None, deal=True).table
+    )
     pd.testing.assert_frame_equal(read.table, trained.table)
     assert read.info["data_sha256"] == trained.info["data_sha256"]
     # By exact copies alone, as before, some would change sides.

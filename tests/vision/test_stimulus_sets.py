@@ -322,6 +322,21 @@ class TestOrder:
             if most <= (len(order) + 1) // 2:
                 assert not any(a == b for a, b in pairwise(order)), order
 
+    def test_a_picture_of_which_most_are_follows_itself_as_seldom_as_can_be(self, made):
+        names = sorted({one.picture for one in made.stimuli})[:3]
+        own = [
+            one
+            for place, name in enumerate(names)
+            for one in [one for one in made.stimuli if one.picture == name][: (9, 3, 2)[place]]
+        ]
+        known = {one.stimulus: one.picture for one in own}
+        for participant in range(20):
+            rows = deal(own, Dealing(participants=1, seed=participant))
+            order = [known[row["stimulus"]] for row in rows]
+            assert Counter(order)[names[0]] == 9
+            # Nine and five others between them: three times at least, before, between or behind.
+            assert sum(a == b for a, b in pairwise(order)) == 3
+
     def test_wrong_designs(self, made):
         with pytest.raises(UsageError, match="a design of all or latin"):
             Dealing(design="random")

@@ -37,6 +37,7 @@ from hemiface.cli.reading import (
     network_files,
     read_config,
     read_images,
+    require_apart_from_data,
     require_extra,
     training_images,
     words,
@@ -251,12 +252,11 @@ def evaluate(
 ) -> None:
     """Write the prediction table of every Bundle under every condition."""
     require_extra("train")
-    from hemiface.inputs import require_apart
     from hemiface.networks.evaluate import EvaluationOptions, evaluate_by
 
     by_face = is_by_face(halves)
     networks = network_files(bundles)
-    require_apart(networks, [out])
+    require_apart_from_data(out, data, labels, [*networks, *([rows] if rows else [])])
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal

@@ -27,6 +27,7 @@ __all__ = [
     "open_predictions",
     "read_config",
     "read_images",
+    "require_apart_from_data",
     "require_extra",
     "told",
     "training_images",
@@ -99,12 +100,25 @@ def read_images(
 
     Splits that it hasn't of its own are dealt as a training's are.
     """
-    from hemiface.data.cache import dealt_alike
-    from hemiface.data.readers import load
+    from hemiface.data.cache import load_images
 
     aligner = face_aligner(on_progress) if align else None
-    images = load(data, labels=labels or None, skip_bad=skip_bad, align=aligner, deal=deal)
-    return dealt_alike(images)
+    return load_images(data, labels=labels or None, skip_bad=skip_bad, align=aligner, deal=deal)
+
+
+def require_apart_from_data(out: Path, data: str, labels: str, others: "Sequence[Path]") -> None:
+    """Raise if what is written would take the place of what is read: images, votes or others.
+
+    Raises:
+        UsageError: it would.
+        DamagedError: the data have none of the known forms.
+    """
+    from hemiface.data.readers import find, labels_file
+    from hemiface.inputs import require_apart
+
+    votes = labels_file(labels or None)
+    read = [Path(data), find(data).path, *([votes] if votes else []), *others]
+    require_apart(read, [out])
 
 
 def face_aligner(on_progress: "OnProgress") -> "AlignFaces":

@@ -31,7 +31,13 @@ from hemiface.cli.printing import (
     say,
     show_progress,
 )
-from hemiface.cli.reading import network_files, open_predictions, read_images, told
+from hemiface.cli.reading import (
+    network_files,
+    open_predictions,
+    read_images,
+    require_apart_from_data,
+    told,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -310,13 +316,12 @@ def tiles(
     as_json: JsonOption = False,
 ) -> None:
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
-    from hemiface.inputs import require_apart
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
     from hemiface.occlusion.tiles import TILES
     from hemiface.tables import keep_larger_table
 
     networks = network_files(models)
-    require_apart(networks, [out])
+    require_apart_from_data(out, data, labels, networks)
     with show_progress() as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal

@@ -10,7 +10,7 @@ import numpy as np
 from hemiface.data.groups import joined_groups
 from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.listed import AlignFaces, ReadOptions
-from hemiface.data.readers import find, labels_file, read, source_sha256
+from hemiface.data.readers import find, labels_file, load, read, source_sha256
 from hemiface.data.splits import carve_validation, deal_splits
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import hash_json, sha256_file
@@ -18,7 +18,7 @@ from hemiface.inputs import require_file
 from hemiface.provenance import code_hash
 from hemiface.tables import read_table
 
-__all__ = ["PAPER_NOTE", "prepare"]
+__all__ = ["PAPER_NOTE", "load_images", "prepare"]
 
 PAPER_NOTE = (
     "As in the original study, validation and test images are tested on together; a tenth of the "
@@ -106,13 +106,21 @@ def _cached(folder: Path, key: str) -> Images | None:
         return None
 
 
-def dealt_alike(images: Images) -> Images:
-    """Return images whose splits are dealt as `prepare` deals them, by near duplicates.
+def load_images(
+    source: str | Path,
+    *,
+    labels: str | None = None,
+    skip_bad: bool = False,
+    align: AlignFaces | None = None,
+    deal: bool = False,
+) -> Images:
+    """Return `readers.load(source)` with splits as `prepare` deals them.
 
-    What is read without a folder (`load`) is dealt by exact copies alone: a network that was
-    trained on the same source would meet images of its training as test images. Splits that the
-    source has of its own stay, and those of a run's folder.
+    `load` deals by exact copies alone: a network that was trained on the same source would meet
+    near duplicates of its training as test images. Splits that the source has of its own stay, and
+    those of a run's folder. Options and errors are those of `load`.
     """
+    images = load(source, labels=labels, skip_bad=skip_bad, align=align, deal=deal)
     if not images.is_dealt or "near_duplicates" in images.info:
         return images
     images = _grouped(images)

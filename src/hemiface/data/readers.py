@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +127,17 @@ def _headers(folder: Path) -> dict[Path, Header]:
         with suppress(DamagedError):
             found[path] = peek_header(path)
     return found
+
+
+def _unread(files: Collection[Path]) -> tuple[str, ...]:
+    """Return a note about each CSV file whose header can't be read: a table of pictures, maybe."""
+    notes = []
+    for path in sorted(files):
+        try:
+            peek_header(path)
+        except DamagedError as error:
+            notes.append(f"{error} Splits and persons that it may tell are not known.")
+    return tuple(notes)
 
 
 def _list_picture_tables(source: Path) -> Listing:
@@ -263,7 +274,7 @@ def _form_of_folder(path: Path) -> Found:
         return Found("table of pictures", path if len(tables) > 1 else tables[0])
     for form, is_here in _BEHIND_TABLES.items():
         if is_here(path):
-            return Found(form, path)
+            return Found(form, path, _unread(set(_csv_files(path)) - headers.keys()))
     for one in _csv_files(path):
         # If it was meant to be read, its fault says more than that nothing was found.
         peek_header(one)

@@ -199,8 +199,8 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """Return every model's line of the index together with the metadata of its file.
 
     A row has the fields of ShippedModel, `default` and `default_in_videos` (is it used where none
-    is named?), `accuracy` (its `scores`, for other conditions what the function `accuracy` reads in
-    the file), `abstain_below` (the default threshold) and `answered`
+    is named?), `accuracy` (its `scores`, without any what the function `accuracy` reads in the
+    file: a row is never of two sets of images), `abstain_below` (the default threshold), `answered`
     (the risk and coverage that go with thresholds, see `temperatures.View`; None and empty without
     a calibration) and `header`.
 
@@ -219,8 +219,8 @@ def describe(folder: str | Path | None = None) -> list[dict[str, Any]]:
                 **asdict(model),
                 "default": model.name == default,
                 "default_in_videos": model.name == in_videos,
-                "accuracy": accuracy(header, model.labels)
-                | {one["condition"]: one["accuracy"] for one in model.scores},
+                "accuracy": {one["condition"]: one["accuracy"] for one in model.scores}
+                or accuracy(header, model.labels),
                 "abstain_below": view.abstain_below if view else None,
                 "answered": [dict(row) for row in view.answered] if view else [],
                 "header": header,

@@ -1,6 +1,6 @@
 """Who sees which stimuli in which order: counterbalanced, in blocks, repeatable from a seed."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +118,9 @@ def _apart(order: list[Stimulus]) -> list[Stimulus]:
             if not any(map(meets, (at, at + 1, other, other + 1))):
                 break
             places[at], places[other] = places[other], places[at]
+        else:
+            # One that can't be exchanged is enough: the others would only take time.
+            break
     met = sum(map(meets, range(len(places))))
     if met:
         exchanged, places = places, _most_left_first(shown)
@@ -128,13 +131,18 @@ def _apart(order: list[Stimulus]) -> list[Stimulus]:
 
 def _most_left_first(shown: Sequence[frozenset[str]]) -> list[int]:
     """Return places in an order in which each shows what most are left of and the last didn't."""
-    left = list(range(len(shown)))
+    counts = Counter(picture for pictures in shown for picture in pictures)
+    left: dict[frozenset[str], deque[int]] = {}
+    for place, pictures in enumerate(shown):
+        left.setdefault(pictures, deque()).append(place)
     places: list[int] = []
+    last: frozenset[str] = frozenset()
     while left:
-        counts = Counter(picture for place in left for picture in shown[place])
-        last = shown[places[-1]] if places else frozenset()
-        free = [place for place in left if not shown[place] & last] or left
-        chosen = max(free, key=lambda place: max((counts[one] for one in shown[place]), default=0))
-        left.remove(chosen)
-        places.append(chosen)
+        free = [pictures for pictures in left if not pictures & last] or list(left)
+        # Of equals the one that comes first in the order that is there.
+        last = min(free, key=lambda one: (-max((counts[p] for p in one), default=0), left[one][0]))
+        places.append(left[last].popleft())
+        counts.subtract(last)
+        if not left[last]:
+            del left[last]
     return places
