@@ -25,6 +25,7 @@ CELLS = {
     ("left-seed0", "full"): 1.0,
     ("left-seed0", "right"): 1.0,
 }
+KEYS = ("full", "upper", "lower")
 COMPARED = ["all_pairs", "mcnemar", "cochran", "confusion_shifts", "sides"]
 CALIBRATED = ["calibration", "reliability", "risk_coverage", "aurc", "abstention"]
 
@@ -47,6 +48,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_predictions(predictions, folder / "predictions.parquet")
     write_predictions(predictions.with_facts(mirrored=True), folder / "mirrored.parquet")
     return folder
+
+
+def test_what_asks_for_labels_alone_is_told_of_every_network():
+    """Also of one that has no validation images beside one that has some."""
+    cells = {(model, key): 1.5 for model in ("full-seed0", "any-seed0") for key in KEYS}
+    table = overconfident_predictions(cells, 240).table
+    without = (table["model"] == "any-seed0") & (table["split"] == "validation")
+    models = [
+        {"model": f"{name}-seed0", "name": name, "seed": 0, "conditions": conditions}
+        for name, conditions in (("full", ["full"]), ("any", list(KEYS)))
+    ]
+    predictions = Predictions(table[~without].reset_index(drop=True), {"models": models})
+    found = results.compute(predictions, StatisticsOptions(draws=20))
+    assert any("bits of any-seed0 aren't told" in one for one in found.left_out)
+    assert set(found.tables["sensitivity"]["model"]) == {"full", "any"}
+    assert set(found.tables["information"]["model"]) == {"full"}
 
 
 class TestCompare:

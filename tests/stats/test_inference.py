@@ -188,7 +188,7 @@ class TestSeveralSeeds:
         assert 0.91 < covered <= 0.995
         assert narrow < 0.75
         assert quantiles < 0.86
-        assert one.method.endswith("200 draws of 60 groups x 3 seeds")
+        assert one.method[0].endswith("200 draws of 60 groups x 3 seeds")
 
     @pytest.mark.parametrize("between", [0.3, 1.5])
     def test_two_seeds_that_happen_to_agree_are_not_taken_for_all(self, between):
@@ -198,10 +198,26 @@ class TestSeveralSeeds:
         # Satterthwaite's degrees of freedom would have .12.
         assert (one.p < 0.05).mean() < 0.07
 
+    def test_each_number_says_how_its_interval_was_made(self):
+        draws = mean_draws(self.made(3, 1, 60, 0), 50)
+        one = inference.infer([draws], 60, StatisticsOptions(), own=np.array([60, 5, 1]))
+        assert [str(method).partition(",")[0] for method in one.method] == [
+            "95% percentile interval", "95% t interval", "95% percentile interval"
+        ]  # fmt: skip
+        assert one.row(1)["method"] == "95% t interval, 50 draws of 60 groups"
+
+    def test_a_level_that_never_varies_bounds_nothing(self):
+        """As in `interval`; two that are alike in all draws are alike there."""
+        draws = np.array([1.0, 0.0])[:, np.newaxis, np.newaxis] * np.ones((2, 1, 51))
+        one = inference.infer([draws], 60, StatisticsOptions())
+        assert np.isnan([one.low[0], one.high[0]]).all()
+        assert (one.low[1], one.high[1]) == (0, 0)
+        assert (one.reason == "nothing varies between the draws").all()
+
     def test_one_network_against_several_is_said_to_be_one(self):
         draws = mean_draws(self.made(1, 3, 60, 0.5), 50)
         one = inference.infer([draws, -draws[:, :1]], 60, StatisticsOptions())
-        assert one.method.endswith("50 draws of 60 groups x 3 against 1 seeds")
+        assert one.row(0)["method"].endswith("50 draws of 60 groups x 3 against 1 seeds")
 
     def test_standard_error_is_that_of_both_sources(self):
         values = self.made(400, 4, 60, between=0.5)

@@ -188,6 +188,27 @@ def test_undefined_estimates_say_why():
 # The matrix.
 
 
+def test_a_cell_rests_on_its_own_groups():
+    """What another network was scored on says nothing of this one."""
+    random = np.random.default_rng(3)
+    parts = []
+    for model, n, groups in (("a-seed0", 140, 140), ("b-seed0", 40, 4)):
+        y = random.integers(0, 7, n)
+        # Half of them right, of each group.
+        p = certain(np.where(np.arange(n) % 8 < 4, y, (y + 1) % 7))
+        group = [f"g{k % groups}" for k in range(n)]
+        parts.append(table(p, y, model=model, group=group))
+    study = pd.concat(parts, ignore_index=True)
+    both = matrix(study, ["standard"], ["accuracy"], draws=50).set_index("model")
+    a, b = both.loc[["a"]], both.loc[["b"]]
+    assert a[["low", "high"]].notna().all(axis=None)
+    assert (a["reason"] == "").all()
+    assert b[["low", "high"]].isna().all(axis=None)
+    assert b["reason"].str.contains("fewer than six groups").all()
+    alone = matrix(study[study["model"] == "b-seed0"], ["standard"], ["accuracy"], draws=50)
+    pd.testing.assert_frame_equal(alone.set_index("model"), b)
+
+
 def made(rights: dict[tuple[str, str], tuple[int, int]]) -> pd.DataFrame:
     """Ten happy images, 4 of validation and 6 of test (the first 3 leaked).
 

@@ -86,6 +86,17 @@ class TestTrials:
             "variance"
         )
 
+    def test_a_face_that_most_trials_show_is_not_one_of_many(self):
+        rows = simulate(People(participants=9, faces=14, bases={"full": 0.0}), 0)
+        often = rows[rows["person"] == rows["person"].iloc[0]]
+        shown = str(often["emotion"].iloc[0])
+        own = Trials(pd.concat([rows, *[often] * 20], ignore_index=True), FEW)
+        found = dict(zip([*EMOTIONS, "all"], own.bearing("full"), strict=True))
+        # (9 * 14 + 9 * 20)^2 / (13 * 9^2 + (9 * 21)^2), and of two faces at least two.
+        assert found["all"] == pytest.approx((14 + 20) ** 2 / (13 + 21**2))
+        assert found[shown] == 2
+        assert {found[one] for one in EMOTIONS if one != shown} == {2}
+
     def test_one_person_or_one_face_has_no_interval(self):
         table = simulate(People(participants=3, faces=14), 0)
         for column, word in (("participant", "participants"), ("person", "faces")):
@@ -196,6 +207,33 @@ class TestSensitivity:
         assert recall["all"] == pytest.approx(0, abs=1e-12)
         assert np.isfinite(changes).all()
 
+    def test_what_is_always_right_or_never_has_no_interval(self):
+        """Corrections for rates of 0 and 1 would vary with how many trials a draw has."""
+        rows = simulate(People(bases={"full": 0.0, "upper": 0.0}, participants=12, faces=21), 0)
+        wrong = rows["emotion"].map({"happy": "sad"}).fillna("happy")
+        rows = rows.assign(answer=np.where(rows["condition"] == "full", rows["emotion"], wrong))
+        found = sensitivity([Trials(rows, FEW)])
+        for key, hits in (("full", 1), ("upper", 0)):
+            own = found[(found["condition"] == key) & (found["emotion"] == "all")]
+            assert row(own, measure="recall")["value"] == hits
+            whole = own if key == "full" else own[own["measure"].isin(["recall"])]
+            assert whole[["low", "high"]].isna().all(axis=None)
+            assert (whole["reason"] == "nothing varies between the draws").all()
+        change = row(found, condition="upper", emotion="all", measure="recall")
+        assert (change["change"], np.isnan(change["p"])) == (-1, True)
+
+    def test_intervals_stay_where_a_measure_can_be(self):
+        rows = simulate(People(participants=2, faces=14, bases={"full": 1.5, "lower": 0.0}), 0)
+        found = sensitivity([Trials(rows, FEW)])
+        rates = found[found["measure"].isin(["recall", "unbiased_hit_rate"])]
+        known = rates[rates["low"].notna()]
+        assert len(known)
+        assert known["method"].str.startswith("95% t interval").all()
+        assert (known["low"] >= 0).all()
+        assert (known["high"] <= 1).all()
+        free = found[(found["measure"] == "d_prime") & (found["emotion"] == "all")]
+        assert (free["high"] > 1).any()
+
     def test_a_network_is_scored_on_the_very_same_trials(self):
         own = trials()
         answers = own.table.drop_duplicates("stimulus").set_index("stimulus")["emotion"].to_dict()
@@ -282,6 +320,27 @@ class TestInformation:
                 )
                 assert found[i] == pytest.approx(np.log2(told / prior))
 
+    @pytest.mark.parametrize("alone", [EMOTIONS, EMOTIONS[:1]])
+    def test_an_emotion_that_one_face_shows_has_no_bits(self, alone):
+        """Random answers would tell of it what the counts start at, about log2 7 bits."""
+        rows = simulate(People(participants=20, faces=28, bases={"full": 0.0}), 0)
+        first = rows.drop_duplicates("emotion").set_index("emotion")["person"]
+        kept = ~rows["emotion"].isin(alone) | (rows["person"] == rows["emotion"].map(first))
+        rows = rows[kept].reset_index(drop=True)
+        random = np.random.default_rng(1)
+        own = Trials(rows.assign(answer=random.choice(EMOTIONS, len(rows))), FEW)
+        for trials_of in (own, replace(own, who="network")):
+            table = information([trials_of]).set_index("emotion")
+            for mix in ("data", "balanced"):
+                found = table[table["mix"] == mix]
+                assert found.loc[[*alone, "all"], "bits"].isna().all()
+                assert (found.loc[list(alone), "reason"] == "no other face shows it").all()
+                assert found.loc["all", "reason"] == "of an emotion only one face tells"
+                others = found.drop([*alone, "all"])["bits"]
+                assert (others < 0.3).all()
+                assert len(others) == 7 - len(alone)
+        assert shapley([own]).empty
+
     def test_what_a_face_is_taken_for_is_no_knowledge_of_its_emotion(self):
         # Everybody answers by the face: each has a favourite that has nothing to do with what it
         # shows. Were the others' answers to the same face told, it would be knowledge.
@@ -336,6 +395,22 @@ class TestInformation:
         assert apart["high"] < 0
         assert apart["p_holm"] < 0.01
         assert set(found["model"]) == {"people"}
+
+    def test_a_pair_of_halves_rests_on_its_own_trials(self):
+        """What few saw of another pair takes nothing from it."""
+        bases = {"full": 2.0, "upper": 1.0, "lower": 0.0}
+        rows = simulate(People(bases=bases, participants=12, faces=21), 0)
+        more = rows[(rows["condition"] == "full") & (rows["emotion"] == "happy")]
+        more = [more.assign(condition=one) for one in ("left", "right")]
+        alone = shapley([Trials(rows, FEW)])
+        both = shapley([Trials(pd.concat([rows, *more], ignore_index=True), FEW)])
+        theirs = both[both["region"].isin(set(alone["region"]))].reset_index(drop=True)
+        # Holm's family has more members now.
+        compared = [one for one in alone.columns if one != "p_holm"]
+        pd.testing.assert_frame_equal(theirs[compared], alone[compared])
+        sides = both[both["region"] == "left - right"].set_index("emotion")
+        assert np.isfinite(sides.loc["happy", "bits"]).all()
+        assert sides.loc[["sad", "all"], "bits"].isna().all()
 
     def test_without_both_halves_there_is_nothing_to_share(self):
         assert shapley([trials(People(bases={"full": 1.0, "left": 0.0}, participants=3))]).empty

@@ -268,7 +268,11 @@ def _render(
         no_pictures=no_pictures,
         methods=methods,
         limits=texts.methods(
-            predictions, results.protocols, run.options, compared=compared is not None
+            predictions,
+            results.protocols,
+            run.options,
+            compared=compared is not None,
+            few_groups=results.few_groups,
         ),
         citations=texts.citations(datasets, run.images),
         bibtex=texts.bibtex(datasets),
@@ -404,6 +408,7 @@ def _methods(run: Run, results: Results) -> _Methods:
     known = {"calibration": "calibration", "confusion_shifts": "shifts", "sides": "sides"}
     parts = [part for name, part in known.items() if name in results.tables]
     parts += ["regions"] if results.regions else []
+    parts += ["few groups"] if results.few_groups else []
     parts += ["information"] if _information_words(results, run.options.level) else []
     text = methods_text(
         run.predictions,

@@ -38,6 +38,7 @@ from hemiface.stats.decomposition import decomposition
 from hemiface.stats.face_lines import face_lines
 from hemiface.stats.importance import Importance
 from hemiface.stats.importance.people import People, people_halves
+from hemiface.stats.inference import FEWEST_FOR_PERCENTILES
 from hemiface.stats.information import families, information, informative
 from hemiface.stats.planned import planned
 from hemiface.stats.sample import Progress, Sample
@@ -151,6 +152,12 @@ class Results:
         return self.samples[self.primary]
 
     @property
+    def few_groups(self) -> bool:
+        """Do so few groups of like size bear on some cell that its scores have no interval?"""
+        groups = (self.sample.groups_of(cell) for cell in self.sample.cells)
+        return min(groups) < FEWEST_FOR_PERCENTILES
+
+    @property
     def matrix(self) -> pd.DataFrame:
         """Every metric of every model under every condition."""
         return self.tables["matrix"]
@@ -227,7 +234,8 @@ def compute(
         tables |= _if_possible("Confidence", lambda: _calibration(known), left_out)
     if known is not None and informative(known):
         tables |= _if_possible("Bits", lambda: information_tables(known), left_out)
-    if "sensitivity" not in tables and families(primary):
+    # It asks for labels alone: of networks without validation images too.
+    if (known is not primary or "sensitivity" not in tables) and families(primary):
         tables["sensitivity"] = sensitivity(primary)
     if people is not None:
         tables["people_halves"] = people_halves(people, options)

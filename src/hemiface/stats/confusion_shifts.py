@@ -172,7 +172,7 @@ def _table(
         "specific_p_holm": holm(own.p.ravel()),
         "n": support[true],
         "groups": sample.emotion_groups[true],
-        "method": one.method,
+        "method": one.method.ravel(),
         "reason": np.where(support[true] == 0, "no images", one.reason.ravel()),
     }
     return pd.DataFrame(columns)[list(SHIFT_COLUMNS)]

@@ -94,8 +94,9 @@ def _of_one(
     rows = []
     for model, condition in sample.cells:
         labels = sample.labels[sample.places[model, condition]]
+        bearing = sample.groups_of((model, condition))
         for metric, values in scores[model, condition].items():
-            low, high, why = interval(values[1:], sample.effective_groups, level, metric)
+            low, high, why = interval(values[1:], bearing, level, metric)
             rows.append(
                 {
                     "data_set": name,

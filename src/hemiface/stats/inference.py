@@ -65,13 +65,13 @@ class Inference:
     p: Floats
     p_equivalence: Floats
     reason: npt.NDArray[np.object_]
-    method: str
+    method: npt.NDArray[np.object_]
 
     def row(self, at: int | tuple[int, ...]) -> dict[str, Any]:
         """Return what is said of one difference, by the names that columns have."""
         names = ("low", "high", "se", "df", "p", "p_equivalence", "reason")
         found = {name: getattr(self, name)[at] for name in names}
-        return {"difference": self.value[at], **found, "method": self.method}
+        return {"difference": self.value[at], **found, "method": self.method[at]}
 
 
 def runs_of(names: pd.DataFrame, wanted: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -145,6 +145,7 @@ def infer(
     groups: int,
     options: StatisticsOptions,
     own: npt.NDArray[Any] | float | None = None,
+    bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> Inference:
     """Return what draws say about a sum of means over seeds.
 
@@ -152,7 +153,9 @@ def infer(
     float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same draws of `groups`
     groups) and is averaged over its seeds. A difference of paired seeds is one part, a - b; one of
     unpaired seeds two, a and -b. `own` says how many groups of like size bear on a number, such as
-    those with images of its emotion, and broadcasts to [...]; without it all do.
+    those with images of its emotion, and broadcasts to [...]; without it all do. `bounds` are given
+    for a level, not for a difference: the least and the greatest that it can be, which no interval
+    passes.
 
     With one seed everywhere the interval is the expanded percentile interval of the draws (of fewer
     than FEWEST_FOR_PERCENTILES groups value +- t * se) and `df` is own - 1. Draws of n groups vary
@@ -191,17 +194,26 @@ def infer(
     se = np.where(se < _ROUNDING, 0.0, se)
     se, df = _with_freedom(parts, se, bearing)
     half = special.stdtrit(df, (1 + level) / 2) * se
+    by_t = np.ones(value.shape, dtype=np.bool_)
+    of = f"{count} draws of {groups} groups"
     if max(sizes) > 1:
         low, high = value - half, value + half
         seeds = " against ".join(str(one) for one in dict.fromkeys(sizes))
-        method = f"{level:.0%} t interval, {count} draws of {groups} groups x {seeds} seeds"
+        of += f" x {seeds} seeds"
     else:
         low, high = _quantiles(kept, usable, level, bearing)
-        few = usable & (bearing < FEWEST_FOR_PERCENTILES)
-        low, high = np.where(few, value - half, low), np.where(few, value + half, high)
-        method = f"{level:.0%} percentile interval, {count} draws of {groups} groups"
+        by_t = usable & (bearing < FEWEST_FOR_PERCENTILES)
+        low, high = np.where(by_t, value - half, low), np.where(by_t, value + half, high)
+    kinds = (f"{level:.0%} {kind} interval, {of}" for kind in ("t", "percentile"))
+    method = np.where(by_t, *(np.asarray(one, dtype=object) for one in kinds))
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
-    reason[usable & (se == 0)] = _NO_VARIATION
+    same = usable & (se == 0)
+    reason[same] = _NO_VARIATION
+    # Two that are alike in every draw are alike; a level that never varies bounds nothing.
+    unknown = same if bounds is not None else same & (value != 0)
+    low, high = (np.where(unknown, np.nan, one) for one in (low, high))
+    if bounds is not None:
+        low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
     p, p_equivalence = (np.where(usable, one, np.nan) for one in (p, p_equivalence))
     return Inference(value, low, high, se, df, p, p_equivalence, reason, method)
 

@@ -249,8 +249,8 @@ class Informing(Protocol):
         ...
 
     @property
-    def groups(self) -> npt.NDArray[np.int64]:
-        """How many independent units bear on each of GROUPED, int [8]."""
+    def groups(self) -> npt.NDArray[np.int64] | Floats:
+        """How many independent units bear on each of GROUPED, [8]."""
         ...
 
     def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:

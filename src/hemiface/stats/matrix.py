@@ -32,6 +32,7 @@ MATRIX_COLUMNS = (
     "high",
     "n",
     "drop_from_full",
+    "reason",
 )
 CLASS_COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
 
@@ -84,8 +85,8 @@ def matrix(
 
     Columns: MATRIX_COLUMNS. `names` are metrics, by default all. `model` is what the model was
     trained on, `seed` its seed as text or `mean`; `n` counts images. low and high bound the central
-    `level` of the draws: the uncertainty from the choice of test images (NaN for `ece`, see
-    `inference.interval`). The rows with seed `mean`
+    `level` of the draws: the uncertainty from the choice of test images (NaN where there is
+    none, see `inference.interval`; `reason` says why). The rows with seed `mean`
     are the mean over the seeds, their interval that of the mean under the same draws; it is
     conditional on these very seeds, so it doesn't include how much another training would differ
     (compare the seeds' rows for that). `drop_from_full` is the value of the same model on condition
@@ -149,9 +150,10 @@ def _rows(
     members: list[str],
 ) -> Iterator[dict[str, Any]]:
     has_full = all((model, "full") in found for model in members)
+    groups = min(sample.groups_of((model, condition)) for model in members)
     for metric in found[members[0], condition]:
         scores = _mean_scores(found, members, condition, metric)
-        low, high, _ = interval(scores[1:], sample.effective_groups, sample.options.level, metric)
+        low, high, reason = interval(scores[1:], groups, sample.options.level, metric)
         full = _mean_scores(found, members, "full", metric)[0] if has_full else np.nan
         yield {
             "protocol": sample.protocol,
@@ -164,6 +166,7 @@ def _rows(
             "high": high,
             "n": min(sample.size((model, condition)) for model in members),
             "drop_from_full": float(full - scores[0]),
+            "reason": reason,
         }
 
 

@@ -336,6 +336,11 @@ class Sample:
         """How many groups of like size the sample is worth (`significance.effective_units`)."""
         return float(effective_units(np.bincount(self.groups)))
 
+    def groups_of(self, cell: Cell) -> float:
+        """Return how many groups of like size a cell is worth, of the images that it has."""
+        own = self.groups[self.places[cell]] if cell in self.places else ()
+        return float(effective_units(np.bincount(own, minlength=1)))
+
     @cached_property
     def emotion_bearing(self) -> npt.NDArray[np.float64]:
         """Groups of like size that bear on each emotion, then on all, float64 [8].

@@ -40,6 +40,7 @@ __all__ = [
     "MEASURES",
     "SENSITIVITY_COLUMNS",
     "bias_part",
+    "bounds_of",
     "measures_of_counts",
     "sensitivity",
 ]
@@ -47,6 +48,8 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 MEASURES = ("recall", "unbiased_hit_rate", "d_prime", "criterion", "auc")
+
+_UNBOUNDED = ("d_prime", "criterion")
 
 SENSITIVITY_COLUMNS = (
     "question",
@@ -96,6 +99,7 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             "Sensitivity is told of whole faces and a hidden part, read by one network; evaluate "
             "with --conditions full,upper,lower,left,right."
         )
+    bearing = sample.emotion_bearing[:-1]
     known: dict[Cell, tuple[Floats, Floats]] = {}
     rows: list[dict[str, Any]] = []
     for family in found:
@@ -104,11 +108,21 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             for key in family.conditions:
                 values, shares = _by_seed(sample, known, family, seeds, key)
                 level, change, bias = (
-                    infer([one], sample.group_count, sample.options, sample.emotion_bearing[:-1])
-                    for one in (values, values - full, bias_part(whole, shares))
+                    infer([one], sample.group_count, sample.options, bearing, bounds)
+                    for one, bounds in (
+                        (values, bounds_of(MEASURES)),
+                        (values - full, None),
+                        (bias_part(whole, shares), None),
+                    )
                 )
                 rows += _rows(sample, family, seed, key, level, change, bias)
     return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+
+
+def bounds_of(measures: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return the least and the greatest that each of MEASURES can be, [measures, 1] each."""
+    rates = np.array([[one not in _UNBOUNDED] for one in measures])
+    return np.where(rates, 0.0, -np.inf), np.where(rates, 1.0, np.inf)
 
 
 def bias_part(before: npt.ArrayLike, after: npt.ArrayLike) -> Floats:
@@ -187,18 +201,19 @@ def _measures(sample: Sample, cell: Cell) -> tuple[Floats, Floats]:
 def measures_of_counts(drawn: Floats, images: Floats) -> Floats:
     """Return all MEASURES but the last, [4, 7, ...], from how often what was answered to what.
 
-    drawn: weighted counts [7 true, 7 answered, ...]; images: [7 true, ...], which may be more than
-    their sums where some answers were no emotion.
+    drawn: weighted counts [7 true, 7 answered, ..., draws], the sample first; images: [7 true, ...,
+    draws], which may be more than their sums where some answers were no emotion.
     """
     answers = drawn.sum(axis=0)
     hits = np.moveaxis(np.diagonal(drawn), -1, 0)
     shares = ratio(drawn, images[:, None])
     alarms = _mean_of_others(shares)
     others = images.sum(axis=0) - images
-    hit, alarm = (
-        stats.norm.ppf((rate * n + 0.5) / (n + 1))
-        for rate, n in ((ratio(hits, images), images), (alarms, others))
-    )
+    rates = (ratio(hits, images), images), (alarms, others)
+    hit, alarm = (stats.norm.ppf((rate * n + 0.5) / (n + 1)) for rate, n in rates)
+    # Where neither rate varies, the correction would, by how many images a draw happens to have.
+    same = np.logical_and(*(_is_constant(rate) for rate, _ in rates))
+    hit, alarm = (np.where(same & np.isfinite(one), one[..., :1], one) for one in (hit, alarm))
     return np.stack(
         [
             ratio(hits, images),
@@ -208,6 +223,12 @@ def measures_of_counts(drawn: Floats, images: Floats) -> Floats:
             -(hit + alarm) / 2,
         ]
     )
+
+
+def _is_constant(rates: Floats) -> npt.NDArray[np.bool_]:
+    """Return [..., 1]: is a rate the same in all draws [..., draws] in which it is defined?"""
+    same = ~np.isfinite(rates) | (rates == rates[..., :1])
+    return np.asarray(same.all(axis=-1, keepdims=True), dtype=np.bool_)
 
 
 def _mean_of_others(shares: Floats) -> Floats:
@@ -259,6 +280,6 @@ def _rows(
                 "by_answers_p_holm": bias_p_holm[index],
                 "n": int(support[index]),
                 "groups": int(sample.emotion_groups[index]),
-                "method": level.method,
+                "method": level.method[at],
                 "reason": "no images" if support[index] == 0 else level.reason[at],
             }

@@ -65,6 +65,7 @@ SHAPLEY_COLUMNS = (
     "method",
     "reason",
 )
+_KEY = ("question", "model", "seed", "fill", "mix", "players", "region", "emotion")
 _SIZE = 2 ** len(QUADRANTS)
 
 
@@ -102,13 +103,17 @@ def shapley(sample: Sample | Predictions) -> pd.DataFrame:
 
 
 def shared_out(told: Iterable[tuple[Informing, Family]]) -> pd.DataFrame:
-    """Return the table of `shapley` for whatever tells bits, in the order in which it comes."""
+    """Return the table of `shapley` for whatever tells bits, in the order in which it comes.
+
+    What comes twice, as whole faces do where each pair of halves comes for itself, stands once.
+    """
     rows: list[dict[str, Any]] = []
     for bits, family in told:
         for seed, seeds in family.runs():
             for one in _values(bits, family, seeds):
                 rows += _rows(bits, family, seed, one)
     table = pd.DataFrame(rows, columns=list(SHAPLEY_COLUMNS))
+    table = table.drop_duplicates(list(_KEY), ignore_index=True)
     drawn = (table["mix"] == MIXES[0]) | (table["emotion"] == GROUPED[-1])
     table = table.assign(asked=table["mix"].where(~drawn, "first figure"))
     run = ["question", "model", "seed", "fill", "players"]

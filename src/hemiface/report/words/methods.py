@@ -14,6 +14,7 @@ from hemiface.data.images import Images
 from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import (
+    FEW_GROUPS,
     Trainings,
     copy_word,
     joined,
@@ -87,7 +88,7 @@ def methods_text(
     """Return the paragraphs Data, Networks, Conditions and Statistics.
 
     `parts` names what else was computed: `regions`, `information`,
-    `calibration`, `shifts`, `sides`.
+    `calibration`, `shifts`, `sides`; `few groups` that some scores have no interval.
     """
     return [
         _data(predictions, images, protocol),
@@ -290,6 +291,8 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
         "tests reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
         "conditions was also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
     )
+    if "few groups" in parts:
+        said += f" {FEW_GROUPS}"
     if "shifts" in parts:
         said += (
             " Shifts of answers were corrected over the 49 pairs of label and answer of each "

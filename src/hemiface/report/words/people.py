@@ -14,6 +14,7 @@ from hemiface.report.figures.style import decimals
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, verdict
 from hemiface.stats.decomposition import PAIRS
+from hemiface.stats.inference import FEWEST_FOR_PERCENTILES
 from hemiface.stats.people.trials import PEOPLE, Trials
 from hemiface.stats.planned import shown_conditions
 
@@ -131,13 +132,15 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
         "1993), d' and criterion (with rates (k + .5) / (n + 1), Hautus 1995) are given for each "
         "emotion; their means weigh each emotion the same.",
         "What answers tell about the emotion is V-information (Xu et al. 2020) of the answer, each "
-        "trial predicted from the other participants' trials; halves share it by their Shapley "
-        "values, nothing visible being worth 0.",
+        "trial predicted from the other participants' answers to other faces; halves share it by "
+        "their Shapley values, nothing visible being worth 0.",
         f"Intervals ({options.level:.0%}) are expanded percentile intervals of {options.draws:,} "
         "bootstrap draws in which participants and faces were resampled independently and crossed "
-        "(Owen 2007), drawn in to the two-way clustered variance (Cameron, Gelbach & Miller 2011); "
-        "p are of t tests with the draws' standard error and as many degrees of "
-        f"freedom as the smaller of both samples has less one ({max(trials.units - 1, 0)}), "
+        "(Owen 2007), drawn in to the two-way clustered variance (Cameron, Gelbach & Miller 2011), "
+        f"where fewer than {FEWEST_FOR_PERCENTILES} participants or faces bear on a number those "
+        "of t tests; p are of t tests with the draws' standard error and as many degrees of "
+        "freedom as the smaller of both samples has less one, of one emotion the smaller of those "
+        "that were shown it and those that show it, counted as of like size (Kish 1965); they are "
         "corrected by Holm's method over the seven emotions, and of means over the conditions.",
     ]
     if networks:

@@ -15,6 +15,7 @@ from hemiface.provenance import HARDWARE_OF
 from hemiface.tables import EMOTIONS, HALVES_COLUMN, Predictions
 
 __all__ = [
+    "FEW_GROUPS",
     "Trainings",
     "beside_original",
     "citations",
@@ -84,6 +85,10 @@ _ABSENT = (
     "Its F1 is 0 where it was answered, which is never right, and a dash where it wasn't. Macro F1 "
     "is a mean over the emotions that occur among labels or answers of a cell, so cells can differ "
     "in how many these are."
+)
+FEW_GROUPS = (
+    "Scores that fewer than six groups of like size bear on have no interval: so few can't bound "
+    "them. Differences between such scores have intervals of t tests."
 )
 _DIFFER = (
     "Two accuracies are said to differ by one rule on the whole page: a paired test, corrected for "
@@ -388,10 +393,12 @@ def methods(
     options: StatisticsOptions,
     *,
     compared: bool = False,
+    few_groups: bool = False,
 ) -> list[str]:
     """Return what a reader has to know to read the numbers, one paragraph per item.
 
-    `compared` says that the original study's scores stand beside them.
+    `compared` says that the original study's scores stand beside them, `few_groups` that scores on
+    some images rest on too few groups for an interval.
     """
     own = "unknown" not in predictions.facts
     intervals = (
@@ -415,6 +422,7 @@ def methods(
         selection(predictions),
         *([paper] if "paper" in protocols else []),
         intervals,
+        *([FEW_GROUPS] if few_groups else []),
         _DIFFER,
         _SCORES,
         *([_ABSENT.format(joined(absent))] if absent else []),

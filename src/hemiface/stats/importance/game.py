@@ -130,7 +130,11 @@ def _blind(sample: Sample) -> Floats:
     if sample.protocol != "paper" and len(sample.validation.table):
         known = emotion_shares(sample.validation)
         shares = known if known.all() else shares
-    return _worth(np.tile(shares, (len(EMOTIONS), 1)), np.arange(len(EMOTIONS)))
+    worth = _worth(np.tile(shares, (len(EMOTIONS), 1)), np.arange(len(EMOTIONS)))
+    # Whoever has to answer takes one of the most frequent, each of these as often.
+    most = shares == shares.max()
+    worth[:, VALUE_FUNCTIONS.index("accuracy")] = most / most.sum()
+    return worth
 
 
 def means_over_draws(

@@ -147,6 +147,10 @@ class CountedSample(Sample):
         """As `Sample.effective_groups`, of the blocks."""
         return float(self.emotion_bearing[-1])
 
+    def groups_of(self, cell: Cell) -> float:
+        """As `Sample.groups_of`, of the blocks."""
+        return self.effective_groups if cell in self.cells else 0.0
+
     def aligned_cells(self) -> tuple[Cell, ...]:
         """As `Sample.aligned_cells`."""
         self.require_images()

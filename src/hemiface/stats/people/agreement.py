@@ -31,6 +31,8 @@ __all__ = ["AGREEMENT_COLUMNS", "AGREEMENT_MEASURES", "agreement", "two_people"]
 Floats = npt.NDArray[np.float64]
 
 AGREEMENT_MEASURES = ("agreement", "expected", "beyond", "people", "difference")
+_SHARES = ("agreement", "expected", "people")
+"""The others are differences of these."""
 
 AGREEMENT_COLUMNS = (
     "who",
@@ -132,7 +134,8 @@ def _expected(people: Trials, network: Trials, key: str) -> Floats:
 def _rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    one = people.infer(values, people.bearing(key))
+    bounds = (0.0, 1.0) if measure in _SHARES else None
+    one = people.infer(values, people.bearing(key), bounds)
     support = people.supports(key)
     for place, emotion in enumerate(GROUPED):
         n = int(support.sum() if place == CLASSES else support[place])

@@ -12,14 +12,15 @@ those of the other faces, each count starting at a half (Krichevsky & Trofimov 1
 of universal encoding, IEEE Trans. Inf. Theory 27). What others answered to the same face would say
 what this face is taken for, and not what its emotion is. So it isn't lifted by chance, as the plain
 mutual information of a table of answers is (Miller 1955), but the fewer people and faces, the more
-it falls short.
+it falls short. Of an emotion that no other face shows nobody could have learnt: it has no bits, nor
+has the mean over all.
 
 Answers keep less than a network's probabilities: compare these bits with those of the same table
 alone. Who sees nothing has 0 bits; the halves' Shapley values (`stats.shapley`) are made of these.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -28,7 +29,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hemiface.errors import UsageError
-from hemiface.occlusion.conditions import condition
+from hemiface.occlusion.conditions import COALITIONS, condition
+from hemiface.stats.decomposition import decomposable
 from hemiface.stats.importance.game import GROUPED, means_over_draws
 from hemiface.stats.inference import Inference
 from hemiface.stats.information import MIXES, Family, by_fill
@@ -59,6 +61,7 @@ PEOPLE_INFORMATION_COLUMNS = (
     "reason",
 )
 _START = 0.5
+_LOST = ("no other face shows it", "of an emotion only one face tells")
 _MEAN = "mean"
 """As what people or a network count among seeds: there is one of each."""
 
@@ -70,10 +73,11 @@ class AnswerBits:
     trials: Trials
     mix: str
     _known: dict[str, Floats] = field(default_factory=dict)
+    _told: dict[str, tuple[Ints, Floats]] = field(default_factory=dict)
 
     @property
-    def groups(self) -> npt.NDArray[np.int64]:
-        """How many units there are to resample, for each of GROUPED."""
+    def groups(self) -> Floats:
+        """How many units of like size there are to resample, for each of GROUPED."""
         return self.trials.bearing(*self.trials.conditions)
 
     def infer(self, values: Floats) -> Inference:
@@ -81,28 +85,54 @@ class AnswerBits:
         return self.trials.infer(values[..., 0, :], self.groups)
 
     def counts(self) -> dict[str, int]:
-        """Return how many trials show each of GROUPED."""
-        known = np.bincount(self.trials.labels, minlength=CLASSES)
-        return dict(zip(GROUPED, [*known.tolist(), int(known.sum())], strict=True))
+        """Return how many trials with bits show each of GROUPED."""
+        known = sum((self.supports(key) for key in self.trials.conditions), start=np.zeros(8, int))
+        return dict(zip(GROUPED, known.tolist(), strict=True))
+
+    def supports(self, key: str) -> Ints:
+        """Return how many trials of a condition that have bits show each of GROUPED, int64 [8]."""
+        rows, _ = self.told(key)
+        own = np.bincount(self.trials.labels[rows], minlength=CLASSES)
+        return np.append(own, own.sum())
+
+    def lost(self, key: str) -> npt.NDArray[np.bool_]:
+        """Return of which of GROUPED there are trials of a condition and no bits, bool [8]."""
+        shown = self.trials.supports(key) > 0
+        lost = shown & (self.supports(key)[:-1] == 0)
+        return np.append(lost, lost.any())
+
+    def told(self, key: str) -> tuple[Ints, Floats]:
+        """Return which trials of a condition have bits, and these, float64 [trials]."""
+        if key not in self._told:
+            rows = self.trials.rows(key)
+            labels = self.trials.labels[rows]
+            bits = pointwise(labels, self.trials.answers[rows], self._units(rows), self.mix)
+            there = np.isfinite(bits)
+            self._told[key] = rows[there], bits[there]
+        return self._told[key]
 
     def by_seed(self, family: Family, seeds: Sequence[str], key: str) -> Floats:  # noqa: ARG002
-        """Return [8, 1, 1 + all draws] of one condition; people and networks have one seed each."""
-        return self.of(key)[:, np.newaxis]
+        """Return [8, 1, 1 + all draws] of one condition; people and networks have one seed each.
+
+        A mean over other emotions than the other conditions show can't be shared out: it is NaN.
+        """
+        shown = np.bincount(self.trials.labels, minlength=CLASSES) > 0
+        is_of_all = (self.supports(key)[:-1] > 0)[shown].all()
+        found = self.of(key)
+        return (found if is_of_all else np.vstack([found[:-1], found[-1:] * np.nan]))[:, np.newaxis]
 
     def of(self, key: str) -> Floats:
         """Return the bits of one condition in the sample and its draws, [8, 1 + all draws]."""
         if key not in self._known:
-            rows = self.trials.rows(key)
-            labels = self.trials.labels[rows]
-            told = pointwise(labels, self.trials.answers[rows], self._units(rows), self.mix)
-            means, _ = means_over_draws(
-                told[:, np.newaxis], labels, self.trials.groups[rows], self.trials.weights
-            )
+            rows, told = self.told(key)
+            labels, groups = self.trials.labels[rows], self.trials.groups[rows]
+            means, _ = means_over_draws(told[:, np.newaxis], labels, groups, self.trials.weights)
             found = means[:, :, 0].T
             if self.mix == "balanced":
                 there = np.isfinite(found[:-1])
                 mean = ratio(np.where(there, found[:-1], 0.0).sum(axis=0), there.sum(axis=0))
                 found = np.vstack([found[:-1], mean])
+            found[self.lost(key)] = np.nan
             self._known[key] = found
         return self._known[key]
 
@@ -118,7 +148,9 @@ def pointwise(labels: Ints, answers: Ints, units: Sequence[Ints], mix: str) -> F
     labels in 0..6, answers in 0..7, each [n]; `units` one or two kinds of any codes, each [n]:
     trials that share any of them with a trial are held out of what it is told by. `mix` is one of
     MIXES: what is left is weighted so that the emotions are as frequent as in all of these trials,
-    or alike. NaN where there is a single unit of a kind: nothing is held out then.
+    or alike. NaN where there is a single unit of a kind, for nothing is held out then, and where
+    nothing that is left shows the trial's own emotion: the halves that counts start at would be all
+    that is known of it, beside other emotions that have counts.
 
     Raises:
         UsageError: the mix is unknown.
@@ -146,10 +178,11 @@ def pointwise(labels: Ints, answers: Ints, units: Sequence[Ints], mix: str) -> F
 
     def log_share(found: Floats) -> Floats:
         total = found[:, here].sum(axis=1) + _START * kinds
-        share: Floats = np.log2((found[np.arange(len(labels)), labels] + _START) / total)
+        share: Floats = np.log2((found[own] + _START) / total)
         return share
 
-    return log_share(of_answer) - log_share(of_all)
+    own = np.arange(len(labels)), labels
+    return np.where(of_all[own] > 0, log_share(of_answer) - log_share(of_all), np.nan)
 
 
 def _counts(shared: Sequence[Ints], answers: Ints, labels: Ints) -> tuple[Floats, Floats]:
@@ -184,10 +217,11 @@ def information(every: Sequence[Trials]) -> pd.DataFrame:
 def _rows(bits: AnswerBits, key: str) -> Iterator[dict[str, Any]]:
     trials = bits.trials
     one = trials.infer(bits.of(key), trials.bearing(key))
-    support = trials.supports(key)
+    support, lost = bits.supports(key), bits.lost(key)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
-        n = int(support.sum() if place == CLASSES else support[place])
+        n = int(support[place])
+        reason = row["reason"] if n else "no trials"
         yield row | {
             "who": trials.who,
             "mix": bits.mix,
@@ -198,7 +232,7 @@ def _rows(bits: AnswerBits, key: str) -> Iterator[dict[str, Any]]:
             "n": n,
             "participants": trials.participant_count,
             "faces": trials.face_count,
-            "reason": row["reason"] if n else "no trials",
+            "reason": _LOST[place == CLASSES] if lost[place] else reason,
         }
 
 
@@ -212,12 +246,29 @@ def shapley(every: Sequence[Trials]) -> pd.DataFrame:
     for trials in every:
         known = [key for key in trials.conditions if _is_part(key)]
         for fill, keys in by_fill(known).items():
-            if "full" in keys and len(keys) > 1:
-                # Bits of the other conditions would be counted as trials of the halves.
-                own = trials.select(keys)
-                family = Family(own.who, own.who, fill, {_MEAN: dict.fromkeys(keys, own.who)})
-                told += [(AnswerBits(own, mix), family) for mix in MIXES]
+            if "full" in keys:
+                family = Family(trials.who, trials.who, fill, {_MEAN: dict.fromkeys(keys, "")})
+                games = [_of(trials, family, game) for game in _games(family)]
+                told += [(AnswerBits(own, mix), one) for mix in MIXES for own, one in games]
     return shared_out(told)
+
+
+def _games(family: Family) -> list[list[str]]:
+    """Return the conditions that are played together: of each pair of halves, of all quadrants.
+
+    Each for itself: what few people saw of one pair says nothing of how well another is known.
+    """
+    games = [[family.key(half) for half in pair] for pair in decomposable(family)]
+    every = [family.key(name) for seen, name in COALITIONS.items() if seen]
+    if set(every) <= set(family.conditions):
+        games.append(every)
+    return [list(dict.fromkeys(["full", *game])) for game in games]
+
+
+def _of(trials: Trials, family: Family, keys: Sequence[str]) -> tuple[Trials, Family]:
+    # Trials of other conditions would be counted as those of these.
+    members = {_MEAN: dict.fromkeys(keys, trials.who)}
+    return trials.select(keys), replace(family, members=members)
 
 
 def _is_part(key: str) -> bool:

@@ -46,6 +46,9 @@ MAP_COLUMNS = (
     "reason",
 )
 
+_BOUNDS = (-1.0, 1.0)
+"""Of correlations."""
+
 LIKENESS_COLUMNS = (
     "who",
     "condition",
@@ -149,7 +152,7 @@ def _tiles_last(found: Floats) -> Floats:
 
 
 def _map_rows(trials: Trials, key: str) -> Iterator[dict[str, Any]]:
-    one = trials.infer(map_of(trials, key), trials.bearing(key)[:, np.newaxis])
+    one = trials.infer(map_of(trials, key), trials.bearing(key)[:, np.newaxis], _BOUNDS)
     support = trials.supports(key)
     for place, emotion in enumerate(GROUPED):
         n = int(support.sum() if emotion == GROUPED[-1] else support[place])
@@ -172,7 +175,7 @@ def _map_rows(trials: Trials, key: str) -> Iterator[dict[str, Any]]:
 def _likeness_rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    one = people.infer(values, people.bearing(key))
+    one = people.infer(values, people.bearing(key), _BOUNDS)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
         yield _facts(people, network, key) | {

@@ -114,7 +114,7 @@ def _rated(
     means, scale = means_over_draws(
         values[known, np.newaxis], trials.labels[own], trials.groups[own], trials.weights
     )
-    one = trials.infer(means[:, :, 0].T, trials.bearing(key))
+    one = trials.infer(means[:, :, 0].T, trials.bearing(key), (-np.inf, np.inf))
     rows = []
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)

@@ -21,7 +21,7 @@ from hemiface.stats.contrasts import corrected
 from hemiface.stats.importance.game import GROUPED
 from hemiface.stats.metrics import CLASSES, ratio
 from hemiface.stats.people.trials import Trials, visible_of
-from hemiface.stats.sensitivity import MEASURES, measures_of_counts
+from hemiface.stats.sensitivity import MEASURES, bounds_of, measures_of_counts
 
 __all__ = ["BESIDE_COLUMNS", "PEOPLE_SENSITIVITY_COLUMNS", "beside", "sensitivity"]
 
@@ -142,7 +142,7 @@ def _change(trials: Trials, key: str, values: Floats, reference: Floats | None) 
 def _rows(
     trials: Trials, key: str, values: Floats, reference: Floats | None
 ) -> Iterator[dict[str, Any]]:
-    level = trials.infer(values, trials.bearing(key))
+    level = trials.infer(values, trials.bearing(key), bounds_of(_USED))
     compared = (key,) if reference is None else (key, trials.references[key])
     change = trials.infer(_change(trials, key, values, reference), trials.bearing(*compared))
     for place, measure in enumerate(_USED):

@@ -38,7 +38,8 @@ from hemiface.occlusion.conditions import CONDITIONS
 from hemiface.stats.inference import TOO_FEW, Inference, infer
 from hemiface.stats.information import visible_part
 from hemiface.stats.metrics import CLASSES, ratio
-from hemiface.stats.sample import Weights, group_weights
+from hemiface.stats.sample import Weights, group_weights, sizes_by_emotion
+from hemiface.stats.significance import effective_units
 from hemiface.tables import EMOTIONS
 
 __all__ = ["PEOPLE", "Trials", "visible_of"]
@@ -193,42 +194,52 @@ class Trials:
         result: Floats = drawn.reshape(CLASSES, CLASSES + 1, -1)
         return result
 
-    def bearing(self, *conditions: str) -> Ints:
-        """Return how many units bear on each emotion under conditions, then on all, int64 [8].
+    def bearing(self, *conditions: str) -> Floats:
+        """Return how many units bear on each emotion under conditions, then on all, float64 [8].
 
-        The smaller of how many people were shown it and how many faces show it; under several
-        conditions the least of them. What is said of one emotion rests on its own faces alone.
+        The smaller of how many people were shown it and how many faces show it, of like size
+        (`significance.effective_units`): of a face that most trials show little is told by the
+        others. Under several conditions the least of them. What is said of one emotion rests on its
+        own faces alone.
         """
         found = [self._bearing(one) for one in conditions]
-        return np.min(found, axis=0) if found else np.full(CLASSES + 1, self.units)
+        return np.min(found, axis=0) if found else np.full(CLASSES + 1, float(self.units))
 
-    def _bearing(self, condition: str) -> Ints:
+    def _bearing(self, condition: str) -> Floats:
         rows = self.rows(condition)
-        own = [rows[self.labels[rows] == emotion] for emotion in range(CLASSES)]
-        units = [
-            min(len(np.unique(self.participants[one])), len(np.unique(self.faces[one])))
-            for one in (*own, rows)
-        ]
-        return np.array(units, dtype=np.int64)
+        units = []
+        for codes, count in (
+            (self.participants[rows], self.participant_count),
+            (self.faces[rows], self.face_count),
+        ):
+            sizes = sizes_by_emotion(self.labels[rows], codes, count)
+            units.append(effective_units(sizes))
+        return np.minimum(*units)
 
-    def infer(self, values: Floats, bearing: Ints | None = None) -> Inference:
+    def infer(
+        self,
+        values: Floats,
+        bearing: Floats | None = None,
+        bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    ) -> Inference:
         """Return what all draws [..., 1 + all draws] say, with how many of both were drawn.
 
         `bearing` says how many units bear on a number, and broadcasts to [...]; without it as many
-        as the smaller of both samples has.
+        as the smaller of both samples has. `bounds` as in `inference.infer`.
         """
         drawn = self._drawn_in(values)[..., np.newaxis, :]
-        one = infer([drawn], self.units, self.options, bearing)
+        one = infer([drawn], self.units, self.options, bearing, bounds)
         one.reason[one.reason == TOO_FEW] = "fewer than two participants or faces to resample"
         if self.units < 2:
             few = "participants" if self.participant_count < 2 else "faces"
             one.reason[...] = f"fewer than two {few} to resample"
-        level, draws = f"{self.options.level:.0%}", self.options.draws
-        method = (
-            f"{level} percentile interval, {draws} crossed draws of {self.participant_count} "
+        of = (
+            f"{self.options.draws} crossed draws of {self.participant_count} "
             f"participants x {self.face_count} faces, two-way variance"
         )
-        return replace(one, method=method)
+        kinds = (str(known).partition(",")[0] for known in one.method.flat)
+        method = np.array([f"{kind}, {of}" for kind in kinds], dtype=object)
+        return replace(one, method=method.reshape(one.method.shape))
 
     def _drawn_in(self, values: Floats) -> Floats:
         """Return the sample and the draws of both, [..., 1 + draws], with the two-way variance."""
