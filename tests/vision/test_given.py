@@ -456,6 +456,8 @@ def test_a_video_is_watched_frame_by_frame(model, tmp_path):
     assert found[-1].pixels.ndim == 3
     with pytest.raises(UsageError, match="search_every"):
         predictor.watch(path, search_every=0)
+    with pytest.raises(UsageError, match="The video's name is empty"):
+        predictor.watch("")
     with pytest.raises(DamagedError, match="doesn't exist"):
         next(predictor.watch(tmp_path / "none.mp4"))
     with pytest.raises(MissingError, match=r"^rtsp://camera/1 is an address on a network"):

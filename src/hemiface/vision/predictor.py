@@ -412,8 +412,10 @@ class Predictor:
         Raises:
             DamagedError: the file is no video, or is damaged; what came before is yielded.
             HemifaceError: there is no such camera.
-            UsageError: `search_every` or `smooth_s` is not positive.
+            UsageError: the name is empty, or `search_every` or `smooth_s` is not positive.
         """
+        if not os.fspath(source):
+            raise UsageError("The video's name is empty; name a file or camera.")
         watch = Watch(self, search_every, smooth_s)
         return self._watched(watch, source if isinstance(source, str) else Path(source))
 
