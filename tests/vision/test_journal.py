@@ -26,6 +26,17 @@ def test_a_journal_of_other_settings_is_replaced(tmp_path):
         assert journal.path.read_bytes() == b""
 
 
+def test_one_that_is_kept_tells_of_other_settings_alone_what_they_noted(tmp_path):
+    with Journal(tmp_path, SETTINGS) as journal:
+        journal.end("a", {"copy": [1, 2]})
+    with Journal(tmp_path, {"hide": "lower"}, keeps=True) as journal:
+        assert not journal.ended
+        journal.end("b", {})
+    assert list(Journal.of_before(tmp_path)) == [("a", {"copy": [1, 2]}), ("b", {})]
+    with Journal(tmp_path, SETTINGS) as journal:
+        assert list(journal.ended) == ["a"]
+
+
 def test_equal_rows_are_rows_each(tmp_path):
     with Journal(tmp_path, SETTINGS) as journal:
         for _ in range(2):

@@ -1,5 +1,6 @@
 """Predictions on a Ray cluster: as one process makes them, whatever was lost on the way."""
 
+import os
 import random
 import re
 import shutil
@@ -128,6 +129,25 @@ class TestOnACluster:
         with run(find_sources([str(photos)]), predictor, other, OPTIONS):
             pass
         assert same(out, other)
+
+    def test_copies_and_timelines_beside_the_tables_are_theirs(self, folder, predictor, tmp_path):
+        photos, out = tmp_path / "photos", tmp_path / "out"
+        shutil.copytree(folder / "b", photos)
+        drawn = replace(OPTIONS, pictures=True, timelines=True)
+        with run(find_sources([str(photos)]), predictor, out, drawn):
+            pass
+        made = {one.name for name in ("pictures", "timelines") for one in (out / name).iterdir()}
+        assert made == {"0.png", "2.png", "4.png", "6.png", "8.png", "5.mp4", "5.mp4.svg",
+                        "5.mp4.png"}  # fmt: skip
+        shutil.copy(photos / "4.png", photos / "2.png")
+        os.utime(photos / "5.mp4")
+        together([photos], predictor, out)
+        assert {one.name for one in (out / "pictures").iterdir()} == {
+            "0.png", "4.png", "6.png", "8.png",
+        }  # fmt: skip
+        assert not (out / "timelines").exists()
+        together([photos], predictor, out, replace(OPTIONS, smooth_s=None))
+        assert not (out / "pictures").exists()
 
     @pytest.mark.parametrize("wrong", [False, True])
     def test_a_video_that_is_cut(self, predictor, tmp_path, monkeypatch, wrong):

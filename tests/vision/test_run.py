@@ -537,10 +537,35 @@ class TestCopiesTakeNobodysPlace:
         assert (code, "3 of 3 sources were looked at before" in said) == (0, True)
         assert made == {one: one.stat().st_mtime_ns for one in (out / "pictures").iterdir()}
         assert (out / ".copies").is_file()
-        # Under other settings nobody knows who wrote what lies there.
-        (out / ".copies").unlink()
-        assert predict(out, "--save-image", "--blur")[0] == 2
         assert len(list(crops.iterdir())) == 3
+
+    def test_of_copies_from_before_they_were_marked_and_noted_the_user_decides(
+        self, crops, predict, tmp_path
+    ):
+        """Under other settings nobody knows who wrote what lies there."""
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (out / ".copies").unlink()
+        journal = out / ".progress.jsonl"
+        journal.write_text(journal.read_text().replace('"copy"', '"other"'))
+        (crops / "0 ÿ.png").unlink()
+        code, said = predict(out, "--save-image", "--blur", "--replace")
+        assert (code, "make a file .copies beside the folder" in " ".join(said.split())) == (
+            2,
+            True,
+        )
+        assert len(list((out / "pictures").iterdir())) == 3
+        (out / ".copies").touch()
+        assert predict(out, "--save-image", "--blur", "--replace")[0] == 0
+        assert {one.name for one in (out / "pictures").iterdir()} == {"1 ÿ.png", "2 ÿ.png"}
+
+    def test_what_the_journal_noted_is_a_copy_without_a_mark_too(self, predict, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (out / ".copies").unlink()
+        (out / "pictures" / "mine.png").write_bytes(b"mine")
+        assert predict(out, "--hide", "lower")[0] == 0
+        assert [one.name for one in (out / "pictures").iterdir()] == ["mine.png"]
 
     def test_results_that_were_copied_elsewhere_go_on(self, predict, tmp_path):
         assert predict(tmp_path / "o", "--save-image")[0] == 0
@@ -611,6 +636,38 @@ class TestWhatEarlierRunsMade:
             "0 ÿ.png", "1 ÿ.png", "2 ÿ.png",
         }  # fmt: skip
 
+    def test_they_go_with_a_blurred_run_after_that(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        assert predict(out)[0] == 0
+        (crops / "0 ÿ.png").unlink()
+        for _ in range(2):
+            assert predict(out, "--replace")[0] == 0
+        assert predict(out, "--save-image", "--blur", "--replace")[0] == 0
+        assert {one.name for one in (out / "pictures").iterdir()} == {"1 ÿ.png", "2 ÿ.png"}
+
+    def test_nor_do_those_of_changed_photos_stay(self, crops, predict, tmp_path):
+        out = tmp_path / "o"
+        Image.new("RGB", (48, 48), "red").save(crops / "a.png")
+        assert predict(out, "--save-image")[0] == 0
+        (out / "pictures" / "mine.png").write_bytes(b"mine")
+        # Another source that its copy could be of.
+        Image.new("RGB", (48, 48), "red").save(crops / "a.gif")
+        shutil.copy(crops / "0 ÿ.png", crops / "1 ÿ.png")
+        (crops / "2 ÿ.png").write_bytes(b"damaged")
+        for _ in range(2):
+            assert predict(out)[0] == 4
+            assert {one.name for one in (out / "pictures").iterdir()} == {
+                "0 ÿ.png", "a.png", "mine.png",
+            }  # fmt: skip
+
+    def test_a_blurred_run_names_bare_copies_of_shards(self, predict, tmp_path):
+        assert predict(tmp_path, "--save-image", "--shard", "1/1")[0] == 0
+        bare = tmp_path / "shard-1-of-1" / "pictures"
+        assert f"{bare} may show faces" in predict(tmp_path, "--save-image", "--blur")[1]
+        assert predict(tmp_path, "--save-image", "--blur", "--shard", "1/1")[0] == 0
+        assert "may show faces" not in predict(tmp_path, "--save-image", "--blur")[1]
+
     def test_a_file_that_cannot_be_read_any_more_has_no_copy(self, crops, predict, tmp_path):
         out = tmp_path / "o"
         assert predict(out, "--save-image")[0] == 0
@@ -626,6 +683,15 @@ class TestWhatEarlierRunsMade:
         assert hemiface(monkeypatch, *again[3:]) == 0
         assert [one.name for one in (out / "pictures").iterdir()] == [copy.name]
         assert len(pd.read_csv(out / "faces.csv")) == 1
+
+    def test_a_film_that_is_looked_at_stays_too(self, crops, model, monkeypatch):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        film, out = video_of(crops / "film.mp4", 3), crops / "out"
+        copy = out / "pictures" / "film.mp4"
+        for one, more in ((film, "--save-image"), (copy, "--no-estimate"), (copy, "--timeline")):
+            line = command(one, model, out, "--replace", more)
+            assert hemiface(monkeypatch, *line[3:]) == 0
+        assert copy.is_file()
 
     def test_timelines_go_where_there_are_none_now(self, crops, model, monkeypatch, capsys):
         pytest.importorskip("av", reason="videos need hemiface[video]")

@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from PIL import Image
 from builders import flipped, hemiface
 from hemiface.data.phantom import make as phantom
 from hemiface.errors import DamagedError, MissingError, UsageError
+from hemiface.locks import locked
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import RunOptions, run, settings_of
 from hemiface.vision.shards import Shard, ShardRecord, Shards, merge, run_shard
@@ -195,6 +198,26 @@ def test_a_smaller_result_takes_no_larger_one_s_place(photos, predictor, tmp_pat
     merge(tmp_path, replace=True)
     with (tmp_path / "sources.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
+
+
+def test_copies_beside_merged_tables_are_theirs(photos, predictor, tmp_path):
+    """A whole run's are, if it was of the same settings and the files are the same."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    shutil.copytree(photos, folder / "deep")
+    bare, blurred = (replace(OPTIONS, pictures=True, blur=blur) for blur in (False, True))
+    with run(find_sources([str(folder)]), predictor, out, bare):
+        pass
+    pictures = out / "pictures" / "deep"
+    assert len(list(pictures.iterdir())) == 6
+    shutil.copy(folder / "deep" / "0.png", folder / "deep" / "1.png")
+    all_shards(folder, predictor, out, 2)
+    merge(out)
+    assert {one.name for one in pictures.iterdir()} == {f"{n}.png" for n in (0, 2, 4, 5, 6)}
+    all_shards(folder, predictor, out, 2, blurred)
+    with locked(out), pytest.raises(UsageError, match="is being written into"):
+        merge(out)
+    merge(out)
+    assert not pictures.exists()
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):

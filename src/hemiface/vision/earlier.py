@@ -6,20 +6,72 @@ proven, never guessed: a copy by what the journal noted of it, or by its name in
 marked; a timeline by its title. Whatever else lies there stays.
 """
 
+import logging
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hemiface.errors import HemifaceError
-from hemiface.files import MOST_BYTES, as_stem, fitting
+from hemiface.files import MOST_BYTES, as_stem, fitting, printable, reading, sweep
 from hemiface.vision.journal import Journal
-from hemiface.vision.sources import COPIES, TIMELINES, Source, copies_of, is_marked
+from hemiface.vision.sources import (
+    COPIES,
+    SHARDS,
+    TIMELINES,
+    Source,
+    copies_of,
+    is_marked,
+    mark,
+)
 from hemiface.vision.video.timeline import TITLE
 
-__all__ = ["copy_stamp", "made_before", "remove", "remove_timeline", "timeline_files"]
+__all__ = ["copy_stamp", "remove", "remove_timeline", "remove_untrue", "timeline_files"]
 
+_MADE = (COPIES, TIMELINES)
 _START_BYTES = 1 << 16
+_log = logging.getLogger(__name__)
+
+
+def remove_untrue(
+    folder: Path,
+    sources: Sequence[Source],
+    settings: dict[str, Any],
+    writes: Collection[str] = (),
+) -> bool:
+    """Remove what in `folder` is untrue beside tables of `sources`; return what its journal is of.
+
+    That is, whether it is of `settings` (`run.settings_of`), or of these with copies: what it notes
+    is still needed. `writes` are those of COPIES and TIMELINES that will be written; they are
+    marked. Whoever calls holds the folder's lock.
+
+    Raises:
+        UsageError: one of them has files that no run is known to have written.
+        HemifaceError: the folder can't be read or written.
+    """
+    _sweep(folder)
+    made = set[Path]()
+    with reading(folder):
+        goes_on = Journal.is_of(folder, settings)
+        # That copies aren't asked for again makes none of those untrue that lie there.
+        is_as_before = goes_on or Journal.is_of(folder, settings | {"pictures": True})
+        if not is_as_before:
+            made = _copies(folder, sources) | _timelines(folder / TIMELINES)
+        elif COPIES not in writes:
+            made = _of_changed(folder, sources)
+    # Who names a copy on purpose wants it looked at.
+    read = {Path(one.path).resolve() for one in sources} if made else set()
+    made = {one for one in made if one.resolve() not in read}
+    for name in writes:
+        # A run of before they were marked wrote copies too, where these settings say so.
+        mark(folder / name, made, are_ours=goes_on)
+    if made:
+        _log.warning("%d copies and timelines of earlier runs are removed", len(made))
+    remove(made)
+    if settings["blur"]:
+        _tell_of_shards(folder, settings)
+    return is_as_before
 
 
 def copy_stamp(path: Path) -> list[int]:
@@ -39,26 +91,84 @@ def timeline_files(folder: Path, source: Source) -> tuple[Path, Path]:
     return below / f"{stem}.svg", below / f"{stem}.png"
 
 
-def made_before(folder: Path, sources: Sequence[Source]) -> set[Path]:
-    """Return the copies and timelines that earlier runs made in `folder`, but for the sources.
-
-    Raises:
-        OSError: something there can't be read.
-    """
-    found = _copies(folder, sources) | _timelines(folder / TIMELINES)
-    # Who names a copy on purpose wants it looked at.
-    read = {Path(one.path).resolve() for one in sources if one.kind == "photo"} if found else set()
-    return {one for one in found if one.resolve() not in read}
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run was writing; the lock keeps all others away."""
+    for name in _MADE:
+        for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
+            sweep(below)
+    sweep(folder)
 
 
 def _copies(folder: Path, sources: Sequence[Source]) -> set[Path]:
+    """Return the copies that runs of before made, whatever of."""
     copies = folder / COPIES
-    if not is_marked(copies):
+    there = _files(copies)
+    if not there:
+        return there
+    noted = {_noted(known) for _, known in Journal.of_before(folder)}
+    found = {one for one in there if str(copy_stamp(one)) in noted}
+    # Elsewhere a file of that name may be the user's own.
+    if is_marked(copies):
+        found |= there & _named(copies, sources) | there & _named(copies, _of_before(folder))
+    return found
+
+
+def _files(folder: Path) -> set[Path]:
+    return {one for one in folder.rglob("*") if one.is_file()}
+
+
+def _noted(known: dict[str, Any]) -> str:
+    """Return the stamp of a source's copy as a journal knows it; one of no copy is no file's."""
+    return str(known.get("copy") or None)
+
+
+def _named(copies: Path, sources: Iterable[Source]) -> set[Path]:
+    return {copies / name for one in sources for name in copies_of(one)}
+
+
+def _of_before(folder: Path) -> Iterator[Source]:
+    """Yield what earlier runs looked at, once for each folder that may have been the one named."""
+    for name, known in Journal.of_before(folder):
+        path = Path(name)
+        parts = path.parts[bool(path.anchor) :]
+        for first in range(len(parts)):
+            yield Source(name, str(known.get("kind")), Path(*parts[first:]), name)
+
+
+def _of_changed(folder: Path, sources: Sequence[Source]) -> set[Path]:
+    """Return the copies and timelines of sources that aren't as they were when these were made."""
+    if not any((folder / name).is_dir() for name in _MADE):
         return set()
-    there = {one for one in copies.rglob("*") if one.is_file()}
-    noted = {str(known.get("copy")) for _, known in Journal.of_before(folder)}
-    named = {copies / name for one in sources for name in copies_of(one)}
-    return {one for one in there if one in named or str(copy_stamp(one)) in noted}
+    # What a camera shows is always another thing.
+    now = {one.name: one.fingerprint for one in sources if one.kind != "camera"}
+    names = {one.name for one in sources}
+    same, true, stale = set[str](), set[str](), set[str]()
+    for name, known in Journal.of_before(folder):
+        if name in now and now[name] == known.get("fingerprint"):
+            same.add(name)
+            true.add(_noted(known))
+        elif name in names:
+            stale.add(_noted(known))
+    copies = {one: str(copy_stamp(one)) for one in _files(folder / COPIES)}
+    named = _named(folder / COPIES, sources) if is_marked(folder / COPIES) else set()
+    found = {
+        one for one, stamp in copies.items()
+        if stamp not in true and (stamp in stale or one in named)
+    }  # fmt: skip
+    films = (one for one in sources if one.moves and one.name not in same)
+    return found.union(*(_timeline(folder, one) for one in films))
+
+
+def _tell_of_shards(folder: Path, settings: dict[str, Any]) -> None:
+    """Say which shards below `folder` keep copies and timelines of other settings."""
+    for shard in sorted(folder.glob(SHARDS)):
+        made = [shard / one for one in _MADE if is_marked(shard / one) and (shard / one).is_dir()]
+        if made and not Journal.is_of(shard, settings):
+            _log.warning(
+                "%s may show faces: a shard with other settings made what lies there; remove it, "
+                "or give the shard's command again with these.",
+                printable(" and ".join(map(str, made))),
+            )
 
 
 def _timelines(folder: Path) -> set[Path]:
@@ -77,9 +187,14 @@ def remove_timeline(folder: Path, source: Source) -> None:
     Raises:
         HemifaceError: it can't be removed.
     """
+    remove(_timeline(folder, source))
+
+
+def _timeline(folder: Path, source: Source) -> set[Path]:
+    """Return the files of a video's timeline below a run's folder that there are, if a run's."""
     files = timeline_files(folder, source)
-    if is_marked(folder / TIMELINES) or _is_drawn(files[0]):
-        remove(files)
+    ours = is_marked(folder / TIMELINES) or _is_drawn(files[0])
+    return {one for one in files if ours and one.is_file()}
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -33,14 +33,15 @@ _LINE = b'["%s",%s]\n'
 class Journal:
     """The record of a run in `folder` under `settings` (what the results depend on).
 
-    A journal of other settings is replaced. One thread at a time may write, of one process: whoever
-    opens it holds the folder's lock (`hemiface.locks`).
+    A journal of other settings is replaced; with `keeps` it stays, though nothing of it counts but
+    for `of_before`. One thread at a time may write, of one process: whoever opens it holds the
+    folder's lock (`hemiface.locks`).
 
     Raises:
         HemifaceError: the folder can't be written.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], *, keeps: bool = False) -> None:
         self.path = folder / _NAME
         self._key = hash_json(settings)
         self._parts: dict[str, list[int]] = {}
@@ -55,7 +56,7 @@ class Journal:
             self._file = self.path.open("a+b")
         try:
             with self._writing():
-                self._file.truncate(self._read())
+                self._file.truncate(self._read(keeps))
                 self._file.seek(0, os.SEEK_END)
         except BaseException:
             self._file.close()
@@ -169,10 +170,10 @@ class Journal:
                 "--out or free some space."
             ) from error
 
-    def _read(self) -> int:
+    def _read(self, keeps: bool) -> int:
         """Take over what is whole; return how many bytes of the file stay (0: start anew)."""
         pending: dict[str, dict[str, int]] = {}
-        start, known = 0, False
+        start, known = 0, keeps
         with self.path.open("rb") as file:
             for raw in file:
                 # What follows a half-written line would become a part of it.

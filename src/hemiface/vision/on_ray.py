@@ -24,6 +24,7 @@ from hemiface.files import hash_json, sweep, unwritable
 from hemiface.locks import locked
 from hemiface.processes import own_variables
 from hemiface.ray_cluster import connected, require_ray
+from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -88,13 +89,15 @@ def run_on_ray(
     options, ray_options = options or RunOptions(), ray_options or RayOptions()
     _check(sources, options)
     require_ray()
-    settings = plain(settings_of(predictor, options))
+    known = settings_of(predictor, options)
+    settings = plain(known)
     with locked(folder):
         keep_larger_run(folder, sources, options)
-        below = folder.absolute() / PIECES
-        _prepare(below)
         # What a piece's file is called by stays the same to its end.
         noted = [replace(one, stamp=tuple(one.fingerprint)) for one in sources]
+        remove_untrue(folder, noted, known)
+        below = folder.absolute() / PIECES
+        _prepare(below)
         key = hash_json(settings)
         pieces = Pieces(below, key, noted, lambda: Identities(predictor, options.smooth_s))
         todo = [one for one in noted if (pieces.known(one.name) or {"error": "?"})["error"]]

@@ -19,19 +19,25 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, keep_larger, printable, reading, sweep
+from hemiface.files import atomic_path, keep_larger, printable
 from hemiface.inputs import open_lines, require_apart
 from hemiface.locks import locked
 from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
-from hemiface.vision.earlier import copy_stamp, made_before, remove, remove_timeline, timeline_files
+from hemiface.vision.earlier import (
+    copy_stamp,
+    remove,
+    remove_timeline,
+    remove_untrue,
+    timeline_files,
+)
 from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows, written_before
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
-from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names, mark
+from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
 from hemiface.vision.video.blurring import Covers, frames_ahead
 from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
 from hemiface.vision.video.portraits import Portraits, unpacked
@@ -155,24 +161,10 @@ def run(
         stack.enter_context(locked(folder))
         # Before the journal, which forgets what was done with other options.
         keep_larger_run(folder, sources, options)
-        _sweep(folder)
-        goes_on = Journal.is_of(folder, settings)
-        # That copies aren't asked for again makes none of those untrue that lie there.
-        is_as_before = not options.pictures and Journal.is_of(folder, settings | {"pictures": True})
-        made = set[Path]()
-        if not (goes_on or is_as_before):
-            with reading(folder):
-                made = made_before(folder, sources)
-        # A run of before they were marked wrote copies too, where these settings say so.
-        if copies is not None:
-            mark(copies.folder, made, are_ours=goes_on)
-        if options.timelines and any(one.moves for one in sources):
-            mark(folder / TIMELINES, made, are_ours=goes_on)
-        if made:
-            _log.info("%d copies and timelines of earlier runs are removed", len(made))
-        remove(made)
+        keeps = remove_untrue(folder, sources, settings, _writes(sources, options))
         before()
-        journal = stack.enter_context(Journal(folder, settings))
+        # Which copies were made is known from it alone.
+        journal = stack.enter_context(Journal(folder, settings, keeps=keeps))
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
         names = [one.name for one in sources]
@@ -244,12 +236,10 @@ def _check_timelines(sources: Sequence[Source]) -> None:
         raise UsageError("Two of the videos have one name, and so would their timelines.")
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed run was writing; the lock keeps all others away."""
-    for name in (COPIES, TIMELINES):
-        for below in (folder / name, *filter(Path.is_dir, (folder / name).rglob("*"))):
-            sweep(below)
-    sweep(folder)
+def _writes(sources: Sequence[Source], options: RunOptions) -> list[str]:
+    """Return what a run makes beside its tables."""
+    draws = options.timelines and any(one.moves for one in sources)
+    return [COPIES] * options.pictures + [TIMELINES] * draws
 
 
 def _is_done(source: Source, work: "_Work") -> bool:

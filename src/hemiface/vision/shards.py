@@ -21,6 +21,7 @@ from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.files import HASH_KEY, atomic_path, keep_larger, with_hash
 from hemiface.inputs import open_lines
 from hemiface.locks import locked
+from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.run import (
@@ -189,20 +190,29 @@ def run_shard(
 def merge(folder: Path, *, replace: bool = False) -> Outcome:
     """Write the tables of all shards below `folder` into it, as one run would have written them.
 
-    Annotated copies and timelines stay with their shards.
+    Annotated copies and timelines stay with their shards; those in `folder` itself that a run made
+    under other settings, or of a file that has changed, are removed.
 
     Raises:
         UsageError: the results of more photos and frames lie there, and nobody asked to `replace`
-            them; otherwise as `Shards`.
+            them, or another process writes into the folder; otherwise as `Shards`.
         HemifaceError: the folder can't be written.
     """
-    with Shards(folder) as shards:
+    with Shards(folder) as shards, locked(folder):
         told = [told_of(name, known) for name, known in shards.sources()]
         had = sum(looked_at(folder).values())
         got = sum(one["frames"] or 1 for one in told)
         keep_larger(folder / "sources.csv", had, got, WHAT, replace=replace)
+        sources = [_source(name, known) for name, known in shards.sources()]
+        remove_untrue(folder, sources, shards.settings)
         written = write_tables(shards.rows(), told, folder, shards.formats)
     return Outcome(told, lambda: _rows_below(folder), written)
+
+
+def _source(name: str, known: dict[str, Any]) -> Source:
+    """Return what a shard looked at, as it was then."""
+    stamp = tuple(known["fingerprint"])
+    return Source(name, known["kind"], Path(Path(name).name), name, stamp=stamp)
 
 
 def _rows_below(folder: Path) -> Iterator[dict[str, Any]]:
@@ -234,6 +244,7 @@ class Shards:
         self._require_all()
         self._require_one_prediction()
         self.formats = self._records[0].formats
+        self.settings = self._records[0].settings
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -242,7 +253,7 @@ class Shards:
             for one in folders:
                 stack.enter_context(locked(one))
             self._journals = [
-                stack.enter_context(Journal(one, record.settings))
+                stack.enter_context(Journal(one, record.settings, keeps=True))
                 for one, record in zip(folders, self._records, strict=True)
             ]
             self._require_finished()

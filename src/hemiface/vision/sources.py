@@ -216,7 +216,8 @@ def mark(folder: Path, ours: Collection[Path] = (), *, are_ours: bool = False) -
     if not are_ours and any(one not in ours for one in folder.rglob("*") if not one.is_dir()):
         raise UsageError(
             f"Folder {printable(str(folder))} has files that no run is known to have written; "
-            f"{what} could take their places. Choose another --out, or move them."
+            f"{what} could take their places. Choose another --out, move them, or make a file "
+            f"{name} beside the folder if hemiface wrote all of them."
         )
     write_text(folder.with_name(name), f"{folder.name} has {what}: hemiface replaces them.\n")
 
