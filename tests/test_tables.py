@@ -379,6 +379,31 @@ class TestFiles:
             with pytest.raises(DamagedError, match=r"its column a holds (list|struct)<.*>, which"):
                 read_table(path)
 
+    def test_columns_that_nobody_asks_for_may_hold_anything(self, tmp_path):
+        path, table = tmp_path / "t.parquet", tiny_predictions()
+        write_predictions(table, path)
+        known = pq.read_table(path).replace_schema_metadata()
+        tags = pa.array([["a", "b"]] * len(known), pa.large_list(pa.large_string()))
+        pq.write_table(known.append_column("tags", tags), path)
+        pd.testing.assert_frame_equal(
+            read_predictions(path).table, table.table, check_dtype=False, rtol=1e-6
+        )
+        with pytest.raises(DamagedError, match=r"column tags holds large_list.* leave it out"):
+            read_table(path)
+
+    @pytest.mark.parametrize("rows", ["1,s0,happy,\n2,s1,sad,\n", "a,b,s0,happy\nc,d,s1,sad\n"])
+    def test_cells_that_no_column_has_shift_none(self, tmp_path, rows):
+        header = "participant,stimulus,response\n" if rows[0] == "1" else "stimulus,response\n"
+        (tmp_path / "t.csv").write_text(header + rows)
+        with pytest.raises(DamagedError, match=r"t\.csv: its rows have .*more.* than its header"):
+            read_csv(tmp_path / "t.csv")
+
+    def test_names_of_rows_may_be_numbers(self, tmp_path):
+        (tmp_path / "t.csv").write_text("stimulus,response\n1,s0,happy\n2,s1,sad\n")
+        assert read_csv(tmp_path / "t.csv").to_dict("list") == {
+            "stimulus": ["s0", "s1"], "response": ["happy", "sad"]
+        }  # fmt: skip
+
     @pytest.mark.parametrize("is_dictionary", [False, True])
     def test_texts_are_utf_8(self, tmp_path, is_dictionary):
         ends = pa.py_buffer(np.array([0, 1], dtype=np.int32).tobytes())

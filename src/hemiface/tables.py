@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -348,8 +348,10 @@ def write_table(table: pd.DataFrame, path: str | Path, info: dict[str, Any] | No
         seal(partial)
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table; what was given to `write_table` as `info` is in `.attrs["hemiface"]`.
+
+    `columns` are those that are read where they are there; None reads all.
 
     Raises:
         DamagedError: the file is missing, is not Parquet, isn't what was written, is longer, packed
@@ -359,7 +361,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     content = sealed_content(path, "table_bytes")
     try:
-        arrow = _unpacked(path, content)
+        arrow = _unpacked(path, content, columns)
         metadata = arrow.schema.metadata or {}
         text = metadata.get(_METADATA_KEY, b"{}")
         # Tables of before may have a hash of their facts.
@@ -381,8 +383,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _unpacked(path: str | Path, content: bytes) -> pa.Table:
-    """Return a Parquet table that is as long as the limits allow.
+def _unpacked(path: str | Path, content: bytes, wanted: Collection[str] | None) -> pa.Table:
+    """Return the `wanted` columns of a Parquet table that is as long as the limits allow.
 
     A page of a few bytes can stand for any number of equal cells, each of which may be a long text:
     texts are read as places in a list of different ones, and measured before they are written out.
@@ -399,11 +401,16 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
     if known.num_rows > limits().table_rows:
         raise DamagedError(f"{path} has {known.num_rows:,} rows, {over('table_rows')}.")
     schema = known.schema.to_arrow_schema()
+    names = [one for one in schema.names if wanted is None or one in wanted]
+    if len(names) < len(schema):
+        schema = pa.schema([schema.field(one) for one in names], schema.metadata)
     texts = [one.name for one in schema if _is_text(one.type)]
     listed = {one.name: one.type.value_type for one in schema if pa.types.is_list(one.type)}
     for one in schema:
         if pa.types.is_nested(listed.get(one.name, one.type)) or _is_text(listed.get(one.name)):
-            raise ValueError(f"its column {one.name} holds {one.type}, which no cell has here")
+            raise ValueError(
+                f"its column {one.name} holds {one.type}, which no cell has here: leave it out"
+            )
     # A text and a list take four bytes beside themselves, nothing at all a place for None.
     bits = (
         32
@@ -418,6 +425,7 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
         for group in range(known.num_row_groups)
         for column in range(known.num_columns)
     ]
+    columns = [one for one in columns if one.path_in_schema.partition(".")[0] in names]
     in_lists = sum(
         one.num_values * listed[name].bit_width // 8
         for one in columns
@@ -427,7 +435,10 @@ def _unpacked(path: str | Path, content: bytes) -> pa.Table:
     require_room(path, max(known.num_rows * sum(bits) // 8 + in_lists, pages))
     # Tables of before have no seal, but checksums of their pages.
     arrow = pq.read_table(
-        pa.BufferReader(content), page_checksum_verification=True, read_dictionary=texts
+        pa.BufferReader(content),
+        columns=None if wanted is None else names,
+        page_checksum_verification=True,
+        read_dictionary=texts,
     )
     lengths = (
         text_bytes(chunk)
@@ -520,7 +531,7 @@ def read_predictions(path: str | Path) -> Predictions:
     Raises:
         DamagedError: the file is missing or damaged, or holds no Predictions table.
     """
-    table = read_table(path)
+    table = read_table(path, {*PREDICTION_COLUMNS, HALVES_COLUMN})
     facts = table.attrs.pop("hemiface")
     check_predictions(table, str(path))
     check_facts(facts, str(path))
@@ -632,8 +643,14 @@ def without_row_names(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not len(table) or isinstance(table.index, pd.RangeIndex):
+    # pandas counts rows from 0 on; whoever names them by numbers counts from 1.
+    if not len(table) or (isinstance(table.index, pd.RangeIndex) and table.index.start == 0):
         return table
+    if table.index.nlevels > 1:
+        raise DamagedError(
+            f"{path}: its rows have {table.index.nlevels} cells more than its header names; "
+            "remove what is too many, or give these columns names."
+        )
     last = table.iloc[:, -1]
     if last.isna().all() or (last.astype(str).str.strip() == "").all():
         raise DamagedError(
