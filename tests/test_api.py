@@ -96,6 +96,7 @@ class TestNames:
 TYPED = """
 import hemiface as hf
 from pathlib import Path
+from PIL import Image
 
 reveal_type(hf.Predictor(flip=True).predict("photo.jpg"))
 reveal_type(hf.study)
@@ -107,6 +108,8 @@ hf.Predictor(modle=3)
 hf.load_config()
 hf.Predicter
 hf.build_report(Path("run"), pictures="yes")
+reveal_type(hf.Predictor().predict(Image.new("RGB", (3, 3))))
+reveal_type(hf.Predictor().predict([Image.new("RGB", (3, 3))]))
 """
 
 
@@ -141,15 +144,19 @@ class TestTypes:
         )  # fmt: skip
         lines = done.stdout.splitlines()
         revealed = [line.partition("Revealed type is ")[2] for line in lines if "Revealed" in line]
-        assert len(revealed) == 6, done.stdout + done.stderr
+        assert len(revealed) == 8, done.stdout + done.stderr
         assert not [one for one in revealed if "Any" in one.strip('"').split() or one == '"Any"']
         assert "hemiface.vision.faces.Faces" in revealed[0]
         assert "trust_code" in revealed[1]
         assert "hemiface.stats.sample.Sample" in revealed[4]
+        assert revealed[6:] == [
+            '"hemiface.vision.faces.Faces"',
+            '"list[hemiface.vision.faces.Faces]"',
+        ]
         wrong = {int(line.split(":")[1]): line for line in lines if "error:" in line}
-        assert sorted(wrong) == [11, 12, 13, 14], done.stdout
-        assert 'Unexpected keyword argument "modle"' in wrong[11]
-        assert "Predicter" in wrong[13]
+        assert sorted(wrong) == [12, 13, 14, 15], done.stdout
+        assert 'Unexpected keyword argument "modle"' in wrong[12]
+        assert "Predicter" in wrong[14]
 
 
 class TestMissing:

@@ -168,8 +168,9 @@ class TestOnePicture:
 
     def test_over_the_limit_of_pixels(self, model):
         small = Predictor(model, no_detect=True, most_pixels=100)
-        with pytest.raises(DamagedError, match="over the limit of 100"):
-            small.predict(png())
+        for form in (png(), Image.open(io.BytesIO(png())), Image.fromarray(COLOURS)):
+            with pytest.raises(DamagedError, match="over the limit of 100"):
+                small.predict(form)
 
     def test_a_folder_may_look_like_an_address(self, predictor, answer, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, TiffImagePlugin, features
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, features
 
 from hemiface.data import pictures
 from hemiface.errors import DamagedError
@@ -109,6 +109,52 @@ def test_of_animations_and_pages_the_first_is_read_and_told(tmp_path, suffix):
     photo = read_photo(path)
     assert (photo.pixels == (255, 0, 0)).all()
     assert photo.note == "only the first of 2 frames was read"
+    with Image.open(path) as opened:
+        again = of_pillow(opened)
+        assert (again.note, again.pixels.tolist()) == (photo.note, photo.pixels.tolist())
+        # Who goes on to another frame chose it.
+        opened.seek(1)
+        other = of_pillow(opened)
+        assert other.note == ""
+        assert (other.pixels == (0, 0, 255)).all()
+        assert opened.tell() == 1
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif"])
+def test_what_was_drawn_on_a_picture_of_pillow_stays(tmp_path, suffix):
+    halves = Image.new("L", (16, 24), 200)
+    halves.paste(10, (0, 0, 8, 24))
+    path = saved(tmp_path / f"a.{suffix}", halves, save_all=True, append_images=[SECOND])
+    with Image.open(path) as opened:
+        opened.paste(opened.crop((8, 0, 16, 24)))
+        before = np.array(opened)
+        assert (of_pillow(opened).pixels == 200).all()
+        np.testing.assert_array_equal(np.array(opened), before)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "avif"])
+def test_a_cut_picture_of_pillow_is_refused_as_its_file_is(tmp_path, monkeypatch, suffix):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    # Of another library, which has Pillow make up what is missing.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    path = saved(tmp_path / f"a.{suffix}", Image.fromarray(noise))
+    content = bytearray(path.read_bytes())
+    if suffix == "avif":  # It isn't opened without its end.
+        start = content.index(b"mdat") + 4
+        content[start : start + 20] = bytes(20)
+    else:
+        del content[-200:]
+    path.write_bytes(content)
+    with pytest.raises(DamagedError):
+        read_photo(path)
+    with (
+        Image.open(path) as opened,
+        pytest.raises(DamagedError, match=r"a\.\w+ can't be read .*: open it anew"),
+    ):
+        of_pillow(opened)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_the_preview_that_phones_hide_in_a_photo_is_not_told(tmp_path):

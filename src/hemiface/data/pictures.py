@@ -27,9 +27,11 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "PictureError",
     "by_bands",
+    "decoding",
     "on_black",
     "open_picture",
     "read_picture",
+    "require_pixels",
 ]
 
 Pixels = npt.NDArray[np.uint8]
@@ -119,12 +121,23 @@ def open_picture(
             require_file(source)
     except DamagedError as error:
         raise PictureError("can't be opened: it is no file", "system", str(error)) from error
+    with decoding(), _TimedFile(source) as file, _opened(file, formats) as picture:
+        require_pixels(picture.size, most_pixels)
+        if picture.format in ("JPEG", "MPO"):
+            picture.decodermaxblock = _JPEG_BLOCK_BYTES
+        yield picture
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Have Pillow decode whole files alone, and say of every other what is wrong with it.
+
+    Raises:
+        PictureError: a picture can't be decoded.
+    """
     try:
-        with _WHOLE, _TimedFile(source) as file, _opened(file, formats) as picture:
-            _require_pixels(picture.size, most_pixels or limits().pixels)
-            if picture.format in ("JPEG", "MPO"):
-                picture.decodermaxblock = _JPEG_BLOCK_BYTES
-            yield picture
+        with _WHOLE:
+            yield
     except UnidentifiedImageError as error:
         raise PictureError("is not a readable picture (unknown format)", "format") from error
     except _DECODER_ERRORS as error:
@@ -132,8 +145,14 @@ def open_picture(
         raise PictureError(f"is not a readable picture ({reason})", kind, reason) from error
 
 
-def _require_pixels(size: tuple[int, int], most_pixels: int) -> None:
+def require_pixels(size: tuple[int, int], most_pixels: int | None = None) -> None:
+    """Raise unless width x height is at most `most_pixels`, by default Limits.pixels.
+
+    Raises:
+        PictureError: it is more.
+    """
     width, height = size
+    most_pixels = most_pixels or limits().pixels
     if width * height > most_pixels:
         said = f"has {width} x {height} pixels, over the limit of {most_pixels:,}"
         raise PictureError(f"{said} ({variable('pixels')} raises it)", "pixels", said)

@@ -31,8 +31,12 @@ class _BinaryFile(Protocol):
 
 @runtime_checkable
 class _PillowImage(Protocol):
-    mode: str
-    info: dict[Any, Any]
+    # What Pillow's pictures have can be read, and not set.
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def info(self) -> dict[Any, Any]: ...
 
     def convert(self, mode: str) -> Any: ...
 
@@ -73,8 +77,8 @@ class Given:
         """Return it as RGB; a file is read anew each time.
 
         Raises:
-            DamagedError: as `hemiface.vision.photos.read_photo`, also of bytes and open files; or a
-                folder can't be looked into.
+            DamagedError: as `hemiface.vision.photos.read_photo`, also of bytes, open files and
+                pictures of Pillow; or a folder can't be looked into.
             UsageError: it is an address, or an array or tensor of another type or shape.
         """
         source = self.source
@@ -88,7 +92,7 @@ class Given:
             return Photo(_of_array(source, self.bgr))
         if isinstance(source, _Tensor):
             return Photo(_of_tensor(source))
-        return of_pillow(source)
+        return of_pillow(source, self.most_pixels)
 
 
 def is_picture(source: Any) -> bool:

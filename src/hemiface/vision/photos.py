@@ -17,10 +17,12 @@ from hemiface.data.pictures import (
     PICTURE_SUFFIXES,
     PictureError,
     by_bands,
+    decoding,
     on_black,
     open_picture,
+    require_pixels,
 )
-from hemiface.errors import DamagedError, UsageError, first_line
+from hemiface.errors import DamagedError, UsageError
 from hemiface.inputs import require_file
 from hemiface.limits import variable
 
@@ -36,6 +38,8 @@ _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 """A tag of TIFF, and its value where a grey picture is stored as its negative."""
+
+_RAISED_BY = f"--max-pixels or {variable('pixels')}"
 
 # Of a document's pages nobody wants to know more exactly how many they are.
 _MOST_PAGES = 100
@@ -58,7 +62,7 @@ class Photo:
 def read_photo(
     source: str | Path | bytes,
     most_pixels: int | None = None,
-    raised_by: str = f"--max-pixels or {variable('pixels')}",
+    raised_by: str = _RAISED_BY,
 ) -> Photo:
     """Read a picture file, or what such a file holds.
 
@@ -72,8 +76,7 @@ def read_photo(
             Limits.pixels) or isn't read within Limits.picture_seconds.
         UsageError: `most_pixels` is not positive.
     """
-    if most_pixels is not None and most_pixels < 1:
-        raise UsageError(f"The limit of pixels must be positive, got {most_pixels}.")
+    _require_positive(most_pixels)
     if isinstance(source, str):
         source = Path(source)
     if isinstance(source, bytes):
@@ -96,20 +99,45 @@ def read_photo(
     return Photo(pixels, note, is_grey)
 
 
-def of_pillow(picture: Any) -> Photo:
+def of_pillow(picture: Any, most_pixels: int | None = None) -> Photo:
     """Return a picture of Pillow as `read_photo` would have read its file; it stays as it is.
 
+    Of several frames the one that it shows is read. `note` tells of the others where that is the
+    first one; of a GIF or TIFF that is decoded already it can't be known.
+
     Raises:
-        DamagedError: it has no pixels or no one meaning as RGB, or its file can't be decoded any
-            more.
+        DamagedError: it has no pixels or no one meaning as RGB, has more than `most_pixels` pixels
+            (by default Limits.pixels), or its file can't be decoded to its end, or any more.
+        UsageError: `most_pixels` is not positive.
     """
+    _require_positive(most_pixels)
     name = getattr(picture, "filename", "") or f"of Pillow's mode {picture.mode}"
     if 0 in picture.size:
         raise DamagedError(f"Picture {name} has no pixels; hand over one that has some.")
     try:
-        return Photo(_rgb(picture.copy(), name, picture), is_grey=picture.mode in _GREY_MODES)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"Picture {name} can't be decoded ({first_line(error)}).") from error
+        with decoding():
+            require_pixels(picture.size, most_pixels)
+            note = _note(picture) if _may_be_counted(picture) else ""
+            pixels = _rgb(picture.copy(), name, picture)
+    except PictureError as error:
+        mend = "damaged, cut off or closed: open it anew"
+        raise DamagedError(_sentence(name, error, _RAISED_BY, mend)) from error
+    return Photo(pixels, note, picture.mode in _GREY_MODES)
+
+
+def _require_positive(most_pixels: int | None) -> None:
+    if most_pixels is not None and most_pixels < 1:
+        raise UsageError(f"The limit of pixels must be positive, got {most_pixels}.")
+
+
+def _may_be_counted(picture: Image.Image) -> bool:
+    """Return whether counting the frames from here on leaves a picture as it is.
+
+    Those of GIF and TIFF are gone through, and decoding the first one anew undoes what was drawn on
+    it since it was decoded.
+    """
+    is_decoded = picture.format in ("GIF", "TIFF") and not getattr(picture, "tile", None)
+    return picture.tell() == 0 and not is_decoded
 
 
 def _note(opened: Image.Image) -> str:
@@ -170,13 +198,18 @@ def _plain(band: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(on_black(band).convert("RGB"))
 
 
-def _sentence(name: str, error: PictureError, raised_by: str) -> str:
+def _sentence(
+    name: str,
+    error: PictureError,
+    raised_by: str,
+    mend: str = "damaged or cut off: get it again",
+) -> str:
     """Return what is wrong with a picture, and how to mend it."""
     if error.kind == "pixels":
         return f"Picture {name} {error.reason}; raise it with {raised_by} if you trust the file."
     if error.kind == "time":
         return f"Picture {name} {error}."
-    mend = "; damaged or cut off: get it again" if error.kind == "content" else ""
+    mend = f"; {mend}" if error.kind == "content" else ""
     return f"Picture {name} can't be read ({error.reason}{mend})."
 
 
