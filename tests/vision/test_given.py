@@ -144,6 +144,27 @@ class TestOnePicture:
         with pytest.raises(UsageError, match=says):
             predictor.predict(wrong)
 
+    def test_a_file_that_gives_no_bytes(self, predictor, tmp_path):
+        class Asynchronous:
+            async def read(self, _: int) -> bytes:
+                return png()
+
+        class Empty(io.RawIOBase):
+            def read(self, size: int = -1) -> None:
+                """As what has nothing yet and doesn't wait for it."""
+
+        path = tmp_path / "a.jpg"
+        path.write_bytes(b"\xff\xd8\xff\xe0")
+        with path.open(encoding="utf-8") as text:
+            for wrong, says in (
+                (Asynchronous(), r"hand over its \.file, or await its bytes"),
+                (text, "opened as text; open it with mode 'rb'"),
+                (Empty(), "gives NoneType, not bytes"),
+            ):
+                # A mistake of the program, which skip_bad passes over no more.
+                with pytest.raises(UsageError, match=says):
+                    predictor.predict([wrong], skip_bad=True)
+
     def test_bgr_is_said_of_arrays_only(self, predictor):
         with pytest.raises(UsageError, match="bgr=True is for arrays"):
             predictor.predict(png(), bgr=True)

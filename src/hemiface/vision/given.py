@@ -1,5 +1,6 @@
 """What programs hand over as pictures: paths, bytes, open files, arrays, Pillow's, tensors."""
 
+import inspect
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ __all__ = ["Given", "Picture", "each", "is_folder", "is_picture", "look_up"]
 Pixels = npt.NDArray[np.uint8]
 
 _ARRAYS = "an array must be RGB uint8 [height, width, 3] or grey uint8 [height, width]"
+_AS_TEXT = "The file was opened as text; open it with mode 'rb'."
 _TENSORS = "a tensor must be [3 or 1, height, width], uint8 or floating point in 0..1"
 
 
@@ -117,8 +119,8 @@ def look_up(source: Any, *, bgr: bool = False, most_pixels: int | None = None) -
     That one can't be read, or holds more than Limits.picture_bytes, is told when it is opened.
 
     Raises:
-        UsageError: it is no picture, an empty name, an address, a file of text, or `bgr` is said of
-            something that names its channels itself.
+        UsageError: it is no picture, an empty name, an address, a file of text or one that is read
+            asynchronously, or `bgr` is said of something that names its channels itself.
     """
     if not is_picture(source):
         raise UsageError(
@@ -179,11 +181,22 @@ def _content(file: _BinaryFile) -> bytes | DamagedError:
     """Return what an open file holds, or why it can't be read."""
     most = limits().picture_bytes
     try:
-        content = file.read(most + 1)
+        content: Any = file.read(most + 1)
+    except UnicodeDecodeError as error:
+        raise UsageError(_AS_TEXT) from error
     except (OSError, ValueError) as error:
         return DamagedError(f"The open file can't be read ({first_line(error)}); open it anew.")
+    if inspect.isawaitable(content):
+        if inspect.iscoroutine(content):
+            content.close()  # Python would warn that nobody awaited it.
+        raise UsageError(
+            "The file is read asynchronously: hand over its .file, or await its bytes."
+        )
+    if isinstance(content, str):
+        raise UsageError(_AS_TEXT)
     if not isinstance(content, bytes):
-        raise UsageError("The file was opened as text; open it with mode 'rb'.")
+        kind = type(content).__name__
+        raise UsageError(f"The file's read gives {kind}, not bytes; hand over what it holds.")
     if len(content) > most:
         return DamagedError(f"The open file is {over('picture_bytes')}.")
     return content
