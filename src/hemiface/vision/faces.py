@@ -301,6 +301,9 @@ class FacePrediction:
 
 
 def _plain(value: Any) -> Any:
+    # Detectors of one's own may give NumPy's numbers, of which JSON knows only some.
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, _DIGITS)
     return value
