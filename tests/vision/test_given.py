@@ -7,6 +7,7 @@ import os
 import sys
 import tracemalloc
 from pathlib import Path
+from queue import Queue
 
 import cv2
 import numpy as np
@@ -343,6 +344,25 @@ class TestSeveral:
         stream = predictor.stream(endless())
         assert next(stream).source == "#0"
         assert len(asked) == 32
+
+    def test_of_a_slow_source_come_as_they_are(self, predictor):
+        pictures = Queue()
+        stream = predictor.stream(iter(pictures.get, None), batch_size=1)
+        for place in range(2):
+            pictures.put(png())
+            # With nothing else in the queue, a larger batch would wait for ever.
+            assert next(stream).source == f"#{place}"
+        pictures.put(None)
+        assert not list(stream)
+        with pytest.raises(UsageError, match="batch_size must be at least 1, got 0"):
+            predictor.stream([], batch_size=0)
+
+    @pytest.mark.parametrize(("bad", "error"), [("none.png", MissingError), (7, UsageError)])
+    def test_before_a_bad_one_are_told(self, predictor, bad, error):
+        stream = predictor.stream([COLOURS, COLOURS, bad, COLOURS])
+        assert [next(stream).source for _ in range(2)] == ["#0", "#1"]
+        with pytest.raises(error):
+            next(stream)
 
     def test_none_at_all(self, predictor):
         assert predictor.predict([]) == []

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,15 @@ class _Readers:
             if self._opened is None:
                 self._opened = _Reader.open(self.path_in_videos)
             return self._opened
+
+
+class _SeenPicture(NamedTuple):
+    """A picture whose faces have been seen, and of which none of its pixels are kept."""
+
+    name: str
+    seen: list[SeenFace]
+    known: dict[str, Any]
+    """What its Faces tell beside the faces."""
 
 
 class Predictor:
@@ -366,35 +375,64 @@ class Predictor:
         if not is_picture(source):
             return list(self.stream(source, bgr=bgr, skip_bad=skip_bad))  # type: ignore[arg-type]
         one = look_up(source, bgr=bgr, most_pixels=self._options.most_pixels)
-        return self._predict_batch([one], skip_bad)[0]
+        return self._say_all([self._see_picture(one, skip_bad)])[0]
 
     def stream(
-        self, sources: Iterable[Picture], *, bgr: bool = False, skip_bad: bool = False
+        self,
+        sources: Iterable[Picture],
+        *,
+        bgr: bool = False,
+        skip_bad: bool = False,
+        batch_size: int = PICTURES_AT_ONCE,
     ) -> Iterator[Faces]:
-        """Yield what `predict` returns for several pictures, while they come."""
-        some = iter(each(sources, bgr=bgr, most_pixels=self._options.most_pixels))
-        while batch := list(islice(some, PICTURES_AT_ONCE)):
-            yield from self._predict_batch(batch, skip_bad)
+        """Yield what `predict` returns for several pictures, `batch_size` of them at a time.
 
-    def _predict_batch(self, batch: Sequence[Given], skip_bad: bool) -> list[Faces]:
-        """Return the faces of some pictures, of which the network sees all in one batch."""
-        seen: list[list[SeenFace]] = []
-        told: list[dict[str, Any]] = []
-        for one in batch:
+        So many are asked of `sources` before the first is told. Where pictures come slowly, as from
+        a queue, `batch_size=1` tells each as soon as it is there; more at a time are faster.
+
+        Raises:
+            DamagedError, UsageError: as `predict`; what came before is yielded.
+            UsageError: `batch_size` is not positive.
+        """
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, got {batch_size}.")
+        some = each(sources, bgr=bgr, most_pixels=self._options.most_pixels)
+        return self._streamed(some, skip_bad, batch_size)
+
+    def _streamed(
+        self, sources: Iterator[Given], skip_bad: bool, batch_size: int
+    ) -> Iterator[Faces]:
+        while True:
+            batch: list[_SeenPicture] = []
             try:
-                photo = one.open()
-            except DamagedError as error:
-                if not skip_bad:
-                    raise
-                seen.append([])
-                told.append({"problem": printable(str(error))})
-            else:
-                seen.append(self.see(photo.pixels))
-                told.append({"note": photo.note, "opened": one.open})
+                # What came before an error is kept.
+                for one in islice(sources, batch_size):
+                    batch.append(self._see_picture(one, skip_bad))  # noqa: PERF401
+            except Exception:
+                yield from self._say_all(batch)
+                raise
+            if not batch:
+                return
+            yield from self._say_all(batch)
+
+    def _see_picture(self, one: Given, skip_bad: bool) -> _SeenPicture:
+        """Return the faces of a picture before anything is said of them; errors as `predict`."""
+        try:
+            photo = one.open()
+        except DamagedError as error:
+            if not skip_bad:
+                raise
+            return _SeenPicture(one.name, [], {"problem": printable(str(error))})
         # Crops are all that is needed now; whole pictures together would fill the memory.
+        return _SeenPicture(
+            one.name, self.see(photo.pixels), {"note": photo.note, "opened": one.open}
+        )
+
+    def _say_all(self, batch: Sequence[_SeenPicture]) -> list[Faces]:
+        """Return the faces of some pictures, of which the network sees all in one batch."""
         frames = [Frame.without_pixels(one.name) for one in batch]
-        found = zip(self.say(frames, seen), told, strict=True)
-        return [replace(faces, **known) for faces, known in found]
+        found = self.say(frames, [one.seen for one in batch])
+        return [replace(faces, **one.known) for faces, one in zip(found, batch, strict=True)]
 
     def watch(
         self,
