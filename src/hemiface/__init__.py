@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from hemiface.stats.sample import Sample
     from hemiface.tables import EMOTIONS, Predictions, read_predictions, write_predictions
     from hemiface.vision.predictor import Predictor
+    from hemiface.vision.seen import Frame
     from hemiface.vision.video.watching import Watch
 
 __version__ = "0.2.0"
@@ -61,6 +62,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [  # noqa: RUF022, by what people do
     # What emotion a face looks like.
+    "Frame",
     "OnnxModel",
     "Predictor",
     "Watch",
@@ -108,6 +110,7 @@ __all__ = [  # noqa: RUF022, by what people do
 ]
 
 _WHERE = {
+    "Frame": "hemiface.vision.seen:Frame",
     "OnnxModel": "hemiface.models.onnx_file:OnnxModel",
     "Predictor": "hemiface.vision.predictor:Predictor",
     "Watch": "hemiface.vision.video.watching:Watch",

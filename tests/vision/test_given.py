@@ -496,6 +496,9 @@ def test_a_video_is_watched_frame_by_frame(model, tmp_path):
     assert [one[0].frame for one in found] == list(range(len(found)))
     assert pd.Series([one[0].timestamp_s for one in found]).is_monotonic_increasing
     assert found[-1].pixels.ndim == 3
+    for wrong in (0, None, b"film.mp4"):
+        with pytest.raises(UsageError, match=r"is no video; .* the first one is 'camera:0'"):
+            predictor.watch(wrong)
     with pytest.raises(UsageError, match="search_every"):
         predictor.watch(path, search_every=0)
     with pytest.raises(UsageError, match="The video's name is empty"):

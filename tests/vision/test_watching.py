@@ -1,5 +1,6 @@
 """Videos, frame after frame: following faces, searching again, and flat memory."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+import hemiface as hf
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import UsageError
+from hemiface.errors import HemifaceError, UsageError
 from hemiface.vision.finding.alignment import FRAME
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.predictor import Predictor
@@ -65,6 +67,17 @@ def test_frames_between_searches_only_follow(model):
     detector = Script([[(10 + n, 30)] for n in range(25)])
     assert watch(model, detector, 25) == [[0]] * 25
     assert [frame for frame, how in detector.asked if how == "all"] == [0, 10, 20]
+
+
+def test_frames_of_one_s_own_are_at_hand_with_their_faces(model):
+    predictor = hf.Predictor(model, no_detect=True)
+    for predict_frames in (predictor.predict_frames, hf.Watch(predictor).predict_frames):
+        (faces,) = predict_frames([hf.Frame(PIXELS)])
+        assert (faces.pixels == PIXELS).all()
+        assert (faces.annotated() != PIXELS).any()
+    gone = dataclasses.replace(faces, opened=None)
+    with pytest.raises(HemifaceError, match=r"^The picture isn't at hand: .*; predict it again\.$"):
+        gone.annotated()
 
 
 def test_a_new_small_face_comes_with_the_next_search_and_a_lost_one_is_searched_for(model):

@@ -348,8 +348,9 @@ class Faces(Sequence[FacePrediction]):
             DamagedError: its file can't be read any more.
         """
         if self.opened is None:
-            why = self.problem or "it wasn't kept with its faces"
-            raise HemifaceError(f"The picture {self.source} isn't at hand: {why}")
+            which = f"picture {self.source}" if self.source else "picture"
+            why = self.problem or "it wasn't kept with its faces; predict it again."
+            raise HemifaceError(f"The {which} isn't at hand: {why}")
         return self.opened().pixels
 
     def annotated(self) -> Pixels:

@@ -450,17 +450,15 @@ class Predictor:
         Raises:
             DamagedError: the file is no video, or is damaged; what came before is yielded.
             HemifaceError: there is no such camera.
-            UsageError: the name is empty, or `search_every` or `smooth_s` is not positive.
+            UsageError: `search_every` or `smooth_s` is not positive, or `source` is an empty name or
+                neither path nor text.
         """
-        if not os.fspath(source):
-            raise UsageError("The video's name is empty; name a file or camera.")
         watch = Watch(self, search_every, smooth_s)
-        return self._watched(watch, source if isinstance(source, str) else Path(source))
+        return self._watched(watch, _video(source))
 
     def _watched(self, watch: Watch, source: str | Path) -> Iterator[Faces]:
         for frame in read_frames(source):
-            (faces,) = watch.predict_frames([frame])
-            yield replace(faces, opened=partial(Photo, frame.pixels))
+            yield from watch.predict_frames([frame])
 
     def read(self, source: str | Path) -> Photo:
         """Read a picture's file under this object's limit of pixels; errors as `predict`."""
@@ -535,7 +533,8 @@ class Predictor:
                 self._row(frame, number, one, *next(each))
                 for number, one in zip(own, faces, strict=True)
             ]
-            results.append(Faces(frame.source, tuple(rows)))
+            at_hand = partial(Photo, frame.pixels) if frame.pixels.size else None
+            results.append(Faces(frame.source, tuple(rows), opened=at_hand))
         return results
 
     def _look(self, pixels: Pixels, found: FoundFace) -> SeenFace:
@@ -647,6 +646,18 @@ class Predictor:
             below = f"{confidence:.{digits}f} is below {self.abstain_below:.{digits}f}"
             return f"confidence {below}{whose}"
         return ""
+
+
+def _video(source: Any) -> str | Path:
+    """Return what is to be watched as `read_frames` takes it, or raise UsageError."""
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(
+            f"Type {type(source).__name__} is no video; give a path, or a camera as a text: the "
+            "first one is 'camera:0'."
+        )
+    if not os.fspath(source):
+        raise UsageError("The video's name is empty; name a file or camera.")
+    return source if isinstance(source, str) else Path(source)
 
 
 def _view(known: ModelCalibration | None, options: PredictorOptions) -> View | None:

@@ -22,11 +22,12 @@ class Frame:
     """A picture in memory with where it came from."""
 
     pixels: Pixels
-    """RGB [height, width, 3]."""
+    """RGB uint8 [height, width, 3]."""
     source: str = ""
     number: int | None = None
     """Of a video's frame, from 0."""
     timestamp_s: float | None = None
+    """Of a video's frame, in seconds."""
 
     @classmethod
     def without_pixels(cls, source: str) -> Self:
