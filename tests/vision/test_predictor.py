@@ -1,9 +1,12 @@
 """One picture to predictions: crops, declared parts, abstention, calibrated confidence, threads."""
 
+import copy
 import dataclasses
 import inspect
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -29,6 +32,17 @@ NETWORKS = pytest.mark.usefixtures("face_networks")
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
+
+
+def pickled(predictor: Predictor) -> Predictor:
+    return pickle.loads(pickle.dumps(predictor))  # noqa: S301
+
+
+class NoFaces:
+    """A detector that can be pickled."""
+
+    def detect(self, _):
+        return []
 
 
 class TestPredictor:
@@ -73,6 +87,27 @@ class TestPredictor:
             before.settings()
             == Predictor(path, no_detect=True, hide="upper", mix="natural").settings()
         )
+
+    def test_copies_and_pickles_are_as_it_is(self, tmp_path):
+        path = linear_model(tmp_path / "linear.onnx", class_mix=MIX)
+        named = Predictor(path, no_detect=True, mix=dict.fromkeys(EMOTIONS, 1 / 7))
+        for one in (named, named.but(hide="lower"), Predictor(no_detect=True).for_videos()):
+            others = copy.copy(one), copy.deepcopy(one), pickled(one)
+            for other in others:
+                assert other.settings() == one.settings()
+                assert other.predict(PIXELS).rows() == one.predict(PIXELS).rows()
+            assert others[0].model is one.model
+        own = pickled(Predictor(path, detector=NoFaces()))
+        assert isinstance(own.for_videos()._detector, NoFaces)
+        assert own.predict(PIXELS).faces == ()
+
+    def test_another_process_takes_it_and_gives_what_it_says(self, model, crops):
+        predictor = Predictor(model, no_detect=True)
+        names = sorted(crops.glob("0*.png"))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            found = pool.submit(predictor.predict, names).result()
+        assert found == predictor.predict(names)
+        assert (found[3].pixels == predictor.read(names[3]).pixels).all()
 
     def test_what_takes_another_network_takes_another_object(self, model):
         predictor = Predictor(model, no_detect=True)

@@ -186,6 +186,9 @@ class Predictor:
     temperature for what is visible of each face; see `hemiface.models.temperatures`. A declared
     mix is applied after the temperature; label, confidence and abstention are what comes of it.
 
+    Another process takes it as its options and opens the networks anew; a detector of one's own
+    goes along as it is pickled.
+
     Raises:
         UsageError: an option is out of range, there is no such model, condition or mix, no model
             gives the labels, a model and labels are named together, or a mix is declared and nobody
@@ -218,6 +221,7 @@ class Predictor:
         )  # fmt: skip
         _check(options, detector)
         self._readers = _Readers(options)
+        self._own_detector, self._looks_at_videos = detector, False
         self._detector = self._in_videos = detector
         if detector is None and not options.no_detect:
             self._detector, self._in_videos = _detectors(options)
@@ -251,6 +255,17 @@ class Predictor:
     def of(cls, options: PredictorOptions, detector: Detector | None = None) -> Self:
         """Return a Predictor with these options; errors as the class."""
         return cls(detector=detector, **vars(options))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Open networks are no content that could be handed over.
+        known = self._options, self._own_detector, self._looks_at_videos
+        return _made_anew, (type(self), *known)
+
+    def __copy__(self) -> Self:
+        # Any number of objects share networks; __reduce__ would open them again.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def but(self, **changes: Any) -> Self:
         """Return this object with another hide, abstain_below, flip or mix, on the same networks.
@@ -289,7 +304,7 @@ class Predictor:
         labels, if these were).
         """
         other = copy.copy(self)
-        other._detector = self._in_videos
+        other._detector, other._looks_at_videos = self._in_videos, True
         other._ask(self._options, self._readers.in_videos())
         return other
 
@@ -646,6 +661,17 @@ class Predictor:
             below = f"{confidence:.{digits}f} is below {self.abstain_below:.{digits}f}"
             return f"confidence {below}{whose}"
         return ""
+
+
+def _made_anew(
+    kind: type[Predictor],
+    options: PredictorOptions,
+    detector: Detector | None,
+    looks_at_videos: bool,
+) -> Predictor:
+    """Return what was pickled; the errors are those of the class."""
+    made = kind.of(options, detector)
+    return made.for_videos() if looks_at_videos else made
 
 
 def _video(source: Any) -> str | Path:
