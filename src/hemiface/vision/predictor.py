@@ -465,8 +465,8 @@ class Predictor:
         Raises:
             DamagedError: the file is no video, or is damaged; what came before is yielded.
             HemifaceError: there is no such camera.
-            UsageError: `search_every` or `smooth_s` is not positive, or `source` is an empty name or
-                neither path nor text.
+            UsageError: `search_every` or `smooth_s` is not positive, or `source` is neither path
+                nor text, or an empty one.
         """
         watch = Watch(self, search_every, smooth_s)
         return self._watched(watch, _video(source))
