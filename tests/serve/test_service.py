@@ -251,6 +251,29 @@ class TestRefusals:
         assert answer.status_code == status, answer.text
         assert words in answer.json()["error"]
 
+    def test_a_form_that_is_cut_off_loses_no_picture_in_silence(self, client, faces):
+        parts = [
+            b'--y\r\nContent-Disposition: form-data; name="p"; filename="%d.png"\r\n\r\n%s\r\n'
+            % (number, png(face))
+            for number, face in enumerate(faces[:2])
+        ]
+        both = b"".join(parts)
+        for path, body in (
+            ("/predict", both[:-500]),
+            ("/predict", both),
+            ("/predict", both + b"--y-"),
+            ("/watch", parts[0][:-500]),
+            ("/watch", parts[0]),
+        ):
+            answer = client.post(path, content=body, headers={"content-type": FORM})
+            assert answer.status_code == 422
+            assert answer.json()["error"] == (
+                "The multipart body ends before its closing boundary; send it again."
+            )
+        whole = both + b"--y--\r\nand what comes after it"
+        told = client.post("/predict", content=whole, headers={"content-type": FORM}).json()
+        assert [one["source"] for one in told["faces"]] == ["0.png", "1.png"]
+
     @pytest.mark.parametrize(
         ("asked", "words"),
         [

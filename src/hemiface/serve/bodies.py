@@ -6,15 +6,15 @@ Nothing that a body says is ever taken for a path or an address: names are only 
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from hemiface.documents import json_value
@@ -122,7 +122,7 @@ async def _in_time(seconds: int) -> AsyncIterator[None]:
         raise RefusedError(408, f"The request didn't come within {seconds} seconds.") from error
 
 
-async def _bounded(request: Request, most: int, limit: str) -> AsyncIterator[bytes]:
+async def _bounded(request: Request, most: int, limit: str) -> AsyncGenerator[bytes, None]:
     """Yield a body as it comes, and no more of it than a limit allows."""
     told = request.headers.get("content-length", "")
     size = int(told) if told.isascii() and told.isdigit() and len(told) < 19 else 0
@@ -140,6 +140,30 @@ async def _whole(request: Request, most: int, limit: str) -> bytes:
     return b"".join([part async for part in _bounded(request, most, limit)])
 
 
+class _Parts(MultiPartParser):
+    """The parser of a form, which refuses one that was cut off.
+
+    Else the last picture of it would be missing without a word.
+    """
+
+    _has_ended = False
+
+    def on_end(self) -> None:
+        self._has_ended = True
+
+    async def parse(self) -> FormData:
+        self.stream = self._to_its_end(self.stream)
+        return await super().parse()
+
+    async def _to_its_end(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        async for part in body:
+            yield part
+        if not self._has_ended:
+            raise RefusedError(
+                422, "The multipart body ends before its closing boundary; send it again."
+            )
+
+
 @asynccontextmanager
 async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIterator[list[Any]]:
     """Yield the files of a multipart body, of which long ones lie on the disk."""
@@ -151,24 +175,18 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
             f"Charset {printable(given[:_LONGEST_NAME].decode('latin-1'))} isn't read; send the "
             "form in UTF-8.",
         )
-    bounded = _bounded(request, most, limit)
-
-    async def receive() -> dict[str, Any]:
-        part = await anext(bounded, b"")
-        return {"type": "http.request", "body": part, "more_body": bool(part)}
-
-    # The parser takes what comes from a request; this one counts.
-    counted = Request(request.scope, receive)
+    parser = _Parts(
+        request.headers,
+        _bounded(request, most, limit),
+        max_files=files,
+        max_fields=files,
+        max_part_size=_FIELD_BYTES,
+    )
     try:
-        async with counted.form(
-            max_files=files, max_fields=files, max_part_size=_FIELD_BYTES
-        ) as form:
-            parts = form.multi_items()
-            _require_no_options(name for name, one in parts if isinstance(one, str) and one)
-            yield [one for _, one in parts if isinstance(one, UploadFile)]
-    except HTTPException as error:
-        too_many = "Too many files" in str(error.detail)
-        why = str(error.detail).rstrip(".")
+        form = await parser.parse()
+    except MultiPartException as error:
+        too_many = "Too many files" in error.message
+        why = error.message.rstrip(".")
         raise RefusedError(
             413 if too_many else 422, f"The multipart body can't be read ({why})."
         ) from error
@@ -176,6 +194,12 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
         raise RefusedError(
             422, f"The multipart body can't be read ({first_line(error)})."
         ) from error
+    try:
+        parts = form.multi_items()
+        _require_no_options(name for name, one in parts if isinstance(one, str) and one)
+        yield [one for _, one in parts if isinstance(one, UploadFile)]
+    finally:
+        await form.close()
 
 
 def _require_no_options(names: Iterable[str]) -> None:
