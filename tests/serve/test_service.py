@@ -244,6 +244,8 @@ class TestRefusals:
             ({"data": {"picture": "x"}, "files": {}}, 415, "form-urlencoded"),
             ({"data": {"hide": "lower"}, "files": {"p": b"x"}}, 422, "options stand in the addr"),
             ({"json": {"pictures": ["aa"], "hide": "lower"}}, 422, "options stand in the address"),
+            ({"json": {"pictures": ["aaaa", {"base64": "aa", "hide": "lower"}]}}, 422,
+             "Field hide of picture #1 isn't read; options stand in the address"),
         ],
     )  # fmt: skip
     def test_bodies(self, client, sent, status, words):
@@ -285,6 +287,8 @@ class TestRefusals:
             ({"abstain_below": "nan"}, "abstain_below"),
             ({"format": "xml"}, "Option format"),
             ({"hides": "lower"}, "Option hides is unknown; choose from hide, mix"),
+            ({"mix": ["balanced", "natural"]}, "Option mix is given more than once; name it once."),
+            ({"hide": ["lower", "lower"]}, "Option hide is given more than once"),
         ],
     )
     def test_options(self, client, faces, asked, words):

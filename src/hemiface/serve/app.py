@@ -116,7 +116,7 @@ def _asked(
 
 
 def _only(options: Sequence[str]) -> Callable[[Request], None]:
-    """Return what refuses a request that asks for anything else."""
+    """Return what refuses a request that asks for anything else, or for one of them twice."""
 
     def refuse_others(request: Request) -> None:
         for name in request.query_params:
@@ -124,6 +124,8 @@ def _only(options: Sequence[str]) -> Callable[[Request], None]:
                 raise UsageError(
                     f"Option {printable(name[:40])} is unknown; choose from {', '.join(options)}."
                 )
+            if len(request.query_params.getlist(name)) > 1:
+                raise UsageError(f"Option {name} is given more than once; name it once.")
 
     return refuse_others
 

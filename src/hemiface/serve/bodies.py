@@ -27,6 +27,7 @@ __all__ = ["SentPicture", "pictures_of", "save_video"]
 
 _LONGEST_NAME = 200
 _JSON_FORM = '{"pictures": [{"name": "a.jpg", "base64": "..."}]}'
+_WHERE_OPTIONS = "options stand in the address, as in /predict?hide=lower"
 _RAW = ("image/", "application/octet-stream")
 _CHUNK_BYTES = 1 << 20
 _FIELD_BYTES = 1 << 14
@@ -205,11 +206,7 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
 def _require_no_options(names: Iterable[str]) -> None:
     """Refuse what stands beside the pictures: who wrote an option there would miss its effect."""
     for name in names:
-        raise RefusedError(
-            422,
-            f"Field {printable(name[:_LONGEST_NAME])} is no picture; options stand in the address, "
-            "as in /predict?hide=lower.",
-        )
+        raise RefusedError(422, f"Field {_name(name)} is no picture; {_WHERE_OPTIONS}.")
 
 
 async def _of_form(request: Request, most: int) -> list[tuple[str, bytes]]:
@@ -256,7 +253,14 @@ def _of_json(body: bytes, most: int) -> list[tuple[str, bytes]]:
 
 
 def _decoded(place: int, one: Any) -> tuple[str, bytes]:
-    name, text = (one.get("name", ""), one.get("base64")) if isinstance(one, dict) else ("", one)
+    if not isinstance(one, dict):
+        one = {"base64": one}
+    for key in one:
+        if key not in ("name", "base64"):
+            raise RefusedError(
+                422, f"Field {_name(key)} of picture #{place} isn't read; {_WHERE_OPTIONS}."
+            )
+    name, text = one.get("name", ""), one.get("base64")
     if not isinstance(name, str) or not isinstance(text, str):
         raise RefusedError(422, f"Picture #{place} has another form than in {_JSON_FORM}.")
     head, comma, rest = text.partition(",")
