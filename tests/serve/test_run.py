@@ -1,16 +1,21 @@
 """Listening: ports, tokens, and a service that runs, answers and ends as it should."""
 
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("fastapi", reason="the service needs hemiface[serve]")
 
@@ -74,11 +79,36 @@ with listen("127.0.0.1", 0) as listening:
     run(app, listening, lambda: print(address_of(listening), flush=True))
 """
 
+BUSY = """
+import sys
+import time
+
+import hemiface.serve.run as running
+from hemiface.serve.app import create_app
+from hemiface.vision.predictor import Predictor
+
+
+class Slow:
+    def detect(self, photo):
+        time.sleep(2)
+        return []
+
+
+running._PATIENCE_S = int(sys.argv[1])
+with running.listen("127.0.0.1", 0) as listening:
+    app = create_app(Predictor(detector=Slow()))
+    ready = lambda: print(running.address_of(listening), flush=True)
+    running.run(app, listening, ready, app.state.refuse_waiting)
+"""
+
 
 @contextmanager
-def running(script):
+def running(script, *arguments):
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process
@@ -139,17 +169,17 @@ def test_it_answers_and_ends_when_told(service, sign):
     assert (service.returncode, out, error) == (0, "ended\n", "")
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
-def test_what_is_being_answered_is_answered(service, sign):
-    import io
-
-    from PIL import Image
-
-    address = service.stdout.readline().strip()
-    host, _, port = address.removeprefix("http://").partition(":")
+def black_png() -> bytes:
     content = io.BytesIO()
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(content, "PNG")
-    body = content.getvalue()
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_being_answered_is_answered(service, sign):
+    address = service.stdout.readline().strip()
+    host, _, port = address.removeprefix("http://").partition(":")
+    body = black_png()
     head = (
         f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/png\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -166,6 +196,38 @@ def test_what_is_being_answered_is_answered(service, sign):
     assert answer.startswith(b"HTTP/1.1 200")
     _, error = service.communicate(timeout=90)
     assert (service.returncode, error) == (0, "")
+
+
+@pytest.mark.parametrize(("patience", "statuses"), [("60", [200, 503, 503]), ("0", [503] * 3)])
+def test_who_is_not_answered_any_more_is_told(patience, statuses):
+    """One worker looks at a picture for two seconds, and two more wait when it is to end."""
+    refusals = []
+
+    def ask(address):
+        asked = urllib.request.Request(  # noqa: S310
+            f"{address}/predict", black_png(), {"Content-Type": "image/png"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=90) as answer:  # noqa: S310
+                return answer.status
+        except urllib.error.HTTPError as error:
+            refusals.append((error.headers["retry-after"], json.load(error)))
+            return error.code
+
+    with running(BUSY, patience) as process, ThreadPoolExecutor(3) as pool:
+        address = process.stdout.readline().strip()
+        asked = [pool.submit(ask, address) for _ in range(3)]
+        counts = ""
+        while "hemiface_requests_here 3.0" not in counts:
+            with urllib.request.urlopen(f"{address}/metrics", timeout=90) as answer:  # noqa: S310
+                counts = answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=90)
+        assert sorted(one.result() for one in asked) == statuses
+    assert all(one == ("5", {"error": "The service is ending; ask again."}) for one in refusals)
+    # The server names those that it gives up itself.
+    assert error.count("\n") == statuses.count(503) // 3
+    assert process.returncode == 0
 
 
 def test_a_taken_port_is_told():

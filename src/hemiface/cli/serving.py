@@ -94,7 +94,8 @@ def serve(
             say("Ctrl-C ends it.")
             sys.stdout.flush()
 
-        run(create_app(predictor, options), listening, ready)
+        service = create_app(predictor, options)
+        run(service, listening, ready, service.state.refuse_waiting)
 
 
 @app.command()

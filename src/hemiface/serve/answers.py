@@ -26,6 +26,11 @@ __all__ = [
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "jsonl": "application/x-ndjson"}
 """Name -> media type."""
+_WANTED = {
+    401: {"WWW-Authenticate": "Bearer"},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "5"},
+}
 _WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
@@ -103,8 +108,7 @@ async def csv_of_video(frames: AsyncIterator[Faces | str]) -> AsyncIterator[str]
 
 def refused(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return the answer that says why there is none, with what HTTP wants beside a status."""
-    wanted = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}.get(status, {})
-    return JSONResponse({"error": sentence}, status, {**wanted, **(headers or {})})
+    return JSONResponse({"error": sentence}, status, {**_WANTED.get(status, {}), **(headers or {})})
 
 
 def _csv(rows: Iterable[dict[str, Any]], *, header: bool) -> str:

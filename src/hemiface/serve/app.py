@@ -179,6 +179,9 @@ def _is_origin(text: str) -> bool:
 def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> FastAPI:
     """Return the service as an ASGI application, for any server that runs one.
 
+    A server that is to end may call `app.state.refuse_waiting()` in its event loop: then who waits
+    for a turn is told to ask again, and the others have its last seconds for themselves.
+
     Raises:
         UsageError: an option is out of range.
     """
@@ -229,6 +232,7 @@ def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> F
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HemifaceError, _failed)
     app.add_exception_handler(OSError, _failed)
+    app.state.refuse_waiting = service.refuse_waiting
     _add_page(app, options.page)
     # What is added last sees a request first.
     if options.origins:
@@ -253,6 +257,10 @@ class _Service:
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with self._desk.open():
             yield
+
+    def refuse_waiting(self) -> None:
+        """Refuse with 503 who waits for a turn, from now on."""
+        self._desk.refuse_waiting()
 
     async def predict(
         self,

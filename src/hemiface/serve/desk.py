@@ -17,7 +17,7 @@ from hemiface.errors import DamagedError
 from hemiface.files import printable
 from hemiface.limits import limits, over, variable
 from hemiface.serve.bodies import SentPicture
-from hemiface.serve.refusals import RefusedError
+from hemiface.serve.refusals import ENDING, RefusedError
 from hemiface.vision.faces import Faces
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import PICTURES_AT_ONCE, Predictor
@@ -75,6 +75,7 @@ class Desk:
         self._workers = workers
         self._on_batch = on_batch
         self._here = 0
+        self._waits: set[asyncio.Timeout] = set()
         self._saying: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -90,6 +91,7 @@ class Desk:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self) -> asyncio.Task[None]:
+        self._is_ending = False
         self._turns = asyncio.Semaphore(self._workers)
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         # One thread more: batches never wait for those that find faces.
@@ -120,6 +122,14 @@ class Desk:
         finally:
             self._here -= 1
 
+    def refuse_waiting(self) -> None:
+        """Let nobody wait for a turn any more; who has one, or finds one free, goes on."""
+        self._is_ending = True
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(now)
+
     def with_options(self, asked: Asked) -> Predictor:
         """Return the Predictor as a request wants it.
 
@@ -142,7 +152,7 @@ class Desk:
         its request.
 
         Raises:
-            RefusedError: 429, its turn doesn't come.
+            RefusedError: as `_in_turn`.
         """
         try:
             async with own:
@@ -169,7 +179,7 @@ class Desk:
         """Yield the faces of each frame of a video, and why it ended before its end, if it did.
 
         Raises:
-            RefusedError: 429, a turn for the first frame doesn't come.
+            RefusedError: as `_in_turn`, for the first frame.
             UsageError: `smooth_s` is no positive number of seconds.
         """
         watch = Watch(self.with_options(asked), smooth_s=smooth_s)
@@ -205,17 +215,22 @@ class Desk:
         so that no more threads work than there are.
 
         Raises:
-            RefusedError: 429, its turn doesn't come.
+            RefusedError: 429, its turn doesn't come, or 503, and nobody is to wait any more.
             _LateError: it takes too long.
         """
         seconds = limits().request_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(0 if self._is_ending else seconds) as wait:
+                self._waits.add(wait)
                 await self._turns.acquire()
         except TimeoutError as error:
+            if self._is_ending:
+                raise RefusedError(503, ENDING) from error
             raise RefusedError(
                 429, f"No turn came within {seconds} seconds; try again later."
             ) from error
+        finally:
+            self._waits.discard(wait)
         working = asyncio.get_running_loop().run_in_executor(self._pool, work)
         working.add_done_callback(lambda _: self._turns.release())
         try:

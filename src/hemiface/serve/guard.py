@@ -5,6 +5,7 @@ that a request is for must be this machine's (else a page whose name was bound t
 pass for ours), and a page from elsewhere may not ask unless it was named.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import re
@@ -15,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hemiface.serve.answers import refused
+from hemiface.serve.refusals import ENDING
 
 __all__ = ["PAGE_POLICY", "Guard", "allowed_hosts", "is_loopback", "is_name", "path_here"]
 
@@ -113,6 +115,7 @@ class Guard:
 
         Raises:
             Exception: what answering raised, after it was told, for the server's log.
+            CancelledError: the server waits no longer, which was told too.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -143,10 +146,12 @@ class Guard:
             return
         try:
             await self._app(scope, receive, send_more)
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
             if not has_begun:
                 added |= for_pages
-                await refused(500, _BROKEN)(scope, receive, send_more)
+                is_ending = isinstance(error, asyncio.CancelledError)
+                answer = refused(503, ENDING) if is_ending else refused(500, _BROKEN)
+                await answer(scope, receive, send_more)
             raise
 
     def _why_not(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:

@@ -2,7 +2,10 @@
 
 from hemiface.errors import HemifaceError
 
-__all__ = ["RefusedError"]
+__all__ = ["ENDING", "RefusedError"]
+
+ENDING = "The service is ending; ask again."
+"""What is told, with 503, to who isn't answered any more."""
 
 
 class RefusedError(HemifaceError):

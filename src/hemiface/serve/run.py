@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hemiface.errors import HemifaceError, UsageError
@@ -21,8 +22,8 @@ from hemiface.processes import TOKEN_VARIABLE
 __all__ = ["address_of", "listen", "run", "token_of"]
 
 _SHORTEST_TOKEN = 16
-_PATIENCE_S = 10
-"""For requests that are being answered when the service is to end."""
+_PATIENCE_S = 7
+"""For requests that are being answered when the service is to end; Docker kills it after 10 s."""
 
 
 def token_of(file: Path | None) -> str:
@@ -76,17 +77,31 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def run(app: FastAPI, listening: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answer until Ctrl-C, SIGTERM or SIGHUP, and what is being answered then, for ten seconds."""
+def run(
+    app: FastAPI,
+    listening: socket.socket,
+    on_ready: Callable[[], None],
+    on_end: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer until Ctrl-C, SIGTERM or SIGHUP, and what is being answered then, for seven seconds.
+
+    `on_end` is called before these.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # Only the end of the patience cancels what answers, and no traceback is about that.
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
     config = uvicorn.Config(
-        app,
+        answer,
         http=_Protocol,
         log_level="error",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_PATIENCE_S,
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, on_end)
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:
@@ -159,9 +174,12 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_end = on_end
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -184,3 +202,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_end()
+        await super().shutdown(sockets)

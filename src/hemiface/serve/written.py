@@ -118,7 +118,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         422: "No picture that can be looked at, or an option that there isn't.",
         429: "Too many requests at a time; Retry-After says when to come again.",
         500: "The service failed; its log says why.",
-        503: "The service can't work at the moment; its log says why.",
+        503: "The service can't work at the moment, as its log says, or is ending.",
         507: "The service's disk is full.",
     }.items()
 }
