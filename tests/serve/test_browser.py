@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -484,18 +485,21 @@ def test_without_a_camera_the_page_says_so(visit):
 
 
 class Failing(BaseHTTPRequestHandler):
-    """What stands before a service that is down."""
+    """What stands before a service that is down, or too much asked of."""
+
+    status = 502
 
     def do_GET(self) -> None:
-        self.send_error(502)
+        self.send_error(self.status)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
 @contextmanager
-def failing(port: int) -> Iterator[None]:
-    with ThreadingHTTPServer(("127.0.0.1", port), Failing) as server:
+def failing(port: int, status: int) -> Iterator[None]:
+    answers = type("Refusing", (Failing,), {"status": status})
+    with ThreadingHTTPServer(("127.0.0.1", port), answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield
         server.shutdown()
@@ -545,15 +549,25 @@ def test_another_program_at_its_address_is_shown_and_the_page_after_it(
             visit.complaints.clear()
 
 
-def test_a_server_that_has_failed_leaves_the_copy(headless, page_folder):
+def silent(port: int) -> socket.socket:
+    """Return what takes every connection and answers none."""
+    return socket.create_server(("127.0.0.1", port), backlog=100)
+
+
+def test_a_server_that_has_failed_refuses_or_is_silent_leaves_the_copy(headless, page_folder):
     with ExitStack() as server:
         address, _ = server.enter_context(chromium.served(page_folder))
         port = int(address.rpartition(":")[2])
         with visiting(headless, address, service_workers="allow") as visit:
             visit.page.locator("#offline", has_text="Works offline.").wait_for()
             server.close()
-            with failing(port):
+            for status in (502, 429):
+                with failing(port, status):
+                    visit.open()
+            with silent(port):
                 visit.open()
+                visit.page.locator("#offline", has_text="Works offline.").wait_for()
+            assert len(visit.page.evaluate("() => caches.keys()")) == 1
             visit.complaints.clear()
 
 

@@ -12,6 +12,8 @@ const VERSION = new URL(self.location).searchParams.get('version');
 const OURS = `hemiface-${new URL(self.registration.scope).pathname}-`;
 const CACHE = `${OURS}${VERSION}`;
 const LIST = 'page.json';
+/** How long a page that is opened waits for its server. */
+const PATIENCE_MS = 2000;
 
 self.addEventListener('install', (event) => {
   event.waitUntil(store().then(() => self.skipWaiting()));
@@ -59,11 +61,22 @@ async function open(request) {
 
 /** Return whether something else than this page, of whatever version, answers at its address. */
 async function isAnothersNow() {
-  const said = await fetch(`${LIST}?newest`, { cache: 'no-cache' }).catch(() => null);
-  // Nobody answers, or a server that has failed says nothing about whose it is.
-  if (!said || said.status >= 500) return false;
-  const list = await said.json().catch(() => null);
-  return !list?.files;
+  try {
+    const said = await fetch(`${LIST}?newest`, { cache: 'no-cache', signal: AbortSignal.timeout(PATIENCE_MS) });
+    // Who has failed, or refuses to answer now, says nothing about whose the address is.
+    return said.status === 404 || (said.ok && !isList(await said.text()));
+  } catch {
+    // Nobody answers, or nobody in time.
+    return false;
+  }
+}
+
+function isList(text) {
+  try {
+    return Boolean(JSON.parse(text)?.files);
+  } catch {
+    return false;
+  }
 }
 
 async function answer(request) {

@@ -20,6 +20,9 @@ const WORDS = {
   failed: ['', 'No copy could be stored in this browser, so the page needs its server each time it is opened.'],
 };
 
+/** For a server that may never answer what its newest version is. */
+const PATIENCE_MS = 10_000;
+
 /**
  * Store the page, whole; `badge` and `words` are elements that say how far it is.
  *
@@ -33,7 +36,7 @@ export async function keepOffline({ badge, words }) {
   }
   const wasKept = Boolean(navigator.serviceWorker.controller);
   const version = await versionAt('page.json');
-  const newest = (await versionAt('page.json?newest')) ?? version;
+  const newest = (await versionAt('page.json?newest', { signal: AbortSignal.timeout(PATIENCE_MS) })) ?? version;
   const isNewest = newest === version;
   say(wasKept && isNewest ? 'ready' : 'storing');
   try {
@@ -53,9 +56,13 @@ function isKept(registration, version) {
 }
 
 /** Return the version that an address of page.json gives, null where it can't be asked. */
-async function versionAt(address) {
-  const answer = await fetch(address, { cache: 'no-cache' }).catch(() => null);
-  return answer?.ok ? hashOf(await answer.arrayBuffer()) : null;
+async function versionAt(address, options = {}) {
+  try {
+    const answer = await fetch(address, { cache: 'no-cache', ...options });
+    return answer.ok ? await hashOf(await answer.arrayBuffer()) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Wait until the worker that is being installed has stored everything; reject if it can't. */
