@@ -240,7 +240,11 @@ class TestRefusals:
             ],
             ({"content": BOUND, "headers": {"content-type": f"{FORM}; charset=UTF-8"}}, 422,
              "Field p is no picture"),
-            ({"data": {"p": "x" * 20_000}, "files": {"q": b"x"}}, 422, "Part exceeded maximum"),
+            *[
+                ({"data": {name: "x" * size}, "files": {"q": b"x"}}, 422,
+                 "needs a filename in its part; send it as curl --form pictures=@a.jpg")
+                for name, size in (("p", 20_000), ("pictures", 9), ("video", 9))
+            ],
             ({"data": {"picture": "x"}, "files": {}}, 415, "form-urlencoded"),
             ({"data": {"hide": "lower"}, "files": {"p": b"x"}}, 422, "options stand in the addr"),
             ({"json": {"pictures": ["aa"], "hide": "lower"}}, 422, "options stand in the address"),

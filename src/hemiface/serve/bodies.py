@@ -28,6 +28,10 @@ __all__ = ["SentPicture", "pictures_of", "save_video"]
 _LONGEST_NAME = 200
 _JSON_FORM = '{"pictures": [{"name": "a.jpg", "base64": "..."}]}'
 _WHERE_OPTIONS = "options stand in the address, as in /predict?hide=lower"
+_NAMELESS = (
+    "A file needs a filename in its part; send it as curl --form pictures=@a.jpg or "
+    "--form video=@a.mp4 does."
+)
 _RAW = ("image/", "application/octet-stream")
 _CHUNK_BYTES = 1 << 20
 _FIELD_BYTES = 1 << 14
@@ -186,6 +190,8 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if "Part exceeded" in error.message:
+            raise RefusedError(422, _NAMELESS) from error
         too_many = "Too many files" in error.message
         why = error.message.rstrip(".")
         raise RefusedError(
@@ -197,7 +203,10 @@ async def _form(request: Request, most: int, limit: str, files: int) -> AsyncIte
         ) from error
     try:
         parts = form.multi_items()
-        _require_no_options(name for name, one in parts if isinstance(one, str) and one)
+        texts = [name for name, one in parts if isinstance(one, str) and one]
+        if any(name in ("pictures", "video") for name in texts):
+            raise RefusedError(422, _NAMELESS)
+        _require_no_options(texts)
         yield [one for _, one in parts if isinstance(one, UploadFile)]
     finally:
         await form.close()
