@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import csv
+import gzip
 import io
 import json
 import tempfile
@@ -256,6 +257,17 @@ class TestRefusals:
         answer = client.post("/predict", **sent)
         assert answer.status_code == status, answer.text
         assert words in answer.json()["error"]
+
+    def test_a_packed_body_is_told_from_a_bad_picture(self, client, faces):
+        packed = gzip.compress(png(faces[0]))
+        for path in ("/predict", "/watch"):
+            answer = client.post(path, content=packed, headers={"content-encoding": "gzip"})
+            assert answer.status_code == 415
+            assert answer.json()["error"] == (
+                "Content-Encoding gzip isn't read; send the body as it is."
+            )
+        plain = {**RAW, "content-encoding": "Identity"}
+        assert client.post("/predict", content=png(faces[0]), headers=plain).status_code == 200
 
     def test_a_form_that_is_cut_off_loses_no_picture_in_silence(self, client, faces):
         parts = [

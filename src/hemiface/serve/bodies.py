@@ -57,7 +57,7 @@ async def pictures_of(request: Request) -> list[SentPicture]:
 
     Raises:
         RefusedError: 408 it doesn't come in time, 413 it is too long or too many, 415 of another
-            type, 422 no picture or of another form.
+            type or packed, 422 no picture or of another form.
     """
     most = limits()
     kind = _kind(request)
@@ -111,6 +111,16 @@ async def save_video(request: Request, path: Path) -> str:
 
 
 def _kind(request: Request) -> str:
+    """Return the type of a request's body, empty if it names none.
+
+    Raises:
+        RefusedError: 415, the body is packed.
+    """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise RefusedError(
+            415, f"Content-Encoding {_name(encoding)} isn't read; send the body as it is."
+        )
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

@@ -114,7 +114,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         403: "For another host, or from a page that may not ask.",
         408: "The request didn't come in time.",
         413: "Too many bytes or pictures.",
-        415: "A body of another type.",
+        415: "A body of another type, or a packed one.",
         422: "No picture that can be looked at, or an option that there isn't.",
         429: "Too many requests at a time; Retry-After says when to come again.",
         500: "The service failed; its log says why.",
