@@ -134,6 +134,11 @@ class TestPictures:
             answer = client.post("/predict", json={"pictures": [one]})
             assert answer.json()["faces"] == rows_of(predictor, png(faces[1]), name)
 
+    def test_as_json_in_lines(self, client, predictor, faces):
+        lines = base64.encodebytes(png(faces[1])).decode().replace("\n", "\r\n")
+        told = client.post("/predict", json={"pictures": [lines]}).json()
+        assert told["faces"] == rows_of(predictor, png(faces[1]), "#0")
+
     def test_answers_as_csv_and_json_lines(self, client, faces):
         sent = [("p", (f"={n}.png", png(face))) for n, face in enumerate(faces[:2])]
         rows = client.post("/predict", files=sent).json()["faces"]
@@ -217,6 +222,7 @@ class TestRefusals:
             ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "text/plain"),
             ({"json": {"pictures": ["/etc/passwd"]}}, 422, "paths aren't read"),
             ({"json": {"pictures": ["https://a.example/b.png"]}}, 422, "addresses and paths"),
+            ({"json": {"pictures": ["aa_-"]}}, 422, "nor - and _ in the place of + and /."),
             ({"json": {"pictures": "aa"}}, 422, "has another form"),
             ({"json": {"pictures": [{"name": 3, "base64": "aa"}]}}, 422, "has another form"),
             ({"json": {"pictures": []}}, 422, "holds no picture"),
