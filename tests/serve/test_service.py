@@ -161,6 +161,13 @@ class TestPictures:
             ("application/json;q=.5, TEXT/CSV;charset=utf-8;Q=1.0", "text/csv; charset=utf-8"),
             ("text/html, text/csv, application/json", "text/csv; charset=utf-8"),
             ("text/csv;q=much, */*", "application/json"),
+            ("*/*, text/csv;q=0.1", "application/json"),
+            ("application/*, text/csv;q=0.9", "application/json"),
+            ("text/*, application/*;q=0.5", "text/csv; charset=utf-8"),
+            ("*/*;q=0.8, application/json;q=0.1, application/x-ndjson", "application/x-ndjson"),
+            ("*/*, application/json;q=0.1, text/csv;q=0.2", "application/x-ndjson"),
+            ("text/html, text/csv, */*;q=0.8", "text/csv; charset=utf-8"),
+            ("*/*", "application/json"),
         ],
     )
     def test_what_is_accepted_most_comes(self, client, faces, accept, kind):

@@ -38,14 +38,27 @@ def asked_format(request: Request, named: str | None, usual: str) -> str:
     """Return one of FORMATS: what is named, else what Accept asks for most, else `usual`."""
     if named is not None:
         return named
-    accepted = [_wanted(one) for one in request.headers.get("accept", "").lower().split(",")]
-    # Of those that are wanted equally the first one comes first.
-    kinds = [kind for kind, weight in sorted(accepted, key=lambda one: -one[1]) if weight > 0]
-    return next((name for kind in kinds for name, is_ in FORMATS.items() if is_ == kind), usual)
+    ranges = [_wanted(one) for one in request.headers.get("accept", "").lower().split(",")]
+    ranks = {name: _rank(kind, ranges) for name, kind in FORMATS.items()}
+    # Of those that are wanted equally the usual one comes first.
+    names = sorted((name for name in FORMATS if ranks[name][0] > 0), key=lambda name: name != usual)
+    return max(names, key=lambda name: ranks[name], default=usual)
+
+
+def _rank(kind: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int, int]:
+    """Return the weight of the most exact range of a media type, and where it comes among equals.
+
+    That is by how exact it is, then by how early it stands (RFC 9110, 12.5.1).
+    """
+    for exactness, name in ((2, kind), (1, f"{kind.partition('/')[0]}/*"), (0, "*/*")):
+        found = [(one[1], exactness, -at) for at, one in enumerate(ranges) if one[0] == name]
+        if found:
+            return max(found)
+    return 0.0, 0, 0
 
 
 def _wanted(part: str) -> tuple[str, float]:
-    """Return a media type of Accept and how much it is wanted (RFC 9110, 12.4.2)."""
+    """Return a range of media types of Accept and how much it is wanted (RFC 9110, 12.4.2)."""
     kind, *parameters = (one.strip() for one in part.split(";"))
     weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
     return kind, float(weight) if _WEIGHT.fullmatch(weight) else 0.0
