@@ -723,19 +723,32 @@ class TestWhoMayAsk:
             assert "access-control-allow-origin" not in elsewhere.headers
 
     @pytest.mark.parametrize(
-        "origin",
+        ("origin", "right"),
         [
-            "https://lab.example/",
-            "https://lab.example/page",
-            "lab.example",
-            "https://",
-            "https://LAB.example",
-            "http://[::1",
+            ("https://lab.example/", "https://lab.example"),
+            ("https://lab.example/page", "https://lab.example"),
+            ("https://LAB.example", "https://lab.example"),
+            ("https://lab.example:443", "https://lab.example"),
+            ("http://lab.example:80", "http://lab.example"),
+            ("http://[::1]:080", "http://[::1]"),
+            ("http://lab.example:08000", "http://lab.example:8000"),
+            ("https://u@lab.example", "https://lab.example"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("https://*.example", "one such as https://lab.example"),
+            ("https://lab.example:99999", "one such as https://lab.example"),
+            ("lab.example", "one such as https://lab.example"),
+            ("https://", "one such as https://lab.example"),
+            ("http://[::1", "one such as https://lab.example"),
         ],
     )
-    def test_an_origin_that_no_browser_names_is_refused(self, origin):
-        with pytest.raises(UsageError, match="is no scheme and host alone"):
+    def test_an_origin_that_no_browser_names_is_refused(self, origin, right):
+        with pytest.raises(UsageError, match="is no scheme and host alone") as told:
             ServiceOptions(origins=(origin,))
+        assert str(told.value).endswith(f"; write {right}.")
+
+    def test_origins_that_browsers_name(self):
+        named = ("null", "https://lab.example:8443", "http://[::1]:8000", "chrome-extension://abc")
+        assert ServiceOptions(origins=named).origins == named
 
     @pytest.mark.parametrize(
         "host",

@@ -74,6 +74,7 @@ _ALLOWED = {
 }
 _OPTIONS = (*(one.name for one in fields(Asked)), "format")
 _VIDEO_OPTIONS = (*_OPTIONS, "smooth")
+_PORTS = {"http": 80, "https": 443}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLIENT_GONE = 499
 """What nginx logs for it; HTTP has no number for what nobody reads."""
@@ -158,22 +159,31 @@ class ServiceOptions:
                     "port, path, brackets or *."
                 )
         for one in self.origins:
-            if not _is_origin(one):
+            right = _origin_of(one)
+            # Anything else would never be equal.
+            if right != one or not right:
                 raise UsageError(
-                    f"Origin {printable(one)} is no scheme and host alone, such as "
-                    "https://lab.example, without a path or a slash at its end."
+                    f"Origin {printable(one)} is no scheme and host alone as browsers name them; "
+                    f"write {right or 'one such as https://lab.example'}."
                 )
 
 
-def _is_origin(text: str) -> bool:
-    """Return whether a browser may name a page's origin so: anything more would never be equal."""
+def _origin_of(text: str) -> str:
+    """Return how a browser names the origin of an address, empty if it never does."""
+    # `null` are pages of files and those that are shut in.
+    if text == "null":
+        return text
     try:
         parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = parts.port
     except ValueError:
-        return False
-    named = bool(parts.scheme and parts.netloc)
-    # `null` are pages of files and those that are shut in.
-    return text == "null" or (named and f"{parts.scheme}://{parts.netloc}".lower() == text)
+        return ""
+    if not (parts.scheme and is_name(host)):
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    is_usual = port is None or port == _PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{shown}" + ("" if is_usual else f":{port}")
 
 
 def create_app(predictor: Predictor, options: ServiceOptions | None = None) -> FastAPI:
