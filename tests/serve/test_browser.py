@@ -17,7 +17,7 @@ from PIL import Image
 
 import chromium
 from hemiface.models import shipped
-from hemiface.serve.page import WEB
+from hemiface.serve.page import WEB, PageStart, write_page
 from hemiface.tables import EMOTIONS
 from hemiface.vision.predictor import Predictor
 
@@ -381,6 +381,21 @@ def test_a_declared_mix_moves_the_bars_as_in_python(visit):
     (face, *_) = Predictor(PAGES, mix="balanced").predict(EXAMPLE).faces
     assert np.allclose(moved, face.probabilities, atol=NEAR)
     visit.until_bars_differ(moved)
+
+
+@pytest.mark.usefixtures("face_networks")
+def test_a_page_begins_with_what_its_service_was_started_with(headless, tmp_path):
+    start = PageStart(model="small", mix="balanced", abstain_below=0.99)
+    folder = write_page(tmp_path / "page", models=["people-small-int8", "small"], start=start)
+    with chromium.served(folder) as (address, _), visiting(headless, address) as visit:
+        visit.open_settings()
+        for control, value in (("model", "small"), ("mix", "balanced"), ("threshold", "99")):
+            assert visit.page.locator(f"#{control}").input_value() == value
+        assert not visit.page.locator("#own-threshold").is_checked()
+        visit.reset()
+        (face, *_) = Predictor("small", mix="balanced", abstain_below=0.99).predict(EXAMPLE).faces
+        assert np.allclose(visit.bars(), face.probabilities, atol=NEAR)
+        assert visit.label() == (face.label or "no label")
 
 
 def test_another_network_reads_as_it_does_in_python(visit):

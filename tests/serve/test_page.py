@@ -13,7 +13,7 @@ from hemiface.errors import DamagedError, UsageError
 from hemiface.models import shipped
 from hemiface.models.class_mix import NATURAL
 from hemiface.occlusion.conditions import CONDITIONS, QUADRANTS, condition
-from hemiface.serve.page import WEB, write_page
+from hemiface.serve.page import WEB, PageStart, write_page
 from hemiface.vision.covered_halves import COVERED
 from hemiface.vision.predictor import LEAST_VISIBLE
 
@@ -115,6 +115,19 @@ def test_the_first_model_that_is_named_is_what_a_page_begins_with(tmp_path):
         ("small", True), ("nano-int8", False),
     ]  # fmt: skip
     assert not list((folder / "models").glob("people*"))
+
+
+def test_what_a_page_begins_with_may_be_named(tmp_path):
+    start = PageStart(model="nano-int8", mix="natural", abstain_below=0.9)
+    told = about(write_page(tmp_path / "page", models=["small", "nano-int8"], start=start))
+    assert [one["name"] for one in told["models"] if one["isDefault"]] == ["nano-int8"]
+    assert told["start"] == {"mix": "natural", "abstainBelow": 0.9}
+    with pytest.raises(UsageError, match="Model 'small' is none of the page's: nano-int8"):
+        write_page(tmp_path / "other", models=["nano-int8"], start=PageStart(model="small"))
+    with pytest.raises(UsageError, match=r"Mix 'mine\.json' is none of a page's: trained"):
+        PageStart(mix="mine.json")
+    with pytest.raises(UsageError, match=r"must lie in 0\.\.1, got 2"):
+        PageStart(abstain_below=2)
 
 
 @pytest.mark.parametrize("name", ["gigantic", "visibility"])

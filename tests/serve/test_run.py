@@ -260,18 +260,27 @@ def test_tokens(tmp_path, monkeypatch):
 def test_the_command(face_networks):
     known = {**os.environ, "HEMIFACE_CACHE": str(face_networks), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "hemiface", "serve", "--port", "0", "--workers", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known) as process:
+    command += ["--model", "nano-int8", "--mix", "natural", "--hide", "lower"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known
+    ) as process:
         try:
             address = process.stdout.readline().split()[0]
             for path, kind in (("/", "text/html"), ("/page.json", "application/json")):
                 with urllib.request.urlopen(address + path, timeout=90) as answer:  # noqa: S310
                     assert answer.headers["content-type"].startswith(kind)
                     assert "connect-src 'self'" in answer.headers["content-security-policy"]
+                    content = answer.read()
         finally:
             process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
+        rest, error = process.stdout.read(), process.stderr.read()
     assert f"{address}/docs  REST, to be tried" in rest
     assert process.returncode == 0
+    # What page.json was given, and what can't be.
+    told = json.loads(content)
+    assert [one["name"] for one in told["models"] if one["isDefault"]] == ["nano-int8"]
+    assert told["start"] == {"mix": "natural", "abstainBelow": None}
+    assert error == "hemiface: for REST alone, not for the page: --hide lower.\n"
 
 
 def test_the_page_alone(face_networks, tmp_path, monkeypatch, capsys):

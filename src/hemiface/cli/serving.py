@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from hemiface.cli.apps import app
 from hemiface.cli.printing import say
 from hemiface.cli.reading import require_extra
 from hemiface.errors import escaped
+
+if TYPE_CHECKING:
+    from hemiface.serve.page import PageStart
 
 __all__ = ["page", "serve"]
 
@@ -27,13 +30,16 @@ def serve(
     model: Annotated[
         str,
         typer.Option(
-            help="A file of hemiface export, or a shipped model's name; default as in predict."
+            help="A file of hemiface export (REST alone), or a shipped model's name (the page "
+            "begins with it, too); default as in predict."
         ),
     ] = "",
-    hide: Annotated[str, typer.Option(help="What everybody hides, such as lower for masks.")] = "",
-    mix: Annotated[str, typer.Option(help="As in predict: trained, balanced, natural, FILE.")] = (
-        "trained"
-    ),
+    hide: Annotated[
+        str, typer.Option(help="What everybody hides, such as lower for masks; REST alone.")
+    ] = "",
+    mix: Annotated[
+        str, typer.Option(help="As in predict: trained, balanced, natural, FILE (REST alone).")
+    ] = "trained",
     abstain_below: Annotated[
         float | None, typer.Option(help="Give no label below this confidence.")
     ] = None,
@@ -75,7 +81,8 @@ def serve(
         )
         folder = None
         if with_page:
-            folder = write_page(stack.enter_context(passing_folder()) / "page")
+            start = _start_of_page(model, hide, mix, abstain_below)
+            folder = write_page(stack.enter_context(passing_folder()) / "page", start=start)
         options = ServiceOptions(
             workers=workers or min(_MOST_WORKERS, os.cpu_count() or 1),
             page=folder,
@@ -96,6 +103,25 @@ def serve(
 
         service = create_app(predictor, options)
         run(service, listening, ready, service.state.refuse_waiting)
+
+
+def _start_of_page(model: str, hide: str, mix: str, abstain_below: float | None) -> "PageStart":
+    """Return how the page begins; say which of the service's options it can't begin with."""
+    from hemiface.models import shipped
+    from hemiface.models.class_mix import MIXES
+    from hemiface.serve.page import PageStart
+
+    has_model = model in [one.name for one in shipped.list_models()]
+    others = {
+        "--model": "" if has_model else model, "--hide": hide, "--mix": "" if mix in MIXES else mix
+    }  # fmt: skip
+    if named := ", ".join(f"{option} {one}" for option, one in others.items() if one):
+        print(f"hemiface: for REST alone, not for the page: {escaped(named)}.", file=sys.stderr)
+    return PageStart(
+        model=model if has_model else None,
+        mix=mix if mix in MIXES else MIXES[0],
+        abstain_below=abstain_below,
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ prediction shows stands in two places: see `_about`.
 import gzip
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from hemiface.vision.covered_halves import COVERED, learnt_conditions
 from hemiface.vision.predictor import LEAST_VISIBLE
 from hemiface.vision.video.watching import SEARCH_EVERY
 
-__all__ = ["ABOUT", "FORMAT", "WEB", "write_page"]
+__all__ = ["ABOUT", "FORMAT", "WEB", "PageStart", "write_page"]
 
 WEB = Path(__file__).parent / "web"
 """What the page consists of beside its networks."""
@@ -38,12 +39,33 @@ _MODELS = "models"
 _PACKED = ".gz"
 
 
-def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class PageStart:
+    """How a page reads faces until who looks at it chooses otherwise."""
+
+    model: str | None = None
+    """Name of one of its models, None for the first."""
+    mix: str = MIXES[0]
+    """One of MIXES: how often the pictures show each emotion."""
+    abstain_below: float | None = None
+    """Give no label below this confidence in 0..1; None is the model's own."""
+
+    def __post_init__(self) -> None:
+        if self.mix not in MIXES:
+            raise UsageError(f"Mix {self.mix!r} is none of a page's: {', '.join(MIXES)}.")
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise UsageError(f"abstain_below must lie in 0..1, got {self.abstain_below}.")
+
+
+def write_page(
+    folder: Path, *, models: Sequence[str] | None = None, start: PageStart | None = None
+) -> Path:
     """Write the page into `folder`, whole or not at all; return the folder.
 
     It can be served by any web server that names the types of .mjs and .wasm files, and opened in
     any browser that runs WebAssembly. `models` are names of shipped models for emotions, the first
-    of them that which the page begins with; by default all. A page that is there is replaced.
+    of them that which the page begins with unless `start` names another; by default all. A page
+    that is there is replaced.
 
     Raises:
         UsageError: the folder holds anything that is no part of a page, or there is no such model.
@@ -51,16 +73,20 @@ def write_page(folder: Path, *, models: Sequence[str] | None = None) -> Path:
         DamagedError: a network's file, or what an older page says of itself, is damaged.
     """
     chosen = _chosen(models)
+    start = start or PageStart()
+    first = start.model or chosen[0]
+    if first not in chosen:
+        raise UsageError(f"Model {first!r} is none of the page's: {', '.join(chosen)}.")
     _require_page_or_nothing(folder)
     with atomic_path(folder) as partial:
         shutil.copytree(WEB, partial)
         _unpack(partial)
         networks = _write_networks(partial / _MODELS)
         described = [
-            _write_model(partial / _MODELS, name) | {"isDefault": name == chosen[0]}
-            for name in chosen
+            _write_model(partial / _MODELS, name) | {"isDefault": name == first} for name in chosen
         ]
-        write_json(partial / ABOUT, _about(networks, described) | {"files": _listed(partial)})
+        about = _about(networks, described, start)
+        write_json(partial / ABOUT, about | {"files": _listed(partial)})
         if folder.exists():
             shutil.rmtree(folder)
     return folder
@@ -150,7 +176,9 @@ def _write_model(folder: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _about(networks: Mapping[str, str], models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _about(
+    networks: Mapping[str, str], models: Sequence[Mapping[str, Any]], start: PageStart
+) -> dict[str, Any]:
     """Return page.json but for its list of files.
 
     `trained`, the mixes and all probabilities are in the order of `labels`; `hides` says which
@@ -168,6 +196,7 @@ def _about(networks: Mapping[str, str], models: Sequence[Mapping[str, Any]]) -> 
             name: [one for one in QUADRANTS if one in condition(name).hidden] for name in CONDITIONS
         },
         "mixes": {name: None if one is None else one.tolist() for name, one in shares.items()},
+        "start": {"mix": start.mix, "abstainBelow": start.abstain_below},
         "leastVisible": LEAST_VISIBLE,
         "covered": COVERED,
         "searchEvery": SEARCH_EVERY,

@@ -98,7 +98,7 @@ export async function openPredictor({ base = '.', onProgress = () => {} } = {}) 
   const photos = new PhotoDetector(mediapipe, new CenterFaceDetector(centerface, LEAST_SCORE));
   const about = { ...page, threads, isChecked: CAN_CHECK };
   const predictor = new Predictor(about, open, { mediapipe, photos, visibility });
-  await predictor.choose({ model: page.models.find((one) => one.isDefault).name });
+  await predictor.choose({ model: page.models.find((one) => one.isDefault).name, ...page.start });
   return predictor;
 }
 

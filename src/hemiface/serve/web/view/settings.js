@@ -20,9 +20,9 @@ export class Settings {
     parts.threshold.addEventListener('change', () => this.#setThreshold());
   }
 
-  /** Offer what page.json lists. */
-  open({ models }) {
-    const { model, mix, own } = this.#parts;
+  /** Offer what page.json lists, and show what it begins with. */
+  open({ models, start }) {
+    const { model, mix, own, threshold } = this.#parts;
     this.#models = models;
     model.replaceChildren(
       ...models.map(
@@ -30,6 +30,9 @@ export class Settings {
       ),
     );
     this.#chosen = model.value;
+    mix.value = start.mix;
+    own.checked = start.abstainBelow === null;
+    if (!own.checked) threshold.value = 100 * start.abstainBelow;
     model.disabled = mix.disabled = own.disabled = false;
     this.#describe();
     this.#setThreshold(false);
