@@ -277,4 +277,5 @@ def _next(
     if index >= most:
         return f"Video {name} isn't watched to its end, {over('request_frames')}."
     (faces,) = watch.predict_frames([replace(frame, source=name)])
-    return faces
+    # Its rows alone are sent: what waits to be shouldn't hold whole frames.
+    return replace(faces, opened=None)
