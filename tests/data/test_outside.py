@@ -181,6 +181,40 @@ def test_numeric_labels_need_the_order_of_classes(tmp_path):
     assert found.table["label"].tolist() == table["label"].tolist()
 
 
+def test_a_class_named_twice_would_be_another_emotion(tmp_path):
+    path = write(tmp_path, tiny_predictions(7).table)
+    order = ("angry", "anger", "fear", "happy", "sad", "surprise", "neutral")
+    with pytest.raises(UsageError, match=r"--classes names angry twice \(angry, anger\)"):
+        import_predictions([path], ImportOptions("x", classes=order))
+
+
+def test_labels_are_read_as_those_of_pictures_are(tmp_path, monkeypatch, caplog):
+    table = tiny_predictions(14).table
+    others = table["image"].isin(table["image"].iloc[[0, 1, 7]])
+    theirs = table.assign(label=table["label"].replace("fear", "afraid"))
+    theirs.loc[others, "label"] = "Contempt"
+    # A label that nobody counts may come with any probabilities, as of an eighth class.
+    theirs.loc[others, "p_sad"] = 0
+    path, out = write(tmp_path, theirs), tmp_path / "predictions.parquet"
+    assert hemiface(monkeypatch, "import", path, "--dataset", "x", "--out", out) == 0
+    assert "left out (12 contempt)" in caplog.text
+    found = read_predictions(out)
+    assert found.table["label"].tolist() == table["label"][~others].tolist()
+    assert found.facts["data"]["other_labels"] == {"contempt": 3}
+    write(tmp_path, theirs.assign(label="contempt"))
+    with pytest.raises(DamagedError, match="has no row of angry"):
+        import_predictions([path], ImportOptions("x"))
+
+
+def test_numbers_as_pandas_writes_them_beside_a_gap(tmp_path):
+    table = tiny_predictions(14).table
+    path = write(tmp_path, table.assign(label=table["label"].map(EMOTIONS.index).astype(float)))
+    found = import_predictions([path], ImportOptions("x", classes=EMOTIONS))
+    assert found.table["label"].tolist() == table["label"].tolist()
+    with pytest.raises(UsageError, match=r"label '6' is unknown; --classes names 0 to 5"):
+        import_predictions([path], ImportOptions("x", classes=EMOTIONS[:6]))
+
+
 def test_several_files_are_several_models(tmp_path):
     table = tiny_predictions(7).table
     cell = table[(table["model"] == "full-seed0") & (table["condition"] == "full")][BARE]
@@ -219,7 +253,11 @@ def change(column: str, value: object, at: int = 3):
         (change("p_sad", 3), DamagedError, "theirs.csv, line 5: the seven probabilities are not"),
         (change("p_sad", "n/a"), DamagedError, "theirs.csv, line 5: the seven probabilities"),
         (change("p_sad", -0.5), DamagedError, "line 5: the seven probabilities"),
-        (change("label", "contempt"), UsageError, "line 5: label 'contempt' is unknown"),
+        (
+            change("label", "bored"),
+            UsageError,
+            "line 5: label 'bored' is unknown; write one of angry",
+        ),
         (
             change("split", "fold 3"),
             UsageError,

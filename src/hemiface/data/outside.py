@@ -4,7 +4,7 @@ A row is one image under one condition as one model sees it:
 
 column       needed  meaning
 image        yes     the image's name, the same in every row about it
-label        yes     the true emotion: of EMOTIONS or SYNONYMS, or a number with --classes
+label        yes     the true emotion by a name that readers know, or a number with --classes
 p_<emotion>  yes     seven probabilities, which sum to 1; the emotion alone is a name too
 model        no      the model's ID; without it the file's name
 condition    no      what is hidden (full, upper, lower, left, right, ...); without it full
@@ -12,6 +12,8 @@ split        no      train, validation, test, or what SPLIT_NAMES knows; without
 group        no      images that share their fate: near duplicates, or one person
 leaked       no      true where the image's group also occurs in a split used to train or select
 dataset      no      without it what --dataset says
+
+Rows of OTHER_LABELS (contempt, none, ...) are left out and counted, as readers of pictures do.
 
 Files that say nothing of model, condition or split may have it in their names
 (`ImportOptions.pattern`). Beside a prediction table of the same images (`ImportOptions.beside`)
@@ -24,7 +26,9 @@ said to be unknown. Names and seeds of models come from a second table (`--model
 """
 
 import csv
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -35,7 +39,7 @@ import numpy as np
 import pandas as pd
 
 from hemiface.data.parts import read_whole
-from hemiface.data.vocabulary import SPLIT_NAMES, SYNONYMS
+from hemiface.data.vocabulary import OTHER_LABELS, SPLIT_NAMES, emotion_of
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
 from hemiface.inputs import open_lines
@@ -52,6 +56,8 @@ from hemiface.tables import (
 )
 
 __all__ = ["MODEL_COLUMNS", "ImportOptions", "import_predictions"]
+
+log = logging.getLogger(__name__)
 
 MODEL_COLUMNS = ("model", "name", "seed", "trained_on", "conditions", "flips", "selected_on")
 """Of the models table: model (its ID), name (what it was trained on: full, upper, ..., any) and
@@ -100,7 +106,8 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         raise UsageError("The data set has no name; give it one with --dataset.")
     ours = None if options.beside is None else read_whole(options.beside)
     known = None if ours is None else ours.table[_OF_IMAGES].drop_duplicates("image")
-    tables = [_read(Path(path), options, known) for path in paths]
+    others: dict[str, str] = {}
+    tables = [_read(Path(path), options, known, others) for path in paths]
     if not tables:
         raise UsageError("No table is named; name at least one CSV file of predictions.")
     given = set.intersection(*(set(table.columns) for table in tables))
@@ -120,6 +127,8 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         unknown.append("selection")
     sources = [{"file": Path(path).name, "sha256": sha256_file(path)} for path in paths]
     facts = {"models": described, "unknown": unknown, "imported_from": sources}
+    if others:
+        facts["data"] = {"other_labels": dict(sorted(Counter(others.values()).items()))}
     theirs = Predictions(table, facts)
     return theirs if ours is None else _together(ours, theirs, str(options.beside))
 
@@ -129,40 +138,62 @@ def _together(ours: Predictions, theirs: Predictions, where: str) -> Predictions
     both = sorted(set(ours.table["model"]) & set(theirs.table["model"]))
     if both:
         raise UsageError(f"{where} has a model {both[0]} too; call theirs otherwise.")
-    # What made ours doesn't make this table again.
+    # What made ours doesn't make this table again; the data are ours.
     facts = {key: value for key, value in ours.facts.items() if key != "fingerprint"}
-    facts |= {**theirs.facts, **facts_together([ours, theirs])}
+    facts |= {key: value for key, value in theirs.facts.items() if key != "data"}
+    facts |= facts_together([ours, theirs])
     table = pd.concat([ours.table, theirs.table], ignore_index=True)
     check_predictions(table, f"{where} and theirs")
     return Predictions(table, facts)
 
 
-def _read(path: Path, options: ImportOptions, known: pd.DataFrame | None) -> pd.DataFrame:
-    """Return one file's rows with our column names and words; `known` are the images, if told."""
+def _read(
+    path: Path, options: ImportOptions, known: pd.DataFrame | None, others: dict[str, str]
+) -> pd.DataFrame:
+    """Return one file's rows with our column names and words, each under the number of its line.
+
+    `known` are the images, if told; images of OTHER_LABELS are put into `others` with their label.
+    """
     given = _read_csv(path)
     for name, word in _named(path, options).items():
         if name not in given:
             given[name] = word
     wanted = _wanted(given, options, known is None)
     table = pd.DataFrame({name: given[_their(name, given, options)] for name in wanted})
-    line = pd.Series(np.arange(2, len(table) + 2))
-    _require_named(path, table, line)
+    table.index = pd.RangeIndex(2, len(table) + 2, name="line")
+    words = _Words(path, options)
+    table["label"] = words.labels(table["label"])
+    table = _of_seven(path, table, others)
+    _require_named(path, table)
     found = pd.DataFrame({"model": table.get("model", path.stem)}, index=table.index)
     if "image" in table:
         found["image"] = table["image"]
     found["dataset"] = table.get("dataset", options.dataset)
-    words = _Words(path, line, options)
     found["condition"] = words.conditions(table["condition"]) if "condition" in table else "full"
     found["split"] = words.splits(table["split"]) if "split" in table else "test"
-    found["label"] = words.labels(table["label"])
+    found["label"] = table["label"]
     if "group" in table:
         found["group"] = table["group"].mask(table["group"].str.strip() == "", "")
     if "leaked" in table:
         found["leaked"] = words.truths(table["leaked"])
-    found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table, line)
+    found[list(PROBABILITY_COLUMNS)] = _probabilities(path, table)
     if known is None:
         return found
-    return _of_known(path, found, line, known, are_dealt="split" in table)
+    return _of_known(path, found, known, are_dealt="split" in table)
+
+
+def _of_seven(path: Path, table: pd.DataFrame, others: dict[str, str]) -> pd.DataFrame:
+    """Return the rows of the seven emotions; how many are left out is logged."""
+    is_other = ~table["label"].isin(EMOTIONS)
+    if is_other.all():
+        raise DamagedError(f"{path.name} has no row of {', '.join(EMOTIONS)}; check its labels.")
+    if is_other.any():
+        counts = Counter(table["label"][is_other])
+        said = ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items()))
+        log.warning("%s: rows of other labels than the seven were left out (%s).", path.name, said)
+    if "image" in table:
+        others.update(zip(table["image"][is_other], table["label"][is_other], strict=True))
+    return table[~is_other]
 
 
 def _with_lone_images(groups: pd.Series, images: pd.Series) -> pd.Series:
@@ -177,13 +208,15 @@ def _with_lone_images(groups: pd.Series, images: pd.Series) -> pd.Series:
     return groups.mask(alone, mark + images)
 
 
-def _require_named(path: Path, table: pd.DataFrame, line: pd.Series) -> None:
+def _require_named(path: Path, table: pd.DataFrame) -> None:
     """Raise unless every row says of which image, model and data set it is, where any does."""
     for name in ("image", "model", "dataset"):
         blank = table.get(name, pd.Series(dtype=str)).str.strip() == ""
         if blank.any():
             at = int(np.flatnonzero(blank)[0])
-            raise DamagedError(f"{path.name}, line {line[at]}: the {name} is blank; fill it in.")
+            raise DamagedError(
+                f"{path.name}, line {table.index[at]}: the {name} is blank; fill it in."
+            )
 
 
 def _named(path: Path, options: ImportOptions) -> dict[str, str]:
@@ -208,7 +241,7 @@ def _named(path: Path, options: ImportOptions) -> dict[str, str]:
 
 
 def _of_known(
-    path: Path, found: pd.DataFrame, line: pd.Series, known: pd.DataFrame, *, are_dealt: bool
+    path: Path, found: pd.DataFrame, known: pd.DataFrame, *, are_dealt: bool
 ) -> pd.DataFrame:
     """Return the rows with the images, splits, groups and leaks of `known`.
 
@@ -245,14 +278,14 @@ def _of_known(
     if strange.any():
         at = int(np.flatnonzero(strange)[0])
         raise UsageError(
-            f"{path.name}, line {line[at]}: image {found['image'].iloc[at]} isn't in the table "
-            "beside."
+            f"{path.name}, line {found.index[at]}: image {found['image'].iloc[at]} isn't in the "
+            "table beside."
         )
     other = told["label"].to_numpy() != found["label"].to_numpy()
     if other.any():
         at = int(np.flatnonzero(other)[0])
         raise DamagedError(
-            f"{path.name}, line {line[at]}: image {found['image'].iloc[at]} is labelled "
+            f"{path.name}, line {found.index[at]}: image {found['image'].iloc[at]} is labelled "
             f"{found['label'].iloc[at]}, beside {told['label'].iloc[at]}; compare what has the "
             "same labels."
         )
@@ -329,12 +362,13 @@ def _their(name: str, given: pd.DataFrame, options: ImportOptions) -> str:
     """
     if name in options.columns:
         return options.columns[name] if options.columns[name] in given.columns else ""
-    emotion = name.removeprefix("p_") if name in PROBABILITY_COLUMNS else ""
-    names = [one for one, known in {**SYNONYMS, emotion: emotion}.items() if known == emotion]
-    wanted = {name, *(f"{prefix}{one}" for one in names for prefix in ("", "p_"))}
-    found = [one for one in given.columns if one.lower() in wanted] if emotion else []
     if name in given.columns:
         return name
+    emotion = name.removeprefix("p_")
+    found = []
+    if name in PROBABILITY_COLUMNS:
+        words = {one: emotion_of(one.lower().removeprefix("p_")) for one in given.columns}
+        found = [one for one, meant in words.items() if meant == emotion]
     if len(found) > 1:
         raise UsageError(
             f"The table has several columns that could be {name} ({', '.join(found)}); say which "
@@ -348,13 +382,15 @@ class _Words:
     """An outsider's words translated; whatever is unknown is named with its line."""
 
     path: Path
-    line: pd.Series
     options: ImportOptions
 
     def splits(self, column: pd.Series) -> pd.Series:
         known = {one: one for one in SPLITS} | SPLIT_NAMES | _lower(self.options.splits)
-        self._require_known(self.options.splits.values(), SPLITS, "split")
-        return self._translated(column.str.strip().str.lower(), known, "split", "--split")
+        wrong = next((one for one in self.options.splits.values() if one not in SPLITS), None)
+        if wrong is not None:
+            raise UsageError(f"There is no split {wrong!r}; choose from {', '.join(SPLITS)}.")
+        words = column.str.strip().str.lower()
+        return self._translated(words, known, "split", "explain it with --split")
 
     def conditions(self, column: pd.Series) -> pd.Series:
         words = {word: self.options.conditions.get(word, word) for word in column.unique()}
@@ -365,44 +401,66 @@ class _Words:
             except UsageError:
                 if word in self.options.conditions:
                     raise
-        return self._translated(column, known, "condition", "--condition")
+        return self._translated(column, known, "condition", "explain it with --condition")
 
     def labels(self, column: pd.Series) -> pd.Series:
-        self._require_known(self.options.classes, (*EMOTIONS, *SYNONYMS), "class")
-        numbers = {
-            str(place): SYNONYMS.get(one, one) for place, one in enumerate(self.options.classes)
-        }
-        known = {one: one for one in EMOTIONS} | SYNONYMS | numbers
-        return self._translated(column.str.strip().str.lower(), known, "label", "--classes")
+        """Return each row's label, of EMOTIONS or of OTHER_LABELS."""
+        # pandas writes whole numbers as 5.0 where a cell of the column was empty once.
+        words = column.str.strip().str.lower().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+        numbers = {str(place): label for place, label in enumerate(self._classes())}
+        meant = {word: numbers.get(word) or emotion_of(word) for word in words.unique()}
+        known = {word: label for word, label in meant.items() if label}
+        strange = next((word for word in meant if word not in known), "")
+        mend = f"write one of {', '.join(EMOTIONS)}, or remove its rows"
+        if strange.isdecimal():
+            mend = (
+                f"--classes names 0 to {len(numbers) - 1}: name it there too, or remove its rows"
+                if numbers
+                else "explain it with --classes"
+            )
+        return self._translated(words, known, "label", mend)
+
+    def _classes(self) -> list[str]:
+        """Return what each number of --classes means."""
+        named: dict[str, str] = {}
+        for word in self.options.classes:
+            label = emotion_of(word)
+            if label is None:
+                raise UsageError(
+                    f"There is no class {word!r}; choose from "
+                    f"{', '.join((*EMOTIONS, *OTHER_LABELS))}."
+                )
+            if label in named:
+                raise UsageError(
+                    f"--classes names {label} twice ({named[label]}, {word}); name each class "
+                    "once, in the order of the numbers."
+                )
+            named[label] = word
+        return list(named)
 
     def truths(self, column: pd.Series) -> pd.Series:
         lower = column.str.strip().str.lower()
-        return self._translated(lower, _TRUE, "leaked", "true and false").astype(bool)
+        return self._translated(lower, _TRUE, "leaked", "write true or false").astype(bool)
 
     def _translated(
-        self, column: pd.Series, known: Mapping[str, Any], what: str, explained_by: str
+        self, column: pd.Series, known: Mapping[str, Any], what: str, mend: str
     ) -> pd.Series:
         found = column.map(known)
         missing = found.isna()
         if missing.any():
             at = int(np.flatnonzero(missing.to_numpy())[0])
             raise UsageError(
-                f"{self.path.name}, line {self.line[at]}: {what} {column.iloc[at]!r} is unknown; "
-                f"explain it with {explained_by}."
+                f"{self.path.name}, line {column.index[at]}: {what} {column.iloc[at]!r} is "
+                f"unknown; {mend}."
             )
         return found
-
-    def _require_known(self, words: Any, known: Sequence[str], what: str) -> None:
-        wrong = next((word for word in words if word not in known), None)
-        if wrong is not None:
-            raise UsageError(f"There is no {what} {wrong!r}; choose from {', '.join(known)}.")
 
 
 def _lower(words: Mapping[str, str]) -> dict[str, str]:
     return {word.lower(): name for word, name in words.items()}
 
 
-def _probabilities(path: Path, table: pd.DataFrame, line: pd.Series) -> np.ndarray:
+def _probabilities(path: Path, table: pd.DataFrame) -> np.ndarray:
     """Return float64 [rows, 7] that sum to 1: what misses 1 by rounding alone is divided by it."""
     texts = table[list(PROBABILITY_COLUMNS)]
     values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
@@ -412,7 +470,7 @@ def _probabilities(path: Path, table: pd.DataFrame, line: pd.Series) -> np.ndarr
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise DamagedError(
-            f"{path.name}, line {line[at]}: the seven probabilities are not a distribution "
+            f"{path.name}, line {table.index[at]}: the seven probabilities are not a distribution "
             f"({', '.join(texts.iloc[at])}); they must not be negative and must sum to 1."
         )
     scaled: np.ndarray = values / sums[:, None]
