@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from hemiface.tables import (
     EMOTIONS,
     PREDICTION_COLUMNS,
     PROBABILITY_COLUMNS,
+    SAMPLE_COLUMNS,
     Predictions,
     check_images,
     check_predictions,
@@ -509,11 +511,22 @@ class TestKeepLarger:
     def test_only_a_smaller_one_has_to_be_asked_for(self, had, gets, replace, tmp_path_factory):
         path = tmp_path_factory.getbasetemp() / "kept.parquet"
         write_table(pd.DataFrame({"a": range(had)}), path)
+        keep = partial(keep_larger_table, path, gets, replace=replace, columns=["a"])
         if gets >= had or replace:
-            keep_larger_table(path, gets, replace=replace)
+            keep()
         else:
             with pytest.raises(UsageError, match=rf"holds {had} rows, more than the {gets} that"):
-                keep_larger_table(path, gets, replace=replace)
+                keep()
+
+    def test_one_of_another_kind_has_to_be_asked_for(self, tmp_path):
+        path, drawn = tmp_path / "p.parquet", tmp_path / "tiles.parquet"
+        table = tiny_predictions().table
+        write_table(table, path)
+        write_table(table.rename(columns={"condition": "draw"}), drawn)
+        for other, columns in ((path, SAMPLE_COLUMNS), (drawn, PREDICTION_COLUMNS)):
+            with pytest.raises(UsageError, match=r"table of another kind \(with columns image, "):
+                keep_larger_table(other, 99, replace=False, columns=columns)
+            keep_larger_table(other, 99, replace=True, columns=columns)
 
     @pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
     def test_a_damaged_one_holds_no_rows(self, tmp_path, content):

@@ -473,13 +473,17 @@ def require_room(path: str | Path, n_bytes: int) -> None:
         raise DamagedError(f"{path} unpacks to {n_bytes:,} bytes, {over('table_bytes')}.")
 
 
-def keep_larger_table(path: str | Path, rows: int, *, replace: bool) -> None:
-    """Raise if a table of fewer `rows` would take the place of a larger one (see `keep_larger`).
+def keep_larger_table(
+    path: str | Path, rows: int, *, replace: bool, columns: Sequence[str] = PREDICTION_COLUMNS
+) -> None:
+    """Raise if a table of `rows` would take the place of a larger one, or of one of another kind.
 
-    Asked before the work. A damaged Parquet file holds no rows.
+    Of its kind is what has all `columns`. Asked before the work. A damaged Parquet file holds no
+    rows.
 
     Raises:
-        UsageError: it would, or what is there isn't Parquet, and `replace` doesn't say so.
+        UsageError: it would (see `keep_larger`), or what is there isn't Parquet, and `replace`
+            doesn't say so.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -495,7 +499,13 @@ def keep_larger_table(path: str | Path, rows: int, *, replace: bool) -> None:
                 "give --replace."
             )
         with suppress(pa.ArrowException, OSError):
-            had = pq.read_metadata(path).num_rows
+            known = pq.read_metadata(path)
+            had, names = known.num_rows, known.schema.to_arrow_schema().names
+            if not set(columns) <= set(names):
+                raise UsageError(
+                    f"{path} holds a table of another kind (with columns {', '.join(names[:5])}), "
+                    "whose place this one would take; name another --out, or give --replace."
+                )
     keep_larger(Path(path), had, rows, "rows", replace=replace)
 
 

@@ -476,3 +476,13 @@ class TestBeside:
         assert hemiface(monkeypatch, "compare", out, "--protocol", "leak-free") == 0
         assert hemiface(monkeypatch, "import", path, "--out", tmp_path / "x.parquet") == 2
         assert "give it one with --dataset" in capsys.readouterr().err
+
+    def test_the_table_beside_is_not_written_over(
+        self, tmp_path, ours, options, monkeypatch, capsys
+    ):
+        path, beside = self.theirs(tmp_path, ours), options.beside
+        before = beside.read_bytes()
+        arguments = ["import", path, "--beside", beside, "--out", beside, "--replace"]
+        assert hemiface(monkeypatch, *arguments) == 2
+        assert "ours.parquet is read here" in capsys.readouterr().err
+        assert beside.read_bytes() == before

@@ -328,6 +328,10 @@ class TestRows:
         assert out.read_bytes() == whole
         assert hemiface(monkeypatch, *base, "--rows", path, "--replace") == 0
         assert len(read_predictions(out)) == 2
+        # More rows of another kind.
+        assert hemiface(monkeypatch, "tiles", bundles[0], "--data", source, "--out", out) == 2
+        assert f"{out} holds a table of another kind" in capsys.readouterr().err
+        assert len(read_predictions(out)) == 2
 
 
 class TestLeaked:

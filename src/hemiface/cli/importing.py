@@ -59,7 +59,11 @@ def import_(
     """Take anybody's probabilities as a prediction table, which report, compare, ... read."""
     from hemiface.cli.reading import words
     from hemiface.data.outside import ImportOptions, import_predictions
-    from hemiface.data.parts import keep_larger_table_or_parts, write_table_or_parts
+    from hemiface.data.parts import (
+        keep_larger_table_or_parts,
+        table_path,
+        write_table_or_parts,
+    )
     from hemiface.inputs import require_apart
 
     options = ImportOptions(
@@ -72,7 +76,8 @@ def import_(
         pattern=pattern,
         beside=beside,
     )
-    require_apart([*tables, *filter(None, [models])], [out])
+    ours = [] if beside is None else [table_path(beside)]
+    require_apart([*tables, *filter(None, [models]), *ours], [out])
     predictions = import_predictions(tables, options)
     keep_larger_table_or_parts(out, len(predictions), replace=replace)
     write_table_or_parts(predictions, out)

@@ -318,7 +318,7 @@ def tiles(
     """Uncover faces tile by tile in random orders, for hemiface importance --tiles."""
     from hemiface.networks.uncover import UncoverOptions, sample_bubbles, sample_chains
     from hemiface.occlusion.tiles import TILES
-    from hemiface.tables import keep_larger_table
+    from hemiface.tables import SAMPLE_COLUMNS, keep_larger_table
 
     networks = network_files(models)
     require_apart_from_data(out, data, labels, networks)
@@ -329,7 +329,7 @@ def tiles(
     of_split = int((images.table["split"] == split).sum())
     rows = min(limit or of_split, of_split) * samples * (1 if bubbles else TILES + 1)
     rows *= len(networks)
-    keep_larger_table(out, rows, replace=replace)
+    keep_larger_table(out, rows, replace=replace, columns=SAMPLE_COLUMNS)
     with show_progress() as on_progress:
         chosen = UncoverOptions(
             samples=samples,

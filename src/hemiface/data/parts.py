@@ -268,8 +268,8 @@ def keep_larger_table_or_parts(path: str | Path, rows: int, *, replace: bool) ->
     Asked before the work, as `tables.keep_larger_table`.
 
     Raises:
-        UsageError: the table that is there has more rows and `replace` isn't given, or a folder
-            holds anything but parts.
+        UsageError: the table that is there has more rows or is of another kind and `replace` isn't
+            given, or a folder holds anything but parts.
     """
     target = Path(path)
     if target.suffix or not target.is_dir():
