@@ -238,6 +238,44 @@ def test_what_rounding_left_over_is_shared_out(tmp_path_factory, shift, row):
     assert (found.to_numpy().argmax(axis=1) == values.argmax(axis=1)).all()
 
 
+@pytest.mark.parametrize(("places", "seed"), [(2, 0), (3, 1)])
+def test_few_places_round_to_more_than_a_thousandth(tmp_path, places, seed):
+    exact = np.random.default_rng(seed).dirichlet(np.ones(7), 400)
+    table = pd.DataFrame({"image": [f"i{n}" for n in range(400)], "label": "sad"})
+    rounded = exact.round(places)
+    assert np.abs(rounded.sum(axis=1) - 1).max() > 1.5 * 10.0**-places
+    table[list(PROBABILITY_COLUMNS)] = rounded.astype(np.float32).astype(float)
+    found = import_predictions([write(tmp_path, table)], ImportOptions("x")).table
+    np.testing.assert_allclose(found[list(PROBABILITY_COLUMNS)], exact, atol=3 * 10.0**-places)
+    # The same miss of probabilities with more places is none of rounding.
+    table[list(PROBABILITY_COLUMNS)] = exact * 1.0015
+    with pytest.raises(DamagedError, match=r"line 2: .*as these are, to 0\.001"):
+        import_predictions([write(tmp_path, table)], ImportOptions("x"))
+
+
+def test_rows_of_two_files_are_told_apart(tmp_path):
+    table = tiny_predictions(7).table
+    paths = [write(tmp_path, table.iloc[some], name) for some, name in
+             ((slice(0, 9), "a.csv"), (slice(8, None), "b.csv"))]  # fmt: skip
+    with pytest.raises(DamagedError, match=r"^a.csv, line 10, and b.csv, line 2, are both of"):
+        import_predictions(paths, ImportOptions("x"))
+
+
+@pytest.mark.parametrize("word", ["false", "0.0"])
+def test_no_leak_that_the_table_itself_shows_is_denied(tmp_path, word):
+    table = tiny_predictions(14).table
+    table["split"] = np.where(table["image"] == f"{0:016x}", "train", "test")
+    table["leaked"] = word
+    with pytest.raises(
+        DamagedError,
+        match=rf"line 3: leaked is false, but group {0:016x} of this test image is in train",
+    ):
+        import_predictions([write(tmp_path, table)], ImportOptions("x"))
+    table.loc[table["group"] == f"{0:016x}", "leaked"] = "1.0"
+    found = import_predictions([write(tmp_path, table)], ImportOptions("x")).table
+    assert found["leaked"].sum() == 8
+
+
 def change(column: str, value: object, at: int = 3):
     def changed(table: pd.DataFrame) -> pd.DataFrame:
         table = table.astype({column: object})
@@ -269,8 +307,18 @@ def change(column: str, value: object, at: int = 3):
         (lambda t: t.drop(columns="p_sad"), UsageError, "no column p_sad; it has image, condition"),
         (lambda t: t.drop(columns="label"), UsageError, "--column label=NAME"),
         (lambda t: t.iloc[:0], DamagedError, "theirs.csv has no rows"),
-        (lambda t: pd.concat([t, t.iloc[:1]]), DamagedError, "occurs twice"),
-        (lambda t: t.drop(index=3), DamagedError, "split test has 7 images, but 6"),
+        (lambda t: t.drop(columns="p_sad"), UsageError, "p_sad=NAME, or add a column of zeros"),
+        (
+            lambda t: pd.concat([t, t.iloc[1:2]]),
+            DamagedError,
+            "theirs.csv, line 3, and theirs.csv, line 30, are both of image 0000000000000001 under",
+        ),
+        (
+            lambda t: t.drop(index=3),
+            DamagedError,
+            "theirs.csv: model full-seed0 has 6 of 7 test images under full, and not "
+            "0000000000000003; add the rows",
+        ),
     ],
 )
 def test_mistakes_are_named_with_their_line_and_mend(tmp_path, spoil, error, says):
@@ -289,6 +337,11 @@ def test_mistakes_are_named_with_their_line_and_mend(tmp_path, spoil, error, say
         ("full-seed0,full,0,hat,,\n", UsageError, "hat"),
         ("any-seed0,any,0,,,\n", UsageError, "any-seed0, which the predictions don't hold"),
         ("full-seed0,full,0,,,\nfull-seed0,full,1,,,\n", DamagedError, "full-seed0 twice"),
+        (
+            "full-seed0,net,0,,,\nupper-seed0,net,0,,,\n",
+            DamagedError,
+            "models.csv, line 3: model upper-seed0 is net with seed 0, as full-seed0 is; give each",
+        ),
     ],
 )
 def test_mistakes_in_the_table_of_models(tmp_path, rows, error, says):
@@ -460,11 +513,18 @@ class TestBeside:
         path.write_text("\n".join(named))
         with pytest.raises(DamagedError, match=f"is labelled {other}, beside {label}"):
             import_predictions([path], options)
+        self.theirs(tmp_path, ours, image=ours.table["image"].iloc[:28])
+        pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
+        with pytest.raises(DamagedError, match=rf"17 of 18 test images under full, .*{27:016x}"):
+            import_predictions([path], options)
 
     def test_one_name_for_two_models(self, tmp_path, ours, options):
         path = self.theirs(tmp_path, ours, name="full-seed0.csv")
         with pytest.raises(UsageError, match="has a model full-seed0 too"):
             import_predictions([path], replace(options, models=None))
+        options.models.write_text("model,name,seed\noriginal,full,0\n")
+        with pytest.raises(UsageError, match="has full with seed 0 too, as full-seed0; give orig"):
+            import_predictions([self.theirs(tmp_path, ours)], options)
 
     def test_the_command_and_what_reads_its_table(
         self, tmp_path, ours, options, monkeypatch, capsys

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import hemiface, tiny_bundle, tiny_images
+from hemiface.data.groups import leaked
 from hemiface.data.images import Images
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import sha256_file
 from hemiface.networks.classifiers import NetworkClassifier
-from hemiface.networks.evaluate import EvaluationOptions, evaluate, leaked, mark, predict_views
+from hemiface.networks.evaluate import EvaluationOptions, evaluate, mark, predict_views
 from hemiface.networks.network import Bundle
 from hemiface.networks.views import views
 from hemiface.occlusion.conditions import condition, hide, image_seeds

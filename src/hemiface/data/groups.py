@@ -1,4 +1,4 @@
-"""Groups joined: copies of one picture, near duplicates and pictures of one person share a fate."""
+"""Groups: copies of one picture, near duplicates and pictures of one person share a fate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["joined_groups"]
+from hemiface.tables import SPLITS
+
+__all__ = ["joined_groups", "leaked"]
 
 
 def joined_groups(*groupings: Sequence[str] | npt.NDArray[Any] | pd.Series) -> npt.NDArray[np.intp]:
@@ -37,3 +39,15 @@ def joined_groups(*groupings: Sequence[str] | npt.NDArray[Any] | pd.Series) -> n
     _, first, place = np.unique(component[:n], return_index=True, return_inverse=True)
     found: npt.NDArray[np.intp] = first[place]
     return found
+
+
+def leaked(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return bool [n]: has the image's group a member in an earlier split?
+
+    The order is train, validation, test: models are trained on the first and selected on the
+    second. Training images themselves are always leaked.
+    """
+    order = pd.Categorical(images["split"], categories=list(SPLITS)).codes
+    earliest = pd.Series(order).groupby(images["group"].to_numpy()).transform("min").to_numpy()
+    result: npt.NDArray[np.bool_] = (order == 0) | (earliest < order)
+    return result

@@ -29,7 +29,7 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemiface.data.groups import leaked
 from hemiface.data.parts import read_whole
 from hemiface.data.vocabulary import OTHER_LABELS, SPLIT_NAMES, emotion_of
 from hemiface.errors import DamagedError, UsageError
@@ -67,7 +68,8 @@ _OPTIONAL = ("group", "leaked")
 _OF_IMAGES = ["image", "dataset", "split", "label", "group", "leaked"]
 _IN_NAMES = ("model", "condition", "split")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_TOLERANCE = 1e-3
+_LEAST_MISS = 1e-3
+"""So much seven probabilities may miss 1 by, however many places they are written with."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,20 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         raise UsageError("No table is named; name at least one CSV file of predictions.")
     given = set.intersection(*(set(table.columns) for table in tables))
     unknown = [name for name in _OPTIONAL if name not in given]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, keys=[Path(path).name for path in paths])
     if "group" in unknown:
         table["group"] = table["image"]
     else:
         table["group"] = _with_lone_images(table["group"], table["image"])
     if "leaked" in unknown:
         table["leaked"] = False
-    table = table[list(PREDICTION_COLUMNS)]
-    check_predictions(table, ", ".join(Path(path).name for path in paths))
     _require_one_truth(table)
+    if known is None and not {"group", "leaked"}.intersection(unknown):
+        _require_leaks(table)
+    _require_one_row(table)
+    _require_all_images(table, table if known is None else known)
+    table = table[list(PREDICTION_COLUMNS)].reset_index(drop=True)
+    check_predictions(table, ", ".join(Path(path).name for path in paths))
     described = [] if options.models is None else _read_models(options.models, table["model"])
     if not all(one.get("selected_on") for one in described) or not described:
         unknown.append("selection")
@@ -138,6 +144,14 @@ def _together(ours: Predictions, theirs: Predictions, where: str) -> Predictions
     both = sorted(set(ours.table["model"]) & set(theirs.table["model"]))
     if both:
         raise UsageError(f"{where} has a model {both[0]} too; call theirs otherwise.")
+    known = ours.names.to_dict("records")
+    for one in theirs.names.to_dict("records"):
+        same = _namesake(one, known)
+        if same:
+            raise UsageError(
+                f"{where} has {one['name']} with seed {one['seed']} too, as {same}; give "
+                f"{one['model']} another name or seed in --models."
+            )
     # What made ours doesn't make this table again; the data are ours.
     facts = {key: value for key, value in ours.facts.items() if key != "fingerprint"}
     facts |= {key: value for key, value in theirs.facts.items() if key != "data"}
@@ -347,9 +361,12 @@ def _wanted(given: pd.DataFrame, options: ImportOptions, alone: bool) -> Iterato
             yield name
         elif needed or name in options.columns:
             asked = options.columns.get(name, name)
+            unless = ""
+            if name in PROBABILITY_COLUMNS:
+                unless = ", or add a column of zeros where networks don't know this emotion"
             raise UsageError(
                 f"The table has no column {asked}; it has {', '.join(given.columns)}. Say which "
-                f"one it is with --column {name}=NAME."
+                f"one it is with --column {name}=NAME{unless}."
             )
 
 
@@ -405,8 +422,7 @@ class _Words:
 
     def labels(self, column: pd.Series) -> pd.Series:
         """Return each row's label, of EMOTIONS or of OTHER_LABELS."""
-        # pandas writes whole numbers as 5.0 where a cell of the column was empty once.
-        words = column.str.strip().str.lower().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+        words = _plain(column)
         numbers = {str(place): label for place, label in enumerate(self._classes())}
         meant = {word: numbers.get(word) or emotion_of(word) for word in words.unique()}
         known = {word: label for word, label in meant.items() if label}
@@ -439,8 +455,8 @@ class _Words:
         return list(named)
 
     def truths(self, column: pd.Series) -> pd.Series:
-        lower = column.str.strip().str.lower()
-        return self._translated(lower, _TRUE, "leaked", "write true or false").astype(bool)
+        words = _plain(column)
+        return self._translated(words, _TRUE, "leaked", "write true or false").astype(bool)
 
     def _translated(
         self, column: pd.Series, known: Mapping[str, Any], what: str, mend: str
@@ -456,6 +472,11 @@ class _Words:
         return found
 
 
+def _plain(column: pd.Series) -> pd.Series:
+    """Return words in lower case, and whole numbers as 5 that pandas wrote as 5.0 beside a gap."""
+    return column.str.strip().str.lower().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+
+
 def _lower(words: Mapping[str, str]) -> dict[str, str]:
     return {word.lower(): name for word, name in words.items()}
 
@@ -464,17 +485,31 @@ def _probabilities(path: Path, table: pd.DataFrame) -> np.ndarray:
     """Return float64 [rows, 7] that sum to 1: what misses 1 by rounding alone is divided by it."""
     texts = table[list(PROBABILITY_COLUMNS)]
     values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    sums = values.sum(axis=1)
+    sums, most = values.sum(axis=1), _most_miss(values)
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(sums - 1) <= _TOLERANCE) | (values < 0).any(axis=1)
+        bad = ~(np.abs(sums - 1) <= most) | (values < 0).any(axis=1)
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise DamagedError(
             f"{path.name}, line {table.index[at]}: the seven probabilities are not a distribution "
-            f"({', '.join(texts.iloc[at])}); they must not be negative and must sum to 1."
+            f"({', '.join(texts.iloc[at])}); they must not be negative and must sum to 1 (rounded "
+            f"as these are, to {most:g})."
         )
     scaled: np.ndarray = values / sums[:, None]
     return scaled
+
+
+def _most_miss(values: np.ndarray) -> float:
+    """Return by how much float64 [rows, 7] may miss 1: seven times half a unit of the last place.
+
+    Places are those of .1 and more: of smaller values fixed digits would leave more.
+    """
+    large = values[values >= 0.1]
+    for places in (2, 3):
+        # As float32 they are near what was written.
+        if np.allclose(large, large.round(places), rtol=0, atol=1e-6):
+            return 7 * 0.5 * 10.0**-places
+    return _LEAST_MISS
 
 
 def _require_one_truth(table: pd.DataFrame) -> None:
@@ -486,6 +521,56 @@ def _require_one_truth(table: pd.DataFrame) -> None:
             image = twice["image"].iloc[0]
             both = " and ".join(map(repr, values.loc[values["image"] == image, column].iloc[:2]))
             raise DamagedError(f"Image {image} has {column} {both} in different rows; give it one.")
+
+
+def _require_leaks(table: pd.DataFrame) -> None:
+    """Raise where an image isn't marked although its group occurs in an earlier split too.
+
+    Scores without copies would be of copies.
+    """
+    hidden = leaked(table) & ~table["leaked"].to_numpy() & (table["split"] != "train").to_numpy()
+    if hidden.any():
+        row = table[hidden].iloc[0]
+        splits = set(table["split"][table["group"] == row["group"]])
+        raise DamagedError(
+            f"{_place(table, hidden)}: leaked is false, but group {row['group']} of this "
+            f"{row['split']} image is in {next(one for one in SPLITS if one in splits)} too; "
+            "write true there, or leave column leaked out."
+        )
+
+
+def _require_one_row(table: pd.DataFrame) -> None:
+    """Raise unless each image has one row under each condition of each model."""
+    key = ["image", "condition", "model"]
+    twice = table.duplicated(key).to_numpy()
+    if twice.any():
+        image, hidden, model = table[key].to_numpy()[twice][0]
+        same = (table[key] == [image, hidden, model]).all(axis=1).to_numpy()
+        raise DamagedError(
+            f"{_place(table, same)}, and {_place(table, twice)}, are both of image {image} under "
+            f"{hidden} for model {model}; remove one of them, or give their models two names."
+        )
+
+
+def _require_all_images(table: pd.DataFrame, known: pd.DataFrame) -> None:
+    """Raise unless each model has all images of a split, which are those of `known`, or none."""
+    wanted = {str(split): set(images) for split, images in known.groupby("split")["image"]}
+    for (model, hidden, split), cell in table.groupby(["model", "condition", "split"], sort=False):
+        there = wanted[str(split)]
+        if len(cell) == len(there):
+            continue
+        lacking, total = min(there.difference(cell["image"])), len(there)
+        raise DamagedError(
+            f"{cell.index[0][0]}: model {model} has {len(cell):,} of {total:,} {split} images "
+            f"under {hidden}, and not {lacking}; add the rows that are missing, or remove these "
+            "images everywhere."
+        )
+
+
+def _place(table: pd.DataFrame, which: np.ndarray) -> str:
+    """Return the file and line of the first of some rows."""
+    file, line = table.index[int(np.flatnonzero(which)[0])]
+    return f"{file}, line {line}"
 
 
 def _read_models(path: Path, used: pd.Series) -> list[dict[str, Any]]:
@@ -506,10 +591,24 @@ def _read_models(path: Path, used: pd.Series) -> list[dict[str, Any]]:
             f"{path.name} describes {', '.join(strangers)}, which the predictions don't hold; they "
             f"hold {', '.join(dict.fromkeys(used))}."
         )
-    return [
-        _model(path, place + 2, {str(key): str(cell) for key, cell in row.items()})
-        for place, row in enumerate(table.to_dict("records"))
-    ]
+    models: list[dict[str, Any]] = []
+    for line, row in enumerate(table.to_dict("records"), 2):
+        one = _model(path, line, {str(key): str(cell) for key, cell in row.items()})
+        same = _namesake(one, models)
+        if same:
+            raise DamagedError(
+                f"{path.name}, line {line}: model {one['model']} is {one['name']} with seed "
+                f"{one['seed']}, as {same} is; give each its own seed, or its own name."
+            )
+        models.append(one)
+    return models
+
+
+def _namesake(one: Mapping[Any, Any], models: Iterable[Mapping[Any, Any]]) -> str:
+    """Return which of the models has the name and the seed of `one`, "" where none has."""
+    pair = (one["name"], one["seed"])
+    found = (str(other["model"]) for other in models if (other["name"], other["seed"]) == pair)
+    return next(found, "")
 
 
 def _model(path: Path, line: int, row: Mapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from hemiface.data.groups import leaked
 from hemiface.data.images import Images
 from hemiface.data.parts import keep_larger_table_or_parts, write_table_or_parts
 from hemiface.data.rows import pick_rows
@@ -34,7 +35,6 @@ __all__ = [
     "EvaluationOptions",
     "evaluate",
     "evaluate_by",
-    "leaked",
     "mark",
     "predict_views",
 ]
@@ -274,18 +274,6 @@ def predict_views(
     ]
     total: npt.NDArray[np.float32] = sum(answers[1:], start=answers[0])
     return total / np.float32(len(answers))
-
-
-def leaked(images: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return bool [n]: has the image's group a member in an earlier split?
-
-    The order is train, validation, test: models are trained on the first and selected on the
-    second. Training images themselves are always leaked.
-    """
-    order = pd.Categorical(images["split"], categories=list(SPLITS)).codes
-    earliest = pd.Series(order).groupby(images["group"].to_numpy()).transform("min").to_numpy()
-    result: npt.NDArray[np.bool_] = (order == 0) | (earliest < order)
-    return result
 
 
 def mark(

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from hemiface.data.groups import leaked
 from hemiface.data.images import Images
 from hemiface.errors import UsageError
 from hemiface.networks.classifiers import described, opened
-from hemiface.networks.evaluate import leaked
 from hemiface.networks.network import resolve_device
 from hemiface.occlusion.bubbles import bubble_centres, through_bubbles
 from hemiface.occlusion.conditions import FILLS, Fill, hide_tiles, image_seeds
