@@ -24,7 +24,7 @@ from hemiface.data.readers import find, load
 from hemiface.data.splits import CARVED_NOTE, DEALT_NOTE, deal_splits
 from hemiface.data.vocabulary import emotion_of
 from hemiface.errors import DamagedError, UsageError
-from hemiface.tables import EMOTIONS
+from hemiface.tables import EMOTIONS, SPLITS
 from layouts import picture
 
 
@@ -94,7 +94,7 @@ def test_a_tree_without_splits_is_all_test(tmp_path: Path) -> None:
     said = " ".join(images.info["notes"])
     assert "1 files that are no pictures of a class were ignored, such as cover.png" in said
     assert "has no splits: all 3 images are test" in said
-    assert "has no pictures of disgust, fear, surprise, neutral." in said
+    assert "There are no pictures of disgust, fear, surprise, neutral." in said
 
 
 def test_a_tree_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,11 @@ def test_splits_are_dealt_by_person(n: int, tenth: int) -> None:
     assert counts == {"train": n - 2 * tenth, "validation": tenth, "test": tenth}
     again = deal_splits(dealt)
     assert again.table.equals(dealt.table)
-    assert again.info["notes"] == [DEALT_NOTE]
+    assert again.info["notes"] == dealt.info["notes"]
+    assert again.info["notes"][0] == DEALT_NOTE
+    lacking = dealt.table.groupby("split")["label"].nunique() < 7
+    told = {one.rstrip(".").split()[-1] for one in again.info["notes"][1:]}
+    assert told == set(lacking[lacking].index)
 
 
 def test_two_persons_are_no_three_splits() -> None:
@@ -330,6 +334,10 @@ def test_validation_is_carved_of_whole_persons(tmp_path: Path) -> None:
     rows += ["99.png,sad,test,Q"]
     images = load(table(tmp_path / "a.csv", "path,label,split,person", rows))
     assert CARVED_NOTE in images.info["notes"]
+    # Of the splits as they are now, whatever was noted of the train split before.
+    others = ", ".join(one for one in EMOTIONS if one != "sad")
+    absent = [f"There are no pictures of {others} in {one}." for one in SPLITS]
+    assert images.info["notes"][-3:] == absent
     carved = images.table[images.table["split"] == "validation"]
     assert (len(carved), carved["person"].nunique()) == (5, 1)
 

@@ -334,7 +334,7 @@ def test_without_validation_a_tenth_of_train_is_carved_by_content(
     images = load(tmp_path)
     assert "no validation split" in caplog.text
     assert images.info["validation_carved"] is True
-    assert images.info["notes"] == [CARVED_NOTE]
+    assert images.info["notes"][0] == CARVED_NOTE
     assert (images.table["split"] == "test").sum() == 70
     ours = images.table[images.table["split"] != "test"]
     smallest = sorted(set(ours["sha256"]))[:7]  # a tenth of 70 distinct pictures
@@ -387,7 +387,7 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"/test/fear is empty; copy or unpack"):
         load(tmp_path)
     (tmp_path / "test/fear").rmdir()
-    assert f"{tmp_path.name} has no pictures of fear in test." in load(tmp_path).info["notes"]
+    assert "There are no pictures of fear in test." in load(tmp_path).info["notes"]
 
     (tmp_path / "test").rename(tmp_path / "other")
     with pytest.raises(DamagedError, match=r"other/angry/im0\.png is in no split"):
@@ -747,9 +747,9 @@ def test_notes_and_skips_are_said_once(tmp_path: Path, caplog: pytest.LogCapture
     (tmp_path / "pictures/train/sad/im9.jpg").write_bytes(b"broken")
     caplog.set_level(logging.WARNING)
     first = prepare(tmp_path / "pictures", tmp_path / "run", skip_bad=True, near_duplicates=False)
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 3
     again = prepare(tmp_path / "pictures", tmp_path / "run", skip_bad=True, near_duplicates=False)
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 3
     assert again.info == first.info
     # A file renamed or moved between classes makes another source.
     (tmp_path / "pictures/train/sad/im0.png").rename(tmp_path / "pictures/train/fear/im9.png")
@@ -757,7 +757,9 @@ def test_notes_and_skips_are_said_once(tmp_path: Path, caplog: pytest.LogCapture
     assert moved.info["source_sha256"] != first.info["source_sha256"]
 
 
-def test_near_duplicates_share_a_group_and_a_carved_split(tmp_path: Path) -> None:
+def test_near_duplicates_share_a_group_and_a_carved_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Brighter copies of smooth pictures are near duplicates; whole groups are carved."""
     root = tmp_path / "pictures"
     random = np.random.default_rng(5)
@@ -777,7 +779,11 @@ def test_near_duplicates_share_a_group_and_a_carved_split(tmp_path: Path) -> Non
     assert (train.groupby("group").size() == 2).all()
     assert set(table["group"]) <= set(table["image"])
     assert (table["split"] == "validation").sum() == 2 * 3  # a tenth of 28 groups, rounded up
-    assert images.info["notes"] == [CARVED_NOTE]
+    there = set(table["label"][table["split"] == "validation"])
+    absent = ", ".join(one for one in EMOTIONS if one not in there)
+    absent_note = f"There are no pictures of {absent} in validation."
+    assert images.info["notes"] == [CARVED_NOTE, absent_note]
+    assert absent_note in caplog.text
 
 
 # Rendered faces

@@ -297,7 +297,7 @@ def test_ckplus_crops_have_the_persons_of_their_names(tmp_path: Path) -> None:
     assert images.info["other_labels"] == {"contempt": 3}
     assert told(images, "label", "person")["sadness/S012_006_00000015.png"] == ("sad", "S012")
     assert images.table["group"].nunique() == images.info["persons"] == 4
-    assert f"{tmp_path.name} has no pictures of neutral." in images.info["notes"]
+    assert "There are no pictures of neutral." in images.info["notes"]
 
 
 def test_kdef_is_straight_unless_all_are_asked_for(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ def _grouped(images: Images) -> Images:
     first = joined_groups(near, images.table["group"])
     group = images.table["image"].iloc[first].reset_index(drop=True)
     images = dataclasses.replace(images, table=images.table.assign(group=group))
+    said = images.info.get("notes", [])
     if images.info.get("dealt"):
-        return deal_splits(images)
-    return carve_validation(images) if images.info.get("validation_carved") else images
+        images = deal_splits(images)
+    elif images.info.get("validation_carved"):
+        images = carve_validation(images)
+    for note in images.info.get("notes", []):
+        if note not in said:  # the splits lack other classes now
+            _log.warning("%s", note)
+    return images

@@ -17,7 +17,7 @@ from hemiface.data.images import Images
 from hemiface.data.listed import Cut, Listed, ReadOptions
 from hemiface.data.pictures import CONVERSION_RULE, read_picture
 from hemiface.data.skipping import BadItems
-from hemiface.data.splits import carve_validation, deal_splits
+from hemiface.data.splits import carve_validation, deal_splits, with_absent_noted
 from hemiface.errors import DamagedError
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX, SPLITS
 
@@ -112,7 +112,9 @@ def read_listing(listing: Listing, options: ReadOptions) -> Images:
         return deal_splits(images)
     _require_whole_persons(listing, images)
     there = set(images.table["split"])
-    return carve_validation(images) if "train" in there and "validation" not in there else images
+    if "train" in there and "validation" not in there:
+        return carve_validation(images)
+    return with_absent_noted(images)
 
 
 class _Read:
@@ -183,12 +185,6 @@ def _notes(listing: Listing, read: _Read, others: Counter[str], deal: bool) -> l
         notes.append(
             f"{name}: pictures with several faces: {read.several:,}; taken was {ALIGN_RULE}."
         )
-    for split in dict.fromkeys(one.split for one in read.pictures):
-        there = {one.label for one in read.pictures if one.split == split}
-        absent = [emotion for emotion in EMOTIONS if emotion not in there]
-        if absent:
-            where = f" in {split}" if split else ""
-            notes.append(f"{name} has no pictures of {', '.join(absent)}{where}.")
     splits = {one.split for one in read.pictures}
     if splits == {""} and not deal:
         notes.append(
