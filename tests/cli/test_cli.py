@@ -1,16 +1,19 @@
 """The command line around the study: help, info, data, stimuli; quick and without torch."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from builders import hemiface
 from hemiface import __version__
+from hemiface.cli.printing import print_bits, print_differences
 
 
 def in_new_process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -229,3 +232,19 @@ def test_predicting_waits_for_no_table_library() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_nobody_knows_is_printed_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    nan = math.nan
+    rows = [("whole", 1.5, 1.25, 1.75), ("upper", nan, nan, nan), ("lower", 0.5, nan, nan)]
+    halves = pd.DataFrame(rows, columns=["visible", "bits", "low", "high"])
+    print_bits(halves.assign(model="net", fill="black", mix="as it is"))
+    said = capsys.readouterr().out
+    assert "1.50" in said
+    assert "[1.25, 1.75]" in said
+    assert "–" in said
+    assert "nan" not in said
+    one = {"kind": "condition", "seed": "0", "model_a": "net", "condition_a": "full"}
+    one |= {"model_b": "net", "condition_b": "upper", "difference": 0.1, "low": nan, "high": nan}
+    print_differences(pd.DataFrame([one | {"p_holm": nan, "p_equivalence": nan}]), 0.02)
+    assert "nan" not in capsys.readouterr().out

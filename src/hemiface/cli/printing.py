@@ -193,8 +193,17 @@ def print_data_sets(rows: "pd.DataFrame") -> None:
 
 def _per_cent(value: float, low: float, high: float) -> str:
     """Return a score with its interval, each only where it is defined."""
-    shown = "undefined" if math.isnan(value) else f"{100 * value:.1f}"
-    return shown if math.isnan(low) else f"{shown}\n[{100 * low:.1f}, {100 * high:.1f}]"
+    if math.isnan(value):
+        return "undefined"
+    return _with_interval(100 * value, 100 * low, 100 * high, digits=1)
+
+
+def _with_interval(value: float, low: float, high: float, *, digits: int) -> str:
+    """Return a value with its interval below it, where it has one; a dash where it is unknown."""
+    if math.isnan(value):
+        return "–"
+    interval = "" if math.isnan(low) else f"\n[{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{interval}"
 
 
 def print_differences(rows: "pd.DataFrame", margin: float) -> None:
@@ -245,8 +254,8 @@ def print_halves(halves: "pd.DataFrame") -> None:
     for (model, fill), rows in halves.groupby(["model", "fill"], sort=False):
         cells = rows.set_index("region")
         values = [
-            f"{100 * value:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
-            for value, low, high in cells.loc[regions, ["value", "low", "high"]].to_numpy()
+            _with_interval(*one, digits=1)
+            for one in 100 * cells.loc[regions, ["value", "low", "high"]].to_numpy()
         ]
         shown.append([str(model), str(fill), *values])
     title = "What each half contributes (Shapley value, percentage points of probability)"
@@ -260,7 +269,7 @@ def print_bits(halves: "pd.DataFrame") -> None:
     shown = []
     for (model, fill, mix), rows in halves.groupby(["model", "fill", "mix"], sort=False):
         cells = rows.set_index("visible")[["bits", "low", "high"]].reindex(parts)
-        values = [f"{bits:.2f}\n[{low:.2f}, {high:.2f}]" for bits, low, high in cells.to_numpy()]
+        values = [_with_interval(*one, digits=2) for one in cells.to_numpy()]
         named = str(model) if fill == "black" else f"{model}, {fill}"
         shown.append([named, str(mix), *values])
     title = "What the visible part tells about the emotion (bits)"
@@ -320,10 +329,12 @@ def print_parity(header: Mapping[str, Any]) -> None:
 
 def _difference(one: dict[Hashable, Any]) -> tuple[str, str, str]:
     """Return a difference in points, its interval and its corrected p, as they are printed."""
+    difference, low, high = (100 * one[name] for name in ("difference", "low", "high"))
+    p = one["p_holm"]
     return (
-        f"{100 * one['difference']:+.1f}",
-        f"[{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
-        "< .001" if one["p_holm"] < 0.001 else f"{one['p_holm']:.3f}",
+        f"{difference:+.1f}",
+        "–" if math.isnan(low) else f"[{low:+.1f}, {high:+.1f}]",
+        "–" if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}",
     )
 
 
