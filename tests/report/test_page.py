@@ -518,6 +518,17 @@ def test_a_network_without_validation_images_costs_the_others_nothing(tmp_path: 
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_scores_of_several_data_sets_are_said_to_be_of_all_of_them(tmp_path: Path):
+    table = simulate(("full",), ("full", "lower"), dataset="fer2013")
+    images = table["image"].unique()
+    mine = table["image"].isin(images[::2])
+    run = write_run(tmp_path, table.assign(dataset=table["dataset"].mask(mine, "mine")))
+    text = report.build(run, pictures=False).read_text(encoding="utf-8")
+    assert "all images of 2 data sets together (" in text
+    assert texts.pooled(["mine"]) == []
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_an_emotion_that_validation_lacks_costs_bits_alone(tmp_path: Path):
     table = simulate(("full",), ("full", "lower", "upper"))
     kept = table[(table["split"] == "test") | (table["label"] != "disgust")]

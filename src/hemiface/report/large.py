@@ -143,7 +143,10 @@ def _render(
         images=f"{int(primary.support.sum()):,}",
         resampled=_resampled(primary),
         gaps=[*GAPS, *primary.whole.gaps],
-        warnings=warnings(primary.whole.models, primary.names["model"]),
+        warnings=[
+            *texts.pooled(datasets),
+            *warnings(primary.whole.models, primary.names["model"]),
+        ],
         halves=half_words(tables["planned"], level),
         summary=summary_table(tables["planned"], level),
         scores=[

@@ -251,6 +251,7 @@ def _render(
         ),
         rendered=parts["rendered"],
         warnings=[
+            *texts.pooled(datasets),
             *predictions.gaps,
             *results.left_out,
             *warnings(predictions.models, predictions.table["model"].unique()),

@@ -125,6 +125,17 @@ def title(datasets: Sequence[str]) -> str:
     return f"How much of a face an emotion needs: {names}"
 
 
+def pooled(datasets: Sequence[str]) -> list[str]:
+    """Return the sentence on scores that are of several data sets at once, if they are."""
+    if len(datasets) < 2:
+        return []
+    names = joined(_DATASETS.get(name, name) for name in datasets)
+    return [
+        f"Every score here is of all images of {len(datasets)} data sets together ({names}), and "
+        "moves with how many images each has; hemiface data across tells them apart."
+    ]
+
+
 def subtitle(run: str, environment: Mapping[str, Any]) -> str:
     """Return the run's name and when it was finished or started, as far as known."""
     for key in ("finished", "started"):
