@@ -55,13 +55,25 @@ def test_what_is_said_of_each(tmp_path):
 
 def test_what_comes_along_bears_the_name_that_users_know():
     names = [one.name for one in shipped.list_models() if one.kind == "emotion"]
-    models = described(map(shipped.path_of, names))
+    models = described([shipped.path_of(name) for name in names])
     assert [one["name"] for one in models] == names
     assert [one["model"] for one in models] == [f"{name}-seed{one['seed']}" for name, one in
                                                zip(names, models, strict=True)]  # fmt: skip
 
 
 def test_two_of_one_name(tmp_path):
-    paths = [tiny_bundle(tmp_path / f"{name}.safetensors") for name in "ab"]
-    with pytest.raises(UsageError, match="Two Bundles are called full-seed0"):
+    paths = [
+        tiny_bundle(tmp_path / f"{name}.safetensors", seed=seed, model_id="full-seed0")
+        for seed, name in enumerate("ab")
+    ]
+    with pytest.raises(UsageError, match=r"b.safetensors are both called full-seed0; .*--name"):
         described(paths)
+    rows = described(paths, ["wide", "deep"])
+    assert [(one["model"], one["name"]) for one in rows] == [
+        ("wide-seed0", "wide"), ("deep-seed1", "deep"),
+    ]  # fmt: skip
+    for names in (["wide"], ["wide", " "]):
+        with pytest.raises(UsageError, match="give --name once for each"):
+            described(paths, names)
+    with pytest.raises(UsageError, match=r"a.safetensors are the same network; leave one"):
+        described([paths[0], paths[0]])

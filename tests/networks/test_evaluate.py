@@ -329,6 +329,11 @@ class TestRows:
         assert out.read_bytes() == whole
         assert hemiface(monkeypatch, *base, "--rows", path, "--replace") == 0
         assert len(read_predictions(out)) == 2
+        table = tmp_path / "named.parquet"
+        named = ("evaluate", *bundles[:2], *base[2:4], "--out", table, "--name", "a", "--name", "b")
+        assert hemiface(monkeypatch, *named) == 0
+        names = read_predictions(table).names["name"]
+        assert names.tolist() == ["a", "b"]
         # More rows of another kind.
         assert hemiface(monkeypatch, "tiles", bundles[0], "--data", source, "--out", out) == 2
         assert f"{out} holds a table of another kind" in capsys.readouterr().err
@@ -428,7 +433,7 @@ class TestErrors:
 
     def test_two_bundles_of_one_name(self, bundles, tmp_path):
         twin = tiny_bundle(tmp_path / "twin.safetensors", 9, model_id="full-seed0")
-        with pytest.raises(UsageError, match="Two Bundles are called full-seed0; evaluate one of"):
+        with pytest.raises(UsageError, match=r"both called full-seed0; .* with --name"):
             evaluate([*bundles, twin], IMAGES)
 
     def test_a_damaged_bundle_is_named_before_anything_is_computed(self, bundles, tmp_path):

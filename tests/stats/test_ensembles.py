@@ -209,7 +209,7 @@ def test_joined_tables_must_be_of_the_same_images() -> None:
     joined = ensembles.join(parts)
     assert len(joined) == len(predictions)
     assert joined.models == predictions.models
-    with pytest.raises(UsageError, match="Two tables hold a model full-seed0"):
+    with pytest.raises(UsageError, match=r"Two tables hold a model full-seed0; .*--name"):
         ensembles.join([parts[0], predictions])
     other = described(parts[1].table.assign(split="test"))
     with pytest.raises(DamagedError, match="another split, label or group"):

@@ -16,6 +16,7 @@ from hemiface.cli.options import (
     HalvesOption,
     JsonOption,
     LabelsOption,
+    NamesOption,
     ReplaceOption,
     SetOption,
     SkipBadOption,
@@ -242,6 +243,7 @@ def evaluate(
         bool, typer.Option("--mirrored", help="Flip every picture first: a control for sides.")
     ] = False,
     halves: HalvesOption = "image",
+    names: NamesOption = None,
     replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
@@ -269,6 +271,7 @@ def evaluate(
             crop_px=crop_px,
             mirrored=mirrored,
             landmarks=crop_landmarks(on_progress) if by_face else None,
+            names=tuple(names or ()),
             device=device,
         )
         predictions = evaluate_by(

@@ -78,6 +78,14 @@ ReplaceOption = Annotated[
 ]
 DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        help="What the network is called in the table, in place of its own name; once for each, "
+        "in their order.",
+    ),
+]
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", help="Another folder of models with an index.json.")
 ]

@@ -15,6 +15,7 @@ from hemiface.cli.options import (
     DrawsOption,
     JsonOption,
     LabelsOption,
+    NamesOption,
     OutFolder,
     ReplaceOption,
     SkipBadOption,
@@ -307,6 +308,7 @@ def tiles(
     ] = "",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    names: NamesOption = None,
     replace: ReplaceOption = False,
     device: DeviceOption = "auto",
     labels: LabelsOption = "",
@@ -337,6 +339,7 @@ def tiles(
             fill=fill,
             split=split,
             seed=seed,
+            names=tuple(names or ()),
             device=device,
             on_batch=lambda done, total: on_progress("uncovering faces", done, total),
         )

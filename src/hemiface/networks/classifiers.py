@@ -1,7 +1,8 @@
 """What names emotions in faces as they are stored: networks, and the files exported from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,16 +79,26 @@ def _identify(path: Path) -> tuple[str, str, Mapping[str, Any]]:
     return f"{name}-seed{known.get('seed', 0)}", name, known
 
 
-def described(paths: Iterable[Path]) -> list[dict[str, Any]]:
+def described(paths: Sequence[Path], names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return the models table: one dict for each Bundle or ONNX file, in order.
 
+    `names` are what they are called, in the same order; () for their own names.
+
     Raises:
-        UsageError: two have the same model ID.
+        UsageError: two have the same model ID, or there are more or fewer names than files.
         DamagedError: a file can't be read.
     """
+    if names and (len(names) != len(paths) or not all(one.strip() for one in names)):
+        raise UsageError(
+            f"{len(names)} names are given for {len(paths)} networks; give --name once for each, "
+            "in their order."
+        )
     models = []
-    for path in paths:
+    for place, path in enumerate(paths):
         model, name, known = _identify(path)
+        if names:
+            name = names[place].strip()
+            model = f"{name}-seed{known.get('seed', 0)}"
         models.append(
             {
                 "model": model,
@@ -104,8 +115,12 @@ def described(paths: Iterable[Path]) -> list[dict[str, Any]]:
                 "training_s": known.get("training_s"),
             }
         )
-    ids = [row["model"] for row in models]
-    twice = next((one for one in ids if ids.count(one) > 1), None)
-    if twice:
-        raise UsageError(f"Two Bundles are called {twice}; evaluate one of them at a time.")
+    for (path, one), (other_path, other) in combinations(zip(paths, models, strict=True), 2):
+        if one["model"] == other["model"]:
+            if one["sha256"] == other["sha256"]:
+                raise UsageError(f"{path} and {other_path} are the same network; leave one out.")
+            raise UsageError(
+                f"{path} and {other_path} are both called {one['model']}; give each network a name "
+                "of its own with --name, in their order."
+            )
     return models

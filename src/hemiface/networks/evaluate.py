@@ -72,6 +72,8 @@ class EvaluationOptions:
     landmarks: FindLandmarks | None = None
     """Hide the face's own halves (see `occlusion.face_lines`) by these landmarks of the uncovered
     pictures, which are asked for once."""
+    names: tuple[str, ...] = ()
+    """What the networks are called, in their order, such as two of one name; () for their own."""
     device: str = "auto"
     """Where Bundles run; ONNX files always run on the CPU."""
     batch_size: int = 256
@@ -103,6 +105,7 @@ def evaluate(
     crop_px: int = 0,
     mirrored: bool = False,
     landmarks: FindLandmarks | None = None,
+    names: Iterable[str] = EvaluationOptions.names,
     device: str = "auto",
     batch_size: int = 256,
     out: str | Path | None = None,
@@ -116,7 +119,8 @@ def evaluate(
     # One list for type checkers and editors; everything behind it takes the object.
     options = EvaluationOptions(
         conditions=tuple(conditions), splits=tuple(splits), rows=rows, flip=flip, crop_px=crop_px,
-        mirrored=mirrored, landmarks=landmarks, device=device, batch_size=batch_size,
+        mirrored=mirrored, landmarks=landmarks, names=tuple(names), device=device,
+        batch_size=batch_size,
     )  # fmt: skip
     return evaluate_by(options, bundles, images, out=out, on_cell=on_cell)
 
@@ -134,7 +138,7 @@ def evaluate_by(
 
     `bundles` may also name ONNX files that `networks.export` wrote (`*.onnx`, always run on the
     CPU); their model IDs name the precision too, as in `full-int8-seed0`, or are the names of
-    `hemiface models list`, as in `people-int8-seed0`.
+    `hemiface models list`, as in `people-int8-seed0`, or else `options.names`.
 
     A row per image, condition and model. The facts describe the models and hold the hash of all
     that decides the table. With landmarks the table has a column `halves`: `face`, or `fallback`
@@ -149,7 +153,7 @@ def evaluate_by(
     """
     _require_some("Bundle", bundles)
     scored = _Scored.of(images, options)
-    models = described(map(Path, bundles))
+    models = described([Path(one) for one in bundles], options.names)
     if out is not None:
         rows = len(models) * len(options.hidden) * len(scored.base)
         keep_larger_table_or_parts(out, rows, replace=replace)
@@ -300,6 +304,8 @@ def mark(
         "crop_px": options.crop_px,
         "rows": rows_hash,
         "halves": "image" if lines is None else _hash_lines(lines),
+        # Tables of before know nothing of names.
+        **({"names": list(options.names)} if options.names else {}),
     }
     return Mark.of(inputs, __name__)
 

@@ -39,8 +39,8 @@ class UncoverOptions:
     """Which images are shown and how.
 
     `samples` draws for each image of `split` (at most `limit` images, drawn at random by `seed`),
-    hidden parts filled with `fill` ("": black for tiles, mean around apertures); `on_batch(done,
-    total)` counts images.
+    hidden parts filled with `fill` ("": black for tiles, mean around apertures); `names` are what
+    the networks are called, () for their own; `on_batch(done, total)` counts images.
     """
 
     samples: int = 1
@@ -48,6 +48,7 @@ class UncoverOptions:
     limit: int | None = None
     fill: str = ""
     seed: int = 0
+    names: tuple[str, ...] = ()
     device: str = "auto"
     on_batch: OnBatch | None = None
 
@@ -161,7 +162,7 @@ def _sample(
     """Return SAMPLE_COLUMNS and `shown` (a row of what `shown` gave an image), and facts."""
     wanted, marks = _wanted(images, options)
     files = [Path(one) for one in ([paths] if isinstance(paths, str | Path) else paths)]
-    known = described(files)
+    known = described(files, options.names)
     device = torch.device(resolve_device(options.device))
     networks = [opened(one, device) for one in files]
     ids = image_seeds(wanted.table["image"])

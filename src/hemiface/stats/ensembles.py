@@ -48,7 +48,10 @@ def join(tables: Sequence[Predictions]) -> Predictions:
     names = [name for frame in frames for name in frame["model"].unique()]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise UsageError(f"Two tables hold a model {twice}; leave one of them out or rename it.")
+        raise UsageError(
+            f"Two tables hold a model {twice}; leave one of them out, or evaluate it again under "
+            "another --name."
+        )
     if len({HALVES_COLUMN in frame.columns for frame in frames}) > 1:
         raise UsageError(
             "Some tables hide the picture's halves and others the faces' own; join tables of one "
