@@ -83,7 +83,7 @@ class ModelConfig:
 
     architecture: str = "resnet50"
     """`compact` (for CPUs), `nano` (for browsers), `tiny` (for trainings that are many) or the name
-    of any timm model."""
+    of any timm model that takes 48 pixels."""
     stem: Literal["imagenet", "3x3", "3x3-stride2", "5x5-stride3"] = "imagenet"
     """`imagenet` is timm's own; the others are one small convolution without pooling."""
     channels: int = 1
@@ -91,7 +91,8 @@ class ModelConfig:
     pretrained: bool = False
     """Start from timm's ImageNet weights for the architecture (network or cache needed)."""
     weights: str = ""
-    """A local file of pretrained weights to use instead of downloading them."""
+    """A local file of pretrained weights to use instead of downloading them: a state dict of the
+    architecture, of which all but the last layer is taken."""
     dropout: float = 0.0
     """Probability of dropping a feature before the last layer."""
     mean: tuple[float, ...] = (0.5,)

@@ -5,6 +5,8 @@ import os
 import platform
 import re
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -226,6 +228,87 @@ class TestPretrained:
             state["conv1.weight"], imagenet["conv1.weight"].sum(1, keepdim=True)
         )
         assert state["fc.weight"].shape == (7, 512)
+
+    def written(self, folder, rename=str, *, leave="none", **options) -> ModelConfig:
+        """Write a state dict of timm's smallest ResNet, and return the config that names it."""
+        import timm
+
+        found = timm.create_model("test_resnet", **options).state_dict()
+        kept = {rename(name): value for name, value in found.items() if not name.startswith(leave)}
+        torch.save(kept, folder / "w.pt")
+        return ModelConfig(architecture="test_resnet", weights=str(folder / "w.pt"))
+
+    @pytest.mark.parametrize("prefix", ["backbone.", "model."])
+    def test_weights_under_other_names_are_none(self, tmp_path, prefix):
+        config = self.written(tmp_path, lambda name: prefix + name)
+        with pytest.raises(
+            HemifaceError, match=r"w\.pt holds nothing that test_resnet knows"
+        ) as said:
+            build(config)
+        assert f"(its first name is '{prefix}conv1" in str(said.value)
+
+    def test_weights_that_lack_a_part_are_refused(self, tmp_path):
+        config = self.written(tmp_path, leave="layer4.0.bn1.running")
+        with pytest.raises(
+            HemifaceError, match=r"lacks 2 of .* first is layer4\.0\.bn1\.running_me"
+        ):
+            build(config)
+
+    def test_of_seven_classes_the_last_layer_stays_out_and_this_is_said(self, tmp_path, caplog):
+        torch.manual_seed(3)
+        config = self.written(tmp_path, num_classes=7, in_chans=1)
+        caplog.set_level("INFO", "hemiface")
+        state, told = build(config).backbone.state_dict(), torch.load(tmp_path / "w.pt")
+        assert torch.equal(state["conv1.0.weight"], told["conv1.0.weight"])
+        assert not torch.equal(state["fc.weight"], told["fc.weight"])
+        assert "fc.weight, fc.bias stay out, they are learnt anew" in caplog.text
+
+    def test_the_last_layer_is_drawn_as_without_a_look_and_a_stem_that_stays_is_needed(
+        self, tmp_path
+    ):
+        import timm
+
+        imagenet = timm.create_model("resnet10t").state_dict()
+        torch.save(imagenet, tmp_path / "w.pt")
+        config = ModelConfig(architecture="resnet10t", weights=str(tmp_path / "w.pt"))
+        torch.manual_seed(5)
+        drawn = timm.create_model("resnet10t", num_classes=7, in_chans=1).state_dict()
+        torch.manual_seed(5)
+        assert torch.equal(build(config).backbone.fc.weight, drawn["fc.weight"])
+        for name in [name for name in imagenet if name.startswith("conv1.0")]:
+            del imagenet[name]
+        torch.save(imagenet, tmp_path / "w.pt")
+        with pytest.raises(HemifaceError, match=r"lacks 1 of .* weights of resnet10t"):
+            build(config)
+
+    def test_a_bundle_is_no_state_dict(self, bundle_path):
+        with pytest.raises(UsageError, match=r"is a Bundle, .*start from it with train --init"):
+            build(ModelConfig(architecture="resnet18", weights=str(bundle_path)))
+
+    @pytest.mark.parametrize("architecture", ["resnet18", "legacy_seresnet18"])
+    def test_hemiface_offline_asks_nothing_of_the_network(self, tmp_path, architecture):
+        """In a process of its own: timm's hub reads its variable when it is imported."""
+        code = f"""if True:
+            import socket
+            def refused(*given, **options):
+                raise SystemExit("the network was asked")
+            socket.getaddrinfo = socket.socket.connect = refused
+            from hemiface.config import ModelConfig
+            from hemiface.errors import HemifaceError
+            from hemiface.networks.network import build
+            try:
+                build(ModelConfig(architecture="{architecture}", pretrained=True))
+            except HemifaceError as error:
+                print(error)
+        """
+        without = {"HEMIFACE_OFFLINE": "1", "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
+        told = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **without}, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert told.returncode == 0, told.stderr
+        assert "can't be loaded (" in told.stdout
+        assert "; unset HEMIFACE_OFFLINE once, name a local file" in told.stdout
 
 
 class TestPredict:

@@ -4,11 +4,9 @@ A network takes grey faces as they are stored (0..255, [n, height, width]); scal
 and copying into three channels happen inside, so that preprocessing always travels with weights.
 """
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -18,32 +16,15 @@ from torch import Tensor, nn
 
 from hemiface.config import ModelConfig, as_plain, model_config
 from hemiface.documents import entry, json_value, undamaged
-from hemiface.errors import DamagedError, HemifaceError, UsageError, first_line
+from hemiface.errors import DamagedError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
+from hemiface.models.onnx_file import METADATA_KEY
+from hemiface.networks.backbones import backbone, misfit
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["Bundle", "FaceNetwork", "build", "predict", "resolve_device"]
 
-_OWN: dict[str, dict[str, Any]] = {
-    # A ResNet of eight basic blocks for processors: 2.8 M parameters.
-    "compact": {"layers": (2, 2, 2, 2), "channels": (32, 64, 128, 256)},
-    # Where many networks are trained on a processor: four blocks, .32 M parameters.
-    "tiny": {"layers": (1, 1, 1, 1), "channels": (16, 32, 64, 128)},
-    # For browsers and telephones, with a stem of three narrow convolutions: .33 M parameters.
-    "nano": {
-        "layers": (1, 1, 2, 1),
-        "channels": (24, 48, 64, 96),
-        "stem_type": "deep",
-        "stem_width": 12,
-    },
-}
-"""Our own ResNets: what timm's class is given."""
-_STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "5x5-stride3": (5, 3)}
-"""Kernel and stride, in pixels, of the convolutions that replace a ResNet's stem."""
-_OWN_STEM = {"compact": "3x3-stride2", "tiny": "5x5-stride3"}
-"""The stems of our own ResNets, whatever the config says."""
-_METADATA_KEY = "hemiface"
 _FORMAT = 1
 
 
@@ -140,20 +121,10 @@ def build(config: ModelConfig, *, pretrained: bool | None = None) -> FaceNetwork
 
     Raises:
         UsageError: the architecture is unknown or can't take the stem that is asked for.
-        HemifaceError: the pretrained weights can't be had.
+        HemifaceError: the pretrained weights can't be had, or aren't of this architecture.
     """
     wants_weights = (config.pretrained or bool(config.weights)) and pretrained is not False
-    if config.architecture in _OWN:
-        if wants_weights:
-            raise UsageError(
-                f"The {config.architecture} network has no pretrained weights; set "
-                "model.pretrained=false."
-            )
-        backbone = _own(config)
-    else:
-        backbone = _from_timm(config, wants_weights)
-    _replace_stem(backbone, config)
-    return FaceNetwork(config, backbone)
+    return FaceNetwork(config, backbone(config, pretrained=wants_weights))
 
 
 def _without_memory(config: ModelConfig) -> FaceNetwork | None:
@@ -166,92 +137,6 @@ def _without_memory(config: ModelConfig) -> FaceNetwork | None:
             return build(config, pretrained=False)
     except UsageError:
         return None  # Whether it can be built at all, building it tells.
-
-
-def _own(config: ModelConfig) -> nn.Module:
-    """Return one of our own ResNets of basic blocks."""
-    from timm.models.resnet import BasicBlock, ResNet
-
-    network: nn.Module = ResNet(
-        BasicBlock,  # type: ignore[arg-type]  # timm means the class
-        **_OWN[config.architecture],
-        num_classes=len(EMOTIONS),
-        in_chans=config.channels,
-        drop_rate=config.dropout,
-        zero_init_last=False,  # blocks that start as identities learn slowly in a short training
-    )
-    return network
-
-
-def _from_timm(config: ModelConfig, wants_weights: bool) -> nn.Module:
-    import timm
-
-    if not timm.is_model(config.architecture):
-        close = difflib.get_close_matches(config.architecture, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() lists them."
-        raise UsageError(f"Architecture {config.architecture!r} is not in timm; {hint}")
-    options: dict[str, Any] = {
-        "num_classes": len(EMOTIONS),
-        "in_chans": config.channels,
-        "drop_rate": config.dropout,
-    }
-    if config.weights and wants_weights:
-        if not Path(config.weights).is_file():
-            raise UsageError(f"model.weights {config.weights} doesn't exist; check the path.")
-        options["pretrained_cfg_overlay"] = {"file": config.weights}
-    try:
-        known = timm.get_pretrained_cfg(config.architecture)
-        if known is not None and known.fixed_input_size:
-            options["img_size"] = FER2013_SIZE_PX  # transformers are built for one size
-        network: nn.Module = timm.create_model(
-            config.architecture, pretrained=wants_weights, **options
-        )
-    except (OSError, RuntimeError, UnpicklingError, ValueError) as error:
-        if not wants_weights:
-            raise UsageError(
-                f"timm can't build {config.architecture} with {config.channels} channel(s): {error}"
-            ) from error
-        if config.weights:
-            raise HemifaceError(
-                f"model.weights {config.weights} can't be loaded into {config.architecture} "
-                f"({first_line(error)}); name a state dict of this architecture."
-            ) from error
-        # huggingface_hub reports a machine without network as one of several of these.
-        raise HemifaceError(
-            f"The pretrained weights of {config.architecture} can't be loaded "
-            f"({first_line(error)}); connect to the network once, name a local file with "
-            "--set model.weights=PATH, or start from random weights with "
-            "--set model.pretrained=false."
-        ) from error
-    return network
-
-
-def _misfit(error: Exception) -> str:
-    """Return the first misfit that load_state_dict lists under its title."""
-    lines = [line.strip() for line in str(error).splitlines()[1:]]
-    return lines[0].rstrip(".")[:200] if lines else first_line(error)
-
-
-def _replace_stem(backbone: nn.Module, config: ModelConfig) -> None:
-    """Put one small convolution in place of a ResNet's 7x7 stride-2 convolution and pooling."""
-    if config.architecture == "nano":
-        backbone.maxpool = nn.Identity()  # its own stem has halved the picture already
-        return
-    stem = _OWN_STEM.get(config.architecture, config.stem)
-    if stem == "imagenet":
-        return
-    old = getattr(backbone, "conv1", None)
-    if not isinstance(old, nn.Conv2d) or not hasattr(backbone, "maxpool"):
-        raise UsageError(
-            f"Stem {stem} is for ResNets of timm; {config.architecture} needs model.stem=imagenet."
-        )
-    kernel, stride = _STEMS[stem]
-    new = nn.Conv2d(
-        config.channels, old.out_channels, kernel, stride, padding=kernel // 2, bias=False
-    )
-    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-    backbone.conv1 = new
-    backbone.maxpool = nn.Identity()
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +174,7 @@ class Bundle:
             )
         except RuntimeError as error:
             raise DamagedError(
-                f"The weights don't fit {self.model.architecture} ({_misfit(error)}); the Bundle "
+                f"The weights don't fit {self.model.architecture} ({misfit(error)}); the Bundle "
                 "is damaged or of another version of timm."
             ) from error
         network.to(device)
@@ -312,7 +197,7 @@ class Bundle:
         }
         with atomic_path(path) as partial:
             # One key: safetensors writes several in an order that changes from run to run.
-            partial.write_bytes(save(weights, {_METADATA_KEY: json.dumps(header)}))
+            partial.write_bytes(save(weights, {METADATA_KEY: json.dumps(header)}))
             seal(partial)
 
     @classmethod
@@ -329,7 +214,7 @@ class Bundle:
         with undamaged(f"Bundle {source}", "get it again"):
             try:
                 with safe_open(source, framework="pt") as file:
-                    header = json_value((file.metadata() or {})[_METADATA_KEY])
+                    header = json_value((file.metadata() or {})[METADATA_KEY])
                     weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
