@@ -577,6 +577,36 @@ class TestBadUse:
         assert "lower learns from no network that is named to it" in capsys.readouterr().err
         assert not (tmp_path / "x" / "bundle.safetensors").exists()
 
+    @pytest.mark.parametrize("option", ["--init", "--teacher"])
+    def test_a_training_into_the_folder_of_what_it_reads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str], option: str,
+    ) -> None:  # fmt: skip
+        bundle = tiny_bundle(tmp_path / "bundle.safetensors")
+        before = sha256_file(bundle)
+        words = ("--data", "phantom:n=70", option, bundle, "--out", tmp_path)
+        assert hemiface(monkeypatch, "train", "quick", *words) == 2
+        assert "what is made would take its place; choose another --out" in capsys.readouterr().err
+        assert sha256_file(bundle) == before
+        assert list(tmp_path.iterdir()) == [bundle]
+
+    def test_a_teacher_that_is_no_bundle_is_told_before_anything_is_trained(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from hemiface.models.shipped import path_of
+
+        cut = tiny_bundle(tmp_path / "cut.safetensors")
+        cut.write_bytes(cut.read_bytes()[:-1])
+        for teacher, code, said in (
+            (path_of("nano-int8"), 2, "nano-int8.onnx is an exported file; name the Bundle"),
+            (cut, 4, "cut.safetensors was damaged"),
+        ):
+            taught = ("finetune.distill.logits=1", f"finetune.distill.teacher={teacher}")
+            settings = [part for setting in taught for part in ("--set", setting)]
+            assert study(monkeypatch, tmp_path / "run", *settings) == code
+            assert said in capsys.readouterr().err
+            assert not (tmp_path / "run").exists()
+
     @pytest.mark.parametrize(
         "command", [("train", "quick", "--out", "x", "--data"), ("data", "show")]
     )

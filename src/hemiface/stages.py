@@ -200,8 +200,20 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
         # Raises for what hides other pixels in each image, which can't be trained on.
         hidden_mask(condition(key), 1, 1)
     for recipe in (config.recipe(name, fine_tuned=name != "full") for name in config.models):
-        if (path := recipe.distill.path) is not None and not path.is_file():
-            raise MissingError(f"The teacher's Bundle {path} doesn't exist; check distill.teacher.")
+        if (path := recipe.distill.path) is not None:
+            _require_bundle(path)
+
+
+def _require_bundle(teacher: Path) -> None:
+    """Raise unless the teacher that a config names is a whole Bundle."""
+    from hemiface.networks.network import Bundle
+
+    try:
+        Bundle.load(teacher)
+    except MissingError as error:
+        raise MissingError(
+            f"The teacher's Bundle {teacher} doesn't exist; check distill.teacher."
+        ) from error
 
 
 def _config_of(folder: Path) -> str:

@@ -402,6 +402,15 @@ class TestCommand:
         assert "must end in .onnx" in capsys.readouterr().err
         assert sha256_file(exported.bundle) == before
 
+    def test_what_is_exported_already_is_no_damaged_bundle(
+        self, exported, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        for named in (exported.fp32, "nano-int8"):
+            assert hemiface(monkeypatch, "export", named) == 2
+            said = capsys.readouterr().err
+            assert f"{named} is an exported file; name the Bundle (*.safetensors)" in said
+
     def test_a_damaged_bundle(self, exported, tmp_path, monkeypatch, capsys):
         bundle = tmp_path / "b.safetensors"
         bundle.write_bytes(exported.bundle.read_bytes()[:-1])

@@ -488,6 +488,18 @@ def test_other_weights_under_the_same_name_are_another_training(images, tmp_path
     assert len({without, first, job.fingerprint(images)}) == 3
 
 
+def test_what_it_starts_or_learns_from_is_not_written_over(images, undisturbed, tmp_path) -> None:
+    there = tmp_path / "bundle.safetensors"
+    shutil.copy(undisturbed, there)
+    taught = {"model": {"architecture": "test_resnet"}, "finetune": {"distill": {"logits": 1.0}}}
+    starting = task(small(), "upper", init=there)
+    learning = task(from_dict(taught), "upper", init=undisturbed, baseline=there)
+    for job in (starting, learning):
+        with pytest.raises(UsageError, match=r"is read here, .* choose another --out"):
+            fit(job, images, tmp_path, device="cpu")
+    assert there.read_bytes() == undisturbed.read_bytes()
+
+
 def test_bad_use_is_told_in_one_sentence(images: Images, undisturbed: Path, tmp_path: Path) -> None:
     untested = images.subset((images.table["split"] != "validation").to_numpy())
     with pytest.raises(UsageError, match="no validation images"):

@@ -182,6 +182,8 @@ def train(
 ) -> None:
     """Train one network; killed and started again, it goes on where it was."""
     require_extra("train")
+    from hemiface.inputs import require_apart
+    from hemiface.networks.checkpoint import BUNDLE_FILE
     from hemiface.networks.network import Bundle
     from hemiface.networks.reopened import trainable
     from hemiface.networks.train import fit, task
@@ -189,6 +191,7 @@ def train(
     chosen = read_config(
         config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal
     )
+    require_apart([one for one in (init, teacher) if one], [out / BUNDLE_FILE])
     with show_progress() as on_progress:
         images = training_images(chosen, out, on_progress)
         init, teacher = (

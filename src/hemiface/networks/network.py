@@ -19,6 +19,7 @@ from hemiface.documents import entry, json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
+from hemiface.models import shipped
 from hemiface.models.onnx_file import METADATA_KEY
 from hemiface.networks.backbones import backbone, misfit
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
@@ -205,10 +206,16 @@ class Bundle:
         """Read a Bundle.
 
         Raises:
+            UsageError: an exported file is named, which has no weights that could be trained.
             DamagedError: the file is missing, truncated or changed since it was written, not a
                 Bundle, or of another class order.
         """
         source = Path(path)
+        if _is_exported(source):
+            raise UsageError(
+                f"{source} is an exported file; name the Bundle (*.safetensors) that it was made "
+                "from."
+            )
         require_file(source, "Bundle")
         sealed_content(source)
         with undamaged(f"Bundle {source}", "get it again"):
@@ -240,6 +247,13 @@ class Bundle:
                 f"Bundle {source} orders its classes {bundle.emotions}, not {EMOTIONS}."
             )
         return bundle
+
+
+def _is_exported(path: Path) -> bool:
+    """Return whether a path is an ONNX file, or the name of a model that comes along as one."""
+    if path.exists():
+        return path.is_file() and path.suffix.lower() == ".onnx"
+    return str(path) in {model.name for model in shipped.list_models()}
 
 
 def _checked_provenance(known: dict[str, Any]) -> dict[str, Any]:

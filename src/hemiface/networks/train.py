@@ -25,6 +25,7 @@ from hemiface import errors
 from hemiface.config import ModelConfig, TrainConfig
 from hemiface.data.images import Images
 from hemiface.errors import HemifaceError, UsageError, first_line
+from hemiface.inputs import require_apart
 from hemiface.locks import locked
 from hemiface.networks.attention import WithMaps
 from hemiface.networks.augment import Wardrobe, augment, hide_drawn
@@ -72,11 +73,12 @@ def fit(
     `on_step(done, total)` is called after each step when there is one process.
 
     Raises:
-        UsageError: a split that is needed is empty, the device doesn't exist, or another training
-            is writing into the folder.
+        UsageError: a split that is needed is empty, the device doesn't exist, another training is
+            writing into the folder, or its Bundle is what this one starts or learns from.
         HemifaceError: the loss stopped being finite; the last good checkpoint stays.
     """
     bundle = folder / BUNDLE_FILE
+    require_apart([one for one in (job.init, job.teacher) if one], [bundle])
     fingerprint = job.fingerprint(images)
 
     def is_done() -> bool:
