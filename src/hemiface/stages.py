@@ -199,21 +199,23 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
     for key in (*specialists, *(config.generalist_conditions if "any" in config.models else ())):
         # Raises for what hides other pixels in each image, which can't be trained on.
         hidden_mask(condition(key), 1, 1)
+    _require_trainable(config)
+
+
+def _require_trainable(config: Config) -> None:
+    """Raise unless the network, and a teacher that is named, can do what each recipe asks."""
+    from hemiface.networks.network import Bundle, build
+    from hemiface.networks.suitable import require_suitable
+
+    network = build(config.model, pretrained=False)
     for recipe in (config.recipe(name, fine_tuned=name != "full") for name in config.models):
-        if (path := recipe.distill.path) is not None:
-            _require_bundle(path)
-
-
-def _require_bundle(teacher: Path) -> None:
-    """Raise unless the teacher that a config names is a whole Bundle."""
-    from hemiface.networks.network import Bundle
-
-    try:
-        Bundle.load(teacher)
-    except MissingError as error:
-        raise MissingError(
-            f"The teacher's Bundle {teacher} doesn't exist; check distill.teacher."
-        ) from error
+        require_suitable(network, recipe)
+        if (teacher := recipe.distill.path) is not None:
+            if not teacher.exists():
+                raise MissingError(
+                    f"The teacher's Bundle {teacher} doesn't exist; check distill.teacher."
+                )
+            require_suitable(Bundle.load(teacher).network(), recipe)
 
 
 def _config_of(folder: Path) -> str:

@@ -61,12 +61,13 @@ class TestMaps:
             expected = sum(weight[k, c] * found[1, c] for c in range(found.shape[1]))
             np.testing.assert_allclose(maps[1, k].numpy(), expected, rtol=1e-4, atol=1e-5)
 
-    def test_a_head_of_more_than_an_average_is_refused_and_nothing_is_moved(self) -> None:
-        network = build(ModelConfig(architecture="mobilenetv3_small_050")).train()
-        with pytest.raises(
-            UsageError, match=r"mobilenetv3_small_050 has another head. Set train\."
-        ):
+    @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_vit", "levit_128s"])
+    def test_a_head_of_more_than_an_average_is_refused(self, name: str) -> None:
+        network = build(ModelConfig(architecture=name)).train()
+        with pytest.raises(UsageError, match=f"{name} has another head. Set train"):
             WithMaps(network)
+
+    def test_nothing_is_moved(self) -> None:
         resnet = build(ModelConfig(architecture="tiny")).train()
         before = {name: value.clone() for name, value in resnet.state_dict().items()}
         assert WithMaps(resnet).network.training

@@ -24,6 +24,7 @@ from hemiface.config import (  # noqa: E402
     Config,
     DistillConfig,
     ModelConfig,
+    Recipe,
     TrainConfig,
     from_dict,
 )
@@ -32,6 +33,7 @@ from hemiface.errors import DamagedError, UsageError  # noqa: E402
 from hemiface.networks.batches import target_shares  # noqa: E402
 from hemiface.networks.distillation import Lesson, WithFeatures, distillation_loss, teach  # noqa: E402
 from hemiface.networks.network import Bundle, FaceNetwork, build  # noqa: E402
+from hemiface.networks.suitable import require_suitable  # noqa: E402
 from hemiface.networks.train import fit, task  # noqa: E402
 from hemiface.networks.validation import Validation  # noqa: E402
 from hemiface.occlusion.conditions import condition  # noqa: E402
@@ -138,6 +140,19 @@ class TestWithFeatures:
             logits, seen = WithFeatures(network, network.width)(faces)
         torch.testing.assert_close(logits, network(faces))
         torch.testing.assert_close(seen, features)
+
+    @pytest.mark.parametrize(
+        "name", ["deit_tiny_distilled_patch16_224", "levit_128s", "volo_d1_224"]
+    )
+    def test_what_has_other_last_layers_is_refused(self, name: str) -> None:
+        """VOLO adds what it makes of its patches, so that features don't tell its answers."""
+        network = build(ModelConfig(architecture=name)).train()
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        require_suitable(network, Recipe())
+        with pytest.raises(UsageError, match=rf"\[distill\] needs .*; {name} has another head"):
+            require_suitable(network, Recipe(distill=DistillConfig(clean=1.0)))
+        assert network.training
+        assert all(torch.equal(network.state_dict()[key], value) for key, value in before.items())
 
     def test_a_wider_teacher_gets_a_map_and_keeps_its_gradient_to_itself(self) -> None:
         torch.manual_seed(0)

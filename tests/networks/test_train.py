@@ -500,6 +500,23 @@ def test_what_it_starts_or_learns_from_is_not_written_over(images, undisturbed, 
     assert there.read_bytes() == undisturbed.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("architecture", "train", "said"),
+    [
+        (
+            "vit_tiny_patch16_224",
+            {"start_px": 32},
+            r"32 pixels \(.+\); set train\.start_px=0 or cho",
+        ),
+        ("crossvit_9_240", {}, r"48 pixels \(The size of tensor.+\); choose another model\.archi"),
+    ],
+)
+def test_sizes_that_it_can_not_take_are_told(architecture, train, said, images, tmp_path) -> None:
+    config = replace(small(**train), model=ModelConfig(architecture=architecture))
+    with pytest.raises(UsageError, match=f"{architecture} can't take images of {said}"):
+        fit(task(config, "full"), images, tmp_path, device="cpu")
+
+
 def test_bad_use_is_told_in_one_sentence(images: Images, undisturbed: Path, tmp_path: Path) -> None:
     untested = images.subset((images.table["split"] != "validation").to_numpy())
     with pytest.raises(UsageError, match="no validation images"):

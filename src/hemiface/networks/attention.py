@@ -14,7 +14,7 @@ from hemiface.errors import UsageError
 from hemiface.networks.network import FaceNetwork
 from hemiface.tables import FER2013_SIZE_PX
 
-__all__ = ["WithMaps", "attention_drift"]
+__all__ = ["WithMaps", "attention_drift", "require_average"]
 
 
 class WithMaps(nn.Module):
@@ -29,7 +29,7 @@ class WithMaps(nn.Module):
 
     def __init__(self, network: FaceNetwork) -> None:
         super().__init__()
-        _require_average(network)
+        require_average(network)
         self.network = network
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,16 +53,20 @@ def _maps(network: FaceNetwork, found: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _require_average(network: FaceNetwork) -> None:
-    """Raise UsageError unless logits are the averages of maps, but for the bias."""
+def require_average(network: FaceNetwork) -> None:
+    """Raise unless logits are the averages of maps, but for the bias; nothing is changed.
+
+    Raises:
+        UsageError: they aren't.
+    """
     was_training = network.training
     network.eval()
     face = torch.linspace(0, 255, FER2013_SIZE_PX**2).view(1, FER2013_SIZE_PX, FER2013_SIZE_PX)
     face = face.to(network.mean.device)
-    found = network.feature_map(face)
-    averages = found.ndim == 4 and found.shape[1] == network.width
+    found, last = network.feature_map(face), network.backbone.get_classifier()
+    averages = isinstance(last, nn.Linear) and found.ndim == 4 and found.shape[1] == network.width
     if averages:
-        bias = network.backbone.get_classifier().bias
+        bias = last.bias
         logits = _maps(network, found).mean((2, 3)) + (0 if bias is None else bias)
         averages = torch.allclose(logits, network(face), rtol=1e-3, atol=1e-3)
     network.train(was_training)

@@ -47,6 +47,7 @@ from hemiface.networks.optimiser import (
     set_learning_rate,
 )
 from hemiface.networks.precision import trained_in
+from hemiface.networks.suitable import require_suitable
 from hemiface.networks.task import Task, task
 from hemiface.networks.validation import Validation
 
@@ -73,8 +74,9 @@ def fit(
     `on_step(done, total)` is called after each step when there is one process.
 
     Raises:
-        UsageError: a split that is needed is empty, the device doesn't exist, another training is
-            writing into the folder, or its Bundle is what this one starts or learns from.
+        UsageError: a split that is needed is empty, the device doesn't exist, the network can't do
+            what the recipe asks of it, another training is writing into the folder, or its Bundle
+            is what this one starts or learns from.
         HemifaceError: the loss stopped being finite; the last good checkpoint stays.
     """
     bundle = folder / BUNDLE_FILE
@@ -203,7 +205,8 @@ class _Learner:
         self.network = _start_from(job.init, job.model) if job.init else build(job.model)
         if options.channels_last:
             self.network.to(memory_format=torch.channels_last)
-        teacher = _teacher(job.teacher, fabric.device)
+        require_suitable(self.network, job.recipe)
+        teacher = _teacher(job, fabric.device)
         # What is optimised: the network, with the map to the teacher's features where they differ.
         self._module: nn.Module = self.network
         if distill.paired:
@@ -283,9 +286,13 @@ def _start_from(init: Path, config: ModelConfig) -> FaceNetwork:
     return replace(bundle, model=config).network("cpu")
 
 
-def _teacher(bundle: Path | None, device: torch.device) -> FaceNetwork | None:
+def _teacher(job: Task, device: torch.device) -> FaceNetwork | None:
     """Return the teacher in evaluation mode; it never learns."""
-    return Bundle.load(bundle).network(device).requires_grad_(False) if bundle else None
+    if job.teacher is None:
+        return None
+    network = Bundle.load(job.teacher).network("cpu").requires_grad_(False)
+    require_suitable(network, job.recipe)
+    return network.to(device)
 
 
 def _fabric(accelerator: str, processes: int, precision: str) -> Fabric:
