@@ -99,8 +99,21 @@ class TestIndex:
                 OnnxModel.load(sealed)
         assert ModelCalibration.beside(sealed, shipped.list_models(folder)[0].sha256) is not None
 
-    def test_add_replaces(self, folder, exported):
-        shipped.add(exported.fp16, "tiny", "Half.", folder)
+    def test_a_name_that_is_taken_stays_unless_it_is_to_be_replaced(
+        self, folder, exported, monkeypatch, capsys
+    ):
+        calibration = folder / "tiny.calibration.json"
+        calibration.write_text("{}")
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        command = ("models", "add", exported.fp16, "--name", "tiny", "--summary", "Half.")
+        command = (*command, "--folder", folder)
+        assert hemiface(monkeypatch, *command) == 2
+        assert "has another file as model tiny; give another name, or" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        shipped.add(exported.fp32, "tiny", "The same file.", folder)
+        assert calibration.is_file()
+        assert hemiface(monkeypatch, *command, "--replace") == 0
+        assert not calibration.exists()
         models = {model.name: model for model in shipped.list_models(folder)}
         assert list(models) == ["tiny", "tiny-int8"]
         assert models["tiny"].precision == "fp16"

@@ -79,6 +79,9 @@ def models_add(
             "where the export wasn't scored under each condition."
         ),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of another file of this name.")
+    ] = False,
 ) -> None:
     """Put an exported model into the package's folder (for maintainers) or one of your own."""
     from hemiface.models import shipped
@@ -90,7 +93,7 @@ def models_add(
         measured = scores_on_test(file, scores)
     shipped.add(
         file, name, summary, folder, default=default, default_in_videos=default_in_videos,
-        labels=labels, scores=measured,
+        labels=labels, scores=measured, replace=replace,
     )  # fmt: skip
     say(shipped.path_of(name, folder))
 

@@ -282,6 +282,7 @@ def add(
     default_in_videos: bool = False,
     labels: str = "",
     scores: Sequence[Mapping[str, Any]] = (),
+    replace: bool = False,
 ) -> None:
     """Copy an exported model into `folder` and write its line of the index; for maintainers.
 
@@ -289,15 +290,16 @@ def add(
     its metadata say, gives those of `people`. `scores` are the rows of
     `hemiface.stats.model_scores.scores_on_test`, where it was scored after the export.
 
-    A model of the same name is replaced. A calibration that lies beside the file comes along. A
-    file of before seals gets one, so that a copy of it that was changed is seen wherever it lies. A
-    folder without an index gets one. `default` makes it the model that is used where none is named,
+    With `replace` it takes the place of another file of the same name, whose calibration goes. A
+    calibration that lies beside the file comes along. A file of before seals gets one, so that a
+    copy of it that was changed is seen wherever it lies. A folder without an index gets one.
+    `default` makes it the model that is used where none is named,
     `default_in_videos` the one that is used in videos.
 
     Raises:
         UsageError: the name has other characters than small letters, digits, dots and hyphens, the
             summary is empty, the labels are unknown, a model of another kind is to be the
-            default, or somebody else is adding to the folder.
+            default, another file has the name, or somebody else is adding to the folder.
         DamagedError: neither `hemiface export` nor `hemiface visibility train` wrote the file.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
@@ -313,6 +315,7 @@ def add(
     with locked(target):  # two at once would each write the index without the other's line
         place = target / f"{name}.onnx"
         known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
+        known_sha256 = {one.name: one.sha256 for one in known_index.models}
         if place.exists() and place.name not in {one.file for one in known_index.models}:
             raise UsageError(f"{place} is there and no model of the index; give another name.")
         calibration = None
@@ -321,11 +324,18 @@ def add(
         with atomic_path(place) as partial:
             shutil.copyfile(file, partial)
             add_seal(partial)
-        if calibration is None:
+            sha256 = sha256_file(partial)
+            is_there = known_sha256.get(name) == sha256
+            if name in known_sha256 and not is_there and not replace:
+                raise UsageError(
+                    f"{target} has another file as model {name}; give another name, or put this "
+                    "one in its place with --replace (replace=True)."
+                )
+        if calibration is None and not is_there:
             # One of the file that was replaced must not stay.
             calibration_path(place).unlink(missing_ok=True)
-        else:
-            known = {**calibration, "model_sha256": sha256_file(place)}
+        elif calibration is not None:
+            known = {**calibration, "model_sha256": sha256}
             write_json(calibration_path(place), with_hash(known))
         model = ShippedModel(
             name=name,
@@ -333,7 +343,7 @@ def add(
             kind=kind,
             precision=header["precision"],
             bytes=place.stat().st_size,
-            sha256=sha256_file(place),
+            sha256=sha256,
             licence=header["licence"],
             summary=summary.strip(),
             labels=labels or ("people" if _learnt_votes(header) else ""),
