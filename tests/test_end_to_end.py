@@ -560,8 +560,18 @@ class TestBadUse:
                 2,
                 "levit_128s has another head",
             ),
+            (
+                ("study", CONFIG, "--set", 'evaluate.splits=["validation"]'),
+                2,
+                "must contain test for the report; add it, or stop before with --until predictions",
+            ),
             (("study", "absent.toml"), 2, "absent.toml doesn't exist"),
             (("evaluate", "absent.safetensors", "--data", "phantom:n=140"), 2, "doesn't exist"),
+            (
+                ("train", CONFIG, "--data", "phantom:n=70", "--out", "x", "--seed", 2**63),
+                2,
+                "Seed 9223372036854775808 can't be kept",
+            ),
             (("report", "absent.parquet"), 2, "absent.parquet"),
             (("data", "check", "absent.csv"), 2, "absent.csv"),
             (("occlude", "absent.png", "--hide", "upper", "--out", "x"), 2, "absent.png"),

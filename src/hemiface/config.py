@@ -29,8 +29,11 @@ from hemiface.inputs import require_file
 Section = typing.TypeVar("Section")
 
 _SHIPPED = Path(__file__).parent / "configs"
+MOST_SEED = 2**63 - 1
+"""The largest seed: what hemiface keeps knows no numbers beyond 64 bits."""
 
 __all__ = [
+    "MOST_SEED",
     "AugmentConfig",
     "Cluster",
     "Config",
@@ -636,6 +639,7 @@ def _validate(config: Config, where: str) -> None:
         ("models", len(set(config.models)) == len(config.models), "names a model twice"),
         ("seeds", bool(seeds) and len(set(seeds)) == len(seeds), "must be distinct"),
         ("seeds", all(seed >= 0 for seed in seeds), "must not be negative"),
+        ("seeds", all(seed <= MOST_SEED for seed in seeds), f"must be at most {MOST_SEED}"),
         ("generalist_conditions", bool(config.generalist_conditions), "must name at least one"),
         (
             "finetune_from",
@@ -651,6 +655,7 @@ def _validate(config: Config, where: str) -> None:
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
         ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
         ("statistics.seed", config.statistics.seed >= 0, "must not be negative"),
+        ("statistics.seed", config.statistics.seed <= MOST_SEED, f"must be at most {MOST_SEED}"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),
         ("statistics.margin", 0 < config.statistics.margin < 1, "must lie between 0 and 1"),
     ]

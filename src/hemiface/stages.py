@@ -77,7 +77,7 @@ def study(
         HemifaceError: a stage failed; those before it stay done, and where stages are jobs, those
             that don't need it are done, too.
     """
-    _require_sound(config, align)
+    _require_sound(config, align, until)
     folder = Path(out) if out else Path("runs") / config.name
     fan = None if on is None else Fan.of(on, cluster or Cluster(), jobs, folder)
     _require_free(folder)
@@ -180,7 +180,7 @@ def _require_config(folder: Path, config: Config) -> None:
         )
 
 
-def _require_sound(config: Config, align: AlignFaces | None) -> None:
+def _require_sound(config: Config, align: AlignFaces | None, until: Until) -> None:
     """Raise for what would otherwise show after hours of work."""
     if not config.data.source:
         raise UsageError(
@@ -190,6 +190,11 @@ def _require_sound(config: Config, align: AlignFaces | None) -> None:
         raise UsageError(
             "data.align asks for faces to be found, and nothing is given that finds them; start "
             "the study from the command line, or pass align=AlignedPictures()."
+        )
+    if until == "report" and "test" not in config.evaluate.splits:
+        raise UsageError(
+            "evaluate.splits must contain test for the report; add it, or stop before with "
+            "--until predictions."
         )
     # A misspelt name would otherwise show after hours of training.
     hidden = (*config.generalist_conditions, *config.selection_conditions)

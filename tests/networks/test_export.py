@@ -233,6 +233,17 @@ class TestFailure:
             ({"precision": "fp16", "int8": True, "ranges_from": TRAIN}, "either fp16 or int8"),
             ({"int8": True}, "int8 needs training images to calibrate on"),
             ({"ranges_from": TRAIN}, "Only int8 is calibrated"),
+            ({"most_loss_points": 1, "parity": TEST}, "add --int8 and --parity, or leave it out"),
+            ({"most_loss_points": 1, "int8": True, "ranges_from": TRAIN}, "add --int8 and --par"),
+            (
+                {
+                    "most_loss_points": float("nan"),
+                    "int8": True,
+                    "ranges_from": TRAIN,
+                    "parity": TEST,
+                },
+                "nan points of accuracy are no limit",
+            ),
             ({"opset": 17}, "Opset 17 can't be written; choose 18 to 23"),
             ({"range_rule": "median"}, "Calibration 'median' is unknown; choose from entropy, min"),
             ({"conditions": ("top",)}, "Condition 'top' is unknown"),
@@ -389,6 +400,7 @@ class TestCommand:
             (["--int8"], 2, "int8 needs training images"),
             (["--int8", "--calibrate", "phantom:n=70", "--calibration", "max"], 2, "'max' is unk"),
             (["--int8", "--calibrate", "phantom:n=70", "--calibration", ""], 2, "choose from"),
+            (["--most-loss", "1"], 2, "--most-loss is what int8 may lose"),
             (["--scores", "none.csv"], 2, "none.csv doesn't exist"),
         ],
     )

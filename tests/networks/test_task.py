@@ -122,6 +122,12 @@ def test_a_bundle_that_is_not_there(tmp_path):
         job.fingerprint(tiny_images())
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_bundle_keeps(seed):
+    with pytest.raises(UsageError, match=f"Seed {seed} can't be kept; choose one from 0 to 922337"):
+        task(CONFIG, "full", seed)
+
+
 def test_unknown_conditions():
     with pytest.raises(UsageError, match="upperr"):
         task(CONFIG, "upperr")

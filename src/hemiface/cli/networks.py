@@ -186,11 +186,13 @@ def train(
     from hemiface.networks.checkpoint import BUNDLE_FILE
     from hemiface.networks.network import Bundle
     from hemiface.networks.reopened import trainable
+    from hemiface.networks.task import require_seed
     from hemiface.networks.train import fit, task
 
     chosen = read_config(
         config, settings, data=data, labels=labels, skip_bad=skip_bad, align=align, deal=deal
     )
+    require_seed(seed)
     require_apart([one for one in (init, teacher) if one], [out / BUNDLE_FILE])
     with show_progress() as on_progress:
         images = training_images(chosen, out, on_progress)
@@ -361,8 +363,11 @@ def export(
         Path | None, typer.Option(help="matrix.csv of the run, to store this Bundle's scores.")
     ] = None,
     most_loss: Annotated[
-        float, typer.Option(help="Points of accuracy that int8 may lose under a condition.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Points of accuracy that int8 may lose under a condition of --parity; default .5."
+        ),
+    ] = None,
     opset: Annotated[int, typer.Option(help="ONNX operator set.")] = 18,
     labels: LabelsOption = "",
     align: AlignOption = False,

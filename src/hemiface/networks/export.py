@@ -7,6 +7,7 @@ computed in single precision whatever becomes of the weights.
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ OPSETS = range(18, 24)
 """torch's exporter writes 18 and later; later than 23 is more than today's runtimes promise."""
 
 LICENCE = "Apache-2.0"
+_MOST_LOSS_POINTS = 0.5
 _RENDERED_FACES = 140
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 _SCORE_COLUMNS = ("value", "low", "high", "n")
@@ -78,8 +80,9 @@ class ExportOptions:
     """Those of the Bundle (see `scores_of`), to travel along."""
     opset: int = 18
     """One of OPSETS."""
-    most_loss_points: float | None = 0.5
-    """By how many percentage points the accuracy on `parity` may fall under a condition (int8)."""
+    most_loss_points: float | None = None
+    """By how many percentage points int8 may lower the accuracy on `parity` under a condition; None
+    for .5."""
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "fp16"):
@@ -102,12 +105,27 @@ class ExportOptions:
             raise UsageError(
                 f"Opset {self.opset} can't be written; choose {OPSETS[0]} to {OPSETS[-1]}."
             )
+        limit = self.most_loss_points
+        if limit is not None and not (self.int8 and self.parity is not None):
+            raise UsageError(
+                "--most-loss is what int8 may lose on the images of --parity; add --int8 and "
+                "--parity, or leave it out."
+            )
+        if limit is not None and not math.isfinite(limit):
+            raise UsageError(f"{limit} points of accuracy are no limit; give --most-loss a number.")
         _ = self.keys
 
     @property
     def kind(self) -> str:
         """What the file's name and header call its numbers: fp32, fp16 or int8."""
         return "int8" if self.int8 else self.precision
+
+    @property
+    def allowed_loss_points(self) -> float | None:
+        """What accuracy may fall by under a condition; None where nothing limits it."""
+        if not self.int8 or self.parity is None:
+            return None
+        return _MOST_LOSS_POINTS if self.most_loss_points is None else self.most_loss_points
 
     @property
     def keys(self) -> list[str]:
@@ -152,8 +170,7 @@ def export(
         _write(graph, header, partial)
         opened = OnnxModel.load(partial)
         rows = compare(NetworkClassifier(network), opened, scored, options.keys)
-        limited = options.int8 and options.parity is not None
-        require(rows, options.kind, options.most_loss_points if limited else None)
+        require(rows, options.kind, options.allowed_loss_points)
         if options.int8 and options.parity is None:
             log.warning("No parity images are given: what int8 costs in accuracy isn't known.")
         header["parity"] = _parity(rows, scored, rendered=options.parity is None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemiface.config import Config, ModelConfig, Recipe, as_plain
+from hemiface.config import MOST_SEED, Config, ModelConfig, Recipe, as_plain
 from hemiface.data.ferplus import votes_sha256
 from hemiface.data.images import Images
 from hemiface.errors import MissingError, UsageError
@@ -14,7 +14,7 @@ from hemiface.networks.network import Bundle
 from hemiface.occlusion.conditions import Condition, condition
 from hemiface.provenance import Mark
 
-__all__ = ["Task", "recipe_of", "task"]
+__all__ = ["Task", "recipe_of", "require_seed", "task"]
 
 _ENTRY = "hemiface.networks.train"  # what carries a task out
 
@@ -156,9 +156,11 @@ def task(
     recipes don't need it.
 
     Raises:
-        UsageError: `name` isn't `any`, `longer` or a condition, or a needed teacher is missing.
+        UsageError: `name` isn't `any`, `longer` or a condition, the seed is below 0 or above
+            `hemiface.config.MOST_SEED`, or a needed teacher is missing.
         MissingError: the Bundle of the teacher or to start from doesn't exist.
     """
+    require_seed(seed)
     single = "full" if name == "longer" else name
     keys = config.generalist_conditions if name == "any" else (single,)
     selection = (config.selection_conditions if name == "any" else ()) or keys
@@ -174,6 +176,16 @@ def task(
         teacher=_teacher_of(recipe, baseline),
         max_steps=max_steps,
     )
+
+
+def require_seed(seed: int) -> None:
+    """Raise unless a Bundle can keep a seed.
+
+    Raises:
+        UsageError: it is below 0 or above `hemiface.config.MOST_SEED`.
+    """
+    if not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"Seed {seed} can't be kept; choose one from 0 to {MOST_SEED}.")
 
 
 def _teacher_of(recipe: Recipe, baseline: Path | None) -> Path | None:
