@@ -106,6 +106,16 @@ class TestPeople:
         assert hits["full"] > 0.8
         assert hits["lower"] < 0.6
         assert f">{100 * hits['lower']:.0f}<" in page
+        assert ">lower hidden<" in page
+
+    def test_what_was_hidden_is_not_printed_as_seen(self, stimuli, tmp_path, monkeypatch, capsys):
+        answers = stimuli / "data" / "study-stimuli_description-answers_data.csv"
+        words = ("people", answers, "--out", tmp_path, "--draws", 20)
+        assert hemiface(monkeypatch, *words) == 0
+        said = capsys.readouterr().out
+        assert re.search("who +. condition ", said)
+        assert "upper hidden" in said
+        assert "saw" not in said
 
     def test_what_was_put_in_is_said(self, done):
         table = read_csv(done / "shapley.csv")

@@ -7,6 +7,7 @@ import pytest
 from hemiface.config import StatisticsOptions
 from hemiface.data.people_answers import ANSWERED_COLUMNS, Answered
 from hemiface.errors import UsageError
+from hemiface.report.figures.people import conditions_plot
 from hemiface.report.people import compute
 from simulated_people import People, simulate
 
@@ -29,12 +30,21 @@ def test_a_half_that_tells_more_is_named_and_one_that_may_is_not():
     said = " ".join(found.words)
     assert "the lower half tells more" in said
     assert "to the right half: neither surely tells more" in said
-    assert " less than full" in said
-    assert "lower " in said[said.index("Unbiased hit rates") :]
+    assert " less than nothing hidden" in said
+    assert "lower hidden " in said[said.index("Unbiased hit rates") :]
     assert "20 participants gave 2,800 answers that count to 140 stimuli of 28 faces." in said
     assert set(found.tables) == {
         "participants", "responses", "confusions", "sensitivity", "information", "shapley",
     }  # fmt: skip
+
+
+def test_what_was_hidden_is_called_hidden_in_the_figure_and_other_kinds_by_their_names():
+    bases = {"full": 2.0, "upper@blur": 1.0, "composite-aligned-upper": 1.0}
+    found = compute(answered(People(bases=bases, participants=3, faces=14)), {}, OPTIONS)
+    figure = conditions_plot(found.tables["sensitivity"], {"recall": "Hit rate"})
+    ticks = [one.get_text() for one in figure.axes[0].get_yticklabels()]
+    assert ticks == ["nothing hidden", "composite-aligned-upper", "upper hidden (blur)"]
+    assert figure.get_suptitle().startswith("People's answers by what was hidden or made")
 
 
 def test_nothing_planted_is_nothing_said():

@@ -100,6 +100,8 @@ def _answers_of(models: "list[str] | tuple[()]", known: "StimulusSet") -> dict[s
 
 def _print_hits(sensitivity: "pd.DataFrame") -> None:
     """Print hit rates and unbiased hit rates by condition, in per cent."""
+    from hemiface.report.figures.style import stimulus_label
+
     rows = sensitivity[sensitivity["emotion"] == "all"]
     columns = {"recall": "hits", "unbiased_hit_rate": "unbiased hits"}
     shown = []
@@ -108,7 +110,7 @@ def _print_hits(sensitivity: "pd.DataFrame") -> None:
         n = f"{int(cells['n'].iloc[0]):,}"
         values = cells.loc[list(columns), ["value", "low", "high"]].to_numpy()
         ends = (f"{100 * a:.1f} [{100 * b:.1f}, {100 * c:.1f}]" for a, b, c in values)
-        shown.append([str(who), str(condition), *ends, n])
+        shown.append([str(who), stimulus_label(str(condition)), *ends, n])
     numbers = [*columns.values(), "trials"]
     title = "Mean over the emotions in %, 95% intervals over people and faces"
-    show(title, ["who", "saw", *numbers], shown, numbers=numbers)
+    show(title, ["who", "condition", *numbers], shown, numbers=numbers)

@@ -17,6 +17,7 @@ from hemiface.inputs import require_apart
 from hemiface.report.figure_files import Picture, drawn_picture
 from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.people import conditions_plot, maps_figure
+from hemiface.report.figures.style import stimulus_label
 from hemiface.report.page import linked, template
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.results import require_ours, write_tables
@@ -230,7 +231,7 @@ def _maps(found: PeopleFound, networks: Sequence[str], folder: Path) -> list[_Se
             maps_figure(table, key, [PEOPLE, *networks]),
             folder / "figures",
             f"people-map-{key}",
-            f"All emotions together ({key}). Grey italics: the interval holds 0.",
+            f"All emotions together ({stimulus_label(key)}). Grey italics: the interval holds 0.",
         )
         for key in trials.conditions
         if shows_parts(trials, key)
@@ -273,7 +274,8 @@ def _by_emotion(table: pd.DataFrame, who: str, measure: str, name: str) -> Table
     groups = []
     for key in dict.fromkeys(rows["condition"]):
         cells = rows[rows["condition"] == key].set_index("emotion")
-        groups.append(Group(str(key), [Row("", [_shown(cells.loc[one]) for one in _GROUPED])]))
+        row = Row("", [_shown(cells.loc[one]) for one in _GROUPED])
+        groups.append(Group(stimulus_label(str(key)), [row]))
     note = "In %, with intervals over people and faces; all: mean over the emotions."
     return Table(f"{measure}-{who}", f"{name}, {who}.", note, "condition", "", _GROUPED, groups)
 
@@ -287,7 +289,7 @@ def _agreement_table(table: pd.DataFrame, who: str) -> Table:
             cells = table[(table["condition"] == key) & (table["emotion"] == emotion)]
             known = cells.set_index("measure")
             rows.append(Row(emotion, [_shown(known.loc[one]) for one in columns]))
-        groups.append(Group(str(key), rows))
+        groups.append(Group(stimulus_label(str(key)), rows))
     note = "In % of people's answers; beyond: kappa x 100."
     titles = (f"{who} with people", "two people", "independent answers", "beyond these")
     return Table(f"agreement-{who}", f"Agreement of {who}.", note, "condition", "emotion",

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemiface.report.figures.regions import FacePanel, face_figure
-from hemiface.report.figures.style import COLOURS, MARKERS, STYLE, title
+from hemiface.report.figures.style import COLOURS, MARKERS, STYLE, stimulus_label, title
 
 __all__ = ["conditions_plot", "maps_figure"]
 
@@ -43,10 +43,11 @@ def conditions_plot(sensitivity: pd.DataFrame, measures: dict[str, str]) -> Figu
             axes.plot(value, y, marker, color=colour, markersize=5, label=who)
         axes.set_title(name, fontsize=8.5)
         axes.grid(axis="x")
-        axes.set_yticks(np.arange(len(conditions)), conditions)
+        axes.set_yticks(np.arange(len(conditions)), [stimulus_label(one) for one in conditions])
         axes.set_ylim(len(conditions) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-    title(figure, "People's answers by what they saw, mean over the emotions with intervals")
+    what = "People's answers by what was hidden or made, mean over the emotions with intervals"
+    title(figure, what)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
@@ -63,5 +64,7 @@ def maps_figure(maps: pd.DataFrame, condition: str, every: Sequence[str]) -> Fig
         values = 100 * rows["value"].to_numpy(np.float64)
         panels.append(FacePanel(who, values, (low > 0) | (high < 0)))
     return face_figure(
-        panels, f"Where seeing helps ({condition})", "correlation with right answers x 100"
+        panels,
+        f"Where seeing helps ({stimulus_label(condition)})",
+        "correlation with right answers x 100",
     )

@@ -30,6 +30,7 @@ __all__ = [
     "model_label",
     "ordered",
     "save",
+    "stimulus_label",
     "svg_text",
     "title",
 ]
@@ -132,6 +133,15 @@ def condition_label(condition: str) -> str:
     else:
         label = f"{name} hidden"
     return f"{label} ({fill})" if fill else label
+
+
+def stimulus_label(condition: str) -> str:
+    """Return what to call a condition of stimuli, some of which hide no part that has a name.
+
+    >>> stimulus_label("upper@blur"), stimulus_label("composite-aligned-upper")
+    ('upper hidden (blur)', 'composite-aligned-upper')
+    """
+    return condition_label(condition) if is_condition(condition) else condition
 
 
 def model_label(name: str) -> str:

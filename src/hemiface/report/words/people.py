@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemiface.report.figures.style import decimals
+from hemiface.report.figures.style import decimals, stimulus_label
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, verdict
 from hemiface.stats.decomposition import PAIRS
@@ -55,7 +55,8 @@ def hit_words(sensitivity: pd.DataFrame) -> list[str]:
         found = _change(row)
         if found.sign:
             word = "more" if found.sign > 0 else "less"
-            changed.append(f"{key} {_points(found)} {word} than {row['reference']}")
+            reference = stimulus_label(str(row["reference"]))
+            changed.append(f"{stimulus_label(key)} {_points(found)} {word} than {reference}")
     if changed:
         return [f"Unbiased hit rates, in points: {joined(changed)}."]
     if compared:
@@ -97,10 +98,10 @@ def agreement_words(agreement: pd.DataFrame) -> list[str]:
         for condition in shown_conditions(list(own["condition"])):
             rows = _by(own[own["condition"] == condition], "measure")
             sentences.append(
-                f"{condition}: {who} gives {_percent(rows['agreement'])} % of people's answers; "
-                f"two people agree in {_percent(rows['people'])} %, and answers as frequent but "
-                f"independent of the face would in {_percent(rows['expected'])} %. Beyond that it "
-                f"agrees by {_number(rows['beyond'])} (kappa)."
+                f"{stimulus_label(condition)}: {who} gives {_percent(rows['agreement'])} % of "
+                f"people's answers; two people agree in {_percent(rows['people'])} %, and answers "
+                f"as frequent but independent of the face would in {_percent(rows['expected'])} %. "
+                f"Beyond that it agrees by {_number(rows['beyond'])} (kappa)."
             )
     return sentences
 
@@ -114,8 +115,8 @@ def likeness_words(likeness: pd.DataFrame) -> list[str]:
         p = float(known["torus_p"]["value"])
         shifted = f"{p:.0%} of the shifted maps agree as well" if np.isfinite(p) else "no p"
         sentences.append(
-            f"{condition}: people's map and that of {who} have a rank correlation of "
-            f"{_number(known['correlation'])}; nearness to the middle alone has "
+            f"{stimulus_label(str(condition))}: people's map and that of {who} have a rank "
+            f"correlation of {_number(known['correlation'])}; nearness to the middle alone has "
             f"{_number(known['people_centre'])} with people's and "
             f"{_number(known['centre'])} with the network's; among tiles equally far from it "
             f"{_number(known['within_distance'])} is left ({shifted})."
