@@ -8,6 +8,7 @@ HemifaceError          1  the work failed
 """
 
 import unicodedata
+from collections.abc import Iterable
 
 __all__ = [
     "BROUGHT",
@@ -19,6 +20,7 @@ __all__ = [
     "escaped",
     "extra_of",
     "first_line",
+    "first_names",
 ]
 
 
@@ -82,6 +84,17 @@ def first_line(error: Exception) -> str:
     """Return the first line of what another library's error says, to be quoted in a sentence."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def first_names(names: Iterable[str], most: int = 3) -> str:
+    """Return the first of some names in a sentence, and how many more there are.
+
+    >>> first_names(["a.png", "b.png", "c.png", "d.png"], most=2)
+    'a.png, b.png and 2 more'
+    """
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return f"{', '.join(every[:most])}{more}"
 
 
 def escaped(text: str) -> str:

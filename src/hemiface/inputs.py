@@ -4,26 +4,37 @@ A named pipe would block for ever, a device never end: neither is opened. What i
 is counted while it comes, so that nothing has to be in memory to be found too long.
 """
 
+import csv
 import io
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from hemiface.errors import DamagedError, HemifaceError, MissingError, UsageError, escaped
+from hemiface.errors import (
+    DamagedError,
+    HemifaceError,
+    MissingError,
+    UsageError,
+    escaped,
+    first_line,
+)
 from hemiface.limits import limits, over
 
 __all__ = [
     "BoundedBytes",
     "Readable",
+    "as_csv",
     "is_address",
     "is_offline",
     "open_lines",
     "read_bytes",
     "require_apart",
+    "require_columns",
+    "require_commas",
     "require_file",
     "require_local",
     "require_size",
@@ -206,6 +217,9 @@ def _first_end(part: bytes) -> int:
     return min(found, default=-1)
 
 
+_PARTED = {";": "semicolons", "\t": "tabs"}
+
+
 @contextmanager
 def open_lines(path: Path, hint: str = "check the path") -> Iterator[TextIO]:
     """Yield a CSV file as UTF-8 text, with or without a mark; csv.reader takes it as it comes.
@@ -221,3 +235,59 @@ def open_lines(path: Path, hint: str = "check the path") -> Iterator[TextIO]:
         io.TextIOWrapper(bounded, encoding="utf-8-sig", newline="") as text,
     ):
         yield text
+
+
+@contextmanager
+def as_csv(name: str | Path) -> Iterator[None]:
+    """Tell of a file that is found to be no CSV table in UTF-8 while it is read.
+
+    Raises:
+        DamagedError: as said.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        # As spreadsheets call what is wanted.
+        raise DamagedError(f"{name} is not UTF-8 text; save it as CSV UTF-8.") from error
+    except (csv.Error, LookupError, OSError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{name} is not a readable CSV table ({first_line(error)}); get it again, or make it "
+            "anew."
+        ) from error
+
+
+def require_columns(
+    path: Path, named: Sequence[str], needed: Sequence[str], known: Sequence[str] = ()
+) -> None:
+    """Raise unless a CSV file's header has each of `needed`, and none of these and `known` twice.
+
+    Whoever reads two columns of one name takes one of them in silence.
+
+    Raises:
+        UsageError: as said, or the cells of the header are parted by something else than commas.
+    """
+    require_commas(path, named)
+    missing = [one for one in needed if one not in named]
+    if missing:
+        may = f" and may have {', '.join(known)}" if known else ""
+        raise UsageError(
+            f"{path} lacks column {', '.join(missing)}; it needs {', '.join(needed)}{may}."
+        )
+    twice = [one for one in (*needed, *known) if named.count(one) > 1]
+    if twice:
+        raise UsageError(f"{path} has two columns {twice[0]}; leave one of them out.")
+
+
+def require_commas(path: str | Path, named: Sequence[str]) -> None:
+    """Raise UsageError if the header of a CSV file shows that no commas part its cells."""
+    first = named[0] if named else ""
+    if first.startswith("sep="):
+        raise UsageError(
+            f"{path} begins with {','.join(named)!r}, which Excel alone reads; remove this line."
+        )
+    parted = next((word for sign, word in _PARTED.items() if sign in first), "")
+    if len(named) == 1 and parted:
+        raise UsageError(
+            f"The cells of {path} are parted by {parted}; save it as CSV UTF-8 with commas, and "
+            "with points in decimal numbers."
+        )

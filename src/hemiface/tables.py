@@ -27,7 +27,7 @@ from hemiface.files import (
     seal,
     sealed_content,
 )
-from hemiface.inputs import open_lines
+from hemiface.inputs import as_csv, open_lines
 from hemiface.limits import limits, over
 
 if TYPE_CHECKING:
@@ -631,14 +631,8 @@ def read_csv(path: str | Path, hint: str = "check the path", **options: Any) -> 
     """
     import pandas as pd
 
-    try:
-        with open_lines(Path(path), hint) as file:
-            table: pd.DataFrame = pd.read_csv(file, **options)
-    except (csv.Error, LookupError, OSError, TypeError, ValueError) as error:
-        raise DamagedError(
-            f"{path} is not a readable CSV table ({first_line(error)}); get it again, or make it "
-            "anew."
-        ) from error
+    with as_csv(path), open_lines(Path(path), hint) as file:
+        table: pd.DataFrame = pd.read_csv(file, **options)
     return table if "index_col" in options else without_row_names(table, path)
 
 

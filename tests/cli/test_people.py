@@ -208,6 +208,8 @@ class TestWrong:
         ends(2, "holds no stimuli", "people", answers, "--stimuli", tmp_path)
         ends(2, r"none\.csv doesn't exist", "people", tmp_path / "none.csv")
         ends(2, "--response x must have the form", "people", answers, "--response", "x")
+        ends(2, "--response says angry=sad and angry=happy", "people", answers, "--response",
+             "angry=sad", "--response", "angry=happy")  # fmt: skip
         ends(2, "Model 'nobody' is unknown", "people", answers, "--model", "nobody")
         empty = tmp_path / "empty.csv"
         name = StimulusSet.read(stimuli).stimuli[0].stimulus
@@ -227,6 +229,19 @@ class TestWrong:
         code = hemiface(monkeypatch, "people", answers, "--stimuli", out, "--model", model)
         assert code == 4
         assert "isn't the picture that was made" in capsys.readouterr().err
+
+
+def test_pictures_without_a_label_are_named_as_are_rows_without_a_picture(
+    folder, tmp_path, monkeypatch, capsys
+):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\ng.png,sad\n")
+    words = ("--out", tmp_path / "set", "--size", 48, "--labels", table)
+    assert hemiface(monkeypatch, "occlude", folder, "--set", "upper", *words) == 0
+    said = capsys.readouterr()
+    first = r"28 stimuli isn't known, those of (f\d\d\.png, ){2}f\d\d\.png and 11 more"
+    assert re.search(first, said.out)
+    assert "labels.csv: none of the pictures is g.png; look how files are spelt there." in said.err
 
 
 def test_a_set_says_what_it_holds(folder, tmp_path, monkeypatch, capsys):

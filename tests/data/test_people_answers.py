@@ -6,6 +6,7 @@ import pytest
 from hemiface.data.people_answers import OUTSIDE, read_answers
 from hemiface.data.stimulus_set import LEFT_OUT, WRONG, Stimulus, StimulusSet
 from hemiface.errors import DamagedError, UsageError
+from hemiface.tables import csv_sink
 
 
 def stimulus(name, emotion="happy", file=None, **facts):
@@ -92,7 +93,9 @@ def test_times_and_confidence_are_numbers_or_nothing(read):
     np.testing.assert_array_equal(found["confidence"], [4, np.nan])
     assert found["block"].tolist() == ["2", "1"]
     for cell in ("fast", "inf", "1,5"):
-        with pytest.raises(DamagedError, match=r"line 2: column rt_s holds '.*', which"):
+        with pytest.raises(
+            DamagedError, match=r"line 2: column rt_s holds '.*leave the cell empty"
+        ):
             read(f'1,a_upper,happy,"{cell}",4,2,x', header=header)
 
 
@@ -107,6 +110,71 @@ def test_what_can_not_be_understood_is_named_with_its_line(read):
         read("1,a_upper,happy", " ,b_upper,happy")
     with pytest.raises(UsageError, match="holds no trial"):
         read()
-    nameless = StimulusSet("set", (stimulus("a_upper", ""),), {})
+
+
+def test_what_a_stimulus_shows_has_to_be_known_where_it_was_answered(read):
+    known = StimulusSet("set", (stimulus("a_upper", ""), stimulus("b_upper", "fear")), {})
+    assert read("1,b_upper,fear", known=known).table["emotion"].tolist() == ["fear"]
     with pytest.raises(UsageError, match=r"emotion of a\.png isn't known.*--labels"):
-        read("1,a_upper,happy", known=nameless)
+        read("1,b_upper,fear", "1,a_upper,happy", known=known)
+
+
+def test_of_two_columns_of_one_name_none_is_taken(read):
+    header = "participant,stimulus,response,response"
+    with pytest.raises(UsageError, match="two columns response; leave one of them out"):
+        read("1,a_upper,happy,sad", header=header)
+    found = read("1,a_upper,happy,x,y", header="participant,stimulus,response,note,note").table
+    assert found["answer"].tolist() == ["happy"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            b"participant;stimulus;response;rt_s\n1;a_upper;happy;0,4\n",
+            "parted by semicolons; save",
+        ),
+        (b"participant\tstimulus\tresponse\n1\ta_upper\thappy\n", "parted by tabs; save it as CSV"),
+        (
+            b"sep=,\nparticipant,stimulus,response\n",
+            "begins with 'sep=,', which .* remove this line",
+        ),
+        (
+            "participant,stimulus,response\n".encode("utf-16"),
+            "not UTF-8 text; save it as CSV UTF-8",
+        ),
+        ("participant,stimulus,response\n1,ä,\n".encode("latin-1"), "save it as CSV UTF-8"),
+    ],
+)
+def test_what_spreadsheets_write_is_told_with_how_to_mend_it(tmp_path, text, sentence):
+    path = tmp_path / "answers.csv"
+    path.write_bytes(text)
+    with pytest.raises((UsageError, DamagedError), match=sentence):
+        read_answers(path, KNOWN)
+
+
+def test_lines_are_counted_with_empty_ones_and_those_within_cells(read):
+    header = "\nparticipant,stimulus,response,note"
+    lines = ["1,a_upper,happy,", "", '1,a_upper,happy,"two\nlines"', " ,,,", "1,b_upper,x,"]
+    with pytest.raises(UsageError, match="line 8: response 'x'"):
+        read(*lines, header=header)
+    assert len(read(*lines[:-1], "", header=header).table) == 2
+
+
+def test_words_for_answers_are_explained_once_however_their_umlauts_are_written(read):
+    apart = "U\u0308berraschung"
+    found = read(f"1,a_upper,{apart}", **{"Überraschung": "surprise"}).table
+    assert found["answer"].tolist() == ["surprise"]
+    with pytest.raises(UsageError, match=r"--response explains .* twice"):
+        read("1,a_upper,Angst", Angst="fear", angst="sad")
+
+
+def test_names_may_stand_as_the_set_s_own_tables_have_them(tmp_path):
+    names = ["-x_full", "=cmd_full"]
+    known = StimulusSet(tmp_path, tuple(stimulus(one) for one in names))
+    rows = [{"participant": 1, "stimulus": one, "response": "happy"} for one in names]
+    path = tmp_path / "answers.csv"
+    with csv_sink(path, ("participant", "stimulus", "response")) as write:
+        write(rows)
+    assert "'-x_full" in path.read_text("utf-8")
+    assert read_answers(path, known).table["stimulus"].tolist() == names

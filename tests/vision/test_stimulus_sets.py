@@ -411,6 +411,16 @@ class TestFaces:
         assert len(told) == 7
         assert all(re.search(r"no face was found in .*; it is left out", one) for one in told)
 
+    def test_rows_about_no_picture_are_told(self, folder, tmp_path):
+        table = tmp_path / "labels.csv"
+        faces = find_faces([str(folder)])
+        rows = [f"{faces[0].path},happy", f"{faces[1].name},sad", "f99.png,fear", "f98.png,sad"]
+        table.write_text("\n".join(["file,label", *rows]))
+        told = []
+        find_faces([str(folder)], table, told.append)
+        (said,) = told
+        assert "none of the pictures is f99.png, f98.png; look how" in said
+
     def test_a_table_may_have_blanks_and_no_contradiction(self, folder, tmp_path):
         table = tmp_path / "labels.csv"
         name = find_faces([str(folder)])[0].name
@@ -459,6 +469,12 @@ class TestFaces:
             find_faces([str(folder)], table)
         table.write_text("name,label\na.png,happy\n")
         with pytest.raises(UsageError, match="lacks column file"):
+            find_faces([str(folder)], table)
+        table.write_text("file;label\na.png;happy\n")
+        with pytest.raises(UsageError, match=r"labels\.csv are parted by semicolons"):
+            find_faces([str(folder)], table)
+        table.write_text("file,label,label\na.png,happy,sad\n")
+        with pytest.raises(UsageError, match="two columns label"):
             find_faces([str(folder)], table)
         with pytest.raises(UsageError, match="Two of the pictures are called f00"):
             find_faces(

@@ -92,10 +92,11 @@ def import_(
 
 def pairs_of(given: Sequence[str] | None, option: str) -> dict[str, str]:
     """Return {before the sign: after it} of each `A=B`."""
-    found = {}
+    found: dict[str, str] = {}
     for one in given or ():
         first, sign, second = one.partition("=")
         if not (first and sign and second):
             raise UsageError(f"{option} {one} must have the form A=B.")
-        found[first] = second
+        if found.setdefault(first, second) != second:
+            raise UsageError(f"{option} says {first}={found[first]} and {one}; give one of them.")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hemiface.cli.printing import print_json, say, show, show_progress
-from hemiface.errors import escaped
+from hemiface.errors import escaped, first_names
 from hemiface.occlusion.face_lines import FindLandmarks
 from hemiface.vision.stimulus_sets.make import SetOptions, make_set
 from hemiface.vision.stimulus_sets.order import Dealing
@@ -57,11 +57,12 @@ def make(
         return
     rows = [(condition, f"{count:,}") for condition, count in counts.items()]
     show("Stimuli", ["condition", "number"], rows, numbers=["number"])
-    nameless = sum(not one.emotion for one in made.stimuli)
+    nameless = [one.picture for one in made.stimuli if not one.emotion]
     if nameless:
         say(
-            f"The emotion of {nameless:,} stimuli isn't known: nothing in them can be right or "
-            "wrong. Name it with --labels, or by folders."
+            f"The emotion of {len(nameless):,} stimuli isn't known, those of "
+            f"{first_names(dict.fromkeys(nameless))}: nothing in them can be right or wrong. Name "
+            "it with --labels, or by folders."
         )
     if any(one.halves == "fallback" for one in made.stimuli):
         say(

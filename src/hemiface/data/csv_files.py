@@ -24,7 +24,7 @@ import numpy.typing as npt
 from hemiface.data.images import Images
 from hemiface.data.skipping import BadItems
 from hemiface.errors import DamagedError, UsageError
-from hemiface.inputs import BoundedBytes, Readable, require_file
+from hemiface.inputs import BoundedBytes, Readable, require_commas, require_file
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
 
 __all__ = ["USAGES", "Header", "open_csv", "peek_header", "read_csv"]
@@ -209,6 +209,7 @@ def _require_usable(header: Header, name: str) -> None:
             f"{name} has no column emotion: the contest's test pictures have no labels, so they "
             "can be neither trained on nor scored; take fer2013.csv or icml_face_data.csv."
         )
+    require_commas(name, header.columns)
     raise DamagedError(
         f"{name} has columns {', '.join(map(repr, header.columns[:6]))}"
         f"{' and more' if len(header.columns) > 6 else ''}; expected emotion, pixels and Usage, or "

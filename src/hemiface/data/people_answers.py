@@ -11,9 +11,12 @@ rt_s         no      seconds until the answer
 confidence   no      how sure they were, any number
 block        no      block of the trial
 
-Upper and lower case and blanks around a response don't matter; other columns are passed over.
+Upper and lower case and blanks around a response don't matter; other columns and empty rows are
+passed over.
 """
 
+import csv
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,10 +25,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemiface.data.stimulus_set import LEFT_OUT, WRONG, Stimulus, StimulusSet
+from hemiface.data.stimulus_set import LEFT_OUT, WRONG, Stimulus, StimulusSet, require_emotions
 from hemiface.data.vocabulary import SYNONYMS
 from hemiface.errors import DamagedError, UsageError
-from hemiface.tables import EMOTIONS, read_csv
+from hemiface.inputs import as_csv, open_lines, require_columns
+from hemiface.tables import EMOTIONS, for_spreadsheets, read_csv
 
 __all__ = ["ANSWERED_COLUMNS", "OUTSIDE", "Answered", "read_answers"]
 
@@ -52,8 +56,10 @@ ANSWERED_COLUMNS = (
     "tiles",
 )
 _NEEDED = ("participant", "stimulus", "response")
+_KNOWN = ("rt_s", "confidence", "block")
 _COUNTED = "counted"
 _NO_ANSWER = "no answer"
+_LINE_END = r"\r\n?|\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +112,17 @@ def read_answers(
 
     Raises:
         DamagedError: the file is missing or no CSV, or a cell is empty or no number.
-        UsageError: a column is missing, a stimulus isn't in the manifest, a response is unknown, or
-            nobody knows what a stimulus shows.
+        UsageError: a column is missing or there twice, a stimulus isn't in the manifest, a response
+            is unknown, or nobody knows what a stimulus shows that was answered.
     """
-    known.require_emotions()
-    table = read_csv(path, dtype=str, keep_default_na=False)
-    missing = [name for name in _NEEDED if name not in table.columns]
-    if missing:
-        raise UsageError(
-            f"{path} lacks column {', '.join(missing)}; it needs {', '.join(_NEEDED)} and may have "
-            "rt_s, confidence and block."
-        )
+    table = _cells(path)
     if table.empty:
         raise UsageError(f"{path} holds no trial.")
     nobody = table["participant"].str.strip() == ""
     if nobody.any():
         raise DamagedError(f"{path}, line {_line(nobody)}: column participant is empty.")
     found = _stimuli(path, table["stimulus"], known)
+    require_emotions(found)
     said = _said(path, table["response"], known.others, responses or {})
     others = {word or _NO_ANSWER: handled for word, handled in known.others.items()}
     facts = ("stimulus", "person", "picture", "kind", "condition", "reference", "emotion")
@@ -133,12 +133,29 @@ def read_answers(
         "answer": said.where(said.isin(EMOTIONS), OUTSIDE),
         "said": said,
         "handled": [others.get(one, _COUNTED) for one in said],
-        "sigma_px": pd.Series([one.sigma_px for one in found], dtype="float64"),
+        "sigma_px": pd.Series([one.sigma_px for one in found], table.index, dtype="float64"),
         "rt_s": _numbers(path, table, "rt_s"),
         "confidence": _numbers(path, table, "confidence"),
         "block": table.get("block", ""),
     }
-    return Answered(pd.DataFrame(columns)[list(ANSWERED_COLUMNS)])
+    return Answered(pd.DataFrame(columns)[list(ANSWERED_COLUMNS)].reset_index(drop=True))
+
+
+def _cells(path: Path) -> pd.DataFrame:
+    """Return all cells as texts: each row that isn't empty, by the line in which it ends."""
+    with as_csv(path), open_lines(path) as file:
+        reader = csv.reader(file)
+        above, header = next(((n, row) for n, row in enumerate(reader) if row), (0, []))
+        line = reader.line_num
+    require_columns(path, header, _NEEDED, _KNOWN)
+    table = read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, skiprows=above)
+    ends = np.ones(len(table), dtype=np.int64)
+    is_empty = np.ones(len(table), dtype=np.bool_)
+    for column in table:
+        ends += table[column].str.count(_LINE_END).to_numpy(np.int64)
+        is_empty &= (table[column].str.strip() == "").to_numpy(np.bool_)
+    table.index = pd.Index(line + ends.cumsum())
+    return table.loc[~is_empty]
 
 
 def _called(said: str) -> str:
@@ -150,14 +167,17 @@ def _stimuli(path: Path, cells: "pd.Series[str]", known: StimulusSet) -> list[St
     by_name: dict[str, Stimulus | None] = {}
     for one in known.stimuli:
         file = PurePosixPath(one.file)
-        for name in {one.file, file.name, file.stem} - {one.stimulus}:
+        names = {one.file, file.name, file.stem}
+        # The set's own tables are written so.
+        names |= {for_spreadsheets(name) for name in (*names, one.stimulus)}
+        for name in names - {one.stimulus}:
             # None where several stimuli, judged by another half, have one file.
             by_name[name] = None if name in by_name else one
     by_name |= {one.stimulus: one for one in known.stimuli}
     found = [by_name.get(cell.strip()) for cell in cells]
-    unknown = pd.Series([one is None for one in found])
+    unknown = pd.Series([one is None for one in found], cells.index)
     if unknown.any():
-        cell = cells.iloc[int(np.flatnonzero(unknown)[0])].strip()
+        cell = cells[unknown].iloc[0].strip()
         several = f"{cell!r} is the file of several stimuli; write the stimulus's name"
         why = several if cell in by_name else f"{cell!r} is no stimulus of {known.folder}"
         raise UsageError(f"{path}, line {_line(unknown)}: {why}.")
@@ -168,19 +188,22 @@ def _said(
     path: Path, cells: "pd.Series[str]", others: Mapping[str, str], responses: Mapping[str, str]
 ) -> "pd.Series[str]":
     """Return each response as an emotion, a declared other answer or `no answer`."""
-    ours = {one: one for one in EMOTIONS} | SYNONYMS
-    ours |= {other.casefold(): other for other in others}
-    known = dict(ours)
+    known = {_plain(one): one for one in EMOTIONS}
+    known |= {_plain(word): one for word, one in SYNONYMS.items()}
+    known |= {_plain(other): other for other in others}
+    explained: dict[str, str] = {}
     for theirs, word in responses.items():
-        plain = word.strip().casefold()
-        if plain not in known:
+        # By the words as they were: answers may be exchanged.
+        meant = known.get(_plain(word))
+        if meant is None:
             raise UsageError(
                 f"--response {theirs}={word}: {word!r} is neither an emotion nor declared; choose "
                 f"from {', '.join((*EMOTIONS, *filter(None, others)))}."
             )
-        # By the words as they were: answers may be exchanged.
-        ours[theirs.strip().casefold()] = known[plain]
-    plain_cells = cells.str.strip().str.casefold()
+        if explained.setdefault(_plain(theirs), meant) != meant:
+            raise UsageError(f"--response explains {theirs.strip()!r} twice; explain it once.")
+    ours = known | explained
+    plain_cells = cells.map(_plain)
     unknown = ~plain_cells.isin(list(ours))
     if unknown.any():
         cell = cells[unknown].iloc[0]
@@ -189,6 +212,11 @@ def _said(
             f"in the manifest; explain it with --response '{cell}=OURS', or declare it there."
         )
     return plain_cells.map(ours).replace("", _NO_ANSWER)
+
+
+def _plain(word: str) -> str:
+    """Return a word as it is compared: some systems write an umlaut as two signs."""
+    return unicodedata.normalize("NFC", word.strip()).casefold()
 
 
 def _numbers(path: Path, table: pd.DataFrame, column: str) -> "pd.Series[float]":
@@ -201,11 +229,11 @@ def _numbers(path: Path, table: pd.DataFrame, column: str) -> "pd.Series[float]"
     if wrong.any():
         raise DamagedError(
             f"{path}, line {_line(wrong)}: column {column} holds {cells[wrong].iloc[0]!r}, which "
-            "is no number."
+            "is no number; write it with a decimal point, or leave the cell empty."
         )
     return numbers
 
 
 def _line(wrong: "pd.Series[bool]") -> int:
-    """Return the line of the first row that is wrong; the header is line 1."""
-    return int(np.flatnonzero(wrong.to_numpy())[0]) + 2
+    """Return the line of the first row that is wrong."""
+    return int(wrong.index[wrong][0])

@@ -17,7 +17,7 @@ from hemiface.data.listed import Listed
 from hemiface.data.listing import Listing
 from hemiface.data.vocabulary import emotion_of, split_of
 from hemiface.errors import DamagedError, UsageError
-from hemiface.inputs import open_lines
+from hemiface.inputs import as_csv, open_lines, require_columns
 from hemiface.tables import EMOTIONS
 
 __all__ = [
@@ -83,6 +83,7 @@ def list_tables(tables: Sequence[Path]) -> Listing:
 
     Raises:
         DamagedError: a table is no CSV file in UTF-8, or lacks a column.
+        UsageError: two columns of a table have one name.
     """
     pictures: list[Listed] = []
     bad: list[tuple[str, str]] = []
@@ -122,22 +123,19 @@ def _is_general(table: Path) -> bool:
 
 def _rows(table: Path) -> Iterator[tuple[str, _Columns, dict[str, str]]]:
     """Yield where each row stands, the table's columns, and its cells."""
-    try:
-        with open_lines(table) as file:
-            reader = csv.DictReader(file, restval="")
-            columns = _Columns.of(reader.fieldnames or ())
-            if not (columns.path and columns.label):
-                lacks, known = (
-                    ("path", PATH_COLUMNS) if not columns.path else ("label", LABEL_COLUMNS)
-                )
-                raise DamagedError(
-                    f"{table.name} has no column {lacks} (looked for {', '.join(known)}; it has "
-                    f"{', '.join(reader.fieldnames or ())[:80]})."
-                )
-            for row in reader:
-                yield f"{table.name}, line {reader.line_num}", columns, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DamagedError(f"{table.name} is not a readable CSV file ({error}).") from error
+    with as_csv(table.name), open_lines(table) as file:
+        reader = csv.DictReader(file, restval="")
+        named = list(reader.fieldnames or ())
+        columns = _Columns.of(named)
+        if not (columns.path and columns.label):
+            lacks, known = ("path", PATH_COLUMNS) if not columns.path else ("label", LABEL_COLUMNS)
+            raise DamagedError(
+                f"{table.name} has no column {lacks} (looked for {', '.join(known)}; it has "
+                f"{', '.join(named)[:80]})."
+            )
+        require_columns(table, named, [one for one in columns if one])
+        for row in reader:
+            yield f"{table.name}, line {reader.line_num}", columns, row
 
 
 def _unknown_label(word: str) -> str:

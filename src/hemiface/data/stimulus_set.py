@@ -15,13 +15,13 @@ materials/trials.json                           the trials as a list for each pa
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hemiface.documents import entry, read_json, undamaged
-from hemiface.errors import MissingError, UsageError
+from hemiface.errors import MissingError, UsageError, first_names
 from hemiface.files import write_json, write_text
 from hemiface.tables import EMOTIONS, csv_sink
 
@@ -36,6 +36,7 @@ __all__ = [
     "WRONG",
     "Stimulus",
     "StimulusSet",
+    "require_emotions",
     "require_name",
     "write_set",
 ]
@@ -145,14 +146,15 @@ class StimulusSet:
                 raise ValueError(f"answers count as {WRONG} or {LEFT_OUT}, not as {wrong[0]!r}")
             return cls(Path(folder), stimuli, entry(known, "settings", dict), others)
 
-    def require_emotions(self) -> None:
-        """Raise UsageError unless it is known what every stimulus shows."""
-        nameless = [one.picture for one in self.stimuli if one.emotion not in EMOTIONS]
-        if nameless:
-            raise UsageError(
-                f"The emotion of {nameless[0]} isn't known, so nothing can be right or wrong; make "
-                "the stimuli from class folders or with --labels."
-            )
+
+def require_emotions(stimuli: Iterable[Stimulus]) -> None:
+    """Raise UsageError unless it is known what each of some stimuli shows."""
+    nameless = dict.fromkeys(one.picture for one in stimuli if one.emotion not in EMOTIONS)
+    if nameless:
+        raise UsageError(
+            f"The emotion of {first_names(nameless)} isn't known, so nothing can be right or "
+            "wrong; make the stimuli from class folders or with --labels."
+        )
 
 
 def write_set(

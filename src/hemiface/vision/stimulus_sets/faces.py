@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.data.vocabulary import emotion_of
-from hemiface.errors import DamagedError, UsageError, first_line
+from hemiface.errors import DamagedError, UsageError, first_names
 from hemiface.files import printable
-from hemiface.inputs import open_lines
+from hemiface.inputs import as_csv, open_lines, require_columns
 from hemiface.occlusion.face_lines import FaceLines, FindLandmarks, lines_of
 from hemiface.tables import EMOTIONS
 from hemiface.vision.finding.alignment import can_align, cut_out
@@ -51,12 +51,15 @@ class Face:
         return Path(self.name).stem
 
 
-def find_faces(names: Sequence[str], labels: Path | None = None) -> list[Face]:
+def find_faces(
+    names: Sequence[str], labels: Path | None = None, on_note: OnNote = lambda _: None
+) -> list[Face]:
     """Return the pictures that files and folders hold, with their labels.
 
     `labels` is a CSV table with the columns `file` (a path from the table's folder, or a name that
     only one picture has), `label` and, if known, `person`; without it the folder in which a picture
-    lies names the emotion, where it is one's name.
+    lies names the emotion, where it is one's name. `on_note` is told in a sentence of rows of the
+    table that are about none of the pictures.
 
     Raises:
         DamagedError: a file or the table is missing or damaged, or a label is no emotion.
@@ -76,6 +79,12 @@ def find_faces(names: Sequence[str], labels: Path | None = None) -> list[Face]:
     if twice:
         raise UsageError(f"Two of the pictures are called {twice[0]}; rename one of them.")
     known = _labels(labels) if labels else {}
+    strangers = _strangers(known, paths)
+    if strangers:
+        on_note(
+            f"{labels}: none of the pictures is {first_names(strangers)}; look how files are spelt "
+            "there."
+        )
     found = []
     for path in paths:
         name = printable(path.name)
@@ -93,22 +102,11 @@ def _emotion(word: str) -> str:
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
     """Return what a table says of each picture, by its whole path and by its name."""
-    try:
-        return _labels_by_name(path)
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise DamagedError(
-            f"{path} is not a readable CSV file in UTF-8 ({first_line(error)})."
-        ) from error
-
-
-def _labels_by_name(path: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     names: Counter[str] = Counter()
-    with open_lines(path) as lines:
+    with as_csv(path), open_lines(path) as lines:
         reader = csv.DictReader(lines)
-        missing = {"file", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise UsageError(f"{path} lacks column {', '.join(sorted(missing))}.")
+        require_columns(path, list(reader.fieldnames or ()), ("file", "label"), ("person",))
         for row in reader:
             emotion = _emotion(row["label"] or "")
             if not emotion:
@@ -127,6 +125,14 @@ def _labels_by_name(path: Path) -> dict[str, dict[str, str]]:
             names[file.name] += 1
     # A name that several have says nothing.
     return {name: said for name, said in found.items() if names[name] < 2}
+
+
+def _strangers(known: Mapping[str, object], paths: Sequence[Path]) -> list[str]:
+    """Return the names of files that a table of labels names, and that are none of the pictures."""
+    whole = {str(path.resolve()) for path in paths}
+    names = {path.name for path in paths} & known.keys()
+    rows = (Path(one) for one in known if Path(one).is_absolute() and one not in whole)
+    return [path.name for path in rows if path.name not in names]
 
 
 def placed(

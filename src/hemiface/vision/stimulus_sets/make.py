@@ -90,7 +90,8 @@ def make_set(
 
     `names` are files and folders, `labels` says what they show (see `faces.find_faces`). With
     `detector` each photo's largest face is cut out upright, else its central square is taken; with
-    `landmarks` halves end at the face's own lines. `on_note` is told of photos that are left out.
+    `landmarks` halves end at the face's own lines. `on_note` is told of photos that are left
+    out, and of rows of `labels` that are about none.
 
     Raises:
         UsageError: `out` is a folder that is not empty, there are too few pictures, or as
@@ -99,7 +100,7 @@ def make_set(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not an empty folder; choose a new one.")
-    faces = find_faces(names, labels)
+    faces = find_faces(names, labels, on_note)
     if detector is not None:
         faces = list(placed(faces, detector, most_pixels, on_note))
         if not faces:
