@@ -726,7 +726,7 @@ def test_files_that_no_report_wrote_are_not_overwritten(tmp_path):
     run = write_run(tmp_path, simulate(("full",), ("full", "left"), n=42), draws=5)
     for theirs in (run / "matrix.csv", run / "methods.txt"):
         theirs.write_text("mine\n")
-        with pytest.raises(UsageError, match=rf"{theirs.name} is there, and no report\.html"):
+        with pytest.raises(UsageError, match=rf"{theirs.name} is there, and nothing beside it"):
             report.build(run)
         assert theirs.read_text() == "mine\n"
         assert not (run / "report.html").exists()
@@ -738,6 +738,44 @@ def test_files_that_no_report_wrote_are_not_overwritten(tmp_path):
     (run / "report.html").unlink()
     (run / "second.html").unlink()
     report.build(run)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_of_ones_own_is_kept_and_no_mark(tmp_path):
+    run = write_run(tmp_path / "run", simulate(("full",), ("full",), n=42), draws=5)
+    site = tmp_path / "site"
+    site.mkdir()
+    for page in (site / "index.html", site / "report.html"):
+        page.write_text("<p>my page</p>")
+        (site / "matrix.csv").write_text("mine\n")
+        with pytest.raises(UsageError, match="nothing beside it says that hemiface wrote it"):
+            report.build(run, page)
+        (site / "matrix.csv").unlink()
+        with pytest.raises(UsageError, match=rf"{page.name} is there"):
+            report.build(run, page)
+        assert [one.read_text() for one in site.iterdir()] == ["<p>my page</p>"]
+        page.unlink()
+    # One of hemiface's is a mark without any other.
+    report.build(run, site)
+    (site / ".report").unlink()
+    report.build(run, site)
+
+
+def test_pictures_of_ones_own_stay_where_none_are_to_be_shown(tmp_path):
+    run = write_run(tmp_path / "run", simulate(("full",), ("full",), n=42), draws=5)
+    names = ("examples", "conditions", "mistakes-full")
+    files = [tmp_path / "out" / "figures" / f"{name}.png" for name in names]
+    files[0].parent.mkdir(parents=True)
+    for file in files:
+        Image.new("RGB", (2, 2)).save(file)
+    for _ in range(2):
+        page = report.build(run, tmp_path / "out", pictures=False)
+        assert all(file.is_file() for file in files)
+    # Reports of before, whose pages had no generator, put no mark into theirs.
+    text = page.read_text("utf-8")
+    page.write_text(re.sub(r"<meta name=.generator.*\n", "", text), encoding="utf-8")
+    report.build(run, page.parent, pictures=False)
+    assert not any(file.exists() for file in files)
 
 
 def test_a_networks_name_is_no_path(tmp_path):

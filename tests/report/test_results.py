@@ -66,6 +66,30 @@ def test_what_asks_for_labels_alone_is_told_of_every_network():
     assert set(found.tables["information"]["model"]) == {"full"}
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("compare", "all_pairs.csv"),
+        ("calibrate", "aurc.csv"),
+        ("calibrate", "temperatures.json"),
+        ("information", "information.csv"),
+    ],
+)
+def test_what_hemiface_did_not_write_is_left_and_what_it_wrote_replaced(
+    run, tmp_path, monkeypatch, capsys, command, name
+):
+    words = (command, run, "--out", tmp_path, "--draws", 5)
+    (tmp_path / name).write_text("mine\n")
+    assert hemiface(monkeypatch, *words) == 2
+    assert f"{name} is there, and nothing beside it says that" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine\n"
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        assert hemiface(monkeypatch, *words) == 0
+    assert (tmp_path / name).read_text() != "mine\n"
+
+
 class TestCompare:
     def test_tables_and_what_is_printed(self, run, tmp_path, monkeypatch, capsys):
         code = hemiface(monkeypatch, "compare", run, "--out", tmp_path, "--draws", 30)

@@ -266,6 +266,12 @@ class TestFiles:
         written = write_importance(sampled(both, draws=5), tmp_path)
         assert tmp_path / "fills.csv" in written.paths
 
+    def test_a_table_that_it_did_not_write_is_left(self, tmp_path):
+        (tmp_path / "interactions.csv").write_text("mine\n")
+        with pytest.raises(UsageError, match=r"interactions\.csv is there, and nothing beside it"):
+            write_importance(sampled(planted(), draws=5), tmp_path)
+        assert [one.read_text() for one in tmp_path.iterdir()] == ["mine\n"]
+
     def test_the_report_has_the_section_only_with_the_coalitions(self, predictions, tmp_path):
         (tmp_path / "config.toml").write_text('name = "c"\n[statistics]\ndraws = 10\n')
         page = report.build(predictions).read_text(encoding="utf-8")

@@ -65,7 +65,6 @@ def report(
     from hemiface.data.parts import long_parts, table_path
     from hemiface.errors import UsageError
     from hemiface.report import large
-    from hemiface.report.figure_files import remove_pictures
     from hemiface.report.page import build
     from hemiface.report.pdf import require_weasyprint, write_pdf
 
@@ -79,9 +78,8 @@ def report(
         )
     if parts:
         with show_progress() as on_progress:
-            page = large.build(parts, out, told(on_progress, "counting rows"))
-        if not pictures:
-            remove_pictures(page.parent / "figures")
+            counting = told(on_progress, "counting rows")
+            page = large.build(parts, out, counting, pictures=pictures)
     else:
         page = build(source, out, pictures, people)
     say(page)

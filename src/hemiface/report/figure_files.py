@@ -34,10 +34,10 @@ __all__ = [
     "Figures",
     "Picture",
     "draw",
+    "drawn_faces",
     "drawn_picture",
     "inline_svg",
     "of_evaluated",
-    "remove_pictures",
 ]
 
 _MODELS_A_FIGURE = 6
@@ -113,8 +113,7 @@ def draw(
 ) -> tuple[Figures, str]:
     """Draw every figure, write it into `folder` as SVG and PNG, and return what the page shows.
 
-    The text says why there are no pictures of faces, and is empty if there are. With `pictures`
-    false those of an earlier report are removed from `folder`.
+    The text says why there are no pictures of faces, and is empty if there are.
     """
     drawn = Figures()
     _draw_scores(drawn, results, folder)
@@ -133,7 +132,6 @@ def draw(
         caption = f"Loss and validation accuracy by epoch: {', '.join(some)}."
         drawn.training.append(drawn_picture(scores.training_curves(some), folder, name, caption))
     if not pictures:
-        remove_pictures(folder, run.predictions.names["name"])
         return drawn, "Pictures were left out on request."
     if run.images is None:
         return drawn, "No images.parquet and pixels.npy lie beside the predictions: no pictures."
@@ -141,20 +139,21 @@ def draw(
     return drawn, ""
 
 
-def remove_pictures(folder: Path, names: Iterable[str] = ()) -> None:
-    """Remove what earlier reports drew of faces: who wants none shown hands on no folder of them.
+def drawn_faces(folder: Path, unmarked: Iterable[str] | None = None) -> list[Path]:
+    """Return the pictures of faces in a folder that reports drew: those with hemiface's mark.
 
-    That is what a report with pictures of the networks `names` would replace, and every other sheet
-    of mistakes that bears hemiface's mark.
+    Where reports put none into theirs, `unmarked` are the names of the networks: it is also what
+    one with pictures of these would replace.
     """
-    replaced = [*("examples", "conditions"), *(as_stem(f"mistakes-{one}") for one in names)]
-    marked = [
+    sheets_of = [f"mistakes-{one}" for one in (() if unmarked is None else unmarked)]
+    known = [folder / f"{as_stem(name)}.png" for name in ("examples", "conditions", *sheets_of)]
+    there = {*(path for path in known if path.is_file()), *folder.glob("mistakes-*.png")}
+    mark = "\0".join(_MADE_BY).encode()
+    return [
         path
-        for path in folder.glob("mistakes-*.png")
-        if "\0".join(_MADE_BY).encode() in path.read_bytes()
+        for path in sorted(there)
+        if mark in path.read_bytes() or (unmarked is not None and path in known)
     ]
-    for path in {*(folder / f"{name}.png" for name in replaced), *marked}:
-        path.unlink(missing_ok=True)
 
 
 _PAGE_WIDTH_PT = 518.4

@@ -12,7 +12,7 @@ from hemiface.config import StatisticsOptions
 from hemiface.errors import UsageError
 from hemiface.report.figures import regions as drawn
 from hemiface.report.figures.style import model_label, save
-from hemiface.report.results import write_tables
+from hemiface.report.results import claim_for, table_files, write_tables
 from hemiface.report.words.regions import importance_figures, sentences
 from hemiface.report.words.scores import warnings
 from hemiface.stats.importance import Importance, analyse
@@ -61,7 +61,8 @@ def write_importance(
 
     Raises:
         DamagedError: a table is missing or damaged.
-        UsageError: coalitions are missing, or people are given without tiles.
+        UsageError: coalitions are missing, people are given without tiles, or as
+            `results.claim_for`.
 
     """
     if people is not None and tiles is None:
@@ -75,6 +76,7 @@ def write_importance(
         more_tables, more_figures = _tiles(str(tiles), people, sample.options, faces)
         tables |= more_tables
         figures |= more_figures
+    claim_for("importance", folder, table_files(tables, folder))
     paths = write_tables(tables, folder)
     for name, figure in figures.items():
         paths += save(figure, folder / "figures", name)

@@ -7,7 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from hemiface.report.figures.style import save
-from hemiface.report.results import information_tables, write_tables
+from hemiface.report.results import (
+    claim_for,
+    information_tables,
+    table_files,
+    write_tables,
+)
 from hemiface.report.words.information import information_figures, information_words
 from hemiface.stats.sample import Sample
 from hemiface.stats.voters import voters
@@ -30,11 +35,12 @@ def write_information(sample: Sample, folder: Path, votes: pd.DataFrame | None =
     voters.csv is written with people's `votes` (see `stats.voters`).
 
     Raises:
-        UsageError: as `stats.information.information` and `voters`.
+        UsageError: as `stats.information.information`, `voters` and `results.claim_for`.
     """
     tables = information_tables(sample)
     if votes is not None:
         tables["voters"] = voters(sample, votes)
+    claim_for("information", folder, table_files(tables, folder))
     paths = write_tables(tables, folder)
     for name, figure in information_figures(tables).items():
         paths += save(figure, folder / "figures", name)

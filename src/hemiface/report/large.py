@@ -15,13 +15,22 @@ from hemiface.config import StatisticsOptions
 from hemiface.data.parts import Parts
 from hemiface.errors import UsageError
 from hemiface.files import write_text
-from hemiface.report.page import claim, linked, page_path, split_table, template
+from hemiface.report.page import (
+    claim,
+    linked,
+    page_path,
+    remove_pictures,
+    split_table,
+    template,
+)
 from hemiface.report.page_tables import drop_table, score_table
 from hemiface.report.results import (
     Compared,
+    claim_for,
     confusions,
     headline,
     read_recipe,
+    table_files,
     tell_of_others,
     write_tables,
 )
@@ -44,12 +53,15 @@ def build(
     parts: Parts,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    *,
+    pictures: bool = True,
 ) -> Path:
     """Write the tables and the page of predictions in parts; return the page's path.
 
     Tables: matrix, class_scores, confusions, planned, all_pairs, mcnemar, cochran, and
     confusion_shifts where whole faces are there. `out` as in `page.build`; config.toml beside the
-    parts says how intervals are made.
+    parts says how intervals are made. It shows no faces; with `pictures` false those of an earlier
+    report are removed from figures/.
 
     Raises:
         DamagedError: the parts are damaged or no valid table.
@@ -66,6 +78,8 @@ def build(
         claim(page, tables)
         write_tables(tables, page.parent)
         text = _render(parts, samples, tables)
+    if not pictures:
+        remove_pictures(page)
     write_text(page, linked(text, page.parent))
     tell_of_others(tables, page.parent)
     return page
@@ -103,11 +117,12 @@ def compare(
 
     Raises:
         DamagedError: the parts are damaged or no valid table.
-        UsageError: as `all_pairs`, or there is no such protocol.
+        UsageError: as `all_pairs` and `results.claim_for`, or there is no such protocol.
     """
     require_protocol(protocol)
     with counted(parts, [protocol], options, progress) as samples:
         tables = _compared(samples[protocol])
+    claim_for("compare", folder, table_files(tables, folder))
     return Compared(tables, write_tables(tables, folder), headline(tables["all_pairs"]))
 
 

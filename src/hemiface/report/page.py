@@ -16,7 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 import hemiface
 from hemiface.files import write_text
-from hemiface.report.figure_files import CellGroup, Figures, draw, of_evaluated
+from hemiface.report.figure_files import (
+    CellGroup,
+    Figures,
+    draw,
+    drawn_faces,
+    of_evaluated,
+)
 from hemiface.report.figures.style import model_label, ordered
 from hemiface.report.page_tables import (
     Table,
@@ -31,8 +37,10 @@ from hemiface.report.results import (
     Results,
     Run,
     compute,
+    is_of_before,
     read_run,
     require_ours,
+    table_files,
     tell_of_others,
     write_tables,
 )
@@ -58,6 +66,7 @@ __all__ = [
     "claim",
     "linked",
     "page_path",
+    "remove_pictures",
     "split_table",
     "template",
 ]
@@ -120,7 +129,7 @@ def build(
     Raises:
         DamagedError: the predictions or people's files are missing or not valid.
         UsageError: config.toml can't be understood, no image of the test split was scored, or a
-            table would take the place of one that no report wrote.
+            file would take the place of one that no report wrote.
 
     """
     page, *files = build_all(run_or_predictions, out, pictures, people)
@@ -147,6 +156,8 @@ def build_all(
     own = scores[scores["protocol"] == results.primary]
     groups = of_evaluated(_cell_groups(names, _conditions_by(own)), own)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
+    if not pictures:
+        remove_pictures(page, run.predictions.names["name"])
     methods = _methods(run, results)
     methods_file = page.parent / METHODS_FILE
     write_text(methods_file, "\n\n".join([*methods.text, *methods.references]) + "\n")
@@ -161,14 +172,25 @@ def claim(page: Path, tables: Iterable[str]) -> None:
     """Mark the folder of a page as one that reports are written to.
 
     Raises:
-        UsageError: a table would take the place of one that no report wrote.
+        UsageError: a file would take the place of one that no report wrote.
     """
     folder = page.parent
-    files = [*(folder / f"{name}.csv" for name in tables), folder / METHODS_FILE]
+    files = [*table_files(tables, folder), folder / METHODS_FILE, page]
     require_ours(folder, files, (page.name, REPORT_FILE, _MARK, *MARKS_OF_RUNS))
     if not any((folder / one).is_file() for one in MARKS_OF_RUNS):
         # Whoever stops before the page is there may go on, and one folder may hold several.
         write_text(folder / _MARK, "A report and its tables are written here.\n")
+
+
+def remove_pictures(page: Path, names: Iterable[str] = ()) -> None:
+    """Remove what earlier reports drew of faces: who wants none shown hands on no folder of them.
+
+    `page` is where the report will be written; `names` are its networks.
+    """
+    folder = page.parent / "figures"
+    unmarked = any(is_of_before(one) for one in (page, page.parent / REPORT_FILE))
+    for path in drawn_faces(folder, names if unmarked else None):
+        path.unlink()
 
 
 def linked(text: str, folder: Path) -> str:

@@ -20,7 +20,7 @@ from hemiface.report.figures.people import conditions_plot, maps_figure
 from hemiface.report.figures.style import stimulus_label
 from hemiface.report.page import linked, template
 from hemiface.report.page_tables import Group, Row, Shown, Table
-from hemiface.report.results import require_ours, write_tables
+from hemiface.report.results import claim_for, table_files, write_tables
 from hemiface.report.words import people as words
 from hemiface.report.words.verdicts import verdict
 from hemiface.stats.people.agreement import agreement
@@ -34,7 +34,6 @@ from hemiface.tables import EMOTIONS
 __all__ = ["PEOPLE_PAGE", "PeopleFound", "compute", "write_people"]
 
 PEOPLE_PAGE = "people.html"
-_MARK = ".people"
 _MEASURES = {"recall": "Hit rate", "unbiased_hit_rate": "Unbiased hit rate (Wagner)"}
 _GROUPED = (*EMOTIONS, "all")
 
@@ -118,15 +117,13 @@ def write_people(
     `settings` are those of the stimuli's manifest, `read` the files that the answers came from.
 
     Raises:
-        UsageError: as `compute`, or a table would take the place of one that was read or that no
+        UsageError: as `compute`, or a file would take the place of one that was read or that no
             analysis wrote.
     """
     found = compute(answered, networks, options)
-    tables = [folder / f"{name}.csv" for name in found.tables]
+    tables = table_files(found.tables, folder)
     require_apart(read, tables)
-    require_ours(folder, tables, (PEOPLE_PAGE, _MARK))
-    # Whoever stops before the page is there may go on.
-    write_text(folder / _MARK, f"{PEOPLE_PAGE} and its tables are written here.\n")
+    claim_for("people", folder, [*tables, folder / PEOPLE_PAGE], PEOPLE_PAGE)
     known = dict(settings or {})
     paths = write_tables(found.tables, folder)
     sections = [

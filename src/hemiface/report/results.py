@@ -7,6 +7,7 @@ two commands write the same file: the report's tables lie beside the predictions
 """
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from hemiface.data.images import PIXELS_FILE, TABLE_FILE, Images
 from hemiface.data.parts import read_whole, table_path
 from hemiface.documents import entry, read_json, read_text, undamaged
 from hemiface.errors import DamagedError, UsageError, first_line
-from hemiface.files import write_json
+from hemiface.files import write_json, write_text
 from hemiface.provenance import HARDWARE_OF
 from hemiface.report.figures.style import ordered
 from hemiface.stats import comparisons, importance, matrix, metrics
@@ -59,14 +60,18 @@ __all__ = [
     "Results",
     "Run",
     "calibrate",
+    "claim_for",
     "compare",
     "compute",
     "confusions",
     "headline",
     "information_tables",
+    "is_of_before",
+    "is_ours",
     "read_recipe",
     "read_run",
     "require_ours",
+    "table_files",
     "tell_of_others",
     "temperatures_json",
     "write_tables",
@@ -77,6 +82,10 @@ MIRRORED_FILE = "mirrored.parquet"
 
 _HISTORY_COLUMNS = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 MARKS_OF_RUNS = ("stages.json", "environment.json")
+_PAGES = (".html", ".htm")
+_GENERATOR = b'<meta name="generator" content="hemiface '
+_OF_BEFORE = re.compile(rb"Made (by|with) hemiface \d")
+"""What all pages end with; those of before have no generator in their heads."""
 _NO_RECIPE = "write it again with the study's own command, or remove it"
 
 TABLES = (
@@ -287,23 +296,67 @@ def information_tables(sample: Sample) -> dict[str, pd.DataFrame]:
 def require_ours(folder: Path, written: Iterable[Path], marks: Sequence[str]) -> None:
     """Raise unless what is to be written takes the place of earlier results of hemiface alone.
 
-    Any file of `marks` in the folder, the page first, says that what is there is.
-
     Raises:
-        UsageError: a file is there, and none of the marks.
+        UsageError: a file is there, and none of the marks, see `is_ours`.
     """
     there = [one for one in written if one.exists()]
-    if there and not any((folder / one).is_file() for one in marks):
+    if there and not is_ours(folder, marks):
         raise UsageError(
-            f"{there[0]} is there, and no {marks[0]} beside it that says who wrote it; choose "
+            f"{there[0]} is there, and nothing beside it says that hemiface wrote it; choose "
             "another --out, or move it."
         )
 
 
+def is_ours(folder: Path, marks: Sequence[str]) -> bool:
+    """Return whether any file of `marks` in a folder says that hemiface wrote what lies there.
+
+    A page is a mark where it says so itself: people have pages of the same name.
+    """
+    there = (folder / one for one in marks)
+    return any(
+        path.is_file()
+        and (
+            path.suffix.lower() not in _PAGES
+            or _GENERATOR in path.read_bytes()
+            or is_of_before(path)
+        )
+        for path in there
+    )
+
+
+def is_of_before(page: Path) -> bool:
+    """Return whether a page is there that says who wrote it at its end alone.
+
+    Not all pictures of faces that such a report drew bear a mark.
+    """
+    text = page.read_bytes() if page.is_file() else b""
+    return _GENERATOR not in text and bool(_OF_BEFORE.search(text))
+
+
+def claim_for(command: str, folder: Path, written: Iterable[Path], *pages: str) -> None:
+    """Mark a folder as one that a command writes its results into.
+
+    `pages` are files by which results without the command's own mark are known again.
+
+    Raises:
+        UsageError: a file would take the place of one that hemiface didn't write.
+    """
+    mark = f".{command}"
+    require_ours(folder, written, (*pages, mark, *MARKS_OF_RUNS))
+    # Whoever stops before all is there may go on.
+    write_text(folder / mark, f"Results of hemiface {command} are written here.\n")
+
+
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     """Write each table as `<name>.csv` into the folder and return the paths."""
-    for name, table in tables.items():
-        write_csv(table, folder / f"{name}.csv")
+    paths = table_files(tables, folder)
+    for path, table in zip(paths, tables.values(), strict=True):
+        write_csv(table, path)
+    return paths
+
+
+def table_files(tables: Iterable[str], folder: Path) -> list[Path]:
+    """Return where `write_tables` writes each table."""
     return [folder / f"{name}.csv" for name in tables]
 
 
@@ -392,7 +445,7 @@ def compare(
     there is no baseline on whole faces.
 
     Raises:
-        UsageError: as `all_pairs`, `sides` and `face_lines`.
+        UsageError: as `all_pairs`, `sides` and `face_lines`, or as `claim_for`.
 
     """
     if mirrored is not None and not has_sides(sample.conditions):
@@ -405,6 +458,7 @@ def compare(
         tables["face_lines"] = face_lines(sample, face)
     said = list(tables["sides"]["warning"]) if "sides" in tables else []
     warnings = [str(one) for one in dict.fromkeys(said) if one]
+    claim_for("compare", folder, table_files(tables, folder))
     return Compared(tables, write_tables(tables, folder), headline(tables["all_pairs"]), warnings)
 
 
@@ -428,7 +482,8 @@ def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2))
     images with temperatures by visibility; abstention.csv has a threshold for each of `risks`.
 
     Raises:
-        UsageError: validation or test images are missing; or as `threshold_for_risk`.
+        UsageError: validation or test images are missing; or as `threshold_for_risk` and
+            `claim_for`.
 
     """
     known, left_out = _of_known_confidence(sample)
@@ -439,8 +494,10 @@ def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2))
     thresholds = [threshold_for_risk(scaled, risk) for risk in risks]
     tables["abstention"] = pd.concat(thresholds, ignore_index=True)
     plain = temperatures_json(temperatures)
-    write_json(folder / "temperatures.json", plain)
-    files = [folder / "temperatures.json", *write_tables(tables, folder)]
+    file = folder / "temperatures.json"
+    claim_for("calibrate", folder, [file, *table_files(tables, folder)])
+    write_json(file, plain)
+    files = [file, *write_tables(tables, folder)]
     return Calibrated(files, plain, tables["calibration"], left_out)
 
 
