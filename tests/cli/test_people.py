@@ -108,6 +108,18 @@ class TestPeople:
         assert f">{100 * hits['lower']:.0f}<" in page
         assert ">lower hidden<" in page
 
+    def test_a_single_participant_has_no_interval_in_print(
+        self, stimuli, tmp_path, monkeypatch, capsys
+    ):
+        answers = stimuli / "data" / "study-stimuli_description-answers_data.csv"
+        alone = tmp_path / "alone.csv"
+        pd.read_csv(answers, keep_default_na=False, nrows=120).to_csv(alone, index=False)
+        words = ("people", alone, "--stimuli", stimuli, "--draws", 20)
+        assert hemiface(monkeypatch, *words) == 0
+        said = capsys.readouterr().out
+        assert "[–, –]" in said
+        assert "nan" not in said
+
     def test_what_was_hidden_is_not_printed_as_seen(self, stimuli, tmp_path, monkeypatch, capsys):
         answers = stimuli / "data" / "study-stimuli_description-answers_data.csv"
         words = ("people", answers, "--out", tmp_path, "--draws", 20)

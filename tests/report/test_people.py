@@ -9,6 +9,9 @@ from hemiface.data.people_answers import ANSWERED_COLUMNS, Answered
 from hemiface.errors import UsageError
 from hemiface.report.figures.people import conditions_plot
 from hemiface.report.people import compute
+from hemiface.report.words.people import methods
+from hemiface.stats.people.trials import Trials
+from hemiface.tables import EMOTIONS
 from simulated_people import People, simulate
 
 OPTIONS = StatisticsOptions(draws=200)
@@ -54,6 +57,22 @@ def test_nothing_planted_is_nothing_said():
     assert any("neither surely tells more" in one for one in found.words)
 
 
+def test_an_effect_that_is_complete_is_no_effect_that_was_not_found():
+    table = answered(People(bases={"full": 0.0, "upper": 0.0, "lower": 0.0}, participants=6,
+                            faces=14)).table  # fmt: skip
+    another = dict(zip(EMOTIONS, [*EMOTIONS[1:], EMOTIONS[0]], strict=True))
+    wrong = table["emotion"].map(another).where(table["condition"] == "upper", table["emotion"])
+    said = compute(Answered(table.assign(answer=wrong, said=wrong)), {}, OPTIONS).words
+    assert (
+        "Unbiased hit rates, in points, the same in every draw and so without a test: upper hidden "
+        "100.0 less than nothing hidden." in said
+    )
+    assert "No other condition's unbiased hit rate surely differs from its reference." in said
+    two = table[table["condition"] != "lower"]
+    said = compute(Answered(two.assign(answer=wrong, said=wrong)), {}, OPTIONS).words
+    assert not any("unbiased hit rate surely differs" in one for one in said)
+
+
 def test_of_several_fills_the_words_are_about_the_one_in_the_figure():
     """Under black the lower half tells more, under blur the upper one."""
     planted = {"full": 2.5, "upper": 2.0, "lower": -1.5, "upper@blur": -1.5, "lower@blur": 2.0}
@@ -78,6 +97,18 @@ def test_few_are_said_to_be_few():
     assert "shapley" in halves.tables
     assert not any("?" in one for one in halves.words)
     assert not any("less than" in one for one in alone.words)
+
+
+def test_what_nobody_shares_and_what_one_answer_counts_for_twice_is_said():
+    given = answered(People(participants=1, faces=14)).table
+    found = compute(Answered(given), {"net": dict(given[["stimulus", "emotion"]].values)}, OPTIONS)
+    assert any("no stimulus has answers of two people" in one for one in found.words)
+    assert not any("?" in one for one in found.words)
+    single = "Of a composite a network gives a single answer"
+    assert not any(one.startswith(single) for one in methods(found.trials, ["net"], {}))
+    composites = Trials(given.assign(kind="composite"), OPTIONS)
+    assert any(one.startswith(single) for one in methods(composites, ["net"], {}))
+    assert not any(one.startswith(single) for one in methods(composites, [], {}))
 
 
 def test_a_network_must_not_be_taken_for_people():

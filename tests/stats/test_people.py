@@ -546,6 +546,42 @@ def test_who_does_not_answer_in_time_has_no_time():
     assert participants(table)["median_rt_s"].tolist() == [pytest.approx(1.3)]
 
 
+def test_numbers_rest_on_their_own_trials():
+    """Ten people saw whole faces, ten others the same faces without a half."""
+    table = simulate(People(participants=20, faces=14), 0)
+    place = table["participant"].astype("category").cat.codes
+    table = table[(place < 10) == (table["condition"] == "full")]
+    table = table[table["condition"].isin(["full", "upper"])].reset_index(drop=True)
+    table = table.assign(confidence=1.0, rt_s=np.nan)
+    own = Trials(table, FEW)
+    network = own.answered_by("net", dict.fromkeys(table["stimulus"], "happy"))
+    for found in (
+        sensitivity([own]), beside(own, [network]), agreement(own, [network]), ratings(own)
+    ):  # fmt: skip
+        sizes = found[["n", "participants", "faces"]]
+        assert (sizes[found["emotion"] == "happy"] == [20, 10, 2]).all(axis=None)
+        assert (sizes[found["emotion"] == "all"] == [140, 10, 14]).all(axis=None)
+    told = information([own])
+    assert set(told.loc[told["emotion"] == "happy", "faces"]) == {2}
+
+
+def test_intervals_of_ratings_rest_on_those_who_gave_them():
+    random = np.random.default_rng(0)
+    table = simulate(People(participants=20, faces=14, bases={"full": 0.0}), 0)
+    few = table["participant"].isin(table["participant"].unique()[:4])
+    table = table.assign(
+        rt_s=np.nan, confidence=np.where(few, random.integers(1, 8, len(table)), np.nan)
+    )
+    sizes = ["value", "low", "high", "n", "participants", "faces"]
+    found, alone = (
+        row(ratings(Trials(some.reset_index(drop=True), FEW)), emotion="all")
+        for some in (table, table[few])
+    )
+    assert found[sizes[3:]].tolist() == alone[sizes[3:]].tolist() == [4 * 14, 4, 14]
+    assert found["method"].startswith("95% t interval")
+    assert alone["method"].startswith("95% t interval")
+
+
 class TestParticipants:
     def test_counts_and_ratings(self):
         table = simulate(People(participants=3, faces=14), 0)

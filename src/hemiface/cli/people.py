@@ -1,6 +1,8 @@
 """The command about people's answers to stimuli: people."""
 
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,9 +110,14 @@ def _print_hits(sensitivity: "pd.DataFrame") -> None:
     for (who, condition), own in rows.groupby(["who", "condition"], sort=False):
         cells = own.set_index("measure")
         n = f"{int(cells['n'].iloc[0]):,}"
-        values = cells.loc[list(columns), ["value", "low", "high"]].to_numpy()
-        ends = (f"{100 * a:.1f} [{100 * b:.1f}, {100 * c:.1f}]" for a, b, c in values)
-        shown.append([str(who), stimulus_label(str(condition)), *ends, n])
+        values = cells.loc[list(columns), ["value", "low", "high"]].to_numpy().tolist()
+        shown.append([str(who), stimulus_label(str(condition)), *map(_per_cent, values), n])
     numbers = [*columns.values(), "trials"]
     title = "Mean over the emotions in %, 95% intervals over people and faces"
     show(title, ["who", "condition", *numbers], shown, numbers=numbers)
+
+
+def _per_cent(ends: Sequence[float]) -> str:
+    """Return a share with its interval, and a dash for what isn't there."""
+    value, low, high = (f"{100 * one:.1f}" if math.isfinite(one) else "–" for one in ends)
+    return f"{value} [{low}, {high}]"

@@ -26,6 +26,7 @@ from hemiface.stats.significance import difference_p, equivalence_p, expanded_qu
 __all__ = [
     "FEWEST_FOR_PERCENTILES",
     "MOST_UNDEFINED",
+    "NO_VARIATION",
     "TOO_FEW",
     "Inference",
     "infer",
@@ -45,7 +46,7 @@ of the time however far their tails are expanded, those of five in 8 %."""
 
 _LIFTED_BY_DRAWS = ("ece",)
 TOO_FEW = "fewer than two groups to resample"
-_NO_VARIATION = "nothing varies between the draws"
+NO_VARIATION = "nothing varies between the draws"
 _ROUNDING = 1e-12
 
 
@@ -135,7 +136,7 @@ def interval(scores: Floats, groups: float, level: float, metric: str) -> tuple[
     if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
     if np.ptp(defined) < _ROUNDING:
-        return np.nan, np.nan, _NO_VARIATION
+        return np.nan, np.nan, NO_VARIATION
     low, high = np.quantile(defined, expanded_quantiles(level, groups))
     return float(low), float(high), ""
 
@@ -208,7 +209,7 @@ def infer(
     method = np.where(by_t, *(np.asarray(one, dtype=object) for one in kinds))
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
     same = usable & (se == 0)
-    reason[same] = _NO_VARIATION
+    reason[same] = NO_VARIATION
     # Two that are alike in every draw are alike; a level that never varies bounds nothing.
     unknown = same if bounds is not None else same & (value != 0)
     low, high = (np.where(unknown, np.nan, one) for one in (low, high))

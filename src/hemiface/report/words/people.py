@@ -14,7 +14,7 @@ from hemiface.report.figures.style import decimals, stimulus_label
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Verdict, verdict
 from hemiface.stats.decomposition import PAIRS
-from hemiface.stats.inference import FEWEST_FOR_PERCENTILES
+from hemiface.stats.inference import FEWEST_FOR_PERCENTILES, NO_VARIATION
 from hemiface.stats.people.trials import PEOPLE, Trials
 from hemiface.stats.planned import shown_conditions
 
@@ -50,18 +50,25 @@ def hit_words(sensitivity: pd.DataFrame) -> list[str]:
     rows = sensitivity[(sensitivity["who"] == PEOPLE) & (sensitivity["emotion"] == _ALL)]
     unbiased = _by(rows[rows["measure"] == "unbiased_hit_rate"], "condition")
     compared = {key: row for key, row in unbiased.items() if row["reference"]}
-    changed = []
+    changed, untested = [], []
     for key, row in compared.items():
-        found = _change(row)
+        found, reference = _change(row), str(row["reference"])
+        word = "more" if found.value > 0 else "less"
+        said = f"{stimulus_label(key)} {_points(found)} {word} than {stimulus_label(reference)}"
         if found.sign:
-            word = "more" if found.sign > 0 else "less"
-            reference = stimulus_label(str(row["reference"]))
-            changed.append(f"{stimulus_label(key)} {_points(found)} {word} than {reference}")
-    if changed:
-        return [f"Unbiased hit rates, in points: {joined(changed)}."]
-    if compared:
-        return ["No condition's unbiased hit rate surely differs from its reference."]
-    return []
+            changed.append(said)
+        elif abs(found.value) > 0 and _never_vary(row, unbiased.get(reference)):
+            untested.append(said)
+    sentences = [f"Unbiased hit rates, in points: {joined(changed)}."] if changed else []
+    if untested:
+        sentences.append(
+            "Unbiased hit rates, in points, the same in every draw and so without a test: "
+            f"{joined(untested)}."
+        )
+    if not changed and len(compared) > len(untested):
+        which = "No other condition's" if untested else "No condition's"
+        sentences.append(f"{which} unbiased hit rate surely differs from its reference.")
+    return sentences
 
 
 def half_words(shapley: pd.DataFrame, who: str = PEOPLE) -> list[str]:
@@ -97,11 +104,16 @@ def agreement_words(agreement: pd.DataFrame) -> list[str]:
     for who, own in agreement[agreement["emotion"] == _ALL].groupby("who", sort=False):
         for condition in shown_conditions(list(own["condition"])):
             rows = _by(own[own["condition"] == condition], "measure")
+            two = (
+                f"two people agree in {_percent(rows['people'])} %"
+                if np.isfinite(rows["people"]["value"])
+                else "no stimulus has answers of two people"
+            )
             sentences.append(
                 f"{stimulus_label(condition)}: {who} gives {_percent(rows['agreement'])} % of "
-                f"people's answers; two people agree in {_percent(rows['people'])} %, and answers "
-                f"as frequent but independent of the face would in {_percent(rows['expected'])} %. "
-                f"Beyond that it agrees by {_number(rows['beyond'])} (kappa)."
+                f"people's answers; {two}, and answers as frequent but independent of the face "
+                f"would agree in {_percent(rows['expected'])} %. Beyond that it agrees by "
+                f"{_number(rows['beyond'])} (kappa)."
             )
     return sentences
 
@@ -149,6 +161,11 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
             f"{joined(networks)} answered the very pictures that people saw, as upright face crops "
             "of 48 x 48 pixels, and is scored on the very same trials."
         )
+        if trials.table["kind"].eq("composite").any():
+            found.append(
+                "Of a composite a network gives a single answer, whichever half was to be judged: "
+                "it is scored as the answer about either half."
+            )
     return found
 
 
@@ -164,6 +181,11 @@ def _by(rows: pd.DataFrame, column: str) -> dict[str, Mapping[Any, Any]]:
 def _change(row: Mapping[Any, Any]) -> Verdict:
     ends = {"difference": "change", "low": "change_low", "high": "change_high", "p_holm": "p_holm"}
     return verdict({name: row[column] for name, column in ends.items()})
+
+
+def _never_vary(*rows: Mapping[Any, Any] | None) -> bool:
+    """Return whether levels are the same in every draw, and so is what they differ by."""
+    return all(row is not None and row["reason"] == NO_VARIATION for row in rows)
 
 
 def _points(found: Verdict) -> str:
@@ -188,7 +210,7 @@ def _bits(row: Mapping[Any, Any]) -> str:
 def _with_ends(value: float, low: float, high: float, *, digits: int) -> str:
     """Return a number with its interval, where there is one."""
     if not np.isfinite(value):
-        return "?"
+        return "–"
     ends = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite([low, high]).all() else ""
     return f"{value:.{digits}f}{ends}".replace("-", "−")
 

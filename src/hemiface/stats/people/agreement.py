@@ -136,20 +136,20 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     bounds = (0.0, 1.0) if measure in _SHARES else None
     one = people.infer(values, people.bearing(key), bounds)
-    support = people.supports(key)
+    trials = people.rows(key)
     for place, emotion in enumerate(GROUPED):
-        n = int(support.sum() if place == CLASSES else support[place])
-        row = one.row(place)
-        yield row | {
-            "who": network.who,
-            "condition": key,
-            "visible": visible_of(key),
-            "emotion": emotion,
-            "measure": measure,
-            "value": row["difference"],
-            "p": row["p"] if measure in _TESTED else np.nan,
-            "n": n,
-            "participants": people.participant_count,
-            "faces": people.face_count,
-            "reason": row["reason"] if n else "no trials",
-        }
+        row, sizes = one.row(place), people.sizes_of(trials, place)
+        yield (
+            row
+            | sizes
+            | {
+                "who": network.who,
+                "condition": key,
+                "visible": visible_of(key),
+                "emotion": emotion,
+                "measure": measure,
+                "value": row["difference"],
+                "p": row["p"] if measure in _TESTED else np.nan,
+                "reason": row["reason"] if sizes["n"] else "no trials",
+            }
+        )

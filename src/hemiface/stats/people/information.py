@@ -217,23 +217,23 @@ def information(every: Sequence[Trials]) -> pd.DataFrame:
 def _rows(bits: AnswerBits, key: str) -> Iterator[dict[str, Any]]:
     trials = bits.trials
     one = trials.infer(bits.of(key), trials.bearing(key))
-    support, lost = bits.supports(key), bits.lost(key)
+    (told, _), lost = bits.told(key), bits.lost(key)
     for place, emotion in enumerate(GROUPED):
-        row = one.row(place)
-        n = int(support[place])
-        reason = row["reason"] if n else "no trials"
-        yield row | {
-            "who": trials.who,
-            "mix": bits.mix,
-            "condition": key,
-            "visible": visible_of(key),
-            "emotion": emotion,
-            "bits": row["difference"],
-            "n": n,
-            "participants": trials.participant_count,
-            "faces": trials.face_count,
-            "reason": _LOST[place == CLASSES] if lost[place] else reason,
-        }
+        row, sizes = one.row(place), trials.sizes_of(told, place)
+        reason = row["reason"] if sizes["n"] else "no trials"
+        yield (
+            row
+            | sizes
+            | {
+                "who": trials.who,
+                "mix": bits.mix,
+                "condition": key,
+                "visible": visible_of(key),
+                "emotion": emotion,
+                "bits": row["difference"],
+                "reason": _LOST[place == CLASSES] if lost[place] else reason,
+            }
+        )
 
 
 def shapley(every: Sequence[Trials]) -> pd.DataFrame:

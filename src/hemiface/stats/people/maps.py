@@ -123,7 +123,7 @@ def likeness(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
                 rows += _likeness_rows(people, network, key, measure, values)
             for place, emotion in enumerate(GROUPED):
                 p = torus_p(theirs[place, 0], own[place, 0])
-                rows.append(_facts(people, network, key) | {
+                rows.append(_facts(people, network, key, place) | {
                     "emotion": emotion, "measure": "torus_p", "value": p, "low": np.nan,
                     "high": np.nan, "reason": "" if np.isfinite(p) else "undefined",
                 })  # fmt: skip
@@ -153,23 +153,24 @@ def _tiles_last(found: Floats) -> Floats:
 
 def _map_rows(trials: Trials, key: str) -> Iterator[dict[str, Any]]:
     one = trials.infer(map_of(trials, key), trials.bearing(key)[:, np.newaxis], _BOUNDS)
-    support = trials.supports(key)
+    rows = trials.rows(key)
     for place, emotion in enumerate(GROUPED):
-        n = int(support.sum() if emotion == GROUPED[-1] else support[place])
+        sizes = trials.sizes_of(rows, place)
         for tile in range(TILES):
             row = one.row((place, tile))
-            yield {name: row[name] for name in ("low", "high", "reason")} | {
-                "who": trials.who,
-                "condition": key,
-                "emotion": emotion,
-                "tile": tile,
-                "row": tile % TILE_ROWS,
-                "column": tile // TILE_ROWS,
-                "value": row["difference"],
-                "n": n,
-                "participants": trials.participant_count,
-                "faces": trials.face_count,
-            }
+            yield (
+                {name: row[name] for name in ("low", "high", "reason")}
+                | sizes
+                | {
+                    "who": trials.who,
+                    "condition": key,
+                    "emotion": emotion,
+                    "tile": tile,
+                    "row": tile % TILE_ROWS,
+                    "column": tile // TILE_ROWS,
+                    "value": row["difference"],
+                }
+            )
 
 
 def _likeness_rows(
@@ -178,7 +179,7 @@ def _likeness_rows(
     one = people.infer(values, people.bearing(key), _BOUNDS)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
-        yield _facts(people, network, key) | {
+        yield _facts(people, network, key, place) | {
             "emotion": emotion,
             "measure": measure,
             "value": row["difference"],
@@ -188,10 +189,11 @@ def _likeness_rows(
         }
 
 
-def _facts(people: Trials, network: Trials, key: str) -> dict[str, Any]:
+def _facts(people: Trials, network: Trials, key: str, place: int) -> dict[str, Any]:
+    sizes = people.sizes_of(people.rows(key), place)
     return {
         "who": network.who,
         "condition": key,
-        "participants": people.participant_count,
-        "faces": people.face_count,
+        "participants": sizes["participants"],
+        "faces": sizes["faces"],
     }

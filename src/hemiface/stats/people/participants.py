@@ -111,28 +111,26 @@ def _rated(
     if not known.any():
         return []
     own = trials.rows(key)[known]
-    means, scale = means_over_draws(
+    means, _ = means_over_draws(
         values[known, np.newaxis], trials.labels[own], trials.groups[own], trials.weights
     )
-    one = trials.infer(means[:, :, 0].T, trials.bearing(key), (-np.inf, np.inf))
+    one = trials.infer(means[:, :, 0].T, trials.bearing_of(own), (-np.inf, np.inf))
     rows = []
     for place, emotion in enumerate(GROUPED):
-        row = one.row(place)
+        row, sizes = one.row(place), trials.sizes_of(own, place)
         ends = {"value": row["difference"], "low": row["low"], "high": row["high"]}
         if is_log:
             ends = {name: float(np.exp(value)) for name, value in ends.items()}
         rows.append(
             ends
+            | sizes
             | {
                 "condition": key,
                 "visible": visible_of(key),
                 "emotion": emotion,
                 "measure": measure,
-                "n": int(scale.images[place]),
-                "participants": trials.participant_count,
-                "faces": trials.face_count,
                 "method": f"{row['method']}{' of the logarithm' if is_log else ''}",
-                "reason": row["reason"] if scale.images[place] else "no trials",
+                "reason": row["reason"] if sizes["n"] else "no trials",
             }
         )
     return rows

@@ -147,10 +147,10 @@ def _rows(
     change = trials.infer(_change(trials, key, values, reference), trials.bearing(*compared))
     for place, measure in enumerate(_USED):
         for index, emotion in enumerate(GROUPED):
-            at = place, index
+            at, facts = (place, index), _facts(trials, key, index)
             yield (
                 level.row(at)
-                | _facts(trials, key, index)
+                | facts
                 | {
                     "who": trials.who,
                     "reference": trials.references.get(key, ""),
@@ -162,7 +162,7 @@ def _rows(
                     "change_high": change.high[at],
                     "p": change.p[at],
                     "p_holm": np.nan,
-                    "reason": level.reason[at] if _support(trials, key, index) else "no trials",
+                    "reason": level.reason[at] if facts["n"] else "no trials",
                 }
             )
 
@@ -177,16 +177,6 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).sort_index().astype({"p_holm": float})
 
 
-def _support(trials: Trials, key: str, index: int) -> int:
-    support = trials.supports(key)
-    return int(support.sum() if index == CLASSES else support[index])
-
-
 def _facts(trials: Trials, key: str, index: int) -> dict[str, Any]:
-    return {
-        "condition": key,
-        "visible": visible_of(key),
-        "n": _support(trials, key, index),
-        "participants": trials.participant_count,
-        "faces": trials.face_count,
-    }
+    sizes = trials.sizes_of(trials.rows(key), index)
+    return {"condition": key, "visible": visible_of(key), **sizes}

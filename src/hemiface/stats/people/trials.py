@@ -202,11 +202,11 @@ class Trials:
         others. Under several conditions the least of them. What is said of one emotion rests on its
         own faces alone.
         """
-        found = [self._bearing(one) for one in conditions]
+        found = [self.bearing_of(self.rows(one)) for one in conditions]
         return np.min(found, axis=0) if found else np.full(CLASSES + 1, float(self.units))
 
-    def _bearing(self, condition: str) -> Floats:
-        rows = self.rows(condition)
+    def bearing_of(self, rows: Ints) -> Floats:
+        """Return the same of the trials that stand in some rows, float64 [8]."""
         units = []
         for codes, count in (
             (self.participants[rows], self.participant_count),
@@ -268,6 +268,18 @@ class Trials:
         """Return the trials of some conditions, drawn for themselves."""
         chosen = self.table["condition"].isin(list(conditions))
         return replace(self, table=self.table[chosen].reset_index(drop=True))
+
+    def sizes_of(self, rows: Ints, index: int) -> dict[str, int]:
+        """Return how many trials, participants and faces a number rests on: n, participants, faces.
+
+        Of the trials that stand in some rows those that show emotion `index`, or 7 for all.
+        """
+        own = rows if index == CLASSES else rows[self.labels[rows] == index]
+        return {
+            "n": len(own),
+            "participants": len(np.unique(self.participants[own])),
+            "faces": len(np.unique(self.faces[own])),
+        }
 
     def supports(self, condition: str) -> Ints:
         """Return how many trials of a condition show each emotion, int64 [7]."""
