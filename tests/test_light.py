@@ -18,7 +18,7 @@ from hemiface.errors import HemifaceError
 from hemiface.tables import write_csv
 from hemiface.vision.faces import COLUMNS, write_rows
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import write_tables
+from hemiface.vision.results import write_tables
 
 MISSING = ("pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "jinja2", "torch", "onnx")
 """What a light install lacks."""

@@ -27,7 +27,7 @@ from hemiface.errors import UsageError
 from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
-from hemiface.vision.run import RunOptions, keep_larger_run
+from hemiface.vision.results import keep_larger_run
 from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source
 
@@ -377,10 +377,10 @@ def test_fewer_frames_count_too(tmp_path):
     (tmp_path / "sources.csv").write_text(before)
     film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
     for most in (None, 9):
-        keep_larger_run(tmp_path, film, RunOptions(most_frames=most))
-    keep_larger_run(tmp_path, film, RunOptions(most_frames=2, replace=True))
+        keep_larger_run(tmp_path, film, most_frames=most, replace=False)
+    keep_larger_run(tmp_path, film, most_frames=2, replace=True)
     with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
-        keep_larger_run(tmp_path, film, RunOptions(most_frames=2))
+        keep_larger_run(tmp_path, film, most_frames=2, replace=False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are shorter on other systems")
@@ -772,8 +772,26 @@ def test_a_table_of_before_in_another_format_tells_of_the_same_sources(crops, pr
 
 def test_nobodys_own_table_is_written_again(predict, tmp_path):
     (tmp_path / "faces.jsonl").write_text("mine")
-    predict(tmp_path)
+    for _ in range(2):
+        assert predict(tmp_path)[0] == 0
     assert (tmp_path / "faces.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("faces.csv", "file,label\na.jpg,happy\n"), ("sources.csv", "url,licence\nx,CC0\n"),
+     ("faces.jsonl", '{"file": "a.jpg"}\n'), ("faces.parquet", "PAR1"), ("faces.jsonl", "1\n")],
+)  # fmt: skip
+@pytest.mark.parametrize("how", [(), ("--shard", "1/1")])
+def test_nor_is_it_replaced(predict, tmp_path, name, content, how):
+    out = tmp_path / "o"
+    own = out.joinpath(*("shard-1-of-1",) * bool(how)) / name
+    own.parent.mkdir(parents=True)
+    own.write_text(content)
+    code, said = predict(out, "--format", "csv,jsonl,parquet", *how)
+    assert (code, f"{own} is no table" in said) == (2, True)
+    assert own.read_text() == content
+    assert [one.name for one in own.parent.iterdir()] == [name]
 
 
 def test_json_of_a_shard_is_json(crops, model, tmp_path, monkeypatch, capsys):

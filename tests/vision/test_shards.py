@@ -195,6 +195,11 @@ def test_a_smaller_result_takes_no_larger_one_s_place(photos, predictor, tmp_pat
         pass
     with pytest.raises(UsageError, match="more than the 3 that would take their place"):
         merge(tmp_path)
+    ours = (tmp_path / "faces.csv").rename(tmp_path / "theirs.csv")
+    (tmp_path / "faces.csv").write_text("file,label")
+    with pytest.raises(UsageError, match=r"faces\.csv is no table of faces that hemiface wrote"):
+        merge(tmp_path, replace=True)
+    ours.replace(tmp_path / "faces.csv")
     merge(tmp_path, replace=True)
     with (tmp_path / "sources.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3

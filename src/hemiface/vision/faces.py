@@ -72,8 +72,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from hemiface.errors import HemifaceError, UsageError, escaped
+from hemiface.documents import json_value
+from hemiface.errors import DamagedError, HemifaceError, UsageError, escaped
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal
+from hemiface.inputs import open_lines
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, csv_sink
 from hemiface.vision.photos import Photo
 from hemiface.vision.visible_regions import REGIONS, VisibleRegions
@@ -93,6 +95,7 @@ __all__ = [
     "Smoothed",
     "parquet_sink",
     "require_formats",
+    "require_own_tables",
     "write_rows",
     "written_before",
 ]
@@ -145,6 +148,9 @@ COLUMNS: dict[str, str] = {
     "schema": _INT,
 }
 """Column -> Arrow type, in order."""
+
+_COLUMNS_OF_ALL = frozenset({"source", "frame", "face", "x_px", "schema"})
+"""Columns that every schema had, by which a table is known as one of a run."""
 
 _NO_POINTS = ((math.nan, math.nan),) * len(POINTS)
 ROWS_AT_ONCE = 4096
@@ -521,13 +527,47 @@ def write_rows(rows: Iterable[dict[str, Any]], folder: Path, formats: Sequence[s
 
 
 def written_before(folder: Path) -> list[str]:
-    """Return the formats of the tables of faces in `folder` that can be written again here."""
+    """Return the formats of our tables of faces in `folder` that can be written again here."""
     can = [one for one in FORMATS if one != "parquet" or find_spec("pyarrow") is not None]
-    return [one for one in can if _table(folder, one).is_file()]
+    return [one for one in can if _is_ours(_table(folder, one))]
+
+
+def require_own_tables(folder: Path, formats: Sequence[str]) -> None:
+    """Raise unless the tables of faces in `folder` that have these formats are of a run.
+
+    Raises:
+        UsageError: one of them isn't, and so is the user's own.
+    """
+    for path in (_table(folder, one) for one in formats):
+        if path.exists() and not _is_ours(path):
+            raise UsageError(
+                f"{path} is no table of faces that hemiface wrote, and would be replaced by one; "
+                "move it, or choose another --out."
+            )
 
 
 def _table(folder: Path, name: str) -> Path:
     return folder / f"faces.{name}"
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a table of faces is there that is of a run, of any schema."""
+    if not path.is_file():
+        return False
+    try:
+        return not path.stat().st_size or _columns(path) >= _COLUMNS_OF_ALL
+    except (DamagedError, OSError, TypeError, ValueError):  # pyarrow's own are of these too
+        return False
+
+
+def _columns(path: Path) -> set[str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return set(pq.read_schema(path).names)
+    with open_lines(path) as lines:
+        first = next(lines, "")
+    return set(json_value(first) if path.suffix == ".jsonl" else first.strip().split(","))
 
 
 Sink = Callable[[list[dict[str, Any]]], None]

@@ -28,16 +28,8 @@ from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
-from hemiface.vision.run import (
-    OnProgress,
-    Outcome,
-    RunOptions,
-    check_options,
-    keep_larger_run,
-    settings_of,
-    told_of,
-    write_tables,
-)
+from hemiface.vision.results import keep_larger_run, require_own, told_of, write_tables
+from hemiface.vision.run import OnProgress, Outcome, RunOptions, check_options, settings_of
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import Stretch, plan
 from hemiface.vision.video.watching import Identities
@@ -92,7 +84,8 @@ def run_on_ray(
     known = settings_of(predictor, options)
     settings = plain(known)
     with locked(folder):
-        keep_larger_run(folder, sources, options)
+        require_own(folder, options.formats)
+        keep_larger_run(folder, sources, most_frames=options.most_frames, replace=options.replace)
         # What a piece's file is called by stays the same to its end.
         noted = [replace(one, stamp=tuple(one.fingerprint)) for one in sources]
         remove_untrue(folder, noted, known)

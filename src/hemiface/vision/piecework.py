@@ -22,7 +22,8 @@ from hemiface.files import passing_folder, unwritable
 from hemiface.vision.pieces import Piece, write_piece
 from hemiface.vision.predictor import Predictor, PredictorOptions
 from hemiface.vision.remote import fetched
-from hemiface.vision.run import RunOptions, run, settings_of, told_of
+from hemiface.vision.results import told_of
+from hemiface.vision.run import RunOptions, run, settings_of
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import Stretch, watch
 

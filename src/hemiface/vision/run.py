@@ -7,7 +7,6 @@ command goes on where it was killed. Under other settings everything begins anew
 timelines of before are removed first (see `hemiface.vision.earlier`).
 """
 
-import csv
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -19,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from hemiface.errors import DamagedError, HemifaceError, UsageError
-from hemiface.files import atomic_path, keep_larger, printable
-from hemiface.inputs import open_lines, require_apart
+from hemiface.files import printable
+from hemiface.inputs import require_apart
 from hemiface.locks import locked
-from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.threads import in_threads
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.earlier import (
@@ -32,9 +30,10 @@ from hemiface.vision.earlier import (
     remove_untrue,
     timeline_files,
 )
-from hemiface.vision.faces import SCHEMA, Faces, require_formats, write_rows, written_before
+from hemiface.vision.faces import SCHEMA, Faces, require_formats
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
+from hemiface.vision.results import keep_larger_run, require_own, told_of, write_tables
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
@@ -47,29 +46,21 @@ from hemiface.vision.video.timeline import write as write_timeline
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 
 __all__ = [
-    "WHAT",
     "Outcome",
     "RunOptions",
     "check_options",
-    "keep_larger_run",
-    "looked_at",
     "run",
     "settings_of",
     "some_frames",
-    "told_of",
-    "write_tables",
 ]
 
 OnProgress = Callable[[str, int, int], None]
 _Seen = tuple[Source, Faces | None, str]
 
-WHAT = "photos and frames"
-"""What the size of a run is counted in."""
 _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
 _TOLD_EVERY = 100
-_TOLD = ("kind", "faces", "frames", "error", "note")
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
 _log = logging.getLogger(__name__)
@@ -145,8 +136,8 @@ def run(
     Raises:
         UsageError: `workers`, `most_frames` or `smooth_s` is not positive, `blur` without
             `pictures`, an unknown format, two annotated pictures would have the same name, they or
-            timelines would take the place of a file that no run wrote, another process writes into
-            the folder, or the results of more lie there.
+            timelines or a table would take the place of a file that no run wrote, another process
+            writes into the folder, or the results of more lie there.
         HemifaceError: the folder can't be written, a camera can't be opened, there are only videos
             and PyAV isn't installed, or Parquet is asked for and pyarrow isn't.
     """
@@ -159,8 +150,9 @@ def run(
     settings = settings_of(predictor, options)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
+        require_own(folder, options.formats)
         # Before the journal, which forgets what was done with other options.
-        keep_larger_run(folder, sources, options)
+        keep_larger_run(folder, sources, most_frames=options.most_frames, replace=options.replace)
         keeps = remove_untrue(folder, sources, settings, _writes(sources, options))
         before()
         # Which copies were made is known from it alone.
@@ -195,36 +187,6 @@ def check_options(options: RunOptions, sources: Sequence[Source]) -> None:
     require_formats(options.formats)
     if options.timelines:
         _check_timelines(sources)
-
-
-def keep_larger_run(folder: Path, sources: Sequence[Source], options: RunOptions) -> None:
-    """Raise if an earlier run into the folder looked at more photos and frames than this one can.
-
-    Raises:
-        UsageError: it did, and nobody asked to replace its results.
-    """
-    known = looked_at(folder)
-    had = sum(known.values())
-    # Of a video nobody knows how long it is: as long as it was, or as all that there was.
-    most = (min(options.most_frames or had, known.get(for_spreadsheets(one.name), had))
-            if one.moves else 1 for one in sources)  # fmt: skip
-    keep_larger(_sources_file(folder), had, sum(most), WHAT, replace=options.replace)
-
-
-def looked_at(folder: Path) -> dict[str, int]:
-    """Return source -> photos and frames that a run into `folder` looked at; {} without one."""
-    known: dict[str, int] = {}
-    try:
-        with open_lines(_sources_file(folder)) as file:
-            for row in csv.DictReader(file):
-                known[row["source"]] = int(row["frames"] or 1)
-    except (DamagedError, OSError, csv.Error, KeyError, TypeError, ValueError):
-        return {}  # No earlier run, or none that can be read.
-    return known
-
-
-def _sources_file(folder: Path) -> Path:
-    return folder / "sources.csv"
 
 
 def _check_timelines(sources: Sequence[Source]) -> None:
@@ -265,31 +227,6 @@ def _watchable(sources: Sequence[Source], work: "_Work", *, alone: bool) -> Sequ
         error = f"{source.name} needs PyAV to be watched; {_VIDEO_EXTRA}."
         work.end(source, {"faces": 0, "frames": None, "error": error}, copied=False)
     return ()
-
-
-def told_of(name: str, known: dict[str, Any]) -> dict[str, Any]:
-    """Return what an Outcome tells of a source that ended with `known`."""
-    return {"source": name, **{key: known[key] for key in _TOLD}}
-
-
-def write_tables(
-    rows: Iterable[dict[str, Any]],
-    told: Sequence[dict[str, Any]],
-    folder: Path,
-    formats: Sequence[str],
-) -> list[Path]:
-    """Write the rows of faces and what is told of the sources; return their files.
-
-    Tables that an earlier run wrote in other formats are written again too: beside these they would
-    tell of other sources.
-    """
-    if looked_at(folder):
-        formats = (*formats, *written_before(folder))
-    written = write_rows(rows, folder, formats)
-    path = _sources_file(folder)
-    with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
-        sink(told)
-    return [*written, path]
 
 
 @dataclass(frozen=True)

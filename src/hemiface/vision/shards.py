@@ -18,23 +18,14 @@ from typing import Any, Self
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import DamagedError, MissingError, UsageError
-from hemiface.files import HASH_KEY, atomic_path, keep_larger, with_hash
+from hemiface.files import HASH_KEY, atomic_path, with_hash
 from hemiface.inputs import open_lines
 from hemiface.locks import locked
 from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.run import (
-    WHAT,
-    OnProgress,
-    Outcome,
-    RunOptions,
-    looked_at,
-    run,
-    settings_of,
-    told_of,
-    write_tables,
-)
+from hemiface.vision.results import keep_larger_merge, require_own, told_of, write_tables
+from hemiface.vision.run import OnProgress, Outcome, RunOptions, run, settings_of
 from hemiface.vision.sources import SHARDS, Source
 
 __all__ = ["Shard", "ShardRecord", "Shards", "merge", "run_shard"]
@@ -195,14 +186,14 @@ def merge(folder: Path, *, replace: bool = False) -> Outcome:
 
     Raises:
         UsageError: the results of more photos and frames lie there, and nobody asked to `replace`
-            them, or another process writes into the folder; otherwise as `Shards`.
+            them, a table there is the user's own, or another process writes into the folder;
+            otherwise as `Shards`.
         HemifaceError: the folder can't be written.
     """
     with Shards(folder) as shards, locked(folder):
         told = [told_of(name, known) for name, known in shards.sources()]
-        had = sum(looked_at(folder).values())
-        got = sum(one["frames"] or 1 for one in told)
-        keep_larger(folder / "sources.csv", had, got, WHAT, replace=replace)
+        require_own(folder, shards.formats)
+        keep_larger_merge(folder, told, replace=replace)
         sources = [_source(name, known) for name, known in shards.sources()]
         remove_untrue(folder, sources, shards.settings)
         written = write_tables(shards.rows(), told, folder, shards.formats)
