@@ -56,6 +56,25 @@ def test_no_picture_is_written_over(picture, tmp_path):
         occlude_files([first], "right", "black", tmp_path)
 
 
+def test_nor_is_one_of_the_user_s_own_that_is_called_so(picture, tmp_path):
+    path, own = picture(GREY), picture(GREY[::-1], "face-upper.png")
+    before = own.read_bytes()
+
+    def unknown(pixels: np.ndarray) -> np.ndarray:
+        return np.full((len(pixels), 468, 2), np.nan)
+
+    for name, landmarks in (("upper", None), ("left", unknown)):
+        if landmarks:
+            own = own.rename(tmp_path / "face-left-fallback.png")
+        with pytest.raises(UsageError, match=rf"{own.name} is there, and isn't known to be"):
+            occlude_files([path], name, "black", tmp_path, landmarks=landmarks)
+        assert own.read_bytes() == before
+    occlude_files([path], "left", "black", tmp_path, landmarks=unknown, replace=True)
+    assert own.read_bytes() != before
+    # It is ours now.
+    occlude_files([path], "left", "black", tmp_path, landmarks=unknown)
+
+
 def test_every_fill_has_its_name_and_noise_can_be_repeated(picture, tmp_path):
     path, out = picture(GREY), tmp_path / "out"
     results = {}

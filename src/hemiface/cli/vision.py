@@ -284,6 +284,10 @@ def occlude(
             "version."
         ),
     ] = "all",
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace also pictures that hemiface didn't make."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Hide a part of pictures, or make a whole set of stimuli with a manifest and trials."""
@@ -297,6 +301,8 @@ def occlude(
             "--name, --size, --bubbles, --sigma-px, --percent, --samples, --seed, --blocks and "
             "--design are about sets; give --set."
         )
+    if kinds and replace:
+        raise UsageError("--replace is about --hide; a set is made in a new folder.")
     landmarks = None
     if is_by_face(halves):
         from hemiface.vision.finding.crop_landmarks import default_detector
@@ -326,6 +332,7 @@ def occlude(
         out,
         landmarks=landmarks,
         most_pixels=max_pixels,
+        replace=replace,
         on_note=lambda _, sentence: print(f"hemiface: {escaped(sentence)}", file=sys.stderr),
     )
     if as_json:

@@ -24,10 +24,12 @@ from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = [
     "CONVERSION_RULE",
+    "MADE_BY",
     "PICTURE_SUFFIXES",
     "PictureError",
     "by_bands",
     "decoding",
+    "is_made_here",
     "on_black",
     "open_picture",
     "read_picture",
@@ -49,6 +51,9 @@ _FORMATS = (
 
 # Opening looks only at a file's header, so that waiting for another thread costs nothing.
 _OPENING = threading.Lock()
+
+MADE_BY = ("Software", "hemiface")
+"""The entry of a PNG file by which pictures of ours are known again."""
 
 CONVERSION_RULE = (
     "EXIF rotation applied; transparency laid on black; grey = .299 R + .587 G + .114 B; the "
@@ -143,6 +148,15 @@ def decoding() -> Iterator[None]:
     except _DECODER_ERRORS as error:
         reason, kind = _reason(error)
         raise PictureError(f"is not a readable picture ({reason})", kind, reason) from error
+
+
+def is_made_here(path: Path) -> bool:
+    """Return whether a file bears the mark of ours (MADE_BY).
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return "\0".join(MADE_BY).encode() in path.read_bytes()
 
 
 def require_pixels(size: tuple[int, int], most_pixels: int | None = None) -> None:

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hemiface.data import sheets
 from hemiface.data.images import Images
+from hemiface.data.pictures import MADE_BY, is_made_here
 from hemiface.files import as_stem, atomic_path
 from hemiface.occlusion.conditions import CONDITIONS, HALVES
 from hemiface.report.figures import classes, scores
@@ -44,8 +45,6 @@ _MODELS_A_FIGURE = 6
 _MOST_SHEETS = 6
 _MOST_PANELS = 3
 _MISTAKES = 16
-_MADE_BY = ("Software", "hemiface")
-"""The entry of a PNG file by which pictures of faces are known again."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,10 @@ def drawn_faces(folder: Path, unmarked: Iterable[str] | None = None) -> list[Pat
     sheets_of = [f"mistakes-{one}" for one in (() if unmarked is None else unmarked)]
     known = [folder / f"{as_stem(name)}.png" for name in ("examples", "conditions", *sheets_of)]
     there = {*(path for path in known if path.is_file()), *folder.glob("mistakes-*.png")}
-    mark = "\0".join(_MADE_BY).encode()
     return [
         path
         for path in sorted(there)
-        if mark in path.read_bytes() or (unmarked is not None and path in known)
+        if is_made_here(path) or (unmarked is not None and path in known)
     ]
 
 
@@ -359,7 +357,7 @@ def _draw_pictures(drawn: Figures, images: Images, predictions: Predictions, fol
             caption = f"Where {models[name]} was surest and wrong; {condition_label(hidden)}."
             found.append((sheet, f"mistakes-{name}", caption))
     mark = PngInfo()
-    mark.add_text(*_MADE_BY)
+    mark.add_text(*MADE_BY)
     for sheet, file, caption in found:
         path = folder / f"{as_stem(file)}.png"
         with atomic_path(path) as partial:

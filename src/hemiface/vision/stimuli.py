@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from hemiface.data.pictures import MADE_BY, is_made_here
 from hemiface.errors import UsageError
-from hemiface.files import MOST_BYTES, atomic_path, fitting, printable
+from hemiface.files import MOST_BYTES, atomic_path, fitting, printable, reading
 from hemiface.inputs import require_apart
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
@@ -28,6 +30,7 @@ def occlude_files(
     *,
     landmarks: FindLandmarks | None = None,
     most_pixels: int | None = None,
+    replace: bool = False,
     on_note: OnNote = lambda *_: None,
 ) -> list[Path]:
     """Write each picture with the named part hidden as PNG into `out`; return what was written.
@@ -36,7 +39,8 @@ def occlude_files(
     `upper` is what a viewer calls upper, and with 8 bits a channel. The result keeps the picture's
     size, is grey where the file holds grey alone and else RGB, and outside the hidden part has
     exactly the pixels that were read. The name is `<stem>-<condition>.png`. Noise is seeded from
-    the file's name and can be repeated.
+    the file's name and can be repeated. What is written bears hemiface's mark, and what bears none
+    keeps its place unless `replace` is given.
 
     With `landmarks`, which is asked for each picture, the face's own part is hidden (see
     `occlusion.face_lines`): its lines cut the whole picture in two. The name then ends in `-face`,
@@ -46,8 +50,8 @@ def occlude_files(
 
     Raises:
         UsageError: the condition or fill is unknown, `name` names another fill than `fill`, two
-            results would have the same name, one of them would take a picture's place, or
-            `most_pixels` is not positive.
+            results would have the same name, one of them would take the place of a picture that is
+            read or that hemiface didn't make, or `most_pixels` is not positive.
         DamagedError: a picture is missing or can't be read; see `vision.photos.read_photo`.
     """
     if fill not in FILLS:
@@ -55,7 +59,12 @@ def occlude_files(
     # Black is the default, so it doesn't contradict a fill that the name carries.
     one = condition(name, None if fill == "black" else fill)
     targets = _targets(paths, one.key, out)
-    require_apart(paths, [place for target in targets for place in _places(target, landmarks)])
+    places = [place for target in targets for place in _places(target, landmarks)]
+    require_apart(paths, places)
+    if not replace:
+        _require_free(places)
+    mark = PngInfo()
+    mark.add_text(*MADE_BY)
     written = []
     for path, target in zip(paths, targets, strict=True):
         photo = read_photo(path, most_pixels)
@@ -72,7 +81,7 @@ def occlude_files(
             if not lines.found[0]:
                 on_note(path, f"no face was found in {path}; the picture's own half is hidden.")
         with atomic_path(place) as partial:
-            Image.fromarray(hidden[0]).save(partial)
+            Image.fromarray(hidden[0]).save(partial, pnginfo=mark)
         written.append(place)
     return written
 
@@ -80,6 +89,17 @@ def occlude_files(
 def _places(target: Path, landmarks: FindLandmarks | None) -> list[Path]:
     """Return where a picture may go."""
     return [target] if landmarks is None else [_named(target, word) for word in HALVES_WORDS[1:]]
+
+
+def _require_free(places: Sequence[Path]) -> None:
+    """Raise unless what is there already are pictures of ours."""
+    for place in places:
+        with reading(place):
+            if place.exists() and not is_made_here(place):
+                raise UsageError(
+                    f"{place} is there, and isn't known to be hemiface's; choose another --out, or "
+                    "give --replace."
+                )
 
 
 def _named(target: Path, word: str) -> Path:
