@@ -345,17 +345,22 @@ def reading(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> list[Path]:
+def files_below(
+    folder: Path,
+    on_closed: Callable[[OSError], None],
+    enters: Callable[[Path], bool] = lambda _: True,
+) -> list[Path]:
     """Return everything below a folder that is no folder, sorted by name; links aren't followed.
 
     `on_closed` is given what the system says of each folder that can't be listed, which is not the
-    same as an empty one; it may raise it.
+    same as an empty one; it may raise it. `enters` is asked of each folder below, linked ones too,
+    whether to go on there.
     """
-    return sorted(
-        Path(above, name)
-        for above, _, names in os.walk(folder, onerror=on_closed)
-        for name in names
-    )
+    found = []
+    for above, folders, names in os.walk(folder, onerror=on_closed):
+        folders[:] = [name for name in folders if enters(Path(above, name))]
+        found += [Path(above, name) for name in names]
+    return sorted(found)
 
 
 def sha256_file(path: str | Path) -> str:

@@ -528,6 +528,16 @@ class TestCopiesTakeNobodysPlace:
         said = "holds only annotated copies of an earlier run, or its timelines"
         assert said in capsys.readouterr().err
 
+    def test_nor_are_they_photos_for_other_runs(self, crops, predict):
+        assert predict(crops / "r1", "--save-image")[0] == 0
+        code, said = predict(crops / "r2", "--save-image")
+        assert (code, f"made are passed over: {crops / 'r1' / 'pictures'}" in said) == (0, True)
+        assert len(pd.read_csv(crops / "r2" / "faces.csv")) == 3
+        # What is read and written here needs no word.
+        (crops / "r1" / ".copies").unlink()
+        shutil.rmtree(crops / "r1" / "pictures")
+        assert "passed over" not in predict(crops / "r2", "--save-image")[1]
+
     def test_a_run_of_before_they_were_marked_goes_on(self, crops, predict, tmp_path):
         out = tmp_path / "o"
         assert predict(out, "--save-image")[0] == 0

@@ -77,11 +77,11 @@ def predict(
     names = [*names, *(listed(listing) if listing else ())]
     if not names:
         raise UsageError("Nothing is named to look at; give photos, folders or videos, or --list.")
-    sources = find_sources(names, out, remote.find if where else None)
     if out is None:
         running = replace(running, formats=())
     with _folder(out) as folder, ExitStack() as stack:
         with progress() as on_progress, _said_if_lost(out):
+            sources = find_sources(names, out, remote.find if where else None)
             predictor = Predictor.of(looking)
             told = _lines(on_progress)
             if where is not None:

@@ -1,5 +1,6 @@
 """What to look at: photos, videos and cameras, named or found in folders; where copies go."""
 
+import logging
 import os
 import stat
 from collections import Counter
@@ -39,6 +40,7 @@ _MARKS = {COPIES: (".copies", "annotated copies"), TIMELINES: (".timelines", "ti
 SHARDS = "shard-*-of-*"
 """What the folders of shards are called, below that of all results."""
 
+_log = logging.getLogger(__name__)
 _JPEG_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"})
 
 
@@ -96,11 +98,11 @@ def find_sources(
     """Return what to look at: files and cameras as named, and the pictures and videos in folders.
 
     Folders are searched deeply, in the order of names; files of other kinds in them and files whose
-    name begins with a dot are passed over, and so are the copies and timelines that earlier runs
-    and shards have put below the folder of results `out`. A file named on purpose is tried whatever
-    its suffix: as a video where that is one of VIDEO_SUFFIXES, else as a photo. A folder that can't
-    be looked into is a source too, so that nobody takes what lies there for looked at. `beyond`
-    says what an address on a network stands for; without it none is taken.
+    name begins with a dot are passed over, and so are the copies and timelines that runs and shards
+    made, in the folder of results `out` or, which is said, elsewhere. A file named on purpose is
+    tried whatever its suffix: as a video where that is one of VIDEO_SUFFIXES, else as a photo. A
+    folder that can't be looked into is a source too, so that nobody takes what lies there for
+    looked at. `beyond` says what an address on a network stands for; without it none is taken.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
@@ -109,7 +111,7 @@ def find_sources(
             number, or a name is an address on a network.
     """
     found: dict[str, Source] = {}
-    results = None if out is None else out.resolve()
+    passed = _Passed([] if out is None else _made_folders(out.resolve()))
     for name in names:
         # A Path takes it for the current folder, where an unset variable was meant to name one.
         if not name:
@@ -122,7 +124,8 @@ def find_sources(
             continue
         require_local(name)
         with reading(name):
-            found |= {one.path: one for one in _named(Path(name), results)}
+            found |= {one.path: one for one in _named(Path(name), passed)}
+    passed.tell()
     return list(found.values())
 
 
@@ -140,25 +143,56 @@ def listed(path: Path) -> list[str]:
     return names
 
 
-def _named(path: Path, results: Path | None) -> list[Source]:
+class _Passed:
+    """What is passed over in folders, so that it can be said once.
+
+    `own` are the folders of copies and timelines in the results that are written.
+    """
+
+    def __init__(self, own: Sequence[Path]) -> None:
+        self._own = own
+        self._made: set[Path] = set()
+
+    def is_own(self, folder: Path) -> bool:
+        """Return whether a folder is or lies in one of those that are written."""
+        whole = folder.resolve()
+        return any(whole.is_relative_to(one) for one in self._own)
+
+    def enters(self, folder: Path) -> bool:
+        """Return whether to look into a folder, and note it if not."""
+        if folder.name in _MARKS and is_marked(folder):
+            self._made.add(folder)
+            return False
+        return True
+
+    def made_below(self, folder: Path) -> bool:
+        """Return whether copies or timelines were passed over in a folder."""
+        return any(one.is_relative_to(folder) for one in self._made)
+
+    def tell(self) -> None:
+        others = sorted(str(one) for one in self._made if not self.is_own(one))
+        if others:
+            _log.warning(
+                "copies and timelines that other runs made are passed over: %s%s",
+                printable(others[0]), f" and {len(others) - 1} more" if others[1:] else "",
+            )  # fmt: skip
+
+
+def _named(path: Path, passed: _Passed) -> list[Source]:
     """Return what a path that isn't a camera stands for."""
     if not path.is_dir():
         require_file(path)
         return [_source(path, Path(path.name))]
     closed: list[OSError] = []
-    found = list(_files(path, closed.append))
-    made = [] if results is None else _made_folders(results)
-    inside = [
-        _source(one, one.relative_to(path))
-        for one in found
-        if not any(one.resolve().is_relative_to(folder) for folder in made)
-    ]
-    if found and not inside:
+    is_own = passed.is_own(path)
+    found = [] if is_own else list(_files(path, closed.append, passed))
+    if not found and (is_own or passed.made_below(path)):
         raise UsageError(
             f"Folder {path} holds only annotated copies of an earlier run, or its timelines."
         )
-    if not inside and not closed:
+    if not found and not closed:
         raise UsageError(f"Folder {path} holds neither pictures nor videos.")
+    inside = (_source(one, one.relative_to(path)) for one in found)
     return [*inside, *(_closed(error, path) for error in closed)]
 
 
@@ -169,9 +203,9 @@ def _closed(error: OSError, below: Path) -> Source:
     return Source(name, "folder", path.relative_to(below), str(path), problem)
 
 
-def _files(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
+def _files(folder: Path, on_closed: Callable[[OSError], None], passed: _Passed) -> Iterator[Path]:
     """Yield the pictures and videos in `folder`."""
-    for path in files_below(folder, on_closed):
+    for path in files_below(folder, on_closed, passed.enters):
         if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
             continue
         if path.suffix.lower() == ".ts" and not _is_transport_stream(path):
