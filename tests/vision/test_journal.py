@@ -12,7 +12,7 @@ from hemiface.vision.journal import Journal
 SETTINGS = {"hide": ""}
 
 
-def test_a_journal_of_other_settings_is_replaced(tmp_path):
+def test_a_journal_of_other_settings_stays_until_its_run_is_through(tmp_path):
     with Journal(tmp_path, {"hide": ""}) as journal:
         journal.add("a", [{"face": 0}])
         journal.add("a", [{"face": 1}])
@@ -21,9 +21,31 @@ def test_a_journal_of_other_settings_is_replaced(tmp_path):
     with Journal(tmp_path, {"hide": ""}) as journal:
         assert list(journal.ended) == ["a"]
         assert [row["face"] for row in journal.rows(["a", "b"])] == [0, 1]
+    for _ in range(2):
+        with Journal(tmp_path, {"hide": "lower"}) as journal:
+            assert journal.ended.keys() <= {"c"}
+            journal.end("c", {"faces": 0})
+    assert not Journal.is_of(tmp_path, {"hide": ""})
+    assert dict(Journal.of_before(tmp_path, [{"hide": ""}])).keys() == {"c"}
+    with Journal(tmp_path, {"hide": ""}) as journal:
+        assert list(journal.ended) == ["a"]
     with Journal(tmp_path, {"hide": "lower"}) as journal:
+        assert list(journal.ended) == ["c"]
+        journal.settle()
+    assert [one.name for one in tmp_path.iterdir()] == [".progress.jsonl"]
+    assert Journal.is_of(tmp_path, {"hide": "lower"})
+    with Journal(tmp_path, {"hide": ""}) as journal:
         assert not journal.ended
-        assert journal.path.read_bytes() == b""
+
+
+def test_what_is_true_of_one_run_alone_is_not_in_the_next(tmp_path):
+    with Journal(tmp_path, SETTINGS) as journal:
+        journal.add("a", [{"face": 0}])
+        journal.end("a", {"faces": 1})
+        journal.end("a", {"faces": 0}, lasting=False)
+        assert (journal.ended, list(journal.rows(["a"]))) == ({"a": {"faces": 0}}, [])
+    with Journal(tmp_path, SETTINGS) as journal:
+        assert (journal.ended, list(journal.rows(["a"]))) == ({"a": {"faces": 1}}, [{"face": 0}])
 
 
 def test_one_that_is_kept_tells_of_other_settings_alone_what_they_noted(tmp_path):

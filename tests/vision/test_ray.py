@@ -26,6 +26,7 @@ from hemiface.vision.on_ray import RayOptions, _wait_for, run_on_ray
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut, write_piece
 from hemiface.vision.piecework import MOST_LOST, Job, Looker, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
+from hemiface.vision.results import Held
 from hemiface.vision.run import RunOptions, run, settings_of
 from hemiface.vision.sources import Source, find_sources, listed
 from hemiface.vision.stretches import plan
@@ -317,8 +318,14 @@ class TestPieces:
         pieces = Pieces(tmp_path, "key", sources)
         assert list(pieces.rows(order)) == rows
         assert not Pieces(tmp_path, "key", []).known(str(folder / "1.png"))
-        # Of other settings: removed, so that nothing is taken for theirs.
-        Pieces(tmp_path, "another", sources)
+        # Of other settings nothing is taken for theirs, and it stays until their run is through.
+        other = Pieces(tmp_path, "another", sources)
+        assert not any(other.known(name) for name in order)
+        assert Held.of(tmp_path, other.of_others()).total == sum(
+            one["frames"] or not one["error"] for one in told
+        )
+        assert len(list(tmp_path.glob("*.parquet"))) == len(cut(sources, "key", 2))
+        other.settle()
         assert not list(tmp_path.glob("*.parquet"))
 
     def test_a_source_that_ends_its_processes_is_an_error_at_last(

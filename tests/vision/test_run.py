@@ -27,7 +27,7 @@ from hemiface.errors import UsageError
 from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
-from hemiface.vision.results import keep_larger_run
+from hemiface.vision.results import Held
 from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source
 
@@ -377,10 +377,111 @@ def test_fewer_frames_count_too(tmp_path):
     (tmp_path / "sources.csv").write_text(before)
     film = [Source("film.mp4", "video", Path("film.mp4"), "film.mp4")]
     for most in (None, 9):
-        keep_larger_run(tmp_path, film, most_frames=most, replace=False)
-    keep_larger_run(tmp_path, film, most_frames=2, replace=True)
+        Held.of(tmp_path).require_smaller(film, most, replace=False)
+    Held.of(tmp_path).require_smaller(film, 2, replace=True)
     with pytest.raises(UsageError, match="holds 9 photos and frames, more than the 2 that"):
-        keep_larger_run(tmp_path, film, most_frames=2, replace=False)
+        Held.of(tmp_path).require_smaller(film, 2, replace=False)
+
+
+def test_what_could_not_be_read_does_not_count(crops, predict, tmp_path):
+    (crops / "0 ÿ.png").write_bytes(b"damaged")
+    assert predict(tmp_path / "o")[0] == 4
+    (crops / "0 ÿ.png").unlink()
+    assert predict(tmp_path / "o")[0] == 0
+
+
+def test_how_long_a_video_is_is_known_when_it_was_watched(
+    crops, predict, model, monkeypatch, capsys
+):
+    pytest.importorskip("av", reason="videos need hemiface[video]")
+    out = crops / "o"
+    assert predict(out)[0] == 0
+    before = results(out)
+    line = command(video_of(crops / "film.mp4", 2), model, out)[3:]
+    assert hemiface(monkeypatch, *line) == 2
+    assert "sources.csv holds 3 photos and frames, more than the 2" in capsys.readouterr().err
+    assert results(out) == before
+    assert hemiface(monkeypatch, *line, "--replace") == 0
+
+
+def test_files_that_are_not_there_for_a_while_cost_nothing(
+    crops, model, tmp_path, monkeypatch, capsys
+):
+    drive, links, out = tmp_path / "drive", tmp_path / "links", tmp_path / "o"
+    shutil.copytree(crops, drive)
+    links.mkdir()
+    for one in drive.iterdir():
+        (links / one.name).symlink_to(one)
+
+    def run(*more: str) -> tuple[int, str]:
+        code = hemiface(monkeypatch, *command(links, model, out, *more)[3:])
+        return code, capsys.readouterr().err
+
+    assert run("--save-image")[0] == 0
+    before, copies = results(out), sorted(out.glob("pictures/*"))
+    away = drive.rename(tmp_path / "away")
+    for more in ((), ("--save-image",)):
+        code, said = run(*more)
+        assert (code, "holds 3 photos and frames, more than the 0 that" in said) == (2, True)
+        assert f"{links / '1 ÿ.png'} doesn't exist" in said
+    assert (results(out), sorted(out.glob("pictures/*"))) == (before, copies)
+    away.rename(drive)
+    code, said = run("--save-image")
+    assert (code, "3 of 3 sources were looked at before" in said) == (0, True)
+
+
+class TestOtherOptions:
+    """What was begun with other options is kept until a run is through."""
+
+    @pytest.fixture
+    def stopped(self, predict, monkeypatch) -> Callable[..., None]:
+        """Stop a run by Ctrl-C when it looks at its second photo."""
+        real = run_module.Predictor.read
+
+        def read(self, path):
+            if Path(path).name.startswith("1"):
+                raise KeyboardInterrupt
+            return real(self, path)
+
+        def stopped(out: Path, *more: str) -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(run_module.Predictor, "read", read)
+                assert predict(out, *more)[0] == 130
+
+        return stopped
+
+    def test_a_mistake_costs_nothing_that_was_done(self, predict, stopped, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        stopped(out, "--flip")
+        assert "1 of 3 sources were looked at before" in predict(out, "--flip", "--json")[1]
+        stopped(out)
+        assert "3 of 3 sources were looked at before" in predict(out, "--flip")[1]
+
+    def test_nor_are_many_given_up_for_few(
+        self, crops, stopped, model, tmp_path, monkeypatch, capsys
+    ):
+        shutil.copy(crops / "0 ÿ.png", crops / "00.png")
+        stopped(tmp_path / "o")
+        few = command(crops / "2 ÿ.png", model, tmp_path / "o", "--flip")[3:]
+        assert hemiface(monkeypatch, *few) == 2
+        said = capsys.readouterr().err
+        assert f"{tmp_path / 'o'} holds 2 photos and frames, more than the 1 that" in said
+        assert hemiface(monkeypatch, *few, "--replace") == 0
+
+    def test_no_bare_copy_of_them_outlives_a_blurred_run(self, crops, predict, stopped, tmp_path):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image", "--blur")[0] == 0
+        shutil.copy(crops / "0 ÿ.png", crops / "00.png")
+        stopped(out, "--save-image")
+        assert {one.name for one in (out / "pictures").iterdir()} == {"0 ÿ.png", "00.png"}
+        (crops / "00.png").unlink()
+        bare = (out / "pictures" / "0 ÿ.png").read_bytes()
+        assert predict(out, "--save-image", "--blur")[0] == 0
+        assert {one.name for one in (out / "pictures").iterdir()} == {
+            "0 ÿ.png", "1 ÿ.png", "2 ÿ.png",
+        }  # fmt: skip
+        assert (out / "pictures" / "0 ÿ.png").read_bytes() != bare
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are shorter on other systems")
@@ -623,7 +724,7 @@ class TestWhatEarlierRunsMade:
         (out / ".progress.jsonl").unlink()
         (out / "pictures" / "mine.png").write_bytes(b"mine")
         (crops / "1 ÿ.png").write_bytes(b"damaged")
-        assert predict(out, "--save-image", "--blur")[0] == 4
+        assert predict(out, "--save-image", "--blur", "--replace")[0] == 4
         left = {one.name for one in (out / "pictures").iterdir()}
         assert left == {"0 ÿ.png", "2 ÿ.png", "mine.png"}
 
@@ -682,7 +783,7 @@ class TestWhatEarlierRunsMade:
         out = tmp_path / "o"
         assert predict(out, "--save-image")[0] == 0
         (crops / "1 ÿ.png").write_bytes(b"damaged")
-        assert predict(out, "--save-image")[0] == 4
+        assert predict(out, "--save-image", "--replace")[0] == 4
         assert {one.name for one in (out / "pictures").iterdir()} == {"0 ÿ.png", "2 ÿ.png"}
 
     def test_a_copy_that_is_looked_at_stays(self, crops, predict, model, monkeypatch):

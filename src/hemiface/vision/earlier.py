@@ -144,7 +144,8 @@ def _of_changed(folder: Path, sources: Sequence[Source]) -> set[Path]:
     names = {one.name for one in sources}
     same, true, stale = set[str](), set[str](), set[str]()
     for name, known in Journal.of_before(folder):
-        if name in now and now[name] == known.get("fingerprint"):
+        # One that isn't there may come back as it was.
+        if name in now and now[name] in ([], known.get("fingerprint")):
             same.add(name)
             true.add(_noted(known))
         elif name in names:

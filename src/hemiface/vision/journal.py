@@ -5,13 +5,16 @@ its parts. Each line begins with a checksum of itself under the run's settings. 
 fit it, because it was damaged, is half-written or is of other settings, doesn't count, and neither
 does a source that lacks a part or its end: it is done again. Rows stay on disk; only where they lie
 is in memory.
+
+A run under other settings begins a file of its own beside it, which takes its place when that run
+is through: what was stopped goes on, whatever else was begun meanwhile.
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +27,8 @@ from hemiface.files import hash_json
 __all__ = ["Journal"]
 
 _NAME = ".progress.jsonl"
+_BESIDE = ".progress-%s.jsonl"
+"""One of other settings than _NAME, which have this hash."""
 _SYNC_EVERY_S = 1.0
 _DIGITS = 16
 _LINE = b'["%s",%s]\n'
@@ -33,17 +38,18 @@ _LINE = b'["%s",%s]\n'
 class Journal:
     """The record of a run in `folder` under `settings` (what the results depend on).
 
-    A journal of other settings is replaced; with `keeps` it stays, though nothing of it counts but
-    for `of_before`. One thread at a time may write, of one process: whoever opens it holds the
-    folder's lock (`hemiface.locks`).
+    A journal of other settings stays beside it until `settle`; with `keeps` what it holds stays for
+    good, though nothing of it counts but for `of_before`. One thread at a time may write, of one
+    process: whoever opens it holds the folder's lock (`hemiface.locks`).
 
     Raises:
         HemifaceError: the folder can't be written.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, keeps: bool = False) -> None:
-        self.path = folder / _NAME
         self._key = hash_json(settings)
+        self.path = _place(folder, self._key, keeps)
+        self._settles = False
         self._parts: dict[str, list[int]] = {}
         """Source -> where the lines of its rows begin, of those that are whole."""
         self.ended: dict[str, dict[str, Any]] = {}
@@ -78,6 +84,20 @@ class Journal:
             # The first error says more than that the rest can't be written either.
             if error is None:
                 raise
+        if self._settles:
+            self._take_over()
+
+    def settle(self) -> None:
+        """Let this be the folder's only journal when it is closed: its run is through."""
+        self._settles = True
+
+    def _take_over(self) -> None:
+        # Windows renames no open file.
+        with self._writing():
+            self.path.replace(self.path.with_name(_NAME))
+            for other in _journals(self.path.parent):
+                if other.name != _NAME:
+                    other.unlink()
 
     def add(self, source: str, rows: list[dict[str, Any]]) -> None:
         """Record some rows of a source that hasn't ended."""
@@ -86,9 +106,15 @@ class Journal:
         offset, checksum = self._append({"source": source, "part": len(parts), "rows": rows})
         parts[checksum] = offset
 
-    def end(self, source: str, known: dict[str, Any]) -> None:
-        """Record that `source` is whole with `known`; earlier rows of it don't count any more."""
+    def end(self, source: str, known: dict[str, Any], *, lasting: bool = True) -> None:
+        """Record that `source` is whole with `known`; earlier rows of it don't count any more.
+
+        What isn't `lasting` is true of this run alone: the next one finds what was known before.
+        """
         parts = self._open_parts.pop(source, {})
+        if not lasting:
+            self._parts[source], self.ended[source] = [], known
+            return
         self._append({"source": source, "end": known, "parts": list(parts)})
         with self._writing():
             # What is flushed survives a kill; only a crash of the machine needs more, and waiting
@@ -128,36 +154,33 @@ class Journal:
 
     @staticmethod
     def is_of(folder: Path, settings: dict[str, Any]) -> bool:
-        """Return whether a run under these very settings has noted something in the folder."""
-        path = folder / _NAME
-        if not path.is_file():
-            return False
-        key = hash_json(settings)
-        with path.open("rb") as file:
-            for raw in file:
-                with suppress(ValueError):
-                    _whole(key, raw)
-                    return True
-        return False
+        """Return whether a run under these very settings noted something, and then none of others.
+
+        Those whose journal it keeps (`keeps`) are no others.
+        """
+        there = _journals(folder)
+        return len(there) == 1 and _has(there[0], hash_json(settings))
 
     @staticmethod
-    def of_before(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def of_before(
+        folder: Path, besides: Sequence[dict[str, Any]] = ()
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each source that ended in the folder with what is known, under any settings.
 
-        Of other settings nobody can tell whether a line is as it was written.
+        But for those in `besides`. Of other settings nobody can tell whether a line is as it was
+        written.
         """
-        path = folder / _NAME
-        if not path.is_file():
-            return
-        with path.open("rb") as file:
-            for raw in file:
-                # Most of a journal are rows.
-                if b'"end": ' not in raw:
-                    continue
-                with suppress(ValueError):
-                    line = json_value(raw[_DIGITS + 4 : -2])
-                    if isinstance(line, dict) and isinstance(line.get("end"), dict):
-                        yield str(line.get("source")), line["end"]
+        keys = [hash_json(one) for one in besides]
+        for path in _journals(folder):
+            with path.open("rb") as file:
+                for raw in file:
+                    # Most of a journal are rows.
+                    if b'"end": ' not in raw or any(_is_of(key, raw) for key in keys):
+                        continue
+                    with suppress(ValueError):
+                        line = json_value(raw[_DIGITS + 4 : -2])
+                        if isinstance(line, dict) and isinstance(line.get("end"), dict):
+                            yield str(line.get("source")), line["end"]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -198,6 +221,40 @@ class Journal:
         if found.keys() >= set(line["parts"]):
             self._parts[source] = [found[part] for part in line["parts"]]
             self.ended[source] = line["end"]
+
+
+def _journals(folder: Path) -> list[Path]:
+    """Return the journals that there are in a folder, the one of runs that are through first."""
+    return [
+        one
+        for one in (folder / _NAME, *sorted(folder.glob(_BESIDE % ("[0-9a-f]" * _DIGITS))))
+        if one.is_file()
+    ]
+
+
+def _place(folder: Path, key: str, keeps: bool) -> Path:
+    """Return where the journal of settings with the hash `key` is, or is to be."""
+    common, own = folder / _NAME, folder / (_BESIDE % key)
+    is_free = not common.is_file() or not common.stat().st_size
+    if _has(common, key) or (not own.is_file() and (is_free or keeps)):
+        return common
+    return own
+
+
+def _has(path: Path, key: str) -> bool:
+    """Return whether a journal has a line of settings with the hash `key`."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return any(_is_of(key, raw) for raw in file)
+
+
+def _is_of(key: str, raw: bytes) -> bool:
+    try:
+        _whole(key, raw)
+    except ValueError:
+        return False
+    return True
 
 
 def _checksum(key: str, body: bytes) -> str:

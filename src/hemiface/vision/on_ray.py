@@ -28,7 +28,7 @@ from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
-from hemiface.vision.results import keep_larger_run, require_own, told_of, write_tables
+from hemiface.vision.results import Held, require_own, told_of, write_tables
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, check_options, settings_of
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import Stretch, plan
@@ -85,14 +85,15 @@ def run_on_ray(
     settings = plain(known)
     with locked(folder):
         require_own(folder, options.formats)
-        keep_larger_run(folder, sources, most_frames=options.most_frames, replace=options.replace)
         # What a piece's file is called by stays the same to its end.
         noted = [replace(one, stamp=tuple(one.fingerprint)) for one in sources]
-        remove_untrue(folder, noted, known)
         below = folder.absolute() / PIECES
         _prepare(below)
         key = hash_json(settings)
         pieces = Pieces(below, key, noted, lambda: Identities(predictor, options.smooth_s))
+        held = Held.of(folder, pieces.of_others())
+        held.require_smaller(sources, options.most_frames, replace=options.replace)
+        remove_untrue(folder, noted, known)
         todo = [one for one in noted if (pieces.known(one.name) or {"error": "?"})["error"]]
         job = Job(
             looking=looking, running=replace(options, formats=(), workers=1), folder=below,
@@ -114,7 +115,9 @@ def run_on_ray(
             forget_tries(below)
         names = [one.name for one in noted]
         told = [_told(name, pieces) for name in names]
+        held.require_no_larger(told, replace=options.replace)
         written = write_tables(pieces.rows(names), told, folder, options.formats)
+        pieces.settle()
         yield Outcome(told, lambda: pieces.rows(names), written)
 
 

@@ -140,8 +140,8 @@ class _Place:
 class Pieces:
     """What lies in `folder` of `sources` under settings with the hash `key`.
 
-    A file of other settings, or one that isn't as it was written, is removed: its sources are
-    looked at again.
+    A file that isn't as it was written is removed: its sources are looked at again. Those of other
+    settings stay until `settle`.
 
     Raises:
         HemifaceError: the folder can't be written.
@@ -160,6 +160,8 @@ class Pieces:
         self._key = key
         self._wanted = {one.name: one.fingerprint for one in sources}
         self._places: dict[str, _Place] = {}
+        self._others: dict[Path, Any] = {}
+        """File of other settings -> its facts."""
         self._stretches: dict[str, dict[int, _Place]] = {}
         """Video -> where a stretch starts -> its file."""
         self._opened = lru_cache(_OPEN)(_Opened)
@@ -171,14 +173,15 @@ class Pieces:
                 path.unlink(missing_ok=True)
 
     def take(self, path: Path) -> None:
-        """Take over what a file holds of the sources that are wanted.
+        """Take over what a file holds of the sources that are wanted, if it is of these settings.
 
         Raises:
-            DamagedError: it is damaged, or of other settings.
+            DamagedError: it is damaged.
         """
         facts = _Opened(path).facts
         if facts["key"] != self._key:
-            raise DamagedError(f"{path} is of another model or other options")
+            self._others[path] = facts
+            return
         start = 0
         for known in facts["sources"]:
             name = known["source"]
@@ -191,6 +194,17 @@ class Pieces:
             elif fits and (before is None or before.known["error"] or not known["error"]):
                 self._places[name] = _Place(path, start, known)
             start += known["faces"]
+
+    def of_others(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each source and stretch of other settings, by a name, with what is known of it."""
+        for facts in self._others.values():
+            for known in facts["sources"]:
+                yield f"{known['source']} {known.get('stretch', '')}", known
+
+    def settle(self) -> None:
+        """Remove the files of other settings: the tables are written."""
+        for path in self._others:
+            path.unlink(missing_ok=True)
 
     def known(self, name: str) -> dict[str, Any] | None:
         """Return what is known of a source, None if no file or not all of its stretches hold it."""

@@ -1,9 +1,11 @@
 """The tables of a folder of results: whose they are, of how much they tell, and writing them."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import atomic_path, keep_larger
@@ -12,11 +14,12 @@ from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.vision.faces import require_own_tables, write_rows, written_before
 from hemiface.vision.sources import Source
 
-__all__ = ["keep_larger_merge", "keep_larger_run", "require_own", "told_of", "write_tables"]
+__all__ = ["Held", "require_own", "told_of", "write_tables"]
 
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _WHAT = "photos and frames"
 """What the size of a run is counted in."""
+_log = logging.getLogger(__name__)
 
 
 def require_own(folder: Path, formats: Sequence[str]) -> None:
@@ -36,31 +39,58 @@ def require_own(folder: Path, formats: Sequence[str]) -> None:
     require_own_tables(folder, formats)
 
 
-def keep_larger_run(
-    folder: Path, sources: Sequence[Source], *, most_frames: int | None = None, replace: bool
-) -> None:
-    """Raise if an earlier run into the folder looked at more photos and frames than this one can.
+@dataclass(frozen=True)
+class Held:
+    """What runs into a folder looked at, and what nobody wants to lose unasked."""
 
-    Raises:
-        UsageError: it did, and nobody asked to replace its results.
-    """
-    known = _looked_at(folder)
-    had = sum(known.values())
-    # Of a video nobody knows how long it is: as long as it was, or as all that there was.
-    most = (min(most_frames or had, known.get(for_spreadsheets(one.name), had))
-            if one.moves else 1 for one in sources)  # fmt: skip
-    keep_larger(_sources_file(folder), had, sum(most), _WHAT, replace=replace)
+    path: Path
+    """The table, or the folder in which runs began that never wrote one."""
+    sizes: Mapping[str, int]
+    """Source -> its photos and frames."""
 
+    @classmethod
+    def of(cls, folder: Path, noted: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> Self:
+        """Return what the table of sources tells of, or what is `noted` of them if that is more.
 
-def keep_larger_merge(folder: Path, told: Iterable[dict[str, Any]], *, replace: bool) -> None:
-    """Raise if an earlier run into the folder looked at more photos and frames than are `told` of.
+        `noted` are sources with what is known of each, which goes with the table.
+        """
+        told = cls(_sources_file(folder), _looked_at(folder))
+        begun = cls(folder, {name: _size(known) for name, known in noted})
+        return max(told, begun, key=lambda one: one.total)
 
-    Raises:
-        UsageError: it did, and nobody asked to replace its results.
-    """
-    had = sum(_looked_at(folder).values())
-    got = sum(one["frames"] or 1 for one in told)
-    keep_larger(_sources_file(folder), had, got, _WHAT, replace=replace)
+    @property
+    def total(self) -> int:
+        """Photos and frames together."""
+        return sum(self.sizes.values())
+
+    def require_smaller(
+        self, sources: Sequence[Source], most_frames: int | None = None, *, replace: bool
+    ) -> None:
+        """Raise if it is more than a run over `sources` can look at.
+
+        Raises:
+            UsageError: it is, and nobody asked to replace it.
+        """
+        # Of a video nobody knows how long it is: as long as it was, or as all that there was.
+        most = (min(most_frames or self.total, self._known(one.name) or self.total)
+                if one.moves else 1 for one in sources)  # fmt: skip
+        keep_larger(self.path, self.total, sum(most), _WHAT, replace=replace)
+
+    def require_no_larger(self, told: Sequence[Mapping[str, Any]], *, replace: bool) -> None:
+        """Raise if it is more than what a run is `told` to have read; what it couldn't is said.
+
+        Raises:
+            UsageError: it is, and nobody asked to replace it.
+        """
+        got = sum(map(_size, told))
+        if self.total > got and not replace:
+            for one in told:
+                if one["error"]:
+                    _log.warning("%s", one["error"])
+        keep_larger(self.path, self.total, got, _WHAT, replace=replace)
+
+    def _known(self, name: str) -> int:
+        return self.sizes.get(name) or self.sizes.get(for_spreadsheets(name), 0)
 
 
 def told_of(name: str, known: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +130,18 @@ def _is_ours(path: Path) -> bool:
     return columns == [""] or {"source", "kind", "faces"} <= set(columns)
 
 
+def _size(known: Mapping[str, Any]) -> int:
+    """Return how many photos or frames were read of a source that ended with `known`."""
+    return int(known.get("frames") or not known.get("error"))
+
+
 def _looked_at(folder: Path) -> dict[str, int]:
     """Return source -> photos and frames that a run into `folder` looked at; {} without one."""
     known: dict[str, int] = {}
     try:
         with open_lines(_sources_file(folder)) as file:
             for row in csv.DictReader(file):
-                known[row["source"]] = int(row["frames"] or 1)
+                known[row["source"]] = _size(row)
     except (DamagedError, OSError, csv.Error, KeyError, TypeError, ValueError):
         return {}  # No earlier run, or none that can be read.
     return known

@@ -33,7 +33,7 @@ from hemiface.vision.earlier import (
 from hemiface.vision.faces import SCHEMA, Faces, require_formats
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import keep_larger_run, require_own, told_of, write_tables
+from hemiface.vision.results import Held, require_own, told_of, write_tables
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
@@ -151,8 +151,10 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
         require_own(folder, options.formats)
-        # Before the journal, which forgets what was done with other options.
-        keep_larger_run(folder, sources, most_frames=options.most_frames, replace=options.replace)
+        # The journal of these settings stays, whatever of it is in the tables.
+        others = Journal.of_before(folder, [settings, settings | {"pictures": True}])
+        held = Held.of(folder, others)
+        held.require_smaller(sources, options.most_frames, replace=options.replace)
         keeps = remove_untrue(folder, sources, settings, _writes(sources, options))
         before()
         # Which copies were made is known from it alone.
@@ -161,7 +163,9 @@ def run(
         _look_at(sources, work)
         names = [one.name for one in sources]
         told = [told_of(name, journal.ended[name]) for name in names]
+        held.require_no_larger(told, replace=options.replace)
         written = _write(sources, told, journal, folder, options)
+        journal.settle()
         yield Outcome(told, lambda: journal.rows(names), written)
 
 
@@ -303,6 +307,11 @@ class _Work:
         A file that changed may show other faces, or none that can be found and blurred.
         """
         known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
+        before = self.journal.ended.get(source.name, values)
+        if values["error"] and not before["error"] and not source.fingerprint:
+            # A drive that isn't there comes back with the file as it was.
+            self.journal.end(source.name, known, lasting=False)
+            return
         if source.moves:
             remove_timeline(self.journal.path.parent, source)
         if self.copies is not None and source.kind != "folder":

@@ -24,7 +24,7 @@ from hemiface.locks import locked
 from hemiface.vision.earlier import remove_untrue
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import keep_larger_merge, require_own, told_of, write_tables
+from hemiface.vision.results import Held, require_own, told_of, write_tables
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, run, settings_of
 from hemiface.vision.sources import SHARDS, Source
 
@@ -193,7 +193,7 @@ def merge(folder: Path, *, replace: bool = False) -> Outcome:
     with Shards(folder) as shards, locked(folder):
         told = [told_of(name, known) for name, known in shards.sources()]
         require_own(folder, shards.formats)
-        keep_larger_merge(folder, told, replace=replace)
+        Held.of(folder).require_no_larger(told, replace=replace)
         sources = [_source(name, known) for name, known in shards.sources()]
         remove_untrue(folder, sources, shards.settings)
         written = write_tables(shards.rows(), told, folder, shards.formats)
