@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import hemiface
 from hemiface import cli
 from hemiface.config import find
+from hemiface.vision.photos import PHOTO_SUFFIXES
+from hemiface.vision.video.frames import VIDEO_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("*.md", "results/**/*.md", "*/README.md", "docs/**/*.md")
@@ -47,6 +49,15 @@ def test_commands_of_the_docs_parse(line: str, monkeypatch: pytest.MonkeyPatch) 
     options = [word for word in words if word.startswith("--")]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.output)
     assert [option for option in options if option not in plain] == []
+
+
+def test_suffixes_of_what_is_looked_at_in_folders() -> None:
+    [said] = re.findall(
+        r"- \*\*Folders\*\*(.*?) deeply",
+        (ROOT / "docs/limits.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    assert set(re.findall(r"\.\w+", said)) == PHOTO_SUFFIXES | VIDEO_SUFFIXES
 
 
 def test_the_readme_is_short() -> None:

@@ -182,6 +182,14 @@ def test_heic_is_named_and_looked_at_in_folders(tmp_path):
     assert {".heic", ".avif"} <= PHOTO_SUFFIXES
 
 
+@pytest.mark.parametrize("suffix", sorted(PHOTO_SUFFIXES - {".avif", ".heic", ".heif", ".hif"}))
+def test_what_is_looked_at_in_folders_is_read(tmp_path, suffix):
+    kind = {".apng": "PNG", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix)
+    grey = Image.fromarray(np.full((9, 8), 200, np.uint8))
+    (grey.convert("1") if suffix == ".pbm" else grey).save(tmp_path / f"a{suffix}", kind)
+    assert read_photo(tmp_path / f"a{suffix}").pixels.shape == (9, 8, 3)
+
+
 def test_what_pillow_gives_to_other_programs_is_no_photo(tmp_path):
     path = saved(tmp_path / "a.eps")
     path.rename(tmp_path / "a.jpg")

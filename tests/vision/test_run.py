@@ -29,7 +29,7 @@ from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
 from hemiface.vision.results import Held
 from hemiface.vision.seen import Frame
-from hemiface.vision.sources import Source
+from hemiface.vision.sources import Source, find_sources
 
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
@@ -349,6 +349,37 @@ def test_what_may_not_be_looked_at_is_named_and_the_rest_is_done(crops, predict,
     # Opened again, it is looked at.
     assert predict(tmp_path / "o")[0] == 0
     assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 5
+
+
+def test_what_is_passed_over_in_folders_is_said(crops, predict, tmp_path):
+    for name in ("a.CR2", "b.cr2", "c.psd", "README", ".hidden.cr2"):
+        (crops / name).touch()
+    for name in (".trash", "@eaDir", "inside"):
+        (crops / name).mkdir()
+        shutil.copy(crops / "1 ÿ.png", crops / name / "1.png")
+    (crops / "again").symlink_to(crops / "inside")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(crops / "1 ÿ.png", tmp_path / "elsewhere")
+    link = crops / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        code, said = predict(crops)
+        passed = "4 files of other kinds were passed over: 2 .cr2, 1 without a suffix, 1 .psd\n"
+        assert (code, passed in said) == (4, True)
+        assert f"Folder {link} is a link, which isn't followed; name it too." in said
+        told = pd.read_csv(crops / "sources.csv")
+        assert list(told["kind"]) == ["photo"] * 4 + ["folder"]
+    assert len(find_sources([str(crops), str(link)])) == 5
+    assert not any(one.problem for one in find_sources([str(crops), str(link)]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_two_files_of_one_name_are_not_one(crops, predict, tmp_path):
+    for name in (b"/a\xff.png", b"/a\\udcff.png"):
+        shutil.copy(crops / "1 ÿ.png", os.fsdecode(os.fsencode(crops) + name))
+    code, said = predict(tmp_path / "o")
+    assert (code, "Two of the files would both be called" in said) == (2, True)
+    assert not (tmp_path / "o").exists()
 
 
 def test_fewer_photos_replace_more_only_if_asked(crops, model, tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders import mesh
+from builders import mesh, without_privileges
 from hemiface.data.phantom import make as phantom
 from hemiface.data.stimulus_set import MANIFEST, StimulusSet
 from hemiface.errors import DamagedError, MissingError, UsageError
@@ -24,7 +25,6 @@ from hemiface.occlusion.conditions import condition, hidden_mask, image_seeds
 from hemiface.occlusion.face_lines import centred, hide_by_lines, lines_of
 from hemiface.occlusion.tiles import tile_map
 from hemiface.tables import EMOTIONS
-from hemiface.vision import sources
 from hemiface.vision.finding.alignment import FRAME, align, cut_out
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.stimulus_sets.faces import find_faces
@@ -437,14 +437,15 @@ class TestFaces:
             find_faces([str(folder), str(film)])
 
     @pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
-    def test_a_folder_that_is_closed_is_not_passed_over(self, folder, monkeypatch):
-        closed = sources._closed(PermissionError(13, "no", str(folder / "sad")), folder)
-        monkeypatch.setattr(sources, "_closed", lambda *_: closed)
-        monkeypatch.setattr(
-            sources, "_files", lambda _, on_closed: on_closed(PermissionError()) or []
-        )
-        with pytest.raises(DamagedError, match="sad can't be looked into"):
-            find_faces([str(folder)])
+    def test_a_folder_that_is_closed_is_not_passed_over(self, folder, tmp_path):
+        own = shutil.copytree(folder, tmp_path / "own")
+        (own / "closed").mkdir(mode=0)
+        with without_privileges(), pytest.raises(DamagedError, match="closed can't be looked into"):
+            find_faces([str(own)])
+        (own / "closed").rmdir()
+        (own / "link").symlink_to(folder)
+        with pytest.raises(DamagedError, match="link is a link, which isn't followed"):
+            find_faces([str(own)])
 
     def test_two_words_for_one_condition_are_one(self):
         assert known_kinds(["upper", "upper@black", "full@mean"]) == ("full", "upper")

@@ -29,7 +29,8 @@ from hemiface.limits import variable
 __all__ = ["PHOTO_SUFFIXES", "Photo", "of_pillow", "read_photo"]
 
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | {
-    ".apng", ".avif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".mpo", ".pnm",
+    ".apng", ".avif", ".dib", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".mpo",
+    ".pbm", ".pcx", ".pnm", ".tga",
 }  # fmt: skip
 """What is looked at in folders. Of HEIC it is only said that it can't be read: silence would pass
 for "no face"."""

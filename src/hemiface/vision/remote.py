@@ -5,6 +5,7 @@ fetched where it is looked at and gone afterwards. Who may read it, and by which
 fsspec and the library of that protocol (s3fs, gcsfs, huggingface_hub, ...).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hemiface.errors import DamagedError, UsageError, first_line
 from hemiface.files import hash_json, printable
 from hemiface.inputs import is_offline
 from hemiface.vision.photos import PHOTO_SUFFIXES
-from hemiface.vision.sources import Source, kind_of
+from hemiface.vision.sources import Source, kind_of, tell_of_kinds
 from hemiface.vision.video.frames import VIDEO_SUFFIXES
 
 __all__ = ["fetched", "find"]
@@ -43,12 +44,14 @@ def find(address: str) -> list[Source]:
         known = system.info(path)
         is_file = known["type"] != "directory"
         inside = {path: known} if is_file else system.find(path, detail=True)
-    wanted = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+    suffixes = {name: PurePosixPath(name).suffix.lower() for name in sorted(inside)}
+    wanted = {one for one in suffixes.values() if is_file or one in PHOTO_SUFFIXES | VIDEO_SUFFIXES}
     found = [
         _source(system.unstrip_protocol(name), inside[name])
-        for name in sorted(inside)
-        if is_file or PurePosixPath(name).suffix.lower() in wanted
+        for name, suffix in suffixes.items()
+        if suffix in wanted
     ]
+    tell_of_kinds(Counter(one for one in suffixes.values() if one not in wanted))
     if not found:
         raise UsageError(f"{address} holds neither pictures nor videos.")
     return found

@@ -13,6 +13,7 @@ from hemiface.documents import undamaged
 from hemiface.errors import UsageError
 from hemiface.files import MOST_BYTES, files_below, fitting, printable, reading, write_text
 from hemiface.inputs import is_address, open_lines, require_file, require_local
+from hemiface.vision.faces import FORMATS
 from hemiface.vision.photos import PHOTO_SUFFIXES
 from hemiface.vision.video.frames import VIDEO_SUFFIXES, camera_number
 
@@ -28,6 +29,7 @@ __all__ = [
     "kind_of",
     "listed",
     "mark",
+    "tell_of_kinds",
 ]
 
 COPIES = "pictures"
@@ -35,6 +37,12 @@ COPIES = "pictures"
 TIMELINES = "timelines"
 """The folder of figures of videos, beside it."""
 _PACKET_BYTES = 188
+_THUMBNAILS = "@eaDir"
+"""Where network drives of one maker keep small copies of all pictures."""
+_RESULTS = ("sources.csv", *(f"faces.{one}" for one in FORMATS))
+"""What runs write among the pictures that they look at."""
+_MOST_KINDS = 8
+"""Suffixes that a sentence names."""
 _MARKS = {COPIES: (".copies", "annotated copies"), TIMELINES: (".timelines", "timelines")}
 """Beside such a file a folder of ours is known from one of the user's own of that name."""
 SHARDS = "shard-*-of-*"
@@ -52,13 +60,13 @@ class Source:
     """As it stands in the results: the path as it was given, or camera:N. Bytes of a file's name
     that are no text are written as escapes."""
     kind: str
-    """photo, video, camera, or folder: one that can't be looked into."""
+    """photo, video, camera, or folder: one that isn't looked into."""
     inner: Path
     """Where its annotated copy goes below `pictures`, but for its suffix."""
     path: str
     """What to open."""
     problem: str = ""
-    """One sentence on a folder that can't be looked into."""
+    """One sentence on a folder that isn't looked into."""
     stamp: tuple[int, ...] | None = None
     """The fingerprint as it was noted before; None asks the file."""
     is_remote: bool = False
@@ -97,21 +105,24 @@ def find_sources(
 ) -> list[Source]:
     """Return what to look at: files and cameras as named, and the pictures and videos in folders.
 
-    Folders are searched deeply, in the order of names; files of other kinds in them and files whose
-    name begins with a dot are passed over, and so are the copies and timelines that runs and shards
-    made, in the folder of results `out` or, which is said, elsewhere. A file named on purpose is
-    tried whatever its suffix: as a video where that is one of VIDEO_SUFFIXES, else as a photo. A
-    folder that can't be looked into is a source too, so that nobody takes what lies there for
-    looked at. `beyond` says what an address on a network stands for; without it none is taken.
+    Folders are searched deeply, in the order of names; files and folders in them whose name begins
+    with a dot, and @eaDir, are passed over. So are the copies and timelines that runs and shards
+    made, in the folder of results `out` or, which is said, elsewhere; and files of other kinds,
+    whose number is said. A file named on purpose is tried whatever its suffix: as a video where
+    that is one of VIDEO_SUFFIXES, else as a photo. A folder that can't be looked into is a source
+    too, and so is a link to a folder elsewhere, which isn't followed: nobody is to take what lies
+    there for looked at. `beyond` says what an address on a network stands for; without it none is
+    taken.
 
     Raises:
         DamagedError: a file or folder doesn't exist, lies where nobody may look, or is a named pipe
             or a device.
         UsageError: a name is empty, a folder holds neither pictures nor videos, `camera:` lacks its
-            number, or a name is an address on a network.
+            number, a name is an address on a network, or two files would be called the same.
     """
     found: dict[str, Source] = {}
-    passed = _Passed([] if out is None else _made_folders(out.resolve()))
+    roots = [Path(name).resolve() for name in names if name and os.path.isdir(name)]  # noqa: PTH112
+    passed = _Passed([] if out is None else _made_folders(out.resolve()), roots)
     for name in names:
         # A Path takes it for the current folder, where an unset variable was meant to name one.
         if not name:
@@ -126,7 +137,33 @@ def find_sources(
         with reading(name):
             found |= {one.path: one for one in _named(Path(name), passed)}
     passed.tell()
+    _require_names(found.values())
     return list(found.values())
+
+
+def _require_names(sources: Iterable[Source]) -> None:
+    """Raise unless every source is told from all others by its name."""
+    named: dict[str, str] = {}
+    for one in sources:
+        if named.setdefault(one.name, one.path) != one.path:
+            raise UsageError(
+                f"Two of the files would both be called {one.name}, since bytes that are no text "
+                "are written as escapes; rename one of them."
+            )
+
+
+def tell_of_kinds(kinds: Counter[str]) -> None:
+    """Say how many files of which suffixes are passed over, if any."""
+    total = sum(kinds.values())
+    if not total:
+        return
+    named = [f"{n:,} {one or 'without a suffix'}" for one, n in kinds.most_common(_MOST_KINDS)]
+    more = total - sum(n for _, n in kinds.most_common(_MOST_KINDS))
+    _log.warning(
+        "%s passed over: %s%s",
+        "1 file of another kind was" if total == 1 else f"{total:,} files of other kinds were",
+        printable(", ".join(named)), f" and {more:,} more" if more else "",
+    )  # fmt: skip
 
 
 def listed(path: Path) -> list[str]:
@@ -146,12 +183,18 @@ def listed(path: Path) -> list[str]:
 class _Passed:
     """What is passed over in folders, so that it can be said once.
 
-    `own` are the folders of copies and timelines in the results that are written.
+    `own` are the folders of copies and timelines in the results that are written, `roots` those
+    that are searched.
     """
 
-    def __init__(self, own: Sequence[Path]) -> None:
+    def __init__(self, own: Sequence[Path], roots: Sequence[Path]) -> None:
         self._own = own
+        self._roots = roots
         self._made: set[Path] = set()
+        self.linked: set[Path] = set()
+        """Links to folders that aren't searched otherwise."""
+        self.kinds: Counter[str] = Counter()
+        """Suffix -> files that have another one than pictures and videos."""
 
     def is_own(self, folder: Path) -> bool:
         """Return whether a folder is or lies in one of those that are written."""
@@ -163,13 +206,19 @@ class _Passed:
         if folder.name in _MARKS and is_marked(folder):
             self._made.add(folder)
             return False
-        return True
+        if folder.is_symlink():
+            target = folder.resolve()
+            if not any(target.is_relative_to(one) for one in self._roots):
+                self.linked.add(folder)
+            return False
+        return not folder.name.startswith(".") and folder.name != _THUMBNAILS
 
     def made_below(self, folder: Path) -> bool:
         """Return whether copies or timelines were passed over in a folder."""
         return any(one.is_relative_to(folder) for one in self._made)
 
     def tell(self) -> None:
+        tell_of_kinds(self.kinds)
         others = sorted(str(one) for one in self._made if not self.is_own(one))
         if others:
             _log.warning(
@@ -190,28 +239,37 @@ def _named(path: Path, passed: _Passed) -> list[Source]:
         raise UsageError(
             f"Folder {path} holds only annotated copies of an earlier run, or its timelines."
         )
-    if not found and not closed:
+    linked = sorted(one for one in passed.linked if one.is_relative_to(path))
+    if not found and not closed and not linked:
+        passed.tell()
         raise UsageError(f"Folder {path} holds neither pictures nor videos.")
     inside = (_source(one, one.relative_to(path)) for one in found)
-    return [*inside, *(_closed(error, path) for error in closed)]
+    shut = (
+        _unseen(one.filename, path, f"can't be looked into ({one.strerror}); see who may read it")
+        for one in closed
+    )
+    links = (_unseen(one, path, "is a link, which isn't followed; name it too") for one in linked)
+    return [*inside, *shut, *links]
 
 
-def _closed(error: OSError, below: Path) -> Source:
-    path = Path(error.filename)
+def _unseen(folder: str | Path, below: Path, why: str) -> Source:
+    """Return a folder that isn't looked into, and why."""
+    path = Path(folder)
     name = printable(str(path))
-    problem = f"Folder {name} can't be looked into ({error.strerror}); see who may read it."
-    return Source(name, "folder", path.relative_to(below), str(path), problem)
+    return Source(name, "folder", path.relative_to(below), str(path), f"Folder {name} {why}.")
 
 
 def _files(folder: Path, on_closed: Callable[[OSError], None], passed: _Passed) -> Iterator[Path]:
     """Yield the pictures and videos in `folder`."""
     for path in files_below(folder, on_closed, passed.enters):
-        if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or path.name.startswith("."):
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or path.name in _RESULTS or not _is_file(path):
             continue
-        if path.suffix.lower() == ".ts" and not _is_transport_stream(path):
+        is_text = suffix == ".ts" and not _is_transport_stream(path)
+        if suffix not in PHOTO_SUFFIXES | VIDEO_SUFFIXES or is_text:
+            passed.kinds[suffix] += 1
             continue
-        if _is_file(path):
-            yield path
+        yield path
 
 
 def _is_transport_stream(path: Path) -> bool:
