@@ -264,15 +264,17 @@ def fitting(stem: str, most_bytes: int) -> str:
     return f"{start}-{digits}"
 
 
-def as_stem(name: str, most_bytes: int = MOST_BYTES - len(".png")) -> str:
+def as_stem(name: str, most_bytes: int = MOST_BYTES - len(".png"), *, also: str = "") -> str:
     """Return a file's stem for any name of a thing: itself, or without what files may not have.
 
-    What changed ends with a hash of the whole, so that two names don't become one file.
+    `also` are more characters that it is not to have. What changed ends with a hash of the whole,
+    so that two names don't become one file.
 
     >>> as_stem("people-small-int8"), as_stem("maker/model"), as_stem("../up")
     ('people-small-int8', 'maker-model-0ad0d81be92f', 'up-8c722b8ae2c9')
     """
-    kept = _NOT_IN_NAMES.sub("-", name).lstrip(".-").rstrip(". ")
+    plain = name.translate(dict.fromkeys(map(ord, also), "-"))
+    kept = _NOT_IN_NAMES.sub("-", plain).lstrip(".-").rstrip(". ")
     if kept == name:
         return fitting(name, most_bytes)
     digits = hashlib.sha256(printable(name).encode()).hexdigest()[:12]

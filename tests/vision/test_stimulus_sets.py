@@ -392,7 +392,7 @@ class TestFaces:
 
     def test_photos_without_a_face_are_left_out_and_named(self, folder, tmp_path):
         class Half:
-            """Finds a face in every second picture."""
+            """Finds a face in every second picture, and two in the first."""
 
             seen = 0
 
@@ -400,7 +400,7 @@ class TestFaces:
                 assert photo.shape == (48, 48, 3)
                 self.seen += 1
                 found = FoundFace(np.array([[0.0, 0], [48, 48]]), 1.0, five=FRAME)
-                return [found] if self.seen % 2 else []
+                return [found] * (2 if self.seen == 1 else self.seen % 2)
 
         told = []
         made = make_set(
@@ -408,8 +408,9 @@ class TestFaces:
             detector=Half(), on_note=told.append,
         )  # fmt: skip
         assert len(made.stimuli) == 14
-        assert len(told) == 7
-        assert all(re.search(r"no face was found in .*; it is left out", one) for one in told)
+        assert len(told) == 8
+        assert re.search(r"angry.f00\.png shows 2 faces; the largest is taken", told[0])
+        assert all(re.search(r"no face was found in .*; it is left out", one) for one in told[1:])
 
     def test_rows_about_no_picture_are_told(self, folder, tmp_path):
         table = tmp_path / "labels.csv"
@@ -446,6 +447,20 @@ class TestFaces:
         (own / "link").symlink_to(folder)
         with pytest.raises(DamagedError, match="link is a link, which isn't followed"):
             find_faces([str(own)])
+
+    def test_names_of_files_are_addresses_for_browsers_too(self, folder, tmp_path):
+        names = ["a#1", "a%20b", "a?", "a\\b", "a-1", "é b"]
+        for name in names:
+            shutil.copy(folder / EMOTIONS[0] / "f00.png", tmp_path / f"{name}.png")
+        options = SetOptions(kinds=("upper",), side_px=SIDE)
+        made = make_set([str(tmp_path)], tmp_path / "out", options, Dealing(participants=1))
+        assert {one.picture for one in made.stimuli} == {f"{name}.png" for name in names}
+        trials = json.loads((tmp_path / "out" / "materials" / "trials.json").read_text())
+        files = {one["file"] for own in trials.values() for one in own}
+        assert len(files) == 2 * len(names)
+        assert not any(set(one) & set("#%?\\") for one in files)
+        assert all((tmp_path / "out" / one).is_file() for one in files)
+        assert any(one.endswith("/é b_upper.png") for one in files)
 
     def test_two_words_for_one_condition_are_one(self):
         assert known_kinds(["upper", "upper@black", "full@mean"]) == ("full", "upper")

@@ -140,7 +140,7 @@ def placed(
 ) -> Iterator[Face]:
     """Yield the faces with the points of the largest one in each photo; others are left out.
 
-    `on_note` is told in a sentence of each photo that shows no face.
+    `on_note` is told in a sentence of each photo that shows no face, or several.
 
     Raises:
         DamagedError: a picture can't be read; see `vision.photos.read_photo`.
@@ -149,6 +149,8 @@ def placed(
         found = detector.detect(read_photo(one.path, most_pixels).pixels)
         fives = [face.five for face in found if face.five is not None and can_align(face.five)]
         if fives:
+            if len(fives) > 1:
+                on_note(f"{one.path} shows {len(fives)} faces; the largest is taken.")
             yield replace(one, five=fives[0])
         else:
             on_note(f"no face was found in {one.path}; it is left out.")

@@ -10,7 +10,7 @@ from PIL import Image
 import hemiface
 from hemiface.data.stimulus_set import PICTURES, Stimulus, require_name, write_set
 from hemiface.errors import UsageError
-from hemiface.files import MOST_BYTES, atomic_path, fitting, sha256_file
+from hemiface.files import MOST_BYTES, as_stem, atomic_path, sha256_file
 from hemiface.occlusion.conditions import FILLS, Fill
 from hemiface.occlusion.face_lines import FindLandmarks
 from hemiface.occlusion.tiles import TILES
@@ -23,6 +23,8 @@ __all__ = ["MadeSet", "SetOptions", "make_set"]
 
 OnProgress = Callable[[str, int, int], None]
 _GRID = 48
+_IN_ADDRESSES = "#%"
+"""What browsers take for a part of an address, beside what no file's name may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ def _partners(faces: Sequence[Face], seed: int) -> dict[Face, Face]:
 def _written(folder: Path, face: Face, made: Made) -> Stimulus:
     """Write a picture, unless it is there already for another cue, and return its row."""
     room = MOST_BYTES - len(f"_{made.ending}.png")
-    name = f"{fitting(face.stem, room)}_{made.ending}"
+    name = f"{as_stem(face.stem, room, also=_IN_ADDRESSES)}_{made.ending}"
     file = PICTURES / f"{name}.png"
     if not (folder / file).exists():
         Image.fromarray(made.pixels).save(folder / file)
