@@ -38,11 +38,13 @@ def locked(folder: Path) -> Iterator[None]:
     two that begin in the same moment are then not kept apart, nor are two machines.
 
     Raises:
-        UsageError: somebody else holds the folder; the sentence says who. Or what bears the lock's
-            name is no lock of hemiface's: it is left as it is.
+        UsageError: somebody else holds the folder; the sentence says who. Or it is a file, or what
+            bears the lock's name is no lock of hemiface's: it is left as it is.
         HemifaceError: the folder can't be written.
     """
     path = folder / LOCK_FILE
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file, and results need a folder; name one.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _taken(path)

@@ -281,6 +281,18 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(predict, tmp_path, place):
     assert "choose another place" in said
 
 
+def test_a_file_is_no_folder_of_results(predict, tmp_path):
+    (tmp_path / "list.txt").write_text("mine")
+    code, said = predict(tmp_path / "list.txt")
+    assert (code, "list.txt is a file, and results need a folder" in said) == (2, True)
+    assert (tmp_path / "list.txt").read_text() == "mine"
+
+
+def test_formats_may_be_written_as_words_are(predict, tmp_path):
+    assert predict(tmp_path / "o", "--format", " CSV, jsonl")[0] == 0
+    assert (tmp_path / "o" / "faces.jsonl").is_file()
+
+
 @pytest.mark.parametrize("form", ["xls", "csv,xls", ","])
 def test_an_unknown_format_is_told_before_the_work(predict, tmp_path, form):
     code, said = predict(tmp_path / "o", "--format", form)
@@ -459,6 +471,9 @@ def test_files_that_are_not_there_for_a_while_cost_nothing(
     away.rename(drive)
     code, said = run("--save-image")
     assert (code, "3 of 3 sources were looked at before" in said) == (0, True)
+    drive.rename(away)
+    assert run("--replace")[0] == 4
+    assert not list(out.glob("pictures/*"))
 
 
 class TestOtherOptions:
@@ -802,6 +817,34 @@ class TestWhatEarlierRunsMade:
             assert {one.name for one in (out / "pictures").iterdir()} == {
                 "0 ÿ.png", "a.png", "mine.png",
             }  # fmt: skip
+
+    @pytest.mark.parametrize("more", [(), ("--save-image",)])
+    def test_nor_do_those_of_files_that_are_not_looked_at_any_more(
+        self, crops, predict, tmp_path, more
+    ):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        (out / "pictures" / "mine.png").write_bytes(b"mine")
+        photo = (crops / "0 ÿ.png").rename(tmp_path / "0.png")
+        assert predict(out, *more)[0] == 2
+        assert len(list((out / "pictures").iterdir())) == 4
+        assert predict(out, "--replace", *more)[0] == 0
+        assert {one.name for one in (out / "pictures").iterdir()} == {
+            "1 ÿ.png", "2 ÿ.png", "mine.png",
+        }  # fmt: skip
+        photo.rename(crops / "0 ÿ.png")
+        assert predict(out, "--save-image")[0] == 0
+        assert len(list((out / "pictures").iterdir())) == 4
+
+    def test_nor_do_timelines_of_gone_videos(self, crops, predict, tmp_path):
+        pytest.importorskip("av", reason="videos need hemiface[video]")
+        for name in ("a.mp4", "b.mp4"):
+            video_of(crops / name, 6)
+        assert predict(tmp_path / "o", "--timeline")[0] == 0
+        (crops / "a.mp4").unlink()
+        assert predict(tmp_path / "o", "--timeline", "--replace")[0] == 0
+        left = {one.name for one in (tmp_path / "o" / "timelines").iterdir()}
+        assert left == {"b.mp4.svg", "b.mp4.png"}
 
     def test_a_blurred_run_names_bare_copies_of_shards(self, predict, tmp_path):
         assert predict(tmp_path, "--save-image", "--shard", "1/1")[0] == 0

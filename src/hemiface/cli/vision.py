@@ -182,7 +182,7 @@ def predict(
         mix=mix,
     )
     running = RunOptions(
-        formats=words(formats),
+        formats=words(formats.lower()),
         pictures=save_image,
         blur=blur,
         workers=workers or 1,

@@ -8,7 +8,7 @@ marked; a timeline by its title. Whatever else lies there stays.
 
 import logging
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ from hemiface.vision.sources import (
 )
 from hemiface.vision.video.timeline import TITLE
 
-__all__ = ["copy_stamp", "remove", "remove_timeline", "remove_untrue", "timeline_files"]
+__all__ = [
+    "copy_stamp",
+    "remove",
+    "remove_gone",
+    "remove_timeline",
+    "remove_untrue",
+    "timeline_files",
+]
 
 _MADE = (COPIES, TIMELINES)
 _START_BYTES = 1 << 16
@@ -60,18 +67,50 @@ def remove_untrue(
             made = _copies(folder, sources) | _timelines(folder / TIMELINES)
         elif COPIES not in writes:
             made = _of_changed(folder, sources)
-    # Who names a copy on purpose wants it looked at.
-    read = {Path(one.path).resolve() for one in sources} if made else set()
-    made = {one for one in made if one.resolve() not in read}
+    made = _unread(made, sources)
     for name in writes:
         # A run of before they were marked wrote copies too, where these settings say so.
         mark(folder / name, made, are_ours=goes_on)
-    if made:
-        _log.warning("%d copies and timelines of earlier runs are removed", len(made))
-    remove(made)
+    _remove_said(made)
     if settings["blur"]:
         _tell_of_shards(folder, settings)
     return is_as_before
+
+
+def remove_gone(folder: Path, sources: Sequence[Source], told: Iterable[Mapping[str, Any]]) -> None:
+    """Remove copies and timelines of what isn't in the tables, as of `sources` that were `told` of.
+
+    They are of files that runs under the same settings looked at, and that aren't named or there
+    any more. For after the tables: until these are written, the older ones tell of such files.
+
+    Raises:
+        HemifaceError: the folder can't be read or written.
+    """
+    if not any((folder / name).is_dir() for name in _MADE):
+        return
+    seen = {one["source"] for one in told if one["frames"] or not one["error"]}
+    drawn = {path for one in sources if one.moves for path in timeline_files(folder, one)}
+    with reading(folder):
+        true, stale = set[str](), set[str]()
+        for name, known in Journal.of_before(folder):
+            (true if name in seen else stale).add(_noted(known))
+        copies = _files(folder / COPIES)
+        made = {one for one in copies if str(copy_stamp(one)) in stale - true}
+        films = (one for one in _of_before(folder) if one.moves and one.name not in seen)
+        made |= set[Path]().union(*(_timeline(folder, one) for one in films)) - drawn
+    _remove_said(_unread(made, sources))
+
+
+def _unread(made: set[Path], sources: Iterable[Source]) -> set[Path]:
+    """Return what isn't looked at: who names a copy on purpose wants it to be."""
+    read = {Path(one.path).resolve() for one in sources} if made else set()
+    return {one for one in made if one.resolve() not in read}
+
+
+def _remove_said(made: Collection[Path]) -> None:
+    if made:
+        _log.warning("%d copies and timelines of earlier runs are removed", len(made))
+    remove(made)
 
 
 def copy_stamp(path: Path) -> list[int]:

@@ -24,7 +24,7 @@ from hemiface.files import hash_json, sweep, unwritable
 from hemiface.locks import locked
 from hemiface.processes import own_variables
 from hemiface.ray_cluster import connected, require_ray
-from hemiface.vision.earlier import remove_untrue
+from hemiface.vision.earlier import remove_gone, remove_untrue
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -117,6 +117,7 @@ def run_on_ray(
         told = [_told(name, pieces) for name in names]
         held.require_no_larger(told, replace=options.replace)
         written = write_tables(pieces.rows(names), told, folder, options.formats)
+        remove_gone(folder, noted, told)
         pieces.settle()
         yield Outcome(told, lambda: pieces.rows(names), written)
 

@@ -26,6 +26,7 @@ from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.earlier import (
     copy_stamp,
     remove,
+    remove_gone,
     remove_timeline,
     remove_untrue,
     timeline_files,
@@ -355,6 +356,7 @@ def _write(
     if options.formats:
         every = journal.rows([one.name for one in sources])
         written = write_tables(every, told, folder, options.formats)
+        remove_gone(folder, sources, told)
     for source in sources if options.timelines else ():
         if source.moves:
             files = timeline_files(folder, source)
