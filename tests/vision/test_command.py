@@ -160,6 +160,7 @@ class TestCommand:
             assert made.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in made.decode(video=0)) == 20
         (tmp_path / "bad.mp4").write_bytes(b"nothing")
-        assert hemiface(monkeypatch, "predict", tmp_path / "bad.mp4", *options[2:]) == 4
+        bad = [tmp_path / "bad.mp4", *options[2:], "--replace"]
+        assert hemiface(monkeypatch, "predict", *bad) == 4
         assert hemiface(monkeypatch, "predict", "camera:97", *options[2:]) == 1
         assert "Camera 97" in capsys.readouterr().err

@@ -1,11 +1,13 @@
 """Stimuli: picture files of any size and kind, of which exactly the named part changes."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from builders import hemiface
 from hemiface.errors import DamagedError, UsageError
 from hemiface.occlusion.conditions import condition, hidden_mask
 from hemiface.vision.photos import read_photo
@@ -231,6 +233,24 @@ class TestErrors:
         with pytest.raises(UsageError, match=r"would both become .*face-upper\.png; rename"):
             occlude_files(paths, "upper", "black", tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+    def test_a_damaged_picture_keeps_no_other_from_being_made(
+        self, picture, tmp_path, monkeypatch, capsys
+    ):
+        for name in ("a.png", "z.png"):
+            (tmp_path / name).write_text("no picture")
+        names = [str(tmp_path / "a.png"), str(picture(GREY)), str(tmp_path / "z.png")]
+        line = ("occlude", *names, "--hide", "upper", "--out", str(tmp_path / "out"), "--json")
+        assert hemiface(monkeypatch, *line) == 4
+        said = capsys.readouterr()
+        assert json.loads(said.out) == [str(tmp_path / "out" / "face-upper.png")]
+        assert "a.png is of no known format" in said.err
+        assert "z.png is of no known format" in said.err
+        assert "2 of 3 pictures can't be read; see above." in said.err
+        assert hemiface(monkeypatch, "occlude", names[0], *line[4:]) == 4
+        assert "see above" not in capsys.readouterr().err
+        (tmp_path / "z.png").unlink()
+        assert hemiface(monkeypatch, *line) == 2
 
     def test_missing_damaged_and_too_deep_or_large_pictures_are_named(self, picture, tmp_path):
         def occlude(path):

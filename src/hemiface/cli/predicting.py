@@ -22,7 +22,7 @@ from hemiface.vision.run import OnProgress, Outcome, RunOptions, run
 from hemiface.vision.shards import Shard, run_shard
 from hemiface.vision.sources import find_sources, listed
 
-__all__ = ["counted", "end", "predict"]
+__all__ = ["counted", "end", "end_if_unread", "predict"]
 
 _ROWS_SHOWN = 40
 _WELL_VISIBLE = 0.95
@@ -171,18 +171,27 @@ def end(outcome: Outcome, *, strict: bool = False) -> None:
         DamagedError: some sources couldn't be read.
         NoFaceError: `strict`, and a source shows no face.
     """
-    for sentence in outcome.errors if len(outcome.sources) > 1 else []:
-        print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
-    errors, total = outcome.errors, len(outcome.sources)
-    if errors and total == 1:
-        raise DamagedError(errors[0])
-    if errors:
-        raise DamagedError(f"{len(errors)} of {total} sources can't be read; see above.")
+    total = len(outcome.sources)
+    end_if_unread(outcome.errors, total, "sources")
     if strict and outcome.faceless:
         raise NoFaceError(
             f"No face was found in {len(outcome.faceless)} of {total} sources, such as "
             f"{outcome.faceless[0]}."
         )
+
+
+def end_if_unread(errors: Sequence[str], total: int, what: str) -> None:
+    """Name what couldn't be read of so many, one error in itself, and raise that there is some.
+
+    Raises:
+        DamagedError: there is.
+    """
+    if errors and total == 1:
+        raise DamagedError(errors[0])
+    for sentence in errors:
+        print(f"hemiface: {escaped(sentence)}", file=sys.stderr)
+    if errors:
+        raise DamagedError(f"{len(errors)} of {total} {what} can't be read; see above.")
 
 
 def _print_json(outcome: Outcome) -> None:

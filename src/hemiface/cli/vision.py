@@ -323,8 +323,10 @@ def occlude(
         make(images, out, options, dealing, labels=labels, align=align, landmarks=landmarks,
              most_pixels=max_pixels, as_json=as_json)  # fmt: skip
         return
+    from hemiface.cli.predicting import end_if_unread
     from hemiface.vision.stimuli import occlude_files
 
+    damaged: list[str] = []
     written = occlude_files(
         images,
         hide,
@@ -334,9 +336,11 @@ def occlude(
         most_pixels=max_pixels,
         replace=replace,
         on_note=lambda _, sentence: print(f"hemiface: {escaped(sentence)}", file=sys.stderr),
+        on_damaged=lambda error: damaged.append(str(error)),
     )
     if as_json:
         print_json([str(path) for path in written])
     else:
         for path in written:
             say(path)
+    end_if_unread(damaged, len(images), "pictures")

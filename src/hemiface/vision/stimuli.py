@@ -9,9 +9,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from hemiface.data.pictures import MADE_BY, is_made_here
-from hemiface.errors import UsageError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.files import MOST_BYTES, atomic_path, fitting, printable, reading
-from hemiface.inputs import require_apart
+from hemiface.inputs import require_apart, require_file
 from hemiface.occlusion.conditions import FILLS, condition, hide, image_seeds
 from hemiface.occlusion.face_lines import FindLandmarks, hide_by_lines, lines_of
 from hemiface.tables import HALVES_WORDS
@@ -20,6 +20,7 @@ from hemiface.vision.photos import read_photo
 __all__ = ["occlude_files"]
 
 OnNote = Callable[[Path, str], None]
+OnDamaged = Callable[[DamagedError], None]
 
 
 def occlude_files(
@@ -32,6 +33,7 @@ def occlude_files(
     most_pixels: int | None = None,
     replace: bool = False,
     on_note: OnNote = lambda *_: None,
+    on_damaged: OnDamaged | None = None,
 ) -> list[Path]:
     """Write each picture with the named part hidden as PNG into `out`; return what was written.
 
@@ -46,18 +48,22 @@ def occlude_files(
     `occlusion.face_lines`): its lines cut the whole picture in two. The name then ends in `-face`,
     or in `-fallback` where no landmarks came and the picture's own half was hidden. `on_note` is
     told in a sentence of such a fall-back, and of frames or pages that were left out, each with its
-    picture.
+    picture. `on_damaged` is given the error of each picture that can't be read, and the others are
+    done; without it the first one is raised.
 
     Raises:
         UsageError: the condition or fill is unknown, `name` names another fill than `fill`, two
             results would have the same name, one of them would take the place of a picture that is
             read or that hemiface didn't make, or `most_pixels` is not positive.
-        DamagedError: a picture is missing or can't be read; see `vision.photos.read_photo`.
+        DamagedError: a picture is missing or, without `on_damaged`, can't be read; see
+            `vision.photos.read_photo`.
     """
     if fill not in FILLS:
         raise UsageError(f"Fill {fill!r} is unknown; choose from {', '.join(FILLS)}.")
     # Black is the default, so it doesn't contradict a fill that the name carries.
     one = condition(name, None if fill == "black" else fill)
+    for path in paths:
+        require_file(path, "Picture")
     targets = _targets(paths, one.key, out)
     places = [place for target in targets for place in _places(target, landmarks)]
     require_apart(paths, places)
@@ -67,7 +73,13 @@ def occlude_files(
     mark.add_text(*MADE_BY)
     written = []
     for path, target in zip(paths, targets, strict=True):
-        photo = read_photo(path, most_pixels)
+        try:
+            photo = read_photo(path, most_pixels)
+        except DamagedError as error:
+            if on_damaged is None:
+                raise
+            on_damaged(error)
+            continue
         if photo.note:
             on_note(path, f"of {path} {photo.note}.")
         pixels = (photo.pixels[..., 0] if photo.is_grey else photo.pixels)[np.newaxis]
