@@ -447,6 +447,18 @@ def test_how_long_a_video_is_is_known_when_it_was_watched(
     assert hemiface(monkeypatch, *line, "--replace") == 0
 
 
+def test_what_a_camera_showed_is_not_given_up_for_what_is_there(
+    predict, model, tmp_path, monkeypatch
+):
+    pytest.importorskip("av", reason="cameras need hemiface[video]")
+    assert predict(tmp_path / "o")[0] == 0
+    shown = [Frame(np.zeros((48, 48, 3), np.uint8), "", number, number / 10) for number in range(2)]
+    monkeypatch.setattr(run_module, "read_frames", lambda _: iter(shown))
+    line = command(Path("camera:0"), model, tmp_path / "o")[3:]
+    assert hemiface(monkeypatch, *line) == 0
+    assert pd.read_csv(tmp_path / "o/sources.csv")["frames"].tolist() == [2]
+
+
 def test_files_that_are_not_there_for_a_while_cost_nothing(
     crops, model, tmp_path, monkeypatch, capsys
 ):

@@ -164,7 +164,9 @@ def run(
         _look_at(sources, work)
         names = [one.name for one in sources]
         told = [told_of(name, journal.ended[name]) for name in names]
-        held.require_no_larger(told, replace=options.replace)
+        # What a camera showed doesn't come again: it isn't given up for what is there.
+        if not any(one.kind == "camera" for one in sources):
+            held.require_no_larger(told, replace=options.replace)
         written = _write(sources, told, journal, folder, options)
         journal.settle()
         yield Outcome(told, lambda: journal.rows(names), written)
