@@ -34,7 +34,7 @@ def a_matrix(models=tuple(HALVES[::-1]), conditions=tuple(HALVES), metric="accur
         value = 0.9 - 0.1 * conditions.index(hidden) - 0.01 * models.index(model)
         drop = 0.1 * conditions.index(hidden)
         key = ("standard", model, "mean", hidden, metric)
-        rows.append((*key, value, value - 0.02, value + 0.03, 100, drop))
+        rows.append((*key, value, value - 0.02, value + 0.03, 100, drop, ""))
     return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
 
 

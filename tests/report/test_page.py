@@ -923,7 +923,7 @@ def test_an_outsiders_table_is_told_what_is_unknown_and_nothing_is_made_up(tmp_p
 
 def a_matrix(values, half_width=0.02, model="full", protocol="standard"):
     rows = [
-        (protocol, model, seed, hidden, "accuracy", v, v - half_width, v + half_width, 100, 0.0)
+        (protocol, model, seed, hidden, "accuracy", v, v - half_width, v + half_width, 100, 0.0, "")
         for hidden, v in values.items()
         for seed in ("0", "mean")
     ]

@@ -152,7 +152,7 @@ def test_tables_mark_exactly_what_is_supported(table):
     assert marked == sum(bool(supported(row)) for _, row in listed.iterrows())
     matrix = pd.DataFrame(
         [
-            ("standard", model, "0", hidden, "accuracy", 0.5, 0.4, 0.6, 10, 0.0)
+            ("standard", model, "0", hidden, "accuracy", 0.5, 0.4, 0.6, 10, 0.0, "")
             for model in ("full", "any")
             for hidden in ("full", "left")
         ],
@@ -271,7 +271,19 @@ def matrices(draw):
         values |= {"low": a - b - wide, "high": a - b + wide}
         table.loc[at, list(values)] = list(values.values())
     rows = [
-        ("standard", model, "0", hidden, "accuracy", value, value - 0.05, value + 0.05, 100, 0.0)
+        (
+            "standard",
+            model,
+            "0",
+            hidden,
+            "accuracy",
+            value,
+            value - 0.05,
+            value + 0.05,
+            100,
+            0.0,
+            "",
+        )
         for (model, hidden), value in cells.items()
     ]
     return pd.DataFrame(rows, columns=list(MATRIX_COLUMNS)), table
@@ -409,7 +421,7 @@ def test_shown_pairs_are_corrected_among_themselves():
 def test_what_was_not_compared_is_not_said_to_be_alike():
     values = {"full": 0.9, "upper": 0.5, "lower": 0.5, "left": 0.4}
     rows = [
-        ("standard", "full", "0", hidden, "accuracy", v, v - 0.2, v + 0.2, 10, 0.0)
+        ("standard", "full", "0", hidden, "accuracy", v, v - 0.2, v + 0.2, 10, 0.0, "")
         for hidden, v in values.items()
     ]
     matrix = pd.DataFrame(rows, columns=list(MATRIX_COLUMNS))
