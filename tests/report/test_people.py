@@ -33,7 +33,7 @@ def test_a_half_that_tells_more_is_named_and_one_that_may_is_not():
     said = " ".join(found.words)
     assert "the lower half tells more" in said
     assert "to the right half: neither surely tells more" in said
-    assert " less than nothing hidden" in said
+    assert " less than with nothing hidden" in said
     assert "lower hidden " in said[said.index("Unbiased hit rates") :]
     assert "20 participants gave 2,800 answers that count to 140 stimuli of 28 faces." in said
     assert set(found.tables) == {
@@ -64,8 +64,8 @@ def test_an_effect_that_is_complete_is_no_effect_that_was_not_found():
     wrong = table["emotion"].map(another).where(table["condition"] == "upper", table["emotion"])
     said = compute(Answered(table.assign(answer=wrong, said=wrong)), {}, OPTIONS).words
     assert (
-        "Unbiased hit rates, in points, the same in every draw and so without a test: upper hidden "
-        "100.0 less than nothing hidden." in said
+        "Unbiased hit rates, in points, the same in every draw and so without a test: with upper "
+        "hidden 100.0 less than with nothing hidden." in said
     )
     assert "No other condition's unbiased hit rate surely differs from its reference." in said
     two = table[table["condition"] != "lower"]

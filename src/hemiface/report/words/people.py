@@ -54,7 +54,8 @@ def hit_words(sensitivity: pd.DataFrame) -> list[str]:
     for key, row in compared.items():
         found, reference = _change(row), str(row["reference"])
         word = "more" if found.value > 0 else "less"
-        said = f"{stimulus_label(key)} {_points(found)} {word} than {stimulus_label(reference)}"
+        beside = f"{_points(found)} {word} than with {stimulus_label(reference)}"
+        said = f"with {stimulus_label(key)} {beside}"
         if found.sign:
             changed.append(said)
         elif abs(found.value) > 0 and _never_vary(row, unbiased.get(reference)):
