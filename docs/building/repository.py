@@ -113,7 +113,8 @@ def _markdown(target: str, uri: str) -> str:
     path = ROOT / uri
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    names = sorted(one.name for one in (ROOT / target).iterdir() if one.is_file())
+    files = (ROOT / target).iterdir()
+    names = sorted(one.name for one in files if one.is_file() and one.name[0] != ".")
     return f"# {target}\n\n" + "".join(f"- [{name}]({name})\n" for name in names)
 
 

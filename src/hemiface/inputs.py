@@ -278,16 +278,18 @@ def require_columns(
         raise UsageError(f"{path} has two columns {twice[0]}; leave one of them out.")
 
 
-def require_commas(path: str | Path, named: Sequence[str]) -> None:
-    """Raise UsageError if the header of a CSV file shows that no commas part its cells."""
+def require_commas(
+    path: str | Path, named: Sequence[str], error: type[HemifaceError] = UsageError
+) -> None:
+    """Raise `error` if the header of a CSV file shows that no commas part its cells."""
     first = named[0] if named else ""
     if first.startswith("sep="):
-        raise UsageError(
+        raise error(
             f"{path} begins with {','.join(named)!r}, which Excel alone reads; remove this line."
         )
     parted = next((word for sign, word in _PARTED.items() if sign in first), "")
     if len(named) == 1 and parted:
-        raise UsageError(
-            f"The cells of {path} are parted by {parted}; save it as CSV UTF-8 with commas, and "
+        raise error(
+            f"{path} has cells that are parted by {parted}; save it as CSV UTF-8 with commas, and "
             "with points in decimal numbers."
         )

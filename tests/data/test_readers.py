@@ -210,7 +210,7 @@ BAD_FILES = {
     "has no usable row": b"emotion,pixels,Usage\n",
     "has columns 'emotion', 'pixel', 'Usage'": GOOD.replace(b"pixels", b"pixel", 1),
     "has columns 'emotion', 'pixels', 'Split'": GOOD.replace(b"Usage", b"Split", 1),
-    "has columns 'emotion;pixels;Usage'": GOOD.replace(b",", b";"),
+    "has cells that are parted by semicolons; save it as CSV UTF-8": GOOD.replace(b",", b";"),
     "is not UTF-8 text": GOOD.decode().encode("utf-16"),
     "can't be read to its end": gzip.compress(GOOD)[:-5000],
     "can't be read to its end (": bz2.compress(GOOD)[:-5000],

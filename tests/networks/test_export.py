@@ -418,10 +418,10 @@ class TestCommand:
         self, exported, tmp_path, monkeypatch, capsys
     ):
         monkeypatch.chdir(tmp_path)
-        for named in (exported.fp32, "nano-int8"):
+        for named, file in ((exported.fp32, exported.fp32), ("nano-int8", "nano-int8.onnx")):
             assert hemiface(monkeypatch, "export", named) == 2
             said = capsys.readouterr().err
-            assert f"{named} is an exported file; name the Bundle (*.safetensors)" in said
+            assert f"{file} is an exported file; name the Bundle (*.safetensors)" in said
 
     def test_a_damaged_bundle(self, exported, tmp_path, monkeypatch, capsys):
         bundle = tmp_path / "b.safetensors"

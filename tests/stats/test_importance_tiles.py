@@ -101,9 +101,10 @@ class TestTileMaps:
         table = table[(table["value_function"] == "probability") & (table["seed"] == "0")]
         for index, emotion in enumerate(EMOTIONS):
             rows = table[(table["emotion"] == emotion) & (table["tile"] >= 0)].set_index("tile")
-            for name in ("value", "low", "high"):
-                found = rows.loc[range(TILES), name].to_numpy()
-                assert found == pytest.approx(self.WEIGHTS[index], abs=1e-7)
+            found = rows.loc[range(TILES), "value"].to_numpy()
+            assert found == pytest.approx(self.WEIGHTS[index], abs=1e-7)
+            # All images say the same: of that no draw tells how sure it is.
+            assert rows[["low", "high"]].isna().all(axis=None)
             assert (rows["n"] == 6).all()
             assert [(row, column) for row, column in rows[["row", "column"]].to_numpy()] == [
                 place(tile) for tile in rows.index
@@ -152,7 +153,7 @@ class TestTileMaps:
         rows = table[(table["region"] == "tile-5") & (table["value_function"] == "probability")]
         found = rows[rows["emotion"] == "sad"].set_index("seed")
         width = found["high"] - found["low"]
-        assert width[["0", "1"]].to_numpy() == pytest.approx(0, abs=1e-7)
+        assert width[["0", "1"]].isna().all()
         values = found["value"][["0", "1"]]
         assert found["low"]["mean"] < values.min() < values.max() < found["high"]["mean"]
 

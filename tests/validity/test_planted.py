@@ -153,7 +153,7 @@ def test_shapley_values_of_alike_halves_differ_as_seldom_as_they_say(
     assert as_nominal((rows["low"] > 0) | (rows["high"] < 0))
 
 
-def test_unpaired_shapley_intervals_say_next_to_nothing(either_way) -> None:
+def test_unpaired_shapley_intervals_say_too_little(either_way) -> None:
     rows = either_way[
         (either_way["value_function"] == "accuracy") & (either_way["emotion"] == "all")
     ]
@@ -161,8 +161,8 @@ def test_unpaired_shapley_intervals_say_next_to_nothing(either_way) -> None:
     apart = (left["low"].to_numpy() > right["high"].to_numpy()) | (
         right["low"].to_numpy() > left["high"].to_numpy()
     )
-    assert not as_nominal(apart)
-    assert apart.mean() < 0.02
+    # Far fewer than .05 of them, which so many would be as seldom as once in twenty times.
+    assert apart.sum() < stats.binom.ppf(0.05, SETS, LEVEL)
 
 
 def _population(

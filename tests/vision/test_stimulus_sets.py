@@ -487,7 +487,9 @@ class TestFaces:
         with pytest.raises(UsageError, match="lacks column file"):
             find_faces([str(folder)], table)
         table.write_text("file;label\na.png;happy\n")
-        with pytest.raises(UsageError, match=r"labels\.csv are parted by semicolons"):
+        with pytest.raises(
+            UsageError, match=r"labels\.csv has cells that are parted by semicolons"
+        ):
             find_faces([str(folder)], table)
         table.write_text("file,label,label\na.png,happy,sad\n")
         with pytest.raises(UsageError, match="two columns label"):

@@ -380,6 +380,8 @@ def export(
     Both kinds of data are read, and splits dealt, as its training's: give the same options.
     """
     require_extra("export")
+    # Of one that comes along the file is known, which is no Bundle.
+    (bundle,) = network_files([bundle])
     from hemiface.networks import export as exports
 
     if to != "onnx":

@@ -209,7 +209,7 @@ def _require_usable(header: Header, name: str) -> None:
             f"{name} has no column emotion: the contest's test pictures have no labels, so they "
             "can be neither trained on nor scored; take fer2013.csv or icml_face_data.csv."
         )
-    require_commas(name, header.columns)
+    require_commas(name, header.columns, DamagedError)
     raise DamagedError(
         f"{name} has columns {', '.join(map(repr, header.columns[:6]))}"
         f"{' and more' if len(header.columns) > 6 else ''}; expected emotion, pixels and Usage, or "

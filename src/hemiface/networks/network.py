@@ -19,7 +19,6 @@ from hemiface.documents import entry, json_value, undamaged
 from hemiface.errors import DamagedError, UsageError
 from hemiface.files import SEAL_KEY, UNSEALED, atomic_path, seal, sealed_content
 from hemiface.inputs import require_file
-from hemiface.models import shipped
 from hemiface.models.onnx_file import METADATA_KEY
 from hemiface.networks.backbones import backbone, misfit
 from hemiface.tables import EMOTIONS, FER2013_SIZE_PX
@@ -211,7 +210,7 @@ class Bundle:
                 Bundle, or of another class order.
         """
         source = Path(path)
-        if _is_exported(source):
+        if source.suffix.lower() == ".onnx" and source.is_file():
             raise UsageError(
                 f"{source} is an exported file; name the Bundle (*.safetensors) that it was made "
                 "from."
@@ -247,13 +246,6 @@ class Bundle:
                 f"Bundle {source} orders its classes {bundle.emotions}, not {EMOTIONS}."
             )
         return bundle
-
-
-def _is_exported(path: Path) -> bool:
-    """Return whether a path is an ONNX file, or the name of a model that comes along as one."""
-    if path.exists():
-        return path.is_file() and path.suffix.lower() == ".onnx"
-    return str(path) in {model.name for model in shipped.list_models()}
 
 
 def _checked_provenance(known: dict[str, Any]) -> dict[str, Any]:
