@@ -216,7 +216,7 @@ def test_what_a_table_lacks_is_told(tmp_path: Path) -> None:
         load(other)
     with pytest.raises(DamagedError, match=r"a table of pictures \(path, label\), folders named"):
         find(tmp_path)
-    with pytest.raises(UsageError, match="parted by semicolons; save it as CSV UTF-8"):
+    with pytest.raises(DamagedError, match="parted by semicolons; save it as CSV UTF-8"):
         load(table(tmp_path / "b.csv", "path;label", []))
     with pytest.raises(UsageError, match="two columns label; leave one of them out"):
         load(table(tmp_path / "c.csv", "path,label,label", ["a.png,happy,sad"]))
