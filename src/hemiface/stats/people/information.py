@@ -86,7 +86,8 @@ class AnswerBits:
 
     def counts(self) -> dict[str, int]:
         """Return how many trials with bits show each of GROUPED."""
-        known = sum((self.supports(key) for key in self.trials.conditions), start=np.zeros(8, int))
+        none = np.zeros(len(GROUPED), np.int64)
+        known = sum((self.supports(key) for key in self.trials.conditions), start=none)
         return dict(zip(GROUPED, known.tolist(), strict=True))
 
     def supports(self, key: str) -> Ints:
