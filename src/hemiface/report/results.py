@@ -242,9 +242,9 @@ def compute(
     if known is not None and known.protocol == "standard":
         tables |= _if_possible("Confidence", lambda: _calibration(known), left_out)
     if known is not None and informative(known):
-        tables |= _if_possible("Bits", lambda: information_tables(known), left_out)
+        tables |= _if_possible("Bits", lambda: _bits_tables(known), left_out)
     # It asks for labels alone: of networks without validation images too.
-    if (known is not primary or "sensitivity" not in tables) and families(primary):
+    if families(primary):
         tables["sensitivity"] = sensitivity(primary)
     if people is not None:
         tables["people_halves"] = people_halves(people, options)
@@ -285,11 +285,14 @@ def information_tables(sample: Sample) -> dict[str, pd.DataFrame]:
     Raises:
         UsageError: as `stats.information.information`.
     """
+    return _bits_tables(sample) | {"sensitivity": sensitivity(sample)}
+
+
+def _bits_tables(sample: Sample) -> dict[str, pd.DataFrame]:
     return {
         "information": information(sample),
         "decomposition": decomposition(sample),
         "shapley": shapley(sample),
-        "sensitivity": sensitivity(sample),
     }
 
 

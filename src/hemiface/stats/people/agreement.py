@@ -31,8 +31,6 @@ __all__ = ["AGREEMENT_COLUMNS", "AGREEMENT_MEASURES", "agreement", "two_people"]
 Floats = npt.NDArray[np.float64]
 
 AGREEMENT_MEASURES = ("agreement", "expected", "beyond", "people", "difference")
-_SHARES = ("agreement", "expected", "people")
-"""The others are differences of these."""
 
 AGREEMENT_COLUMNS = (
     "who",
@@ -134,7 +132,8 @@ def _expected(people: Trials, network: Trials, key: str) -> Floats:
 def _rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    bounds = (0.0, 1.0) if measure in _SHARES else None
+    # What is tested are differences of shares.
+    bounds = None if measure in _TESTED else (0.0, 1.0)
     one = people.infer(values, people.bearing(key), bounds)
     trials = people.rows(key)
     for place, emotion in enumerate(GROUPED):
