@@ -271,7 +271,7 @@ class TestValidation:
             ),
             ({"evaluate": {"crop_px": 48}}, "evaluate.crop_px must be 0 or lie in 25 to 47."),
             ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size must be positive."),
-            ({"statistics": {"draws": -1}}, "statistics.draws must not be negative."),
+            ({"statistics": {"draws": 1}}, "statistics.draws must be 2 or more."),
             ({"statistics": {"seed": -1}}, "statistics.seed must not be negative."),
             ({"statistics": {"seed": 2**63}}, "statistics.seed must be at most 92233720368547"),
             ({"augment": {"translate_px": 48.0}}, "augment.translate_px must be less than 48."),

@@ -653,7 +653,7 @@ def _validate(config: Config, where: str) -> None:
         ("evaluate.splits", bool(config.evaluate.splits), "must name at least one"),
         ("evaluate.crop_px", crop_px == 0 or 24 < crop_px < 48, "must be 0 or lie in 25 to 47"),
         ("evaluate.batch_size", config.evaluate.batch_size > 0, "must be positive"),
-        ("statistics.draws", config.statistics.draws >= 0, "must not be negative"),
+        ("statistics.draws", config.statistics.draws > 1, "must be 2 or more"),
         ("statistics.seed", config.statistics.seed >= 0, "must not be negative"),
         ("statistics.seed", config.statistics.seed <= MOST_SEED, f"must be at most {MOST_SEED}"),
         ("statistics.level", 0 < config.statistics.level < 1, "must lie between 0 and 1"),

@@ -65,6 +65,22 @@ def test_the_least_that_a_table_can_have(tmp_path):
     assert sample.cells == []
 
 
+def test_a_files_own_column_says_of_which_data_set_each_row_is(tmp_path, caplog):
+    table = tiny_predictions(14).table
+    cell = table[(table["model"] == "full-seed0") & (table["condition"] == "full")]
+    bare = write(tmp_path, cell[BARE])
+    with pytest.raises(UsageError, match=r"data set of theirs\.csv has no name; give it one with"):
+        import_predictions([bare], ImportOptions())
+    named = cell[BARE].assign(dataset=["rafd", "kdef"] * (len(cell) // 2))
+    path = write(tmp_path, named, "named.csv")
+    found = import_predictions([path], ImportOptions())
+    assert set(found.table["dataset"]) == {"rafd", "kdef"}
+    assert not caplog.records
+    found = import_predictions([path], ImportOptions("both"))
+    assert set(found.table["dataset"]) == {"rafd", "kdef"}
+    assert "named.csv has a column dataset, which counts in place of --dataset." in caplog.text
+
+
 def test_what_is_true_is_not_taken_for_what_is_predicted(tmp_path):
     """Files have columns of 0 and 1 for each class beside the probabilities."""
     table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
@@ -534,8 +550,6 @@ class TestBeside:
         assert hemiface(monkeypatch, "import", path, *arguments) == 0
         assert f"{len(ours) + 28} rows" in capsys.readouterr().out
         assert hemiface(monkeypatch, "compare", out, "--protocol", "leak-free") == 0
-        assert hemiface(monkeypatch, "import", path, "--out", tmp_path / "x.parquet") == 2
-        assert "give it one with --dataset" in capsys.readouterr().err
 
     def test_the_table_beside_is_not_written_over(
         self, tmp_path, ours, options, monkeypatch, capsys

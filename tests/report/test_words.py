@@ -14,8 +14,8 @@ from builders import sentences
 from hemiface.report.words.confidence import calibration_words
 from hemiface.report.words.costs import half_words, mark_table, once, summary_table
 from hemiface.report.words.scores import answer, region
-from hemiface.report.words.shifts import shift_words
-from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.report.words.shifts import shift_words, shown_models
+from hemiface.report.words.sides import side_tables, side_warnings, side_words
 from hemiface.report.words.verdicts import (
     Verdicts,
     over_seeds,
@@ -216,14 +216,35 @@ def test_sides_no_direction_without_support_and_none_at_all_with_flips(table):
     what = "Such a part" if of_face else "A difference"
     assert " ".join(more).count(f"{what} of 1.2 points would be found in four of five") == 2
     assert ("though by less than" in text) <= (not of_face)
-    shown = side_table(table, Verdicts())
-    marked = sum(
-        "*" in cell.text for group in shown.groups for row in group.rows for cell in row.cells
-    )
+    groups = [group for one in side_tables(table, Verdicts()) for group in one.groups]
+    marked = sum("*" in cell.text for group in groups for row in group.rows for cell in row.cells)
     assert marked == sum(bool(supported(row)) for _, row in table.iterrows())
-    for group in shown.groups:
+    for group in groups:
         if group.name.startswith("all images"):
             assert all("undefined" not in cell.text for cell in group.rows[0].cells)
+
+
+def test_many_models_stand_in_several_tables_of_sides():
+    names = [f"net-{number}" for number in range(7)]
+    rows = [
+        {"question": "robustness", "model": model, "seed": "0", "left_hidden": "left",
+         "right_hidden": "right", "part": "as shown", "measure": "accuracy", "emotion": emotion,
+         "difference": place / 100, "low": -0.1, "high": 0.2, "p": 0.5, "p_holm": 0.5,
+         "p_equivalence": 0.5, "margin": 0.02, "n": 9, "groups": 9, "detectable": 0.1,
+         "reason": "", "warning": ""}
+        for place, model in enumerate(names) for emotion in ("all", *EMOTIONS)
+    ]  # fmt: skip
+    found = side_tables(pd.DataFrame(rows), Verdicts())
+    assert [one.key for one in found] == ["sides", "sides-2", "sides-3"]
+    assert [list(one.columns) for one in found] == [names[:3], names[3:6], names[6:]]
+    assert found[2].groups[0].rows[0].cells[0].text.startswith("+6.0")
+    assert side_tables(pd.DataFrame(rows).head(0), Verdicts()) == []
+
+
+def test_shifts_shown_are_those_of_the_first_model_and_not_of_whose_are_largest():
+    table = pd.DataFrame({"model": ["b", "any", "c", "full", "a"]})
+    assert shown_models(table, ["a", "b", "c"]) == ["a"]
+    assert shown_models(table, ["upper", "full", "any", "a"]) == ["full", "any"]
 
 
 @st.composite

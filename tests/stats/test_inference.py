@@ -210,9 +210,26 @@ class TestSeveralSeeds:
         """As in `interval`; two that are alike in all draws are alike there."""
         draws = np.array([1.0, 0.0])[:, np.newaxis, np.newaxis] * np.ones((2, 1, 51))
         one = inference.infer([draws], 60, StatisticsOptions())
+        levels = inference.infer([draws], 60, StatisticsOptions(), None, (0, 1), of_levels=True)
+        assert np.isnan([levels.low, levels.high]).all()
         assert np.isnan([one.low[0], one.high[0]]).all()
         assert (one.low[1], one.high[1]) == (0, 0)
         assert (one.reason == "nothing varies between the draws").all()
+
+    def test_no_interval_passes_what_a_number_can_be(self):
+        draws = mean_draws(self.made(30, 2, 9, between=3), 50)
+        free = inference.infer([draws], 9, StatisticsOptions())
+        bound = inference.infer([draws], 9, StatisticsOptions(), None, (-1, 1))
+        assert ((free.low < -1) | (free.high > 1)).any()
+        assert np.array_equal(bound.low, np.maximum(free.low, -1))
+        assert np.array_equal(bound.high, np.minimum(free.high, 1))
+        assert np.array_equal(bound.p, free.p)
+
+    @pytest.mark.parametrize(("level", "written"), [(0.995, "99.5%"), (0.9, "90%"), (0.57, "57%")])
+    def test_the_level_is_written_whole(self, level, written):
+        draws = mean_draws(self.made(1, 1, 60, 0), 50)
+        one = inference.infer([draws], 60, StatisticsOptions(level=level))
+        assert one.method[0].startswith(f"{written} percentile interval")
 
     def test_one_network_against_several_is_said_to_be_one(self):
         draws = mean_draws(self.made(1, 3, 60, 0.5), 50)

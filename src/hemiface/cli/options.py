@@ -76,7 +76,7 @@ OutFolder = Annotated[
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Let a smaller result take the place of a larger one.")
 ]
-DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=1)]
+DrawsOption = Annotated[int, typer.Option(help="Bootstrap draws.", min=2)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 NamesOption = Annotated[
     list[str] | None,

@@ -196,7 +196,7 @@ def importance(
         str, typer.Option(help="With --people: the faces; their contrast is compared with too.")
     ] = "",
     protocol: Annotated[str, typer.Option(help="standard, paper or leak-free.")] = "standard",
-    draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=1)] = 1000,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws of the intervals.", min=2)] = 1000,
     as_json: JsonOption = False,
 ) -> None:
     """Say which part of the face matters: Shapley values of quadrants, halves and tiles.

@@ -68,7 +68,7 @@ def visibility_evaluate(
         Path | None,
         typer.Option(help="CSV whose column `row` names really occluded rows of fer2013.csv."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Bootstrap draws.", min=1)] = 1000,
+    draws: Annotated[int, typer.Option(help="Bootstrap draws.", min=2)] = 1000,
     as_json: JsonOption = False,
 ) -> None:
     """Score the network on test images under seen and held-out occluders, and on real ones.

@@ -77,7 +77,7 @@ class ImportOptions:
     """How an outsider's names become ours."""
 
     dataset: str = ""
-    """The data set's name, for rows without one; needed unless there is a table beside."""
+    """The data set's name, of files without that column; needed of these without a table beside."""
     models: Path | None = None
     """A CSV file with MODEL_COLUMNS."""
     classes: tuple[str, ...] = ()
@@ -104,8 +104,6 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         UsageError: a column is missing, or a word for a split, condition or class is unknown; the
             option that explains it is named.
     """
-    if not (options.dataset or options.beside):
-        raise UsageError("The data set has no name; give it one with --dataset.")
     ours = None if options.beside is None else read_whole(options.beside)
     known = None if ours is None else ours.table[_OF_IMAGES].drop_duplicates("image")
     others: dict[str, str] = {}
@@ -182,6 +180,13 @@ def _read(
     found = pd.DataFrame({"model": table.get("model", path.stem)}, index=table.index)
     if "image" in table:
         found["image"] = table["image"]
+    if "dataset" not in table and not options.dataset and known is None:
+        raise UsageError(
+            f"The data set of {path.name} has no name; give it one with --dataset, or a column "
+            "dataset."
+        )
+    if "dataset" in table and options.dataset and known is None:
+        log.warning("%s has a column dataset, which counts in place of --dataset.", path.name)
     found["dataset"] = table.get("dataset", options.dataset)
     found["condition"] = words.conditions(table["condition"]) if "condition" in table else "full"
     found["split"] = words.splits(table["split"]) if "split" in table else "test"

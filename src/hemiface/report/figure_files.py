@@ -72,6 +72,11 @@ class Picture:
     narrow: bool = False
     files: tuple[Path, ...] = ()
 
+    @property
+    def width_pt(self) -> float:
+        """How wide an SVG was drawn; its letters stay readable if it isn't shown much smaller."""
+        return float(self.markup.split('viewBox="', 1)[1].split()[2])
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -119,7 +124,7 @@ def draw(
     _draw_halves(drawn, results, folder)
     _draw_original(drawn, results, folder)
     _draw_information(drawn, results, folder)
-    if not drawn.first:
+    if not drawn.first and drawn.scores[0].width_pt <= _WIDEST_FIRST_PT:
         drawn.first.append(drawn.scores.pop(0))
     _draw_regions(drawn, results, folder)
     _draw_confidence(drawn, results, groups, folder)
@@ -156,6 +161,8 @@ def drawn_faces(folder: Path, unmarked: Iterable[str] | None = None) -> list[Pat
 
 _PAGE_WIDTH_PT = 518.4
 """A figure this wide fills the page's column."""
+_WIDEST_FIRST_PT = 330.0
+"""Of the figure beside the findings, which is shown 227 pt wide on paper."""
 
 
 def inline_svg(text: str, label: str) -> Markup:
@@ -217,7 +224,7 @@ def _draw_halves(drawn: Figures, results: Results, folder: Path) -> None:
         return
     table = shifts.once(results.tables["confusion_shifts"])
     shown = [one for one in HALVES if one in set(table["condition"])]
-    for model in shifts.shown_models(table) if shown else ():
+    for model in shifts.shown_models(table, results.matrix["model"]) if shown else ():
         caption = (
             f"The model {model_label(model)}. Blue: given more often when the part is hidden, "
             "orange: less often; the diagonal is what is still read right."

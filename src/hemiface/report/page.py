@@ -53,7 +53,7 @@ from hemiface.report.words.methods import methods_text, references
 from hemiface.report.words.regions import page_words
 from hemiface.report.words.scores import answer, further, warnings
 from hemiface.report.words.shifts import shift_words, shown_models
-from hemiface.report.words.sides import side_table, side_warnings, side_words
+from hemiface.report.words.sides import side_tables, side_warnings, side_words
 from hemiface.report.words.verdicts import Verdicts, shown_pairs
 from hemiface.stats.importance.people import read as read_people
 from hemiface.stats.planned import shown_conditions
@@ -259,6 +259,7 @@ def _render(
     return template("report.html.j2").render(
         title=texts.title(datasets),
         subtitle=texts.subtitle(run.name, run.environment),
+        all_described=not predictions.missing,
         findings=findings(
             results.matrix,
             results.tables,
@@ -386,7 +387,7 @@ def _tables(
     return {
         "marks": mark_table(matrix, verdicts, primary),
         "halves": summary_table(results.planned, level),
-        "sides": None if sides is None else side_table(sides, verdicts, level),
+        "sides": [] if sides is None else side_tables(sides, verdicts, level),
         "calibration": None if confidence is None else calibration_table(confidence, shown, level),
         "scores": [
             table
@@ -433,6 +434,8 @@ def _methods(run: Run, results: Results) -> _Methods:
     parts += ["regions"] if results.regions else []
     parts += ["few groups"] if results.few_groups else []
     parts += ["information"] if _information_words(results, run.options.level) else []
+    parts += ["pairs"] if len(results.tables["all_pairs"]) else []
+    asked = list(dict.fromkeys(results.planned["kind"]))
     text = methods_text(
         run.predictions,
         protocol=results.primary,
@@ -441,9 +444,9 @@ def _methods(run: Run, results: Results) -> _Methods:
         images=run.images,
         environment=run.environment,
         parts=parts,
+        asked=asked,
     )
-    seeds = texts.Trainings.of(run.predictions.names, "name").most
-    return _Methods(text, references(run.predictions.table, parts, seeds))
+    return _Methods(text, references(run.predictions, parts, asked))
 
 
 def _verdicts(results: Results) -> Verdicts:
@@ -467,7 +470,9 @@ def _told(results: Results, verdicts: Verdicts, level: float) -> dict[str, list[
         "calibration": [],
     }
     if moved is not None:
-        words = (shift_words(moved, model) for model in shown_models(moved))
+        words = (
+            shift_words(moved, model) for model in shown_models(moved, results.matrix["model"])
+        )
         told["shifts"] = [one for one in words if one]
     if sure is not None:
         conditions = _conditions_by(sure)

@@ -9,7 +9,7 @@ two commands write the same file: the report's tables lie beside the predictions
 import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,6 @@ def compute(
         UsageError: no protocol has an image.
 
     """
-    options = replace(options, draws=max(1, options.draws))
     every = {name: Sample.of(predictions, name, options) for name in metrics.PROTOCOLS}
     samples = {name: one for name, one in every.items() if one.cells}
     if not {"standard", "paper"} & set(samples):

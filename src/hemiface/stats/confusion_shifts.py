@@ -98,7 +98,7 @@ def confusion_shifts(
                 )
                 bias = response_bias(hidden - full)
                 one, own = (
-                    infer([change], sample.group_count, sample.options, bearing)
+                    infer([change], sample.group_count, sample.options, bearing, (-1.0, 1.0))
                     for change in (hidden - full, hidden - full - bias)
                 )
                 p = one.p

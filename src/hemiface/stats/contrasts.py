@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from hemiface.stats.inference import infer, paired_members
-from hemiface.stats.sample import Cell, Progress, Sample
+from hemiface.stats.metrics import METRICS
+from hemiface.stats.sample import Cell, Floats, Progress, Sample
 from hemiface.stats.significance import holm
 
 __all__ = [
     "DIFFERENCE_COLUMNS",
     "PAIR_COLUMNS",
     "Pair",
+    "bounds_of",
     "corrected",
     "difference_table",
     "matched",
@@ -81,7 +83,9 @@ def difference_table(
             for side in (pair.a, pair.b)
         )
         parts = [a - b] if pair.paired else [a, -b]
-        one = infer(parts, sample.group_count, sample.options, sample.effective_groups)
+        one = infer(
+            parts, sample.group_count, sample.options, sample.effective_groups, bounds_of(metrics)
+        )
         rows += [
             dict(zip(PAIR_COLUMNS, pair.key, strict=True))
             | one.row(place)
@@ -97,6 +101,12 @@ def difference_table(
         ]
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
     return corrected(table, ["seed", "family", "metric"])
+
+
+def bounds_of(metrics: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return the least and the greatest that a difference of each of METRICS can be."""
+    widths = np.array([high - low for low, high in (METRICS[one].unit_range for one in metrics)])
+    return -widths, widths
 
 
 def corrected(table: pd.DataFrame, family: list[str], column: str = "p") -> pd.DataFrame:

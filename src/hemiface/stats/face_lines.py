@@ -12,7 +12,7 @@ import pandas as pd
 from hemiface.errors import UsageError
 from hemiface.occlusion.conditions import QUADRANTS, condition
 from hemiface.stats.all_pairs import COMPARED_METRICS
-from hemiface.stats.contrasts import corrected
+from hemiface.stats.contrasts import bounds_of, corrected
 from hemiface.stats.inference import infer
 from hemiface.stats.metrics import known_metrics
 from hemiface.stats.sample import Cell, Sample, cell_codes
@@ -70,7 +70,10 @@ def face_lines(
     for name, run, key, models in _runs(image.names, both.cells):
         by_face = np.stack([scores[model + _SUFFIX, key] for model in models], axis=1)
         by_image = np.stack([scores[model, key] for model in models], axis=1)
-        one = infer([by_face - by_image], both.group_count, both.options, both.effective_groups)
+        one = infer(
+            [by_face - by_image], both.group_count, both.options, both.effective_groups,
+            bounds_of(chosen),
+        )  # fmt: skip
         rows += [
             one.row(place)
             | {

@@ -147,6 +147,8 @@ def infer(
     options: StatisticsOptions,
     own: npt.NDArray[Any] | float | None = None,
     bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    *,
+    of_levels: bool = False,
 ) -> Inference:
     """Return what draws say about a sum of means over seeds.
 
@@ -154,9 +156,10 @@ def infer(
     float64 [..., seeds, 1 + draws] (index 0 the sample itself, all from the same draws of `groups`
     groups) and is averaged over its seeds. A difference of paired seeds is one part, a - b; one of
     unpaired seeds two, a and -b. `own` says how many groups of like size bear on a number, such as
-    those with images of its emotion, and broadcasts to [...]; without it all do. `bounds` are given
-    for a level, not for a difference: the least and the greatest that it can be, which no interval
-    passes.
+    those with images of its emotion, and broadcasts to [...]; without it all do. `bounds` are the
+    least and the greatest that a number can be, which no interval passes. `of_levels` says that the
+    numbers are levels, such as an accuracy, and no differences: one that is the same in all draws
+    has no interval.
 
     With one seed everywhere the interval is the expanded percentile interval of the draws (of fewer
     than FEWEST_FOR_PERCENTILES groups value +- t * se) and `df` is own - 1. Draws of n groups vary
@@ -205,13 +208,13 @@ def infer(
         low, high = _quantiles(kept, usable, level, bearing)
         by_t = usable & (bearing < FEWEST_FOR_PERCENTILES)
         low, high = np.where(by_t, value - half, low), np.where(by_t, value + half, high)
-    kinds = (f"{level:.0%} {kind} interval, {of}" for kind in ("t", "percentile"))
+    kinds = (f"{100 * level:g}% {kind} interval, {of}" for kind in ("t", "percentile"))
     method = np.where(by_t, *(np.asarray(one, dtype=object) for one in kinds))
     p, p_equivalence = difference_p(value, se, df), equivalence_p(value, se, df, margin)
     same = usable & (se == 0)
     reason[same] = NO_VARIATION
     # Two that are alike in every draw are alike; a level that never varies bounds nothing.
-    unknown = same if bounds is not None else same & (value != 0)
+    unknown = same if of_levels else same & (value != 0)
     low, high = (np.where(unknown, np.nan, one) for one in (low, high))
     if bounds is not None:
         low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])

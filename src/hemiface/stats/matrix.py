@@ -67,7 +67,7 @@ def estimate(cell: Predictions, metric: str, options: StatisticsOptions | None =
     found = sample.scores([metric])
     level, groups = sample.options.level, sample.group_count
     draws = f"{sample.options.draws} bootstrap draws of {groups} groups"
-    method = f"{level:.0%} percentile interval, {draws}"
+    method = f"{100 * level:g}% percentile interval, {draws}"
     why = metrics.why_undefined(metric, sample.labels)
     if not found:
         return Estimate(np.nan, np.nan, np.nan, 0, method, why)

@@ -107,12 +107,15 @@ def sensitivity(sample: Sample | Predictions) -> pd.DataFrame:
             full, whole = _by_seed(sample, known, family, seeds, "full")
             for key in family.conditions:
                 values, shares = _by_seed(sample, known, family, seeds, key)
+                least, most = bounds_of(MEASURES)
                 level, change, bias = (
-                    infer([one], sample.group_count, sample.options, bearing, bounds)
-                    for one, bounds in (
-                        (values, bounds_of(MEASURES)),
-                        (values - full, None),
-                        (bias_part(whole, shares), None),
+                    infer(
+                        [one], sample.group_count, sample.options, bearing, bounds, of_levels=levels
+                    )
+                    for one, bounds, levels in (
+                        (values, (least, most), True),
+                        (values - full, (least - most, most - least), False),
+                        (bias_part(whole, shares), None, False),
                     )
                 )
                 rows += _rows(sample, family, seed, key, level, change, bias)

@@ -175,7 +175,7 @@ def sides(
             # Of all images, then of each emotion.
             own = np.roll(sample.emotion_groups, 1)
             bearing = np.roll(sample.emotion_bearing, 1)
-            one = infer(both, sample.group_count, sample.options, bearing)
+            one = infer(both, sample.group_count, sample.options, bearing, (-1.0, 1.0))
             values = tuple(side[..., 0].mean(axis=-1) for side in (left, right))
             found = _rows(contrast, part, values, one, plain, own)
             rows += [row | {"margin": sample.options.margin, "warning": warning} for row in found]

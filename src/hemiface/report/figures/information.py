@@ -27,6 +27,8 @@ _ROWS = [
 """Emotion and mix of each row, and what it is called."""
 _PARTS = ("unique {0}", "redundant", "unique {1}", "synergistic")
 _PART_COLOURS = (COLOURS[1], "#9a9a9a", COLOURS[2], COLOURS[3])
+_PART_HATCHES = ("", "", "////", "....")
+"""Two of the colours are one grey in print."""
 
 
 @matplotlib.rc_context(STYLE)
@@ -102,11 +104,14 @@ def _draw_bits(axes: Axes, rows: pd.DataFrame, pair: Sequence[str]) -> None:
 def _draw_parts(axes: Axes, rows: pd.DataFrame, pair: Sequence[str]) -> None:
     y = np.arange(len(_ROWS))
     right, left = np.zeros(len(_ROWS)), np.zeros(len(_ROWS))
-    for part, colour in zip(_PARTS, _PART_COLOURS, strict=True):
+    for part, colour, hatch in zip(_PARTS, _PART_COLOURS, _PART_HATCHES, strict=True):
         name = part.format(*pair)
         values = _cells(rows[rows["part"] == name], "bits")[:, 0]
         start = np.where(values >= 0, right, left)
-        axes.barh(y, values, left=start, height=0.62, color=colour, label=name)
+        axes.barh(
+            y, values, left=start, height=0.62, color=colour, label=name,
+            hatch=hatch, edgecolor="white", linewidth=0.6,
+        )  # fmt: skip
         right, left = right + np.maximum(values, 0), left + np.minimum(values, 0)
     _finish(axes)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=0.9,

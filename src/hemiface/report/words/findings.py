@@ -59,7 +59,7 @@ def findings(
     forbids them. Findings about which nothing is said are left out.
     """
     repeated = Trainings.of(matrix, "model").repeated
-    only_one = [] if repeated else ["Each network was trained once: another seed may differ."]
+    only_one = [] if repeated else ["No network has a second seed: another one may differ."]
     told, people, recall = share_words(tables), people_words(tables), recall_words(tables)
     # Only the baseline is known to have met whole faces alone.
     robustness = _LIMITS["robustness" if "full" in set(matrix["model"]) else "other"]

@@ -6,8 +6,6 @@ Whatever isn't recorded in a run is left out or said to be unknown; nothing is a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from hemiface import __version__
 from hemiface.config import Config, Recipe, StatisticsOptions, config_hash
 from hemiface.data.images import Images
@@ -16,6 +14,7 @@ from hemiface.report.figures.style import ordered
 from hemiface.report.words.texts import (
     FEW_GROUPS,
     Trainings,
+    averages,
     copy_word,
     joined,
     own_lines,
@@ -28,6 +27,19 @@ from hemiface.tables import Predictions
 __all__ = ["methods_text", "references"]
 
 _SPLITS = ("train", "validation", "test")
+_TEACHERS = {
+    "full": "the baseline of the same seed",
+    "self": "its own whole face",
+    "average": "its averaged weights",
+}
+_FAMILIES = {
+    "robustness": "the halves that are compared with whole faces for robustness",
+    "available information": "those for each kind of available information",
+    "sides": "the two pairs of opposite halves, for each of these",
+    "table, models": "all cells of the table against those of one model",
+    "table, conditions": "all cells of the table against whole faces",
+}
+"""What is compared with what, by the kind of a planned comparison."""
 _NAMES = {"train": "training", "validation": "validation", "test": "test"}
 _REFERENCES = {
     "V-information": "Xu, Y., Zhao, S., Song, J., Stewart, R., & Ermon, S. (2020). A theory of "
@@ -84,27 +96,37 @@ def methods_text(
     images: Images | None = None,
     environment: Mapping[str, Any] | None = None,
     parts: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> list[str]:
-    """Return the paragraphs Data, Networks, Conditions and Statistics.
+    """Return the paragraphs Data, Networks, Conditions, Statistics and Software.
 
-    `parts` names what else was computed: `regions`, `information`,
-    `calibration`, `shifts`, `sides`; `few groups` that some scores have no interval.
+    `parts` names what else was computed: `pairs` (all of them), `regions`, `information`,
+    `calibration`, `shifts`, `sides`; `few groups` that some scores have no interval. `asked` are
+    the kinds of planned comparisons that were made.
     """
     return [
         _data(predictions, images, protocol),
         _networks(predictions, settings),
         _conditions(predictions),
-        _statistics(predictions, options, parts),
+        _statistics(predictions, options, parts, asked),
         _software(settings, environment or {}),
     ]
 
 
-def references(predictions: pd.DataFrame, parts: Sequence[str] = (), seeds: int = 1) -> list[str]:
-    """Return what the paragraphs cite, in the order of names."""
-    used = ["bootstrap", "expanded", "clusters", "Holm", "TOST", "McNemar", "Cochran"]
-    if set(predictions["dataset"].unique()) & {"fer2013"}:
+def references(
+    predictions: Predictions, parts: Sequence[str] = (), asked: Sequence[str] = ()
+) -> list[str]:
+    """Return what the paragraphs cite, in the order of names; options as of `methods_text`."""
+    used = ["bootstrap", "expanded"]
+    if "group" not in predictions.unknown:
+        used.append("clusters")
+    if asked:
+        used += ["Holm", "TOST"]
+    if "pairs" in parts:
+        used += ["McNemar", "Cochran"]
+    if set(predictions.table["dataset"].unique()) & {"fer2013"}:
         used.append("FER2013")
-    if seeds > 1:
+    if Trainings.of(predictions.names, "name").repeated:
         used += ["pigeonhole", "small samples", "degrees of freedom"]
     if "calibration" in parts:
         used += ["temperature", "abstention"]
@@ -179,15 +201,20 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
     if others:
         parts.append(f"{joined(others)}, named by their makers")
     if parts:
-        said += f" There were {joined(parts)}"
+        one = len(known) == 1
+        said += f" There {'was' if one else 'were'} {joined(parts)}"
         if settings is not None and specialists:
             source = {"full": "baseline", "any": "generalist"}[settings.finetune_from]
             said += f", the latter fine-tuned from the {source}"
         said += "."
     listed = joined(map(str, seeds))
+    averaged = averages(predictions)
+    said += "".join(f" {one}" for one in averaged)
     said += (
         " What each saw in training and its seed are not recorded for all of them."
         if predictions.missing
+        else ""
+        if len(averaged) == len(known)
         else f" Each was trained once per seed ({len(seeds)} seeds: {listed})."
         if trainings.least == len(seeds) > 1
         else f" They were trained {trainings} times each (seeds {listed})."
@@ -200,14 +227,24 @@ def _networks(predictions: Predictions, settings: Config | None) -> str:
     flips = {str(one.get("model")): one.get("flips") for one in described}
     used = {flips.get(str(model)) for model in names["model"]}
     if used == {False}:
-        said += " Horizontal flips were not used."
+        said += " Horizontal flips were not used in training."
     elif used == {True}:
         said += " Horizontal flips were used in training."
     elif used == {True, False}:
         said += " Horizontal flips were used in training some of them."
     else:
         said += " Whether horizontal flips were used is not recorded for all of them."
-    return said
+    return said + ("" if settings is None else _views(settings))
+
+
+def _views(settings: Config) -> str:
+    """Return the sentence on what of a picture was averaged; "" where it was read once."""
+    flip, crop = settings.evaluate.flip, settings.evaluate.crop_px
+    if crop:
+        views = f"five crops of {crop} pixels, enlarged" + (", and of their mirror images" * flip)
+    else:
+        views = "the picture and of its mirror image" * flip
+    return f" Probabilities are means over what a network made of {views}." if views else ""
 
 
 def _trainings(known: Sequence[str], settings: Config) -> str:
@@ -224,8 +261,9 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
             train = recipe.train
             selection.add(train.select)
             parts.append(
-                f"{kind}: {train.epochs} epochs, batches of {train.batch_size}, {train.optimizer}, "
-                f"learning rate {train.learning_rate:g} ({train.schedule})"
+                f"{kind}: {train.epochs} epoch{'s' * (train.epochs != 1)}, batches of "
+                f"{train.batch_size}, {train.optimizer}, learning rate {train.learning_rate:g} "
+                f"({train.schedule}){_taught(recipe)}"
             )
     if not parts:
         return ""
@@ -233,7 +271,34 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
     if len(selection) == 1:
         which = {"best": "epoch with the best validation accuracy", "last": "last epoch"}
         kept = f" The {which[selection.pop()]} was kept."
-    return f" Training: {'; '.join(parts)}.{kept} No test image served training or selection."
+    votes = " Labels are the majority of FER+'s voters (Barsoum et al., 2016)."
+    labels = votes if settings.data.labels else ""
+    return (
+        f" Training: {'; '.join(parts)}.{kept} No test image served training or selection.{labels}"
+    )
+
+
+def _taught(recipe: Recipe) -> str:
+    """Return what a network learnt from besides each picture's label, with its weight."""
+    train, distill = recipe.train, recipe.distill
+    said = []
+    if train.soft_labels:
+        own = f" and the data set's own label as {train.own_label_votes:g} more"
+        said.append(f"learning the shares of FER+'s votes{own if train.own_label_votes else ''}")
+    if train.class_weights == "balanced":
+        said.append("classes weighted by the inverse of their shares")
+    weights = {
+        "probabilities": distill.logits,
+        "probabilities for whole faces": distill.clean_logits,
+        "features": distill.features,
+    }
+    taught = [f"{name} ({weight:g})" for name, weight in weights.items() if weight]
+    if taught:
+        teacher = _TEACHERS.get(distill.teacher, "another network")
+        said.append(f"taught by {teacher}, weights: {joined(taught)}")
+    if distill.clean:
+        said.append(f"each hidden face beside the whole one (weight {distill.clean:g})")
+    return "".join(f", {one}" for one in said)
 
 
 def _conditions(predictions: Predictions) -> str:
@@ -257,7 +322,12 @@ def _conditions(predictions: Predictions) -> str:
     return said + (" All networks saw the same pixels." if is_ours else "")
 
 
-def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Sequence[str]) -> str:
+def _statistics(
+    predictions: Predictions,
+    options: StatisticsOptions,
+    parts: Sequence[str],
+    asked: Sequence[str],
+) -> str:
     trainings = Trainings.of(predictions.names, "name")
     level = f"{100 * options.level:g} %"
     groups = "" if "group" in predictions.unknown else " (Field & Welsh, 2007)"
@@ -268,29 +338,37 @@ def _statistics(predictions: Predictions, options: StatisticsOptions, parts: Seq
         f"{options.seed}) of {resampled(predictions)}{groups}, the same draws "
         "for every network and condition, so that differences are paired."
     )
+    units = "images" if "group" in predictions.unknown else "groups"
     if trainings.repeated:
         said += (
             f" Scores are means over {trainings} seeds. Intervals of single scores are conditional "
-            "on these seeds; for differences groups and seeds were resampled, crossed (Owen, "
+            f"on these seeds; for differences {units} and seeds were resampled, crossed (Owen, "
             "2007), with one seed fewer than there are in each draw (Rao & Wu, 1988), and "
             "intervals and p values are those of a t test with Satterthwaite's (1946) degrees of "
             "freedom."
         )
     else:
-        said += (
+        tested = (
             " p values of differences are those of a t test with the standard deviation of the "
-            "draws. Each network was trained once, so nothing is said about other seeds."
+            "draws."
         )
-    said += (
-        " p values were corrected for multiple testing within each family of comparisons (Holm, "
-        "1979): the halves that are compared with whole faces, for robustness and for each kind of "
-        "available information; the two pairs of opposite halves, for each of these; all cells of "
-        "the table against the baseline; all cells of the table against whole faces. A difference "
-        "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
-        f"conditions are called equal to within {100 * options.margin:g} points if two one-sided "
-        "tests reject a larger difference at .05 (Schuirmann, 1987). Every pair of networks and "
-        "conditions was also tested by exact McNemar tests (1947) and Cochran's Q (1950)."
-    )
+        once = " Each network was trained once, so nothing is said about other seeds."
+        said += tested if asked else ""
+        said += "" if predictions.missing or averages(predictions) else once
+    if asked:
+        families = "; ".join(words for kind, words in _FAMILIES.items() if kind in asked)
+        said += (
+            " p values were corrected for multiple testing within each family of comparisons "
+            f"(Holm, 1979): {families}. A difference "
+            "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
+            f"conditions are called equal to within {100 * options.margin:g} points if two "
+            "one-sided tests reject a larger difference at .05 (Schuirmann, 1987)."
+        )
+    if "pairs" in parts:
+        said += (
+            " Every pair of networks and conditions was also tested by exact McNemar tests (1947) "
+            "and Cochran's Q (1950)."
+        )
     if "few groups" in parts:
         said += f" {FEW_GROUPS}"
     if "shifts" in parts:

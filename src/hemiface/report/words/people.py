@@ -148,9 +148,10 @@ def methods(trials: Trials, networks: Sequence[str], settings: Mapping[str, Any]
         "What answers tell about the emotion is V-information (Xu et al. 2020) of the answer, each "
         "trial predicted from the other participants' answers to other faces; halves share it by "
         "their Shapley values, nothing visible being worth 0.",
-        f"Intervals ({options.level:.0%}) are expanded percentile intervals of {options.draws:,} "
-        "bootstrap draws in which participants and faces were resampled independently and crossed "
-        "(Owen 2007), drawn in to the two-way clustered variance (Cameron, Gelbach & Miller 2011), "
+        f"Intervals ({100 * options.level:g}%) are expanded percentile intervals of "
+        f"{options.draws:,} bootstrap draws in which participants and faces were resampled "
+        "independently and crossed (Owen 2007), drawn in to the two-way clustered variance "
+        "(Cameron, Gelbach & Miller 2011), "
         f"where fewer than {FEWEST_FOR_PERCENTILES} participants or faces bear on a number those "
         "of t tests; p are of t tests with the draws' standard error and as many degrees of "
         "freedom as the smaller of both samples has less one, of one emotion the smaller of those "

@@ -350,10 +350,7 @@ def _seeds(matrix: pd.DataFrame, level: float) -> str:
             "Whether two scores differ is asked over images and seeds, so that with few seeds even "
             "a large difference may not be found."
         )
-    return (
-        f"{intervals}; each model was trained once, so they do not tell what another seed would "
-        "give."
-    )
+    return f"{intervals}; no model has a second seed, so they do not tell what another would give."
 
 
 def _defined(scores: Mapping[str, Score]) -> dict[str, Score]:

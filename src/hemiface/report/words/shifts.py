@@ -1,5 +1,7 @@
 """What emotions are mistaken for when a half is hidden, in words."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from hemiface.occlusion.conditions import HALVES
@@ -19,14 +21,16 @@ def once(shifts: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(shifts, _KEY)
 
 
-def shown_models(shifts: pd.DataFrame) -> list[str]:
+def shown_models(shifts: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """Return whose shifts are shown: the baseline's and the generalist's, else the first model's.
 
-    A specialist's whole faces are not what it was trained for, so its shifts answer neither
-    question.
+    The first of `names`: rows come in the order of their shifts, and what is shown isn't to be
+    chosen by how much it shifted. A specialist's whole faces are not what it was trained for, so
+    its shifts answer neither question.
     """
-    models = list(dict.fromkeys(shifts["model"]))
-    known = [one for one in ("full", "any") if one in models]
+    there = set(shifts["model"])
+    models = [one for one in dict.fromkeys(names) if one in there]
+    known = [one for one in models if one in ("full", "any")]
     return known or models[:1]
 
 

@@ -1,5 +1,6 @@
 """Left and right in a table and words, with the warning that comes first where flips were used."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,27 +10,46 @@ from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts, over_seeds, verdict
 from hemiface.tables import EMOTIONS
 
-__all__ = ["side_table", "side_warnings", "side_words"]
+__all__ = ["side_tables", "side_warnings", "side_words"]
 
 _READERS = ("full", "any", "left and right")
 """The baseline, the generalist and the two specialists; other models answer neither question."""
 
+_MOST_COLUMNS = 3
+"""Of a table; more don't fit on a sheet of paper."""
+
 _KEY = ["question", "model", "left_hidden", "right_hidden", "part", "measure", "emotion"]
 
 
-def side_table(sides: pd.DataFrame, verdicts: Verdicts, level: float = 0.95) -> Table | None:
-    """Return accuracy with the left minus with the right half hidden, per emotion; None if absent.
+def side_tables(sides: pd.DataFrame, verdicts: Verdicts, level: float = 0.95) -> list[Table]:
+    """Return accuracy with the left minus with the right half hidden, per emotion.
+
+    Several tables where a sheet of paper hasn't room for all contrasts in one; [] if none is there.
 
     `sides` has the columns of sides.csv. With mirrored pictures it is the part that
     belongs to the face. `verdicts` speak of all images of pictures as shown: that is a comparison
     of two cells, of which the page says one thing.
     """
     rows = _main(sides)
-    if rows.empty:
-        return None
     contrasts = list(dict.fromkeys(zip(rows["question"], rows["model"], strict=True)))
     keys = zip(rows["question"], rows["model"], rows["emotion"], strict=True)
     cells = {key: row for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
+    tables = []
+    for start in range(0, len(contrasts), _MOST_COLUMNS):
+        key = f"sides-{start // _MOST_COLUMNS + 1}" if start else "sides"
+        some = contrasts[start : start + _MOST_COLUMNS]
+        tables.append(_table(rows, some, cells, verdicts, level, key))
+    return tables
+
+
+def _table(
+    rows: pd.DataFrame,
+    contrasts: Sequence[tuple[str, str]],
+    cells: Mapping[tuple[str, str, str], pd.Series],
+    verdicts: Verdicts,
+    level: float,
+    key: str,
+) -> Table:
     controlled = rows["part"].iloc[0] == "face"
     groups = []
     for emotion in ("all", *EMOTIONS):
@@ -52,8 +72,16 @@ def side_table(sides: pd.DataFrame, verdicts: Verdicts, level: float = 0.95) -> 
             "What mirrored pictures assign to the face, which is less than what is the face's "
             f"where faces taught the network to prefer a side. {note}"
         )
-    titles = [f"{question[0].upper()}{question[1:]}: {model}" for question, model in contrasts]
-    return Table("sides", "Left against right.", note, "emotion", "", titles, groups)
+    titles = [
+        f"{question[0].upper()}{question[1:]}: {model}" if _is_asked(question, model) else model
+        for question, model in contrasts
+    ]
+    return Table(key, "Left against right.", note, "emotion", "", titles, groups)
+
+
+def _is_asked(question: str, model: str) -> bool:
+    """Whether the page's question is asked of a model: of robustness only what met whole faces."""
+    return question != "robustness" or model == "full"
 
 
 def side_warnings(sides: pd.DataFrame) -> list[str]:
@@ -75,11 +103,12 @@ def side_words(sides: pd.DataFrame, verdicts: Verdicts) -> list[str]:
             continue
         cells = {str(row["emotion"]): _said(row, verdicts) for _, row in here.iterrows()}
         which = f"the model {model}" if question == "robustness" else f"{model}"
+        which = f"{question} ({which})" if _is_asked(str(question), str(model)) else which
         controlled = here["part"].iloc[0] == "face"
         told = _whole(cells, controlled=controlled)
         if not cells["all"].sign:
             told += _power(here, controlled=controlled)
-        said.append(f"{str(question)[0].upper()}{str(question)[1:]} ({which}): {told}")
+        said.append(f"{which[0].upper()}{which[1:]}: {told}")
         sorts: dict[int, list[str]] = {1: [], -1: []}
         for emotion in EMOTIONS:
             v = cells[emotion]

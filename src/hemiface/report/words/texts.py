@@ -274,9 +274,19 @@ def model_rows(predictions: Predictions) -> dict[str, list[Any]]:
     for model, name, seed in predictions.names.itertuples(index=False):
         one = known.get(model, {})
         flips = {True: "yes", False: "no"}.get(one.get("flips"), "–")  # type: ignore[arg-type]
+        trained = (_trained_on(one) or name, str(seed)) if one else ("–", "–")
         hashes = [str(one.get(key) or "–")[:16] for key in ("config_hash", "data_hash")]
-        rows.append([model, _trained_on(one) or name, str(seed), flips, *hashes])
+        rows.append([model, *trained, flips, *hashes])
     return {"columns": columns, "rows": rows}
+
+
+def averages(predictions: Predictions) -> list[str]:
+    """Return a sentence for each model that is the mean of others, which names them."""
+    return [
+        f"{one.get('name') or one['model']} is the mean of {joined(map(str, one['members']))}."
+        for one in predictions.models
+        if one.get("members")
+    ]
 
 
 def recipe_table(config: Config) -> dict[str, Any]:
@@ -465,7 +475,9 @@ def bibtex(datasets: Sequence[str]) -> str:
         "@software{hemiface,\n"
         "  author = {{The hemiface founders}},\n"
         "  title = {hemiface: how much of a face an emotion needs},\n"
-        f"  version = {{{__version__}}}\n}}"
+        f"  version = {{{__version__}}},\n"
+        "  year = {2026},\n"
+        "  url = {https://github.com/hemiface/hemiface}\n}"
     ]
     if "fer2013" in datasets:
         entries.append(

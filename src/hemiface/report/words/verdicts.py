@@ -138,15 +138,23 @@ def points(value: float, low: float, high: float, plus: str = "+") -> str:
 
     >>> points(0.1234, 0.1, 0.15), points(-0.01, -0.0199, -0.0004)
     ('+12.3 [10.0, 15.0] points', '−1.00 [−1.99, −0.04] points')
+    >>> points(-0.0001, -0.02, 0.02)
+    '0.0 [−2.0, 2.0] points'
     """
     if math.isnan(value):
         return "undefined"
     if math.isnan(low) or math.isnan(high):
-        return f"{100 * value:{plus}.1f} points".replace("-", "−")
+        return f"{_unsigned_zero(f'{100 * value:{plus}.1f}')} points".replace("-", "−")
     low, high = 100 * low, 100 * high
     places = decimals(low, high, least=1)
-    text = f"{100 * value:{plus}.{places}f} [{low:.{places}f}, {high:.{places}f}] points"
+    shown = (f"{100 * value:{plus}.{places}f}", f"{low:.{places}f}", f"{high:.{places}f}")
+    text = "{} [{}, {}] points".format(*map(_unsigned_zero, shown))
     return text.replace("-", "−")
+
+
+def _unsigned_zero(number: str) -> str:
+    """Return a written number; without its sign where nothing but zeros is left of it."""
+    return number if number.strip("+-0.") else number.lstrip("+-")
 
 
 def over_seeds(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:

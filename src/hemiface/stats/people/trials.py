@@ -228,7 +228,9 @@ class Trials:
         as the smaller of both samples has. `bounds` as in `inference.infer`.
         """
         drawn = self._drawn_in(values)[..., np.newaxis, :]
-        one = infer([drawn], self.units, self.options, bearing, bounds)
+        one = infer(
+            [drawn], self.units, self.options, bearing, bounds, of_levels=bounds is not None
+        )
         one.reason[one.reason == TOO_FEW] = "fewer than two participants or faces to resample"
         if self.units < 2:
             few = "participants" if self.participant_count < 2 else "faces"
