@@ -187,6 +187,24 @@ def _flipped() -> Iterator[Row]:
         yield Row(page, f"`{name}`", tuple(cells), begins=begins)
 
 
+def _flipped_photographs() -> Iterator[Row]:
+    table = _table("views/photographs_paired.csv")
+    for name in ("people-int8", "people-small-int8"):
+        told: dict[str, list[str]] = {"accuracy": [], "mean_recall": []}
+        for hidden in CONDITIONS:
+            keep = {"system": name, "other": f"{name} --flip", "mix": "trained"}
+            row = _one(table, {**keep, "condition": hidden})
+            for score, cells in told.items():
+                # The table has what the plain network has more.
+                low, value, high = (-row[f"{score}{end}"] for end in ("_high", "", "_low"))
+                added = pd.Series({score: value, "low": low, "high": high})
+                text = _interval(added, score, own=False)
+                cells.append(text if text[0] == "-" else f"+{text}")
+        first, begins = f"`{name}`, photographs", r"[+-]\d\.\d [^|]*"
+        cells, below = (tuple(one) for one in told.values())
+        yield Row(PEOPLE / "README.md", first, cells, below=below, begins=begins)
+
+
 def _masked() -> Iterator[Row]:
     table = _table("masked_labels.csv")
     for drawn in table["drawn"].unique():
@@ -316,6 +334,7 @@ def rows() -> Iterator[Row]:
     yield from _pairs()
     yield from _small_faces()
     yield from _flipped()
+    yield from _flipped_photographs()
     yield from _masked()
     yield from _masks()
     yield from _real_things()
