@@ -16,6 +16,8 @@ from hemiface.report import people as people_report
 from hemiface.tables import EMOTIONS, read_csv
 from hemiface.vision.stimulus_sets.answers import answers_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

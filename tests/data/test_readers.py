@@ -31,6 +31,8 @@ from hemiface.data.splits import CARVED_NOTE
 from hemiface.errors import DamagedError, UsageError
 from hemiface.tables import EMOTIONS
 
+pytestmark = pytest.mark.slow
+
 USAGES = ("Training", "PublicTest", "PrivateTest")
 SPLIT_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 Rows = list[tuple[str, str, str]]  # emotion, pixels, Usage

@@ -19,6 +19,8 @@ from hemiface.vision.seen import Frame
 from hemiface.vision.video.watching import Watch
 from hemiface.vision.visible_regions import HALVES
 
+pytestmark = pytest.mark.slow
+
 # Stated in results/page/README.md, where fifty photos are compared.
 MOST_BOX = 0.005
 """Of the box's longer side, as of every position."""

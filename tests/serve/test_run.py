@@ -23,6 +23,8 @@ from builders import hemiface
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.serve.run import address_of, listen, token_of
 
+pytestmark = pytest.mark.slow
+
 SERVED = """
 import signal
 

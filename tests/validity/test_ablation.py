@@ -15,6 +15,8 @@ from hemiface.config import find, load
 from hemiface.data.cache import prepare
 from hemiface.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 def scored(n: int = 200, per_group: int = 1, seed: int = 0) -> pd.DataFrame:
     """Decisions of the whole recipe and of a worse one, two seeds, two conditions."""

@@ -34,6 +34,8 @@ from hemiface.networks.evaluate import evaluate
 from hemiface.networks.train import fit, task
 from hemiface.provenance import closure
 
+pytestmark = pytest.mark.slow
+
 SETS = 200
 LEVEL = 0.05
 LABELS = np.arange(210) % 7

@@ -10,6 +10,8 @@ from sklearn.metrics import log_loss, mutual_info_score
 
 import power
 
+pytestmark = pytest.mark.slow
+
 HALVES = ("shapley, whole", "shapley, upper - lower", "shapley, lower / upper")
 PARTS = ("unique upper", "unique lower", "redundant", "synergistic")
 

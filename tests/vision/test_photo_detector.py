@@ -13,6 +13,8 @@ from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.video.watching import Watch
 
+pytestmark = pytest.mark.slow
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
 MESH = np.zeros((468, 2))
 

@@ -31,6 +31,8 @@ from hemiface.vision.results import Held
 from hemiface.vision.seen import Frame
 from hemiface.vision.sources import Source, find_sources
 
+pytestmark = pytest.mark.slow
+
 BROKEN = {
     "0004.jpg", "0005.png", "0104.png", "0204.gif", "0304.jpg", "0404.png", "0504.webp", "0604.jpg",
     "0704.heic", "0804.png",
