@@ -43,11 +43,11 @@ def test_tests_are_told_and_cited_where_they_were_made():
     for word in ("Holm", "McNemar", "Schuirmann", "t test"):
         assert word not in said
         assert not any(word in one for one in references(predictions))
-    asked, parts = ["robustness", "table, conditions"], ["pairs"]
+    asked, parts = ["robustness", "table, models"], ["pairs"]
     said = told(predictions, asked=asked, parts=parts)
     assert (
         "(Holm, 1979): the halves that are compared with whole faces for robustness; all cells of "
-        "the table against whole faces." in said
+        "the table against the baseline." in said
     )
     assert "opposite halves" not in said
     assert "McNemar" in said

@@ -217,7 +217,7 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         if model == "specialists" and "longer" in set(tables["information"]["model"]):
             why.append(
                 "Whole faces are read by a network that went on training with them for as long as "
-                "the others with their halves (`longer`)."
+                "the others with their halves (the model longer)."
             )
         elif model == "specialists":
             why.append(

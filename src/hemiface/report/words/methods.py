@@ -36,7 +36,7 @@ _FAMILIES = {
     "robustness": "the halves that are compared with whole faces for robustness",
     "available information": "those for each kind of available information",
     "sides": "the two pairs of opposite halves, for each of these",
-    "table, models": "all cells of the table against those of one model",
+    "table, models": "all cells of the table against {base}",
     "table, conditions": "all cells of the table against whole faces",
 }
 """What is compared with what, by the kind of a planned comparison."""
@@ -356,10 +356,12 @@ def _statistics(
         said += tested if asked else ""
         said += "" if predictions.missing or averages(predictions) else once
     if asked:
+        known = list(predictions.names["name"])
+        base = "the baseline" if "full" in known else f"those of {known[0]}"
         families = "; ".join(words for kind, words in _FAMILIES.items() if kind in asked)
         said += (
             " p values were corrected for multiple testing within each family of comparisons "
-            f"(Holm, 1979): {families}. A difference "
+            f"(Holm, 1979): {families.format(base=base)}. A difference "
             "is called one if the corrected p is below .05 and the interval leaves 0 out; two "
             f"conditions are called equal to within {100 * options.margin:g} points if two "
             "one-sided tests reject a larger difference at .05 (Schuirmann, 1987)."
