@@ -254,6 +254,24 @@ class TestLarger:
         # Straps and edges let some skin through.
         assert np.quantile(np.ptp(worn[covered].astype(int), axis=1), 0.75) <= 1
 
+    def test_a_hand_has_the_hue_of_the_face(self):
+        skin = np.array([200, 120, 60], np.uint8)
+        rgb = np.broadcast_to(skin, (96, 96, 3)).copy()
+        worn, covered = wear_large(rgb, "hand", 1)
+        (level,) = {int(one) for one in cv2.cvtColor(rgb[:1, :1], cv2.COLOR_RGB2GRAY).flat}
+        grey, _ = wear_large(np.full((96, 96), level, np.uint8), "hand", 1)
+        # As bright as it was where nothing is brighter than a screen can show.
+        fits = covered & (worn.max(axis=2) < 255)
+        assert fits.sum() > 300
+        seen = cv2.cvtColor(worn, cv2.COLOR_RGB2GRAY).astype(int)
+        assert np.abs(seen - grey)[fits].max() <= 2
+        bright = fits & (seen > 60)
+        np.testing.assert_allclose(
+            worn[bright] / seen[bright, None], [skin / level] * bright.sum(), atol=0.03
+        )
+        black, _ = wear_large(np.zeros((96, 96, 3), np.uint8), "hand", 1)
+        assert (np.ptp(black.astype(int), axis=2) == 0).all()
+
     def test_what_is_no_square_or_unknown_is_said(self):
         with pytest.raises(UsageError, match="squares of 48 pixels or more"):
             wear_large(np.zeros((96, 90), np.uint8), "mask", 0)

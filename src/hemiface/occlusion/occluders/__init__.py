@@ -95,7 +95,8 @@ def wear_large(picture: Faces, kind: str, seed: int) -> tuple[Faces, Masks]:
 
     `picture` is uint8 [side, side] or [side, side, 3] and shows a face as a crop does (see `wear`),
     in more pixels; the mask is bool [side, side]. The same kind and seed draw the same thing, its
-    edges and its tone finer than at 48 x 48; it is grey on coloured pictures too.
+    edges and its tone finer than at 48 x 48. On coloured pictures too it is grey, but for a hand,
+    which has the hue of the face's skin.
 
     Raises:
         UsageError: the picture is no square of at least 48 pixels, or the kind is unknown.
@@ -113,9 +114,24 @@ def wear_large(picture: Faces, kind: str, seed: int) -> tuple[Faces, Masks]:
     weight, tone = _rendered(canvas, side)
     if picture.ndim == 3:
         weight, tone = weight[:, :, None], tone[:, :, None]
+        if kind == "hand":
+            tone = tone * _hue(picture)
     mixed = picture + weight * (np.clip(tone, 0, 255) - picture)
     worn = np.where(weight > 0, np.rint(mixed), picture).astype(np.uint8)
     return worn, (weight > 0).reshape(side, side)
+
+
+def _hue(picture: Faces) -> npt.NDArray[np.float32]:
+    """Return how much of its grey a face's skin has in red, green and blue, float32 [3].
+
+    picture: [side, side, 3] as `wear_large` takes it. Where the face is black there is no hue: 1
+    each.
+    """
+    side = len(picture)
+    middle = picture[14 * side // 48 : 40 * side // 48, side // 4 : 3 * side // 4]
+    level = np.median(cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY))
+    hue = np.median(middle, axis=(0, 1)) / level if level else np.ones(3)
+    return hue.astype(np.float32)
 
 
 def _painted(face: Faces, kind: str, seed: int, px: int = CANVAS_PX) -> Canvas:
