@@ -98,6 +98,16 @@ def test_heat_map_shows_undefined_cells_as_a_dash_without_interval():
     assert sum(text.startswith("[") for text in written) == 20
 
 
+def test_heat_map_says_nothing_of_the_training_of_models_that_only_have_names():
+    for models, heading in ((("full", "ours"), "trained on"), (("theirs", "ours"), "model")):
+        figure = figures.heat_map(a_matrix(models))
+        (axes,) = figure.axes
+        assert axes.get_ylabel() == heading
+        assert ("outlined" in axes.get_xlabel()) == (heading == "trained on")
+        shown = figure.get_suptitle() or "".join(one.get_text() for one in figure.texts)
+        assert ("training" in shown) == (heading == "trained on")
+
+
 def test_heat_map_of_equal_and_of_undefined_values():
     assert "0.500" in texts(figures.heat_map(a_matrix().assign(value=0.5)).axes[0])
     empty = a_matrix().assign(value=np.nan, low=np.nan, high=np.nan, n=0)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hemiface.report.figures.classes import Cell, cell_label, class_values
 from hemiface.report.figures.scores import headline
-from hemiface.report.figures.style import METRIC_NAMES, ordered
+from hemiface.report.figures.style import METRIC_NAMES, ordered, row_heading
 from hemiface.report.results import PAPER_METRICS
 from hemiface.stats.metrics import METRICS
 from hemiface.tables import EMOTIONS
@@ -102,7 +102,7 @@ def score_table(matrix: pd.DataFrame, protocol: str, copy: str = "a near duplica
         protocol,
         f"{titles.get(protocol, protocol)}, {size}.",
         _score_note(matrix, protocol, copy),
-        "trained on",
+        row_heading(models),
         "score",
         conditions,
         groups,
@@ -127,7 +127,7 @@ def drop_table(matrix: pd.DataFrame, protocol: str, metric: str = "accuracy") ->
         metric,
         f"{name} on whole faces minus {name.lower()} with a part hidden.",
         "Between bars: trained on that condition.",
-        "trained on",
+        row_heading(models),
         "",
         hidden,
         groups,

@@ -28,6 +28,7 @@ from hemiface.report.figures.style import (
     condition_label,
     model_label,
     ordered,
+    row_heading,
     save,
     svg_text,
     title,
@@ -121,10 +122,10 @@ def heat_map(
     _label_cells(axes, models, conditions)
     counts = cells["n"].dropna()
     size = f", {int(counts.max()):,} images" if len(counts) else ""
-    title(
-        figure,
-        f"{_name(metric)} by what was hidden in training (rows) and in the test (columns){size}",
-    )
+    rows = "what was hidden in training (rows) and"
+    if row_heading(models) == "model":
+        rows = "model (rows) and what was hidden"
+    title(figure, f"{_name(metric)} by {rows} in the test (columns){size}")
     return figure
 
 
@@ -309,7 +310,9 @@ def _cells_figure(models: list[str], conditions: list[str]) -> tuple[Figure, Axe
     # 1.4 inches hold what is beside the cells of the usual names.
     names_in = 1.4 + max(0, longest - 6) / _CHARACTERS_AN_INCH
     # Where the label below is broken the title is too.
-    height_in = 1.0 + 0.62 * max(1, len(models)) + 0.3 * _label_below(conditions).count("\n")
+    height_in = (
+        1.0 + 0.62 * max(1, len(models)) + 0.3 * _label_below(models, conditions).count("\n")
+    )
     size = (names_in + _cells_in(conditions), height_in)
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_subplot()
@@ -320,8 +323,9 @@ def _cells_in(conditions: list[str]) -> float:
     return (1.12 if len(conditions) <= _ROOMY_COLUMNS else 0.55) * max(2, len(conditions))
 
 
-def _label_below(conditions: list[str]) -> str:
-    said = "hidden in the test (outlined: trained on that condition)"
+def _label_below(models: list[str], conditions: list[str]) -> str:
+    outlined = " (outlined: trained on that condition)" if set(models) & set(conditions) else ""
+    said = f"hidden in the test{outlined}"
     return textwrap.fill(said, int(0.9 * _CHARACTERS_AN_INCH * _cells_in(conditions)))
 
 
@@ -362,8 +366,8 @@ def _label_cells(axes: Axes, models: list[str], conditions: list[str]) -> None:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel("trained on")
-    axes.set_xlabel(_label_below(conditions))
+    axes.set_ylabel(row_heading(models))
+    axes.set_xlabel(_label_below(models, conditions))
 
 
 def _comparisons(comparisons: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -29,6 +29,7 @@ __all__ = [
     "is_condition",
     "model_label",
     "ordered",
+    "row_heading",
     "save",
     "stimulus_label",
     "svg_text",
@@ -160,6 +161,15 @@ def model_label(name: str) -> str:
     if name in known:
         return known[name]
     return f"trained with {name} hidden" if is_condition(name) else name
+
+
+def row_heading(models: Iterable[str]) -> str:
+    """Return what stands above rows of models: what they were trained on, where a name says it.
+
+    >>> row_heading(["people-small-int8", "any"]), row_heading(["people-small-int8"])
+    ('trained on', 'model')
+    """
+    return "trained on" if any(model_label(one) != one for one in models) else "model"
 
 
 def is_condition(name: str) -> bool:

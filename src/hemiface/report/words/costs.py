@@ -10,7 +10,7 @@ import pandas as pd
 
 from hemiface.occlusion.conditions import HALVES
 from hemiface.report.figures.scores import headline
-from hemiface.report.figures.style import ordered
+from hemiface.report.figures.style import ordered, row_heading
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.scores import percent, region
 from hemiface.report.words.texts import Trainings, joined
@@ -78,7 +78,7 @@ def mark_table(matrix: pd.DataFrame, verdicts: Verdicts, protocol: str) -> Table
         "trained on that condition."
         f"{_means(matrix)}"
     )
-    return Table("marks", "Accuracy, %.", note, "trained on", "", conditions, groups)
+    return Table("marks", "Accuracy, %.", note, row_heading(models), "", conditions, groups)
 
 
 def summary_table(contrasts: pd.DataFrame, level: float = 0.95) -> Table | None:
