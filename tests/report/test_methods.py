@@ -54,6 +54,13 @@ def test_tests_are_told_and_cited_where_they_were_made():
     assert any("McNemar" in one for one in references(predictions, parts, asked))
 
 
+def test_votes_are_told_and_cited():
+    predictions = tiny_predictions(14)
+    for parts in ([], ["votes"]):
+        assert ("the majority of FER+'s voters" in told(predictions, parts=parts)) == bool(parts)
+        assert any("Barsoum" in one for one in references(predictions, parts)) == bool(parts)
+
+
 def test_without_groups_none_are_told_or_cited():
     known = tiny_predictions(14)
     lone = Predictions(known.table, {**known.facts, "unknown": ["group"]})
@@ -79,7 +86,6 @@ def test_without_groups_none_are_told_or_cited():
             {"generalist": {"distill": {"logits": 1.0}}},
             ", taught by the baseline of the same seed, weights: probabilities (1).",
         ),
-        ({"data": {"labels": "ferplus=x.csv"}}, "the majority of FER+'s voters"),
         ({"train": {"class_weights": "balanced"}}, "classes weighted by the inverse"),
     ],
 )

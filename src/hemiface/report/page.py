@@ -435,6 +435,7 @@ def _methods(run: Run, results: Results) -> _Methods:
     parts += ["few groups"] if results.few_groups else []
     parts += ["information"] if _information_words(results, run.options.level) else []
     parts += ["pairs"] if len(results.tables["all_pairs"]) else []
+    parts += ["votes"] if run.settings is not None and run.settings.data.labels else []
     asked = list(dict.fromkeys(results.planned["kind"]))
     text = methods_text(
         run.predictions,

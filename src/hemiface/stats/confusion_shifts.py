@@ -98,8 +98,8 @@ def confusion_shifts(
                 )
                 bias = response_bias(hidden - full)
                 one, own = (
-                    infer([change], sample.group_count, sample.options, bearing, (-1.0, 1.0))
-                    for change in (hidden - full, hidden - full - bias)
+                    infer([change], sample.group_count, sample.options, bearing, (-most, most))
+                    for change, most in ((hidden - full, 1.0), (hidden - full - bias, 2.0))
                 )
                 p = one.p
                 if len(members) == 1:

@@ -27,6 +27,7 @@ from hemiface.tables import Predictions
 __all__ = ["methods_text", "references"]
 
 _SPLITS = ("train", "validation", "test")
+_VOTES = " Labels are the majority of FER+'s voters (Barsoum et al., 2016)."
 _TEACHERS = {
     "full": "the baseline of the same seed",
     "self": "its own whole face",
@@ -50,6 +51,9 @@ _REFERENCES = {
     "multivariate information. arXiv:1004.2515.",
     "FER2013": "Goodfellow, I. J., et al. (2013). Challenges in representation learning: a report "
     "on three machine learning contests. ICONIP 2013, LNCS 8228, 117–124.",
+    "votes": "Barsoum, E., Zhang, C., Canton Ferrer, C., & Zhang, Z. (2016). Training deep "
+    "networks for facial expression recognition with crowd-sourced label distribution. ICMI, "
+    "279–283.",
     "bootstrap": "Efron, B., & Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman "
     "& Hall.",
     "expanded": "Hesterberg, T. C. (2015). What teachers should know about the bootstrap: "
@@ -101,11 +105,11 @@ def methods_text(
     """Return the paragraphs Data, Networks, Conditions, Statistics and Software.
 
     `parts` names what else was computed: `pairs` (all of them), `regions`, `information`,
-    `calibration`, `shifts`, `sides`; `few groups` that some scores have no interval. `asked` are
-    the kinds of planned comparisons that were made.
+    `calibration`, `shifts`, `sides`; `votes` that labels are those of FER+'s voters, `few groups`
+    that some scores have no interval. `asked` are the kinds of planned comparisons that were made.
     """
     return [
-        _data(predictions, images, protocol),
+        _data(predictions, images, protocol) + _VOTES * ("votes" in parts),
         _networks(predictions, settings),
         _conditions(predictions),
         _statistics(predictions, options, parts, asked),
@@ -128,6 +132,8 @@ def references(
         used.append("FER2013")
     if Trainings.of(predictions.names, "name").repeated:
         used += ["pigeonhole", "small samples", "degrees of freedom"]
+    if "votes" in parts:
+        used.append("votes")
     if "calibration" in parts:
         used += ["temperature", "abstention"]
     if "information" in parts:
@@ -271,11 +277,7 @@ def _trainings(known: Sequence[str], settings: Config) -> str:
     if len(selection) == 1:
         which = {"best": "epoch with the best validation accuracy", "last": "last epoch"}
         kept = f" The {which[selection.pop()]} was kept."
-    votes = " Labels are the majority of FER+'s voters (Barsoum et al., 2016)."
-    labels = votes if settings.data.labels else ""
-    return (
-        f" Training: {'; '.join(parts)}.{kept} No test image served training or selection.{labels}"
-    )
+    return f" Training: {'; '.join(parts)}.{kept} No test image served training or selection."
 
 
 def _taught(recipe: Recipe) -> str:
