@@ -321,7 +321,7 @@ class StatisticsOptions:
     """How every statistic of one report is computed; a Sample carries them."""
 
     draws: int = 1000
-    """Bootstrap draws."""
+    """Bootstrap draws, 2 or more: one has no spread."""
     level: float = 0.95
     """Coverage of the intervals."""
     seed: int = 0

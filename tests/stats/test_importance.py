@@ -420,7 +420,7 @@ class TestWhatIsMissing:
 
     def test_options_and_splits(self):
         table = played(random_game())
-        with pytest.raises(UsageError, match="draws must be 2 or more"):
+        with pytest.raises(UsageError, match="draws must be 1 or more"):
             importance.shapley(sampled(table, draws=0))
         with pytest.raises(UsageError, match="no image of protocol paper"):
             importance.shapley(sampled(table, protocol="paper"))

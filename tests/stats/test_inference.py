@@ -216,6 +216,16 @@ class TestSeveralSeeds:
         assert (one.low[1], one.high[1]) == (0, 0)
         assert (one.reason == "nothing varies between the draws").all()
 
+    def test_one_draw_makes_no_interval(self):
+        draws = mean_draws(self.made(2, 1, 60, 0), 1)
+        one = inference.infer([draws], 60, StatisticsOptions(draws=1))
+        assert np.isnan([one.low, one.high, one.p, one.p_equivalence]).all()
+        assert np.isfinite(one.value).all()
+        assert set(one.reason) == {"one draw has no spread"}
+        low, high, reason = inference.interval(draws[0, 0, 1:], 60, 0.95, "accuracy")
+        assert np.isnan([low, high]).all()
+        assert reason == "one draw has no spread"
+
     def test_no_interval_passes_what_a_number_can_be(self):
         draws = mean_draws(self.made(30, 2, 9, between=3), 50)
         free = inference.infer([draws], 9, StatisticsOptions())

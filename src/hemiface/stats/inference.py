@@ -46,6 +46,7 @@ of the time however far their tails are expanded, those of five in 8 %."""
 
 _LIFTED_BY_DRAWS = ("ece",)
 TOO_FEW = "fewer than two groups to resample"
+_ONE_DRAW = "one draw has no spread"
 NO_VARIATION = "nothing varies between the draws"
 _ROUNDING = 1e-12
 
@@ -133,6 +134,8 @@ def interval(scores: Floats, groups: float, level: float, metric: str) -> tuple[
         return np.nan, np.nan, "fewer than six groups to resample: percentiles can't bound it"
     defined = scores[np.isfinite(scores)]
     undefined = len(scores) - len(defined)
+    if len(scores) < 2:
+        return np.nan, np.nan, _ONE_DRAW
     if undefined > MOST_UNDEFINED * len(scores):
         return np.nan, np.nan, f"undefined in {undefined} of {len(scores)} draws"
     if np.ptp(defined) < _ROUNDING:
@@ -191,6 +194,8 @@ def infer(
     reason[np.isnan(value)] = "undefined"
     bearing = np.broadcast_to(np.asarray(groups if own is None else own), value.shape)
     reason[bearing < 2] = TOO_FEW
+    if count < 2:
+        reason[reason == ""] = _ONE_DRAW
     usable = reason == ""
     kept = np.where(defined & usable[..., None], draws, np.nan)
     se = np.where(usable, _deviation(np.where(usable[..., None], kept, 0.0)), np.nan)

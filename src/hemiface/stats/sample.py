@@ -453,10 +453,9 @@ def checked(options: StatisticsOptions | None) -> StatisticsOptions:
         UsageError: one is out of range.
     """
     chosen = options or StatisticsOptions()
-    # One draw has no spread, and an interval of it leaves out its own value.
-    if chosen.draws < 2 or not 0 < chosen.level < 1:
+    if chosen.draws < 1 or not 0 < chosen.level < 1:
         raise UsageError(
-            f"draws must be 2 or more and level in (0, 1), got {chosen.draws} and {chosen.level}."
+            f"draws must be 1 or more and level in (0, 1), got {chosen.draws} and {chosen.level}."
         )
     return chosen
 
