@@ -499,6 +499,16 @@ class TestPredictions:
         assert "full-seed0" not in some.missing
         assert some.missing.count(".") == 2  # the sentence's, and that of models.csv
 
+    def test_conditions_that_a_seed_lacks_are_named(self):
+        cells = [("full-seed0", "full"), ("full-seed0", "left"), ("full-seed1", "full")]
+        table = pd.DataFrame(cells, columns=["model", "condition"])
+        known = [{"model": f"full-seed{seed}", "name": "full", "seed": seed} for seed in (0, 1)]
+        assert (
+            "for want of one: left of full (seed 1)."
+            in Predictions(table, {"models": known}).uneven
+        )
+        assert Predictions(table[:2], {"models": known}).gaps == []
+
     def test_rows_and_facts_are_changed_in_copies(self):
         known = tiny_predictions()
         half = known.select(known.table["model"] == "full-seed0")

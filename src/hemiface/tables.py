@@ -129,6 +129,10 @@ _CONSEQUENCES = {
 """What follows from a fact that `hemiface import` wasn't given, by its word in `unknown`."""
 
 
+_NAMED = 6
+"""How many conditions that a seed lacks are named."""
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """A Predictions table and the facts that go with it, which the table itself can't say.
@@ -185,10 +189,28 @@ class Predictions:
         return list(self.facts.get("unknown", ()))
 
     @property
+    def uneven(self) -> str:
+        """One sentence on seeds that lack a condition which another of their name has, or ""."""
+        cells = self.table[["model", "condition"]].drop_duplicates().merge(self.names, on="model")
+        seeds = {str(name): set(seeds) for name, seeds in cells.groupby("name")["seed"]}
+        lacking = []
+        for (name, condition), had in cells.groupby(["name", "condition"], sort=False)["seed"]:
+            without = sorted(seeds[str(name)] - set(had))
+            if without:
+                lacking.append(f"{condition} of {name} (seed {', '.join(map(str, without))})")
+        if not lacking:
+            return ""
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        return (
+            f"Not every seed has every condition; not averaged over seeds, for want of one: "
+            f"{', '.join(lacking[:_NAMED])}{more}."
+        )
+
+    @property
     def gaps(self) -> list[str]:
-        """A sentence for everything that isn't known, with what follows; [] where all is."""
-        said = (self.missing, *(_CONSEQUENCES.get(one, "") for one in self.unknown))
-        return [one for one in said if one]
+        """A sentence for all that is missing, with what follows; [] where nothing is."""
+        known = (_CONSEQUENCES.get(one, "") for one in self.unknown)
+        return [one for one in (self.missing, *known, self.uneven) if one]
 
     def select(self, rows: Any) -> Predictions:
         """Return these predictions with the rows that a mask or an indexer of `.loc` chooses."""

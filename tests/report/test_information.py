@@ -85,6 +85,16 @@ def test_writes_tables_figures_and_words(predictions, tmp_path):
     assert all(path.is_file() for path in found.paths)
 
 
+def test_says_that_sides_of_a_network_trained_with_flips_are_not_laterality(predictions, tmp_path):
+    sample = sampled(predictions, draws=10)
+    known = [{**model, "flips": True} for model in sample.whole.models]
+    flipped = sampled(replace(predictions, facts={**predictions.facts, "models": known}), draws=10)
+    assert any(
+        one.startswith("Trained with horizontal flips: any-seed0. A flipped face")
+        for one in write_information(flipped, tmp_path).words
+    )
+
+
 def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
     words = information_words(information_tables(sampled(predictions, draws=300)))
     data, balanced, five, note = words

@@ -412,6 +412,18 @@ def test_the_mean_over_seeds_stands_for_the_seeds():
     assert list(over_seeds(table, ["model"])["x"]) == [3, 4]
 
 
+def test_no_single_seed_stands_beside_means_of_the_same_model():
+    table = pd.DataFrame(
+        {
+            "model": ["a", "a", "a", "a", "b"],
+            "condition": ["left", "left", "left", "upper", "upper"],
+            "seed": ["0", "1", "mean", "0", "0"],
+            "x": [1, 2, 3, 4, 5],
+        }
+    )
+    assert list(over_seeds(table, ["model", "condition"])["x"]) == [3, 5]
+
+
 def test_an_undefined_difference_is_a_dash():
     row = dict.fromkeys(("difference", "low", "high", "p_holm", "p_equivalence"), np.nan)
     assert verdict({**row, "margin": 0.02}).text == "undefined"

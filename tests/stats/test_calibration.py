@@ -108,8 +108,50 @@ class TestFit:
         assert temperature == pytest.approx(0.05, rel=0.01)
         assert reason.startswith("no minimum inside the range")
 
+    @pytest.mark.parametrize("margin", [1e-4, 0.05, 1.0, 30.0])
+    def test_without_a_mistake_there_is_no_minimum_however_small_the_margin(self, margin):
+        labels = np.arange(70) % 7
+        p = softmax(margin * (labels[:, None] == np.arange(7)), axis=1)
+        for asked, end in ((labels, 0.05), ((labels + 1) % 7, 20.0)):
+            temperature, reason = c.fit_temperature(p, asked)
+            assert temperature == end
+            assert reason.startswith("no minimum")
+
 
 class TestTable:
+    def test_a_fit_in_doubt_takes_the_pooled_temperature_and_says_so(self, table, predictions):
+        faultless = table.copy()
+        at = (table["model"] == "any-seed0") & (table["condition"] == "full")
+        at &= table["split"] == "validation"
+        right = label_indices(table.loc[at])[:, None] == np.arange(7)
+        faultless.loc[at, list(PROBABILITY_COLUMNS)] = softmax(2.0 * right, axis=1).astype(
+            "float32"
+        )
+        made = Predictions(faultless, predictions.facts)
+        found = c.fit_temperatures(made)
+        rows = found[found["model"] == "any-seed0"].set_index("condition")
+        pooled = rows.at["pooled", "temperature"]
+        assert rows.at["full", "temperature"] == pooled != 0.05
+        assert rows["reason"].astype(bool).tolist() == [False, True, False]
+        scores = c.calibration_scores(sampled(made, draws=20), found, ["log_loss"])
+        cell = scores[(scores["model"] == "any") & (scores["condition"] == "full")]
+        cell = cell.set_index("calibration")
+        assert cell["reason"].str.contains("another temperature").tolist() == [False, False, True]
+        assert cell.at["by visibility", "value"] == cell.at["pooled", "value"]
+        assert c.doubts(found) == [
+            f"A temperature of any-seed0 under full can't be fitted, the pooled one ({pooled:.2f}) "
+            "is used: no minimum inside the range; more or other validation images are needed."
+        ]
+
+    def test_one_in_doubt_over_all_conditions_is_1(self, table, predictions):
+        right = label_indices(table)[:, None] == np.arange(7)
+        faultless = table.assign(
+            **dict(zip(PROBABILITY_COLUMNS, softmax(2.0 * right, axis=1).T, strict=True))
+        )
+        found = c.fit_temperatures(Predictions(faultless, predictions.facts))
+        assert (found["temperature"] == 1).all()
+        assert "over all conditions can't be fitted, 1 is used" in c.doubts(found)[0]
+
     def test_only_validation_images_are_used(self, table, fitted):
         test = table["split"] == "test"
         columns = list(PROBABILITY_COLUMNS)

@@ -125,6 +125,19 @@ class TestInformation:
         assert row["bits"] == pytest.approx(blind - bits_lost(best, second), abs=1e-6)
         assert row["temperature"] == pytest.approx(np.exp(best), rel=1e-4)
 
+    def test_a_cell_without_a_mistake_takes_the_temperature_of_all_cells(self):
+        told_by = whole_and_halves(full=0.9, upper=0.6, lower=0.3)
+        table = told_by.table.copy()
+        at = (table["condition"] == "full") & (table["split"] == "validation")
+        own = np.asarray(EMOTIONS) == table.loc[at, ["label"]].to_numpy()
+        table.loc[at, list(PROBABILITY_COLUMNS)] = np.where(own, 0.4, 0.1)
+        found = information(sampled(Predictions(table, told_by.facts), draws=20))
+        row = one(found, condition="full", emotion="all", mix="data")
+        assert row["reason"].startswith("another temperature: no minimum inside the range")
+        assert row["temperature"] > 0.5
+        assert row["bits"] > mutual_information(0.9) - 0.3
+        assert one(found, condition="upper", emotion="all", mix="data")["reason"] == ""
+
     @pytest.mark.parametrize("temperature", [0.4, 3.0])
     def test_doesnt_depend_on_how_sure_a_network_sounds(self, temperature):
         plain = whole_and_halves(full=0.8, upper=0.5)

@@ -321,6 +321,19 @@ def test_matrix_agrees_with_the_metrics_and_with_estimate():
         assert row.value == pytest.approx(METRICS[row.metric].function(p, y, None), abs=1e-12)
 
 
+def test_what_a_seed_lacks_is_not_averaged_over_other_seeds():
+    study = random_study()
+    lacks = study[~((study["model"] == "full-seed1") & (study["condition"] == "left"))]
+    found = matrix(lacks, ["standard"], ["accuracy"], draws=20)
+    of_full = found[found["model"] == "full"].set_index(["condition", "seed"])["value"]
+    assert ("left", "0") in of_full.index
+    assert ("left", "mean") not in of_full.index
+    assert of_full["full", "mean"] == pytest.approx(of_full["full"][["0", "1"]].mean())
+    scores = s.class_scores(sampled(lacks, "standard", draws=20))
+    averaged = scores[(scores["model"] == "full") & (scores["seed"] == "mean")]
+    assert set(averaged["condition"]) == set(study["condition"]) - {"left"}
+
+
 def test_the_mean_is_over_seeds_within_each_draw():
     study = random_study(1)
     codes, known = pd.factorize(study["group"], sort=True)

@@ -14,7 +14,10 @@ from hemiface.report.results import (
     write_tables,
 )
 from hemiface.report.words.information import information_figures, information_words
+from hemiface.report.words.scores import warnings
+from hemiface.stats.information import MIXES, Bits
 from hemiface.stats.sample import Sample
+from hemiface.stats.sides import has_sides
 from hemiface.stats.voters import voters
 
 __all__ = ["Informed", "write_information"]
@@ -44,4 +47,12 @@ def write_information(sample: Sample, folder: Path, votes: pd.DataFrame | None =
     paths = write_tables(tables, folder)
     for name, figure in information_figures(tables).items():
         paths += save(figure, folder / "figures", name)
-    return Informed(tables, information_words(tables, sample.options.level), paths)
+    words = [*information_words(tables, sample.options.level), *_doubts(sample)]
+    return Informed(tables, words, paths)
+
+
+def _doubts(sample: Sample) -> list[str]:
+    """Return what stands against the bits: temperatures that aren't sure, sides and flips."""
+    found = dict.fromkeys(one for mix in MIXES for one in Bits.of_sample(sample, mix).doubts)
+    sided = has_sides(sample.conditions)
+    return [*found, *(warnings(sample.whole.models, sample.names["model"]) if sided else ())]

@@ -153,7 +153,7 @@ def build_all(
     written = write_tables(results.tables, page.parent)
     names = ordered(results.matrix["model"])
     scores = results.tables["class_scores"]
-    own = scores[scores["protocol"] == results.primary]
+    own = scores[(scores["protocol"] == results.primary) & (scores["seed"] == "mean")]
     groups = of_evaluated(_cell_groups(names, _conditions_by(own)), own)
     figures, no_pictures = draw(results, run, groups, page.parent / "figures", pictures=pictures)
     if not pictures:

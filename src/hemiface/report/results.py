@@ -31,6 +31,7 @@ from hemiface.stats.calibration import (
     POOLED,
     apply_temperatures,
     calibration_scores,
+    doubts,
     fit_temperatures,
     reliability_table,
 )
@@ -240,6 +241,7 @@ def compute(
         tables["sides"] = _sides(primary, mirrored, left_out)
     if known is not None and known.protocol == "standard":
         tables |= _if_possible("Confidence", lambda: _calibration(known), left_out)
+        left_out += doubts(tables["temperatures"]) if "temperatures" in tables else []
     if known is not None and informative(known):
         tables |= _if_possible("Bits", lambda: _bits_tables(known), left_out)
     # It asks for labels alone: of networks without validation images too.
@@ -468,7 +470,7 @@ def compare(
 class Calibrated:
     """What `calibrate` wrote, the temperatures as in temperatures.json, and calibration.csv.
 
-    `left_out` are sentences on models without validation images.
+    `left_out` are sentences on models without validation images and on temperatures in doubt.
     """
 
     files: Sequence[Path]
@@ -500,6 +502,7 @@ def calibrate(sample: Sample, folder: Path, risks: Sequence[float] = (0.1, 0.2))
     claim_for("calibrate", folder, [file, *table_files(tables, folder)])
     write_json(file, plain)
     files = [file, *write_tables(tables, folder)]
+    left_out += doubts(temperatures)
     return Calibrated(files, plain, tables["calibration"], left_out)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import optimize
 
 from hemiface.errors import UsageError
 from hemiface.models.temperatures import POOLED, SMALLEST, scale
@@ -36,6 +37,8 @@ __all__ = [
     "POOLED",
     "apply_temperatures",
     "calibration_scores",
+    "doubt",
+    "doubts",
     "ece_floor",
     "fit_temperature",
     "fit_temperatures",
@@ -53,8 +56,9 @@ CALIBRATIONS = ("none", "pooled", "by visibility")
 CALIBRATION_METRICS = ("log_loss", "brier_score", "ece", "ece_floor", "rms_calibration_error")
 _SIMULATIONS = 200
 _RANGE = (0.05, 20.0)
-_MOST_STEPS = 60
-_PRECISION = 1e-7
+_PRECISION = 1e-9
+"""Of a temperature's logarithm."""
+_NO_MINIMUM = "no minimum inside the range; more or other validation images are needed"
 
 
 def fit_temperature(
@@ -68,33 +72,26 @@ def fit_temperature(
     values: probabilities [n, 7], n >= 1; labels: int [n]. `weights` [n] weigh the images, evenly by
     default; `offset` [7] is added to the logits after they were divided by the temperature, as the
     logarithm of another mix of classes is. The loss is convex in 1 / T, so there is one minimum,
-    found by Newton's method inside shrinking bounds; at an end of the range (every image right, or
-    labels at random) there is none inside, and `reason` says so.
+    where the slope changes its sign; where it doesn't inside the range (every image right, or
+    labels at random) the least loss is at an end, and `reason` says so.
     """
     logs = np.log(np.maximum(values, SMALLEST))
     logs -= logs[np.arange(len(labels)), labels][:, None]
     added = np.zeros(values.shape[1]) if offset is None else offset
-    low, high = 1 / _RANGE[1], 1 / _RANGE[0]
-    beta = min(max(1.0, low), high)
-    for _ in range(_MOST_STEPS):
-        scaled = beta * logs + added
+
+    def slope(log_temperature: float) -> float:
+        """Return the loss's derivative by 1 / T."""
+        scaled = np.exp(-log_temperature) * logs + added
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
-        mean = (powers * logs).sum(axis=1)
-        slope = float(np.average(mean, weights=weights))
-        curvature = float(np.average((powers * logs**2).sum(axis=1) - mean**2, weights=weights))
-        # The loss is convex: the slope's sign says on which side of beta the minimum lies.
-        low, high = (low, beta) if slope > 0 else (beta, high)
-        step = beta - slope / curvature if curvature > 0 else np.nan
-        # Newton's step where it stays inside, the (geometric) middle elsewhere.
-        following = step if low < step < high else float(np.sqrt(low * high))
-        if abs(np.log(following / beta)) < _PRECISION:
-            beta = following
-            break
-        beta = following
-    near = min(np.log(beta * _RANGE[1]), -np.log(beta * _RANGE[0])) < 1e-3
-    reason = "no minimum inside the range; more or other validation images are needed"
-    return 1 / beta, reason if near else ""
+        return float(np.average((powers * logs).sum(axis=1), weights=weights))
+
+    sharpest, flattest = np.log(_RANGE)
+    if slope(sharpest) <= 0:
+        return _RANGE[0], _NO_MINIMUM
+    if slope(flattest) >= 0:
+        return _RANGE[1], _NO_MINIMUM
+    return float(np.exp(optimize.brentq(slope, sharpest, flattest, xtol=_PRECISION))), ""
 
 
 def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
@@ -103,7 +100,8 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
     Only rows of split `validation` are used: a temperature fitted on test images would make their
     scores look better than they are. Columns: model (its ID), condition (`pooled`, over all the
     model's conditions, or one condition), temperature, n (rows used), loss_before and loss_after
-    (log loss on the very rows it was fitted on), reason.
+    (log loss on the very rows it was fitted on), reason. Where a fit is in doubt, `reason` says why
+    and the temperature is the pooled one, or 1 where that is in doubt too.
 
     Raises:
         UsageError: there are no validation images.
@@ -121,9 +119,14 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
         own = [at for at, cell in enumerate(aligned.cells) if cell[0] == model]
         places.append((model, POOLED, aligned.rows[own].ravel()))
         places += [(*aligned.cells[at], aligned.rows[at]) for at in own]
-    found = []
+    found: list[dict[str, Any]] = []
+    pooled = 1.0
     for model, condition, at in places:
         temperature, reason = fit_temperature(values[at], labels[at])
+        if condition == POOLED:
+            temperature = pooled = 1.0 if reason else temperature
+        elif reason:
+            temperature = pooled
         before = log_losses(values[at], labels[at]).mean()
         after = log_losses(scale(values[at], temperature), labels[at]).mean()
         found.append(
@@ -138,6 +141,21 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(found)
+
+
+def doubts(temperatures: pd.DataFrame) -> list[str]:
+    """Return a sentence for each temperature of `fit_temperatures` whose fit is in doubt."""
+    doubtful = temperatures[temperatures["reason"] != ""]
+    columns = ("model", "condition", "temperature", "reason")
+    return [doubt(*row) for row in zip(*(doubtful[one] for one in columns), strict=True)]
+
+
+def doubt(model: str, condition: str, used: float, reason: str) -> str:
+    """Say that a model's temperature couldn't be fitted, why, and which is `used`."""
+    where, instead = f"under {condition}", f"the pooled one ({used:.2f})"
+    if condition == POOLED:
+        where, instead = "over all conditions", "1"
+    return f"A temperature of {model} {where} can't be fitted, {instead} is used: {reason}."
 
 
 def temperature_of(
@@ -157,11 +175,20 @@ def temperature_of(
         )
     if calibration == "none":
         return 1.0
-    of_model = temperatures[temperatures["model"] == model].set_index("condition")["temperature"]
-    key = condition if calibration == "by visibility" and condition in of_model.index else POOLED
-    if key not in of_model.index:
+    return _fitted(temperatures, model, condition, calibration)[0]
+
+
+def _fitted(
+    temperatures: pd.DataFrame, model: str, condition: str, calibration: str
+) -> tuple[float, str]:
+    """Return the temperature that a cell takes, and why it isn't the fitted one."""
+    columns = ("condition", "temperature", "reason")
+    of_model = temperatures.loc[temperatures["model"] == model, list(columns)]
+    rows = {key: (float(value), str(reason)) for key, value, reason in of_model.to_numpy()}
+    key = condition if calibration == "by visibility" and condition in rows else POOLED
+    if key not in rows:
         raise UsageError(f"No temperature was fitted for model {model}; fit on a table with it.")
-    return float(of_model[key])
+    return rows[key]
 
 
 def apply_temperatures(
@@ -260,7 +287,8 @@ def calibration_scores(
 
     Columns: model (name), seed, condition, calibration (one of CALIBRATIONS), temperature, metric,
     value, low, high (percentile interval over groups; NaN for `ece`, `ece_floor` and
-    `rms_calibration_error`), n, reason. Scores are of the protocol's images.
+    `rms_calibration_error`), n, reason (why there is no interval, or why the temperature is
+    another one than the fitted). Scores are of the protocol's images.
 
     Raises:
         UsageError: the protocol scores validation images, on which temperatures are fitted, or has
@@ -280,6 +308,10 @@ def calibration_scores(
         rows: list[dict[str, Any]] = []
         for calibration in CALIBRATIONS:
             temperature = temperature_of(temperatures, model, condition, calibration)
+            doubtful = ""
+            if calibration != "none":
+                _, doubtful = _fitted(temperatures, model, condition, calibration)
+                doubtful = doubtful and f"another temperature: {doubtful}"
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, drawn)
             for metric in metrics:
@@ -304,7 +336,7 @@ def calibration_scores(
                         "low": low,
                         "high": high,
                         "n": len(places),
-                        "reason": reason,
+                        "reason": "; ".join(filter(None, [doubtful, reason])),
                     }
                 )
         return rows

@@ -50,7 +50,7 @@ from hemiface.errors import UsageError
 from hemiface.models.class_mix import reweigh
 from hemiface.models.temperatures import scale
 from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
-from hemiface.stats.calibration import fit_temperature
+from hemiface.stats.calibration import doubt, fit_temperature
 from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_draws
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
@@ -277,7 +277,7 @@ class Bits:
     sample: Sample
     mix: str
     _known: dict[Cell, Floats] = field(default_factory=dict)
-    _temperatures: dict[Cell, float] = field(default_factory=dict)
+    _temperatures: dict[Cell, tuple[float, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.mix not in (known := (*MIXES, FIVE)):
@@ -318,26 +318,56 @@ class Bits:
         return _SHARES.get(self.mix, self.prior)
 
     def temperature(self, model: str, key: str) -> float:
-        """Return the temperature at which a cell's probabilities are taken."""
+        """Return the temperature at which a cell's probabilities are taken.
+
+        It is the pooled one where the cell's own can't be fitted (see `doubts`), and 1 where that
+        can't either: an end of the range would cost bits that the network has.
+        """
+        return self._taken(model, key)[0]
+
+    def doubt(self, model: str, key: str) -> str:
+        """Return why the cell's temperature isn't its own, or ""."""
+        reason = self._taken(model, key)[1]
+        return reason and f"another temperature: {reason}"
+
+    @property
+    def doubts(self) -> list[str]:
+        """A sentence for each temperature so far asked for that couldn't be fitted."""
+        return [
+            doubt(model, key, used, reason)
+            for (model, key), (used, reason) in self._temperatures.items()
+            if reason
+        ]
+
+    def _taken(self, model: str, key: str) -> tuple[float, str]:
         cell = model, key
         if cell not in self._temperatures:
-            validation = self.sample.validation
-            if cell not in validation.places:
+            places = self.sample.validation.places
+            if cell not in places:
                 raise UsageError(
                     f"{model} under {key} has no validation images; evaluate with "
                     "--split validation --split test."
                 )
-            rows = validation.places[cell]
-            values, labels = validation.values[rows], validation.labels[rows]
-            weights = offset = None
-            if self.mix in _SHARES:
-                occurs = self.shares[labels] > 0
-                values, labels = values[occurs], labels[occurs]
-                weights = 1 / self.prior[labels]
-                with np.errstate(divide="ignore"):
-                    offset = np.log(self.shares / self.prior)
-            self._temperatures[cell], _ = fit_temperature(values, labels, weights, offset)
+            found, reason = self._fitted(places[cell])
+            if reason:
+                every = [rows for (one, _), rows in places.items() if one == model]
+                pooled, doubtful = self._fitted(np.concatenate(every))
+                found = 1.0 if doubtful else pooled
+            self._temperatures[cell] = found, reason
         return self._temperatures[cell]
+
+    def _fitted(self, rows: Ints) -> tuple[float, str]:
+        """Return what `fit_temperature` says of validation rows under the mix."""
+        validation = self.sample.validation
+        values, labels = validation.values[rows], validation.labels[rows]
+        weights = offset = None
+        if self.mix in _SHARES:
+            occurs = self.shares[labels] > 0
+            values, labels = values[occurs], labels[occurs]
+            weights = 1 / self.prior[labels]
+            with np.errstate(divide="ignore"):
+                offset = np.log(self.shares / self.prior)
+        return fit_temperature(values, labels, weights, offset)
 
     def pointwise(self, model: str, key: str) -> Floats:
         """Return PVI float64 [n] of the cell's images, in bits, in the order of `aligned`.
@@ -418,7 +448,8 @@ def information(sample: Sample | Predictions) -> pd.DataFrame:
 
     Columns INFORMATION_COLUMNS: `condition` is what is hidden and `visible` what can be seen;
     `emotion` `all` is the mean over images (`data`) or emotions (`balanced`); `temperature` is the
-    mean over seeds. For the intervals see `inference.infer`.
+    mean over seeds, and `reason` says why there is no interval or why a temperature is another one
+    than the fitted. For the intervals see `inference.infer`.
 
     Raises:
         UsageError: no network reads whole faces and something hidden, or validation images are
@@ -446,7 +477,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     counts = bits.counts()
     one = bits.infer(bits.by_seed(family, seeds, key))
-    warmth = [bits.temperature(family.members[member][key], key) for member in seeds]
+    members = [family.members[member][key] for member in seeds]
+    warmth = [bits.temperature(model, key) for model in members]
+    doubtful = dict.fromkeys(bits.doubt(model, key) for model in members)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
         yield row | {
@@ -462,4 +495,5 @@ def _rows(
             "temperature": float(np.mean(warmth)),
             "n": counts[emotion],
             "groups": int(bits.groups[place]),
+            "reason": "; ".join(filter(None, [*doubtful, row["reason"]])),
         }

@@ -87,7 +87,8 @@ def matrix(
     trained on, `seed` its seed as text or `mean`; `n` counts images. low and high bound the central
     `level` of the draws: the uncertainty from the choice of test images (NaN where there is
     none, see `inference.interval`; `reason` says why). The rows with seed `mean`
-    are the mean over the seeds, their interval that of the mean under the same draws; it is
+    are the mean over the seeds (there is none of a condition that a seed lacks, see
+    `Predictions.uneven`), their interval that of the mean under the same draws; it is
     conditional on these very seeds, so it doesn't include how much another training would differ
     (compare the seeds' rows for that). `drop_from_full` is the value of the same model on condition
     `full` minus the value, for every metric: a drop in accuracy is positive, a rise in a loss
@@ -178,7 +179,10 @@ def _mean_scores(
 
 
 def _with_means(sample: Sample) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Yield (name, condition, seed, model IDs) for each seed in order, then for `mean`."""
+    """Yield (name, condition, seed, model IDs) for each seed in order, then for `mean`.
+
+    Only what all seeds of a name have is averaged: means over different seeds would differ by them.
+    """
     present = set(sample.every_cell)
     conditions = list(dict.fromkeys(condition for _, condition in sample.every_cell))
     for name, models in sample.names.groupby("name", sort=False):
@@ -186,6 +190,5 @@ def _with_means(sample: Sample) -> Iterator[tuple[str, str, str, list[str]]]:
         singles = [(str(one.seed), [one.model]) for one in models.itertuples()]
         for seed, members in [*singles, ("mean", list(models["model"]))]:
             for condition in conditions:
-                having = [model for model in members if (model, condition) in present]
-                if having:
-                    yield str(name), condition, seed, having
+                if all((model, condition) in present for model in members):
+                    yield str(name), condition, seed, members

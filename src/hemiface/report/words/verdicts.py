@@ -158,9 +158,13 @@ def _unsigned_zero(number: str) -> str:
 
 
 def over_seeds(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Return one row per `key`: the mean over seeds where there is one, else the only seed."""
+    """Return one row per `key`: the mean over seeds, or the only seed of models that have one.
+
+    What a seed lacks has no mean, and one seed's row doesn't stand beside means of the same models.
+    """
     means = table[table["seed"].astype(str) == "mean"]
-    have = pd.MultiIndex.from_frame(means[key])
-    single = table[~pd.MultiIndex.from_frame(table[key]).isin(have)]
+    models = [one for one in ("question", "model", "model_a", "model_b") if one in key]
+    averaged = pd.MultiIndex.from_frame(means[models])
+    single = table[~pd.MultiIndex.from_frame(table[models]).isin(averaged)]
     rows = pd.concat([means, single]).sort_index()
     return rows.drop_duplicates(key)
