@@ -95,6 +95,22 @@ def test_what_is_true_is_not_taken_for_what_is_predicted(tmp_path):
         import_predictions([path], ImportOptions("mine"))
 
 
+def test_a_networks_own_labels_are_not_the_truth(tmp_path):
+    faces = (
+        tiny_predictions(14)
+        .table[BARE]
+        .assign(source="a.jpg", frame=0, face=0, x_px=1, schema=5, shown="happy")
+    )
+    path = write(tmp_path, faces, "faces.csv")
+    with pytest.raises(UsageError, match=r"faces.csv is what hemiface predict wrote.* --column"):
+        import_predictions([path], ImportOptions("mine"))
+    cell = faces.iloc[:14].assign(label="sad")
+    found = import_predictions(
+        [write(tmp_path, cell, "more.csv")], ImportOptions("mine", columns={"label": "shown"})
+    )
+    assert set(found.table["label"]) == {"happy"}
+
+
 def test_blank_groups_are_no_group(tmp_path):
     table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
     table["group"] = ["a", "a", " "] + [""] * 11

@@ -92,6 +92,15 @@ class TestPredict:
         with pytest.raises(UsageError, match=r"predict\(\) takes uint8 \[n, 48, 48\], got"):
             model.predict(faces)
 
+    def test_lists_are_refused(self, model):
+        with pytest.raises(UsageError, match=r"takes an array uint8 \[n, 48, 48\], got list"):
+            model.predict([[0]])
+
+    @pytest.mark.parametrize("batch_size", [0, -1])
+    def test_batches_of_no_size_are_refused(self, model, batch_size):
+        with pytest.raises(UsageError, match=f"at least 1, got {batch_size}"):
+            model.predict(np.zeros((2, 48, 48), np.uint8), batch_size)
+
     def test_the_header_is_read_only(self, model):
         assert model.header["emotions"] == list(EMOTIONS)
         with pytest.raises(TypeError):

@@ -288,6 +288,10 @@ class TestHide:
             (np.zeros((1, 4, 4)), "got float64 [1, 4, 4]"),
             (np.zeros((4, 4), np.uint8), "got uint8 [4, 4]"),
             (np.zeros((1, 1, 1, 1, 1), np.uint8), "got uint8 [1, 1, 1, 1, 1]"),
+            (
+                np.zeros((48, 40, 3), np.uint8),
+                "[48, 40, 3] is one picture with channels; give images[None]",
+            ),
         ],
     )
     def test_what_is_not_a_batch_is_refused(self, batch, sentence):

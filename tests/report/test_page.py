@@ -701,7 +701,10 @@ def test_what_lies_beside_is_used_where_it_is_of_the_table(tmp_path, caplog):
     assert read_recipe(run) == (None, "")
     assert "no config of hemiface's" in caplog.text
     (run / "environment.json").write_text("{}")
-    with pytest.raises(DamagedError, match=r"config\.toml is damaged"):
+    with pytest.raises(DamagedError, match=r"config\.toml: .*baseURL.*; set that right, write"):
+        read_recipe(run)
+    (run / "config.toml").write_text("[statistics]\ndraws = 0\n")
+    with pytest.raises(DamagedError, match=r"statistics\.draws must be 2 or more; set that right"):
         read_recipe(run)
 
 

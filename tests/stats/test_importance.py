@@ -256,7 +256,7 @@ class TestRegions:
         """Two networks that differ by a lot: images alone would say that the mean is sure."""
 
         def value(model, mask, _emotion, image):
-            each = 0.19 if model == "any-seed0" else 0.01
+            each = 0.08 if model == "any-seed0" else 0.03
             return 0.1 + each * bin(mask).count("1") + 0.0001 * image * (mask > 0)
 
         table = played(value, models=("any-seed0", "any-seed1"), n=140, groups=1)
@@ -270,6 +270,25 @@ class TestRegions:
         assert width["mean"] == pytest.approx(2 * 12.706 * apart / 2, rel=0.15)
         assert rows.loc["mean", "p"] > 0.05
         assert (rows.loc[["0", "1"], "p"] < 1e-6).all()
+
+    def test_no_interval_passes_what_can_be(self):
+        """t of one degree of freedom would: 12.7 times half the distance of two seeds."""
+
+        def value(model, mask, _emotion, image):
+            each = 0.19 if model == "any-seed0" else 0.01
+            return 0.1 + each * bin(mask).count("1") + 0.0001 * image * (mask > 0)
+
+        table = played(value, models=("any-seed0", "any-seed1"), n=140, groups=1)
+        found = importance.analyse(sampled(table, draws=50)).regions
+        rows = found[(found["seed"] == "mean") & (found["emotion"] == "all")]
+        rows = rows.set_index(["value_function", "quantity", "region"]).sort_index()
+        for region, least in {"full": 0, "full - none": -1}.items():
+            ends = rows.loc[("probability", "value", region), ["low", "high"]]
+            assert ends.tolist() == [least, 1]
+        # Of one quadrant's four kinds of steps each counts a quarter, from 0 to 1 or from 1 to 0.
+        ends = rows.loc[("probability", "shapley", "upper-left"), ["low", "high"]]
+        assert ends.tolist() == pytest.approx([-1, 1])
+        assert rows.loc["neg_log_loss"]["high"].max() > 1
 
     def test_nobody_takes_emotions_that_are_as_frequent_alike(self):
         """Else the first of them would be known to whoever sees nothing, and the others never."""

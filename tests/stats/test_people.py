@@ -408,12 +408,50 @@ class TestInformation:
         # Holm's family has more members now.
         compared = [one for one in alone.columns if one != "p_holm"]
         pd.testing.assert_frame_equal(theirs[compared], alone[compared])
+        whole = row(both, region="whole", mix="data", emotion="all")
+        assert whole["n"] == (rows["condition"] == "full").sum()
         sides = both[both["region"] == "left - right"].set_index("emotion")
         assert np.isfinite(sides.loc["happy", "bits"]).all()
         assert sides.loc[["sad", "all"], "bits"].isna().all()
 
+    def test_whole_faces_are_worth_what_their_own_trials_say(self):
+        """Also where the first pair shows an emotion that whole faces don't."""
+        rows = simulate(People(bases={"full": 2.0, "upper": 1.0, "lower": 0.0}, faces=21), 0)
+        whole = rows[(rows["condition"] == "full") & (rows["emotion"] != "happy")]
+        parts = rows[rows["condition"] != "full"]
+        sides = [whole.assign(condition=one) for one in ("left", "right")]
+        found = shapley([Trials(pd.concat([parts, whole, *sides], ignore_index=True), FEW)])
+        known = row(found, region="whole", mix="data", emotion="all")
+        own = information([Trials(whole.reset_index(drop=True), FEW)])
+        alone = row(own, condition="full", mix="data", emotion="all")
+        assert known["bits"] == pytest.approx(alone["bits"])
+        assert (known["n"], known["low"]) == (alone["n"], pytest.approx(alone["low"]))
+
     def test_without_both_halves_there_is_nothing_to_share(self):
         assert shapley([trials(People(bases={"full": 1.0, "left": 0.0}, participants=3))]).empty
+
+
+class TestBounds:
+    """Of few participants t has few degrees of freedom, and intervals that pass what can be."""
+
+    def test_of_changes_and_differences(self):
+        bases = {"full": 2.0, "upper": -0.5}
+        own = trials(People(bases=bases, participants=5, faces=28), 1)
+        other = replace(own, who="network", table=own.table.assign(answer="happy"))
+        changed = sensitivity([own])
+        changed = changed[changed["measure"] == "recall"]
+        compared = beside(own, [other])
+        compared = compared[compared["measure"] == "recall"]
+        agreed = agreement(own, [other])
+        for ends in (
+            changed[["change_low", "change_high"]],
+            compared[["low", "high"]],
+            agreed.loc[agreed["measure"] == "difference", ["low", "high"]],
+        ):
+            known = ends.dropna().abs().to_numpy()
+            assert known.size
+            assert known.max() <= 1
+        assert (compared["high"] == 1).any()
 
 
 class TestAgreement:

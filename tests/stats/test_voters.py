@@ -118,6 +118,15 @@ class TestTable:
         found = voters(sampled(described(table), draws=20), told(votes))
         assert list(found["model"]) == ["any"]
 
+    def test_no_interval_passes_what_can_be(self):
+        """t of one degree of freedom would."""
+        outcomes = {("any-seed0", "full"): LABELS, ("any-seed1", "full"): (LABELS + 1) % 7}
+        sample = sampled(scored_predictions(outcomes, LABELS), draws=20)
+        found = voters(sample, told(drawn_votes(0.9)))
+        row = found[found["seed"] == "mean"].iloc[0]
+        assert (row["network_low"], row["network_high"]) == (0, 1)
+        assert (row["low"], row["high"]) == (-1, 1)
+
     def test_no_votes(self):
         predictions = scored_predictions({("any-seed0", "full"): LABELS}, LABELS)
         with pytest.raises(UsageError, match="--labels ferplus=PATH"):

@@ -69,6 +69,8 @@ _OF_IMAGES = ["image", "dataset", "split", "label", "group", "leaked"]
 _IN_NAMES = ("model", "condition", "split")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _LEAST_MISS = 1e-3
+_OF_PREDICT = {"source", "frame", "face", "x_px", "label", "schema"}
+"""Columns that tables of faces have (`hemiface predict`) and no others do."""
 """So much seven probabilities may miss 1 by, however many places they are written with."""
 
 
@@ -170,6 +172,11 @@ def _read(
     for name, word in _named(path, options).items():
         if name not in given:
             given[name] = word
+    if set(given) >= _OF_PREDICT and "label" not in options.columns:
+        raise UsageError(
+            f"{path.name} is what hemiface predict wrote, whose label is the network's own and not "
+            "the truth; add a column with what each face shows and name it: --column label=NAME."
+        )
     wanted = _wanted(given, options, known is None)
     table = pd.DataFrame({name: given[_their(name, given, options)] for name in wanted})
     table.index = pd.RangeIndex(2, len(table) + 2, name="line")

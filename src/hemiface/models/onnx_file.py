@@ -29,6 +29,7 @@ __all__ = [
     "add_seal",
     "described",
     "open_session",
+    "require_faces",
 ]
 
 FOLDER = Path(__file__).parent / "files"
@@ -106,19 +107,30 @@ class OnnxModel:
         How faces are batched doesn't change the result beyond rounding.
 
         Raises:
-            UsageError: `faces` has another type or shape.
+            UsageError: `faces` has another type or shape, or `batch_size` is not positive.
         """
-        side = FER2013_SIZE_PX
-        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (side, side):
-            raise UsageError(
-                f"predict() takes uint8 [n, {side}, {side}], got {faces.dtype} {list(faces.shape)}."
-            )
+        require_faces(faces, batch_size)
         result = np.empty((len(faces), len(EMOTIONS)), dtype=np.float32)
         for start in range(0, len(faces), batch_size):
             batch = np.ascontiguousarray(faces[start : start + batch_size])
             (found,) = self._session.run(["probabilities"], {"faces": batch})
             result[start : start + batch_size] = found
         return result
+
+
+def require_faces(faces: npt.NDArray[np.uint8], batch_size: int) -> None:
+    """Raise UsageError unless these are uint8 [n, 48, 48] and the batches have a size."""
+    side = FER2013_SIZE_PX
+    if not isinstance(faces, np.ndarray):
+        raise UsageError(
+            f"predict() takes an array uint8 [n, {side}, {side}], got {type(faces).__name__}."
+        )
+    if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (side, side):
+        raise UsageError(
+            f"predict() takes uint8 [n, {side}, {side}], got {faces.dtype} {list(faces.shape)}."
+        )
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}.")
 
 
 def add_seal(path: Path) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hemiface.documents import json_value, undamaged
-from hemiface.errors import DamagedError, UsageError
+from hemiface.errors import DamagedError
 from hemiface.inputs import require_file
-from hemiface.models.onnx_file import FORMAT, described, open_session
+from hemiface.models.onnx_file import FORMAT, described, open_session, require_faces
 from hemiface.tables import FER2013_SIZE_PX
 
 __all__ = [
@@ -89,13 +89,9 @@ class VisibleTiles:
         """Return each tile's visible share, float32 [n, 12, 12] in 0..1, for uint8 [n, 48, 48].
 
         Raises:
-            UsageError: `faces` has another type or shape.
+            UsageError: `faces` has another type or shape, or `batch_size` is not positive.
         """
-        side = FER2013_SIZE_PX
-        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (side, side):
-            raise UsageError(
-                f"predict() takes uint8 [n, {side}, {side}], got {faces.dtype} {list(faces.shape)}."
-            )
+        require_faces(faces, batch_size)
         result = np.empty((len(faces), GRID, GRID), dtype=np.float32)
         for start in range(0, len(faces), batch_size):
             batch = np.ascontiguousarray(faces[start : start + batch_size])

@@ -42,6 +42,7 @@ FILLS: tuple[Fill, ...] = get_args(Fill)
 QUADRANTS = ("upper-left", "upper-right", "lower-left", "lower-right")
 HALVES = ("upper", "lower", "left", "right")
 
+_MOST_CHANNELS = 4
 _MOST_BLURRED_PX = 256
 """Width at which pictures of more than twice of it are blurred."""
 
@@ -281,6 +282,11 @@ def _require_batch(images: npt.NDArray[np.uint8]) -> None:
         raise UsageError(
             f"hide() takes uint8 [n, height, width] or [n, height, width, channels], "
             f"got {images.dtype} {list(images.shape)}."
+        )
+    if images.ndim == 3 and images.shape[-1] <= _MOST_CHANNELS < min(images.shape[:-1]):
+        raise UsageError(
+            f"hide() takes a batch, and {list(images.shape)} is one picture with channels; "
+            "give images[None]."
         )
 
 

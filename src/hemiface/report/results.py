@@ -581,10 +581,11 @@ def read_recipe(folder: Path) -> tuple[config.Config | None, str]:
         if not any((folder / name).is_file() for name in MARKS_OF_RUNS):
             _log.warning("%s is left out: it is no config of hemiface's.", path)
             return None, ""
-        # Nobody has written it by hand.
         if isinstance(error, DamagedError):
             raise
-        raise DamagedError(f"{path} is damaged ({first_line(error)}); {_NO_RECIPE}.") from error
+        # Of a run with options that aren't taken any more, or changed by hand.
+        why = first_line(error).rstrip(".")
+        raise DamagedError(f"{why}; set that right, {_NO_RECIPE}.") from error
 
 
 def _environment(path: Path) -> dict[str, Any]:

@@ -129,8 +129,9 @@ def _values(bits: Informing, family: Family, seeds: Sequence[str]) -> Iterator[_
         # What is seen is the half that isn't hidden.
         first, second = (bits.by_seed(family, seeds, family.key(half)) for half in (other, one))
         halves |= {one: (first + whole - second) / 2, other: (second + whole - first) / 2}
-    if pairs:
+    if pairs or family.conditions == ["full"]:
         yield _Value("halves", WHOLE, whole)
+    if pairs:
         yield from _regions("halves", halves)
     if {family.key(name) for seen, name in COALITIONS.items() if seen} <= set(family.conditions):
         quadrants = _quadrants(bits, family, seeds)

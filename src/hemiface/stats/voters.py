@@ -151,10 +151,14 @@ def _means(values: Floats, drawn: Floats) -> Floats:
 def _row(
     sample: Sample, name: str, seed: str, key: str, network: Floats, own: Floats, bearing: float
 ) -> dict[str, Any]:
-    def of(part: Floats) -> Inference:
-        return infer([part], sample.group_count, sample.options, bearing)
+    def of(part: Floats, least: float, *, of_levels: bool) -> Inference:
+        bounds = least, 1.0
+        return infer(
+            [part], sample.group_count, sample.options, bearing, bounds, of_levels=of_levels
+        )
 
-    level, person, apart = of(network), of(own[None]), of(network - own)
+    level, person = (of(one, 0.0, of_levels=True) for one in (network, own[None]))
+    apart = of(network - own, -1.0, of_levels=False)
     return apart.row(()) | {
         "model": name,
         "seed": seed,

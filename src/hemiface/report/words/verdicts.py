@@ -145,11 +145,11 @@ def points(value: float, low: float, high: float, plus: str = "+") -> str:
         return "undefined"
     if math.isnan(low) or math.isnan(high):
         return f"{_unsigned_zero(f'{100 * value:{plus}.1f}')} points".replace("-", "−")
-    low, high = 100 * low, 100 * high
+    low, high = 100 * low + 0.0, 100 * high + 0.0
     places = decimals(low, high, least=1)
-    shown = (f"{100 * value:{plus}.{places}f}", f"{low:.{places}f}", f"{high:.{places}f}")
-    text = "{} [{}, {}] points".format(*map(_unsigned_zero, shown))
-    return text.replace("-", "−")
+    # An end keeps its sign: -0.0 says that 0 is inside.
+    shown = _unsigned_zero(f"{100 * value:{plus}.{places}f}")
+    return f"{shown} [{low:.{places}f}, {high:.{places}f}] points".replace("-", "−")
 
 
 def _unsigned_zero(number: str) -> str:

@@ -241,6 +241,17 @@ def _require_efficiency(game: Game) -> None:
         )
 
 
+def _bounds(coefficients: Floats) -> tuple[Floats, Floats]:
+    """Return the least and the greatest of [measures, 18], [3, measures] each.
+
+    Probabilities and shares of right answers lie in 0..1, so that no sum of them passes that of the
+    coefficients above or below 0; logarithms are unbounded.
+    """
+    free = np.array([[one == "neg_log_loss"] for one in VALUE_FUNCTIONS])
+    least, most = (kept(coefficients, 0).sum(axis=1) for kept in (np.minimum, np.maximum))
+    return np.where(free, -np.inf, least), np.where(free, np.inf, most)
+
+
 def _table(
     games: Sequence[Game],
     measures: Sequence[Measure],
@@ -252,11 +263,13 @@ def _table(
     tables = []
     for game in games:
         here = [one for one in measures if one.controls <= game.controls]
-        found = game.values @ np.stack([one.coefficients for one in here]).T
+        coefficients = np.stack([one.coefficients for one in here])
+        found = game.values @ coefficients.T
+        bounds = _bounds(coefficients)
         # [networks, draws, 8, 3, measures] -> [8, 3, measures, networks, draws]
         drawn = np.moveaxis(found, (0, 1), (-2, -1))
         told = [
-            infer([one], groups, options, bearing)
+            infer([one], groups, options, bearing, bounds)
             for one, groups, bearing in zip(
                 drawn, game.scale.groups.tolist(), game.scale.bearing.tolist(), strict=True
             )

@@ -48,7 +48,8 @@ AGREEMENT_COLUMNS = (
     "method",
     "reason",
 )
-_TESTED = ("beyond", "difference")
+_TESTED: dict[str, tuple[float, float]] = {"beyond": (-np.inf, 1.0), "difference": (-1.0, 1.0)}
+"""What is tested and no share, with the least and the greatest that it can be."""
 _DRAWS_AT_ONCE = 64
 
 
@@ -132,9 +133,8 @@ def _expected(people: Trials, network: Trials, key: str) -> Floats:
 def _rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    # What is tested are differences of shares.
-    bounds = None if measure in _TESTED else (0.0, 1.0)
-    one = people.infer(values, people.bearing(key), bounds)
+    bounds, of_levels = _TESTED.get(measure, (0.0, 1.0)), measure not in _TESTED
+    one = people.infer(values, people.bearing(key), bounds, of_levels=of_levels)
     trials = people.rows(key)
     for place, emotion in enumerate(GROUPED):
         row, sizes = one.row(place), people.sizes_of(trials, place)

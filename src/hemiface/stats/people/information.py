@@ -257,9 +257,11 @@ def shapley(every: Sequence[Trials]) -> pd.DataFrame:
 def _games(family: Family) -> list[list[str]]:
     """Return the conditions that are played together: of each pair of halves, of all quadrants.
 
-    Each for itself: what few people saw of one pair says nothing of how well another is known.
+    Each for itself: what few people saw of one pair says nothing of how well another is known, nor
+    of the whole face, which is worth what its own trials say.
     """
     games = [[family.key(half) for half in pair] for pair in decomposable(family)]
+    games = [[], *games] if games else []
     every = [family.key(name) for seen, name in COALITIONS.items() if seen]
     if set(every) <= set(family.conditions):
         games.append(every)

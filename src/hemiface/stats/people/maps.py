@@ -152,7 +152,9 @@ def _tiles_last(found: Floats) -> Floats:
 
 
 def _map_rows(trials: Trials, key: str) -> Iterator[dict[str, Any]]:
-    one = trials.infer(map_of(trials, key), trials.bearing(key)[:, np.newaxis], _BOUNDS)
+    one = trials.infer(
+        map_of(trials, key), trials.bearing(key)[:, np.newaxis], _BOUNDS, of_levels=True
+    )
     rows = trials.rows(key)
     for place, emotion in enumerate(GROUPED):
         sizes = trials.sizes_of(rows, place)
@@ -176,7 +178,7 @@ def _map_rows(trials: Trials, key: str) -> Iterator[dict[str, Any]]:
 def _likeness_rows(
     people: Trials, network: Trials, key: str, measure: str, values: Floats
 ) -> Iterator[dict[str, Any]]:
-    one = people.infer(values, people.bearing(key), _BOUNDS)
+    one = people.infer(values, people.bearing(key), _BOUNDS, of_levels=True)
     for place, emotion in enumerate(GROUPED):
         row = one.row(place)
         yield _facts(people, network, key, place) | {

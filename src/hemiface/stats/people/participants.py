@@ -114,7 +114,7 @@ def _rated(
     means, _ = means_over_draws(
         values[known, np.newaxis], trials.labels[own], trials.groups[own], trials.weights
     )
-    one = trials.infer(means[:, :, 0].T, trials.bearing_of(own), (-np.inf, np.inf))
+    one = trials.infer(means[:, :, 0].T, trials.bearing_of(own), of_levels=True)
     rows = []
     for place, emotion in enumerate(GROUPED):
         row, sizes = one.row(place), trials.sizes_of(own, place)

@@ -95,7 +95,7 @@ def beside(people: Trials, networks: Sequence[Trials]) -> pd.DataFrame:
     for network in networks:
         for key in people.conditions:
             ours, theirs = measures(people, key), measures(network, key)
-            apart = people.infer(ours - theirs, people.bearing(key))
+            apart = people.infer(ours - theirs, people.bearing(key), _bounds_of_differences())
             for place, measure in enumerate(_USED):
                 for index, emotion in enumerate(GROUPED):
                     at = place, index
@@ -142,9 +142,10 @@ def _change(trials: Trials, key: str, values: Floats, reference: Floats | None) 
 def _rows(
     trials: Trials, key: str, values: Floats, reference: Floats | None
 ) -> Iterator[dict[str, Any]]:
-    level = trials.infer(values, trials.bearing(key), bounds_of(_USED))
+    level = trials.infer(values, trials.bearing(key), bounds_of(_USED), of_levels=True)
     compared = (key,) if reference is None else (key, trials.references[key])
-    change = trials.infer(_change(trials, key, values, reference), trials.bearing(*compared))
+    apart, units = _change(trials, key, values, reference), trials.bearing(*compared)
+    change = trials.infer(apart, units, _bounds_of_differences())
     for place, measure in enumerate(_USED):
         for index, emotion in enumerate(GROUPED):
             at, facts = (place, index), _facts(trials, key, index)
@@ -165,6 +166,11 @@ def _rows(
                     "reason": level.reason[at] if facts["n"] else "no trials",
                 }
             )
+
+
+def _bounds_of_differences() -> tuple[Floats, Floats]:
+    least, most = bounds_of(_USED)
+    return least - most, most - least
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:

@@ -221,16 +221,16 @@ class Trials:
         values: Floats,
         bearing: Floats | None = None,
         bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        *,
+        of_levels: bool = False,
     ) -> Inference:
         """Return what all draws [..., 1 + all draws] say, with how many of both were drawn.
 
         `bearing` says how many units bear on a number, and broadcasts to [...]; without it as many
-        as the smaller of both samples has. `bounds` as in `inference.infer`.
+        as the smaller of both samples has. `bounds` and `of_levels` as in `inference.infer`.
         """
         drawn = self._drawn_in(values)[..., np.newaxis, :]
-        one = infer(
-            [drawn], self.units, self.options, bearing, bounds, of_levels=bounds is not None
-        )
+        one = infer([drawn], self.units, self.options, bearing, bounds, of_levels=of_levels)
         one.reason[one.reason == TOO_FEW] = "fewer than two participants or faces to resample"
         if self.units < 2:
             few = "participants" if self.participant_count < 2 else "faces"
