@@ -16,7 +16,13 @@ from itertools import islice
 from types import FrameType
 from typing import TypeVar
 
-__all__ = ["STOPPING", "in_threads", "interrupts_kept_back", "stopped_like_ctrl_c"]
+__all__ = [
+    "STOPPING",
+    "in_threads",
+    "interrupts_kept_back",
+    "interrupts_noted",
+    "stopped_like_ctrl_c",
+]
 
 STOPPING = tuple(
     getattr(signal, name)
@@ -65,29 +71,37 @@ def in_threads(
 @contextmanager
 def interrupts_kept_back() -> Iterator[Callable[[], None]]:
     """Keep the first Ctrl-C until what is yielded is called, or until the end."""
-    kept = False
+    with interrupts_noted() as came:
 
-    def keep(sign: int, frame: FrameType | None) -> None:
-        nonlocal kept
-        if kept:
+        def raise_if_any() -> None:
+            if came():
+                raise KeyboardInterrupt
+
+        yield raise_if_any
+    raise_if_any()
+
+
+@contextmanager
+def interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Let what is yielded say whether Ctrl-C came, instead of raising it; a second one raises."""
+    noted = False
+
+    def note(sign: int, frame: FrameType | None) -> None:
+        nonlocal noted
+        if noted:
             signal.default_int_handler(sign, frame)
-        kept = True
-
-    def raise_if_any() -> None:
-        if kept:
-            raise KeyboardInterrupt
+        noted = True
 
     # Elsewhere no signal arrives; and who has put a handler of their own knows better.
     here = threading.current_thread() is threading.main_thread()
     ours = [one for one in STOPPING if here and signal.getsignal(one) is signal.default_int_handler]
     for one in ours:
-        signal.signal(one, keep)
+        signal.signal(one, note)
     try:
-        yield raise_if_any
+        yield lambda: noted
     finally:
         for one in ours:
             signal.signal(one, signal.default_int_handler)
-    raise_if_any()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from test_watching import video_of
 
 from builders import hemiface, without_privileges
 from hemiface.data.phantom import make as phantom
-from hemiface.errors import UsageError
+from hemiface.errors import DamagedError, UsageError
 from hemiface.locks import locked
 from hemiface.vision import run as run_module
 from hemiface.vision.journal import Journal
@@ -457,8 +458,77 @@ def test_what_a_camera_showed_is_not_given_up_for_what_is_there(
     shown = [Frame(np.zeros((48, 48, 3), np.uint8), "", number, number / 10) for number in range(2)]
     monkeypatch.setattr(run_module, "read_frames", lambda _: iter(shown))
     line = command(Path("camera:0"), model, tmp_path / "o")[3:]
-    assert hemiface(monkeypatch, *line) == 0
+    assert hemiface(monkeypatch, *line, "--replace") == 0
     assert pd.read_csv(tmp_path / "o/sources.csv")["frames"].tolist() == [2]
+
+
+class TestCamera:
+    """A recording doesn't come again."""
+
+    @pytest.fixture
+    def record(self, model, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+        pytest.importorskip("av", reason="cameras need hemiface[video]")
+
+        def record(frames: Iterator[Frame], *more: str) -> tuple[int, str]:
+            monkeypatch.setattr(run_module, "read_frames", lambda _: frames)
+            line = command(Path("camera:0"), model, tmp_path / "o", *more)[3:]
+            return hemiface(monkeypatch, *line), capsys.readouterr().err
+
+        return record
+
+    @staticmethod
+    def frames(count: int) -> Iterator[Frame]:
+        for number in range(count):
+            yield Frame(np.zeros((48, 48, 3), np.uint8), "", number, number / 30)
+
+    def told(self, tmp_path: Path) -> pd.DataFrame:
+        return pd.read_csv(tmp_path / "o" / "sources.csv", keep_default_na=False)
+
+    def test_ctrl_c_while_the_network_works_ends_it(self, record, tmp_path, monkeypatch):
+        real, seen = run_module.Watch.predict_frames, []
+
+        def predict_frames(self, frames):
+            seen.append(len(frames))
+            if len(seen) == 2:
+                signal.raise_signal(signal.SIGTERM)
+            return real(self, frames)
+
+        monkeypatch.setattr(run_module.Watch, "predict_frames", predict_frames)
+        assert record(self.frames(1000))[0] == 0
+        assert self.told(tmp_path)["frames"].tolist() == [sum(seen)]
+        assert sum(seen) < 100
+        assert pd.read_csv(tmp_path / "o/faces.csv")["frame"].tolist() == list(range(sum(seen)))
+
+    def test_unplugged_it_keeps_what_it_showed(self, record, tmp_path):
+        def unplugged() -> Iterator[Frame]:
+            yield from self.frames(20)
+            raise DamagedError("Camera 0 stopped after 20 frames (No such device).")
+
+        code, said = record(unplugged())
+        assert (code, "Camera 0 stopped after 20 frames" in said) == (4, True)
+        assert self.told(tmp_path)["frames"].tolist() == [20]
+        assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 20
+
+    def test_another_recording_takes_its_place_only_if_asked(self, record, tmp_path):
+        assert record(self.frames(20))[0] == 0
+        code, said = record(self.frames(30))
+        assert (code, "sources.csv holds 20 photos and frames in whose place a" in said) == (
+            2,
+            True,
+        )
+        assert self.told(tmp_path)["frames"].tolist() == [20]
+        assert record(self.frames(2), "--replace")[0] == 0
+        assert self.told(tmp_path)["frames"].tolist() == [2]
+
+    def test_one_that_is_not_there_is_named_before_the_work(
+        self, crops, model, tmp_path, capsys, monkeypatch
+    ):
+        pytest.importorskip("av", reason="cameras need hemiface[video]")
+        line = ["predict", crops, "camera:97", *command(crops, model, tmp_path / "o")[5:]]
+        assert hemiface(monkeypatch, *line) == 1
+        said = capsys.readouterr().err
+        assert "Camera 97 can't be opened" in said
+        assert "looked at" not in said
 
 
 def test_files_that_are_not_there_for_a_while_cost_nothing(
@@ -517,6 +587,30 @@ class TestOtherOptions:
         assert "1 of 3 sources were looked at before" in predict(out, "--flip", "--json")[1]
         stopped(out)
         assert "3 of 3 sources were looked at before" in predict(out, "--flip")[1]
+
+    def test_nor_is_a_copy(self, crops, predict, stopped, model, tmp_path, monkeypatch):
+        out = tmp_path / "o"
+        assert predict(out, "--save-image")[0] == 0
+        copies = {one.name: one.read_bytes() for one in (out / "pictures").iterdir()}
+        stopped(out, "--flip")
+        assert {one.name: one.read_bytes() for one in (out / "pictures").iterdir()} == copies
+        if find_spec("av") is not None:
+            # How long a film is is known when it was watched.
+            film = command(video_of(crops / "film.mp4", 2), model, out, "--flip")[3:]
+            assert hemiface(monkeypatch, *film) == 2
+            assert {one.name: one.read_bytes() for one in (out / "pictures").iterdir()} == copies
+            (crops / "film.mp4").unlink()
+        assert "3 of 3 sources" in predict(out, "--save-image")[1]
+        assert {one.name: one.read_bytes() for one in (out / "pictures").iterdir()} == copies
+        assert predict(out, "--flip")[0] == 0
+        assert not (out / "pictures").exists()
+
+    def test_photos_that_were_renamed_count_once(self, crops, predict, tmp_path):
+        assert predict(tmp_path / "o")[0] == 0
+        for one in sorted(crops.iterdir()):
+            one.rename(one.with_name(f"new {one.name}"))
+        assert predict(tmp_path / "o")[0] == 0
+        assert predict(tmp_path / "o", "--flip")[0] == 0
 
     def test_nor_are_many_given_up_for_few(
         self, crops, stopped, model, tmp_path, monkeypatch, capsys
@@ -773,7 +867,7 @@ class TestWhatEarlierRunsMade:
         cut_off(crops / "b.jpg", 0.5)
         (crops / "0 ÿ.png").unlink()
         code, said = predict(out, "--save-image", "--blur", "--replace")
-        assert (code, "4 copies and timelines of earlier runs are removed" in said) == (4, True)
+        assert (code, "1 copies and timelines of earlier runs are removed" in said) == (4, True)
         left = {one.name: one.read_bytes() for one in (out / "pictures").iterdir()}
         assert left.keys() == {"1 ÿ.png", "2 ÿ.png"}
         assert not set(left.values()) & set(bare.values())

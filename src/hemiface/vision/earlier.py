@@ -10,8 +10,9 @@ import logging
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hemiface.errors import HemifaceError
 from hemiface.files import MOST_BYTES, as_stem, fitting, printable, reading, sweep
@@ -27,31 +28,70 @@ from hemiface.vision.sources import (
 )
 from hemiface.vision.video.timeline import TITLE
 
-__all__ = [
-    "copy_stamp",
-    "remove",
-    "remove_gone",
-    "remove_timeline",
-    "remove_untrue",
-    "timeline_files",
-]
+__all__ = ["Untrue", "copy_stamp", "remove", "remove_gone", "remove_timeline", "timeline_files"]
 
 _MADE = (COPIES, TIMELINES)
 _START_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
 
 
-def remove_untrue(
-    folder: Path,
-    sources: Sequence[Source],
-    settings: dict[str, Any],
-    writes: Collection[str] = (),
-) -> bool:
-    """Remove what in `folder` is untrue beside tables of `sources`; return what its journal is of.
+@dataclass(frozen=True)
+class Untrue:
+    """Copies and timelines that new tables would belie. Until these are there, they are true."""
 
-    That is, whether it is of `settings` (`run.settings_of`), or of these with copies: what it notes
-    is still needed. `writes` are those of COPIES and TIMELINES that will be written; they are
-    marked. Whoever calls holds the folder's lock.
+    is_as_before: bool
+    """Whether the journal is of the new settings, or of these with copies: what it notes stays."""
+    files: Mapping[Path, tuple[int, ...]]
+    """Each file, and what tells it from another one that is written in its place."""
+
+    @classmethod
+    def find(
+        cls,
+        folder: Path,
+        sources: Sequence[Source],
+        settings: dict[str, Any],
+        writes: Collection[str] = (),
+    ) -> Self:
+        """Return what in `folder` is untrue beside tables of `sources` under `settings`.
+
+        These are of `run.settings_of`. `writes` are those of COPIES and TIMELINES that will be
+        written; they are marked. Whoever calls holds the folder's lock.
+
+        Raises:
+            UsageError: one of them has files that no run is known to have written.
+            HemifaceError: the folder can't be read or written.
+        """
+        is_as_before, made = _untrue(folder, sources, settings, writes)
+        return cls(is_as_before, {one: _identity(one) for one in made})
+
+    def remove(self, ended: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Remove what hasn't been replaced and isn't the copy of a source that `ended` so.
+
+        Raises:
+            HemifaceError: a file can't be removed.
+        """
+        true = {_noted(known) for known in ended}
+        _remove_said(
+            [
+                one
+                for one, identity in self.files.items()
+                if _identity(one) == identity and str(copy_stamp(one)) not in true
+            ]
+        )
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        known = path.stat()
+    except OSError:
+        return ()
+    return known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns
+
+
+def _untrue(
+    folder: Path, sources: Sequence[Source], settings: dict[str, Any], writes: Collection[str]
+) -> tuple[bool, set[Path]]:
+    """Return what the journal is of and the files, as in `Untrue`.
 
     Raises:
         UsageError: one of them has files that no run is known to have written.
@@ -71,10 +111,9 @@ def remove_untrue(
     for name in writes:
         # A run of before they were marked wrote copies too, where these settings say so.
         mark(folder / name, made, are_ours=goes_on)
-    _remove_said(made)
     if settings["blur"]:
         _tell_of_shards(folder, settings)
-    return is_as_before
+    return is_as_before, made
 
 
 def remove_gone(folder: Path, sources: Sequence[Source], told: Iterable[Mapping[str, Any]]) -> None:
@@ -156,7 +195,7 @@ def _files(folder: Path) -> set[Path]:
     return {one for one in folder.rglob("*") if one.is_file()}
 
 
-def _noted(known: dict[str, Any]) -> str:
+def _noted(known: Mapping[str, Any]) -> str:
     """Return the stamp of a source's copy as a journal knows it; one of no copy is no file's."""
     return str(known.get("copy") or None)
 

@@ -163,15 +163,18 @@ class Journal:
 
     @staticmethod
     def of_before(
-        folder: Path, besides: Sequence[dict[str, Any]] = ()
+        folder: Path, besides: Sequence[dict[str, Any]] = (), *, told: bool = False
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each source that ended in the folder with what is known, under any settings.
 
-        But for those in `besides`. Of other settings nobody can tell whether a line is as it was
-        written.
+        But for those in `besides`, and what tables have `told` of. Of other settings nobody can
+        tell whether a line is as it was written.
         """
         keys = [hash_json(one) for one in besides]
         for path in _journals(folder):
+            # A file that was renamed since is in the journal under both names.
+            if told and path.name == _NAME:
+                continue
             with path.open("rb") as file:
                 for raw in file:
                     # Most of a journal are rows.

@@ -24,7 +24,7 @@ from hemiface.files import hash_json, sweep, unwritable
 from hemiface.locks import locked
 from hemiface.processes import own_variables
 from hemiface.ray_cluster import connected, require_ray
-from hemiface.vision.earlier import remove_gone, remove_untrue
+from hemiface.vision.earlier import Untrue, remove_gone
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
@@ -93,7 +93,7 @@ def run_on_ray(
         pieces = Pieces(below, key, noted, lambda: Identities(predictor, options.smooth_s))
         held = Held.of(folder, pieces.of_others())
         held.require_smaller(sources, options.most_frames, replace=options.replace)
-        remove_untrue(folder, noted, known)
+        untrue = Untrue.find(folder, noted, known)
         todo = [one for one in noted if (pieces.known(one.name) or {"error": "?"})["error"]]
         job = Job(
             looking=looking, running=replace(options, formats=(), workers=1), folder=below,
@@ -116,6 +116,7 @@ def run_on_ray(
         names = [one.name for one in noted]
         told = [_told(name, pieces) for name in names]
         held.require_no_larger(told, replace=options.replace)
+        untrue.remove()
         written = write_tables(pieces.rows(names), told, folder, options.formats)
         remove_gone(folder, noted, told)
         pieces.settle()

@@ -14,7 +14,7 @@ from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.vision.faces import require_own_tables, write_rows, written_before
 from hemiface.vision.sources import Source
 
-__all__ = ["Held", "require_own", "told_of", "write_tables"]
+__all__ = ["Held", "has_tables", "require_own", "told_of", "write_tables"]
 
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _WHAT = "photos and frames"
@@ -76,6 +76,23 @@ class Held:
                 if one.moves else 1 for one in sources)  # fmt: skip
         keep_larger(self.path, self.total, sum(most), _WHAT, replace=replace)
 
+    def require_kept(self, sources: Sequence[Source], *, replace: bool) -> None:
+        """Raise if what it has isn't looked at by a run over `sources` but for their cameras.
+
+        For runs with a camera, whose pictures don't come again, nor what it showed before.
+
+        Raises:
+            UsageError: it isn't, and nobody asked to replace it.
+        """
+        again = {one.name for one in sources if one.kind != "camera"}
+        again |= {for_spreadsheets(one) for one in again}
+        lost = sum(size for name, size in self.sizes.items() if name not in again)
+        if lost and not replace:
+            raise UsageError(
+                f"{self.path} holds {lost:,} {_WHAT} in whose place a recording would come; choose "
+                "another --out, or give --replace if that is meant."
+            )
+
     def require_no_larger(self, told: Sequence[Mapping[str, Any]], *, replace: bool) -> None:
         """Raise if it is more than what a run is `told` to have read; what it couldn't is said.
 
@@ -114,6 +131,11 @@ def write_tables(
     with atomic_path(path) as partial, csv_sink(partial, ["source", *_TOLD]) as sink:
         sink(told)
     return [*written, path]
+
+
+def has_tables(folder: Path) -> bool:
+    """Return whether a run into `folder` came to its tables."""
+    return _sources_file(folder).is_file()
 
 
 def _sources_file(folder: Path) -> Path:

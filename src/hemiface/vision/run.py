@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,25 @@ from hemiface.errors import DamagedError, HemifaceError, UsageError
 from hemiface.files import printable
 from hemiface.inputs import require_apart
 from hemiface.locks import locked
-from hemiface.threads import in_threads
+from hemiface.threads import in_threads, interrupts_noted
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.earlier import (
+    Untrue,
     copy_stamp,
     remove,
     remove_gone,
     remove_timeline,
-    remove_untrue,
     timeline_files,
 )
 from hemiface.vision.faces import SCHEMA, Faces, require_formats
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import Held, require_own, told_of, write_tables
+from hemiface.vision.results import Held, has_tables, require_own, told_of, write_tables
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
 from hemiface.vision.video.blurring import Covers, frames_ahead
-from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames
+from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames, require_camera
 from hemiface.vision.video.portraits import Portraits, unpacked
 from hemiface.vision.video.smoothing import Smoother
 from hemiface.vision.video.timeline import MOST_FACES
@@ -153,13 +153,15 @@ def run(
         stack.enter_context(locked(folder))
         require_own(folder, options.formats)
         # The journal of these settings stays, whatever of it is in the tables.
-        others = Journal.of_before(folder, [settings, settings | {"pictures": True}])
+        known = [settings, settings | {"pictures": True}]
+        others = Journal.of_before(folder, known, told=has_tables(folder))
         held = Held.of(folder, others)
         held.require_smaller(sources, options.most_frames, replace=options.replace)
-        keeps = remove_untrue(folder, sources, settings, _writes(sources, options))
+        _require_cameras(sources, held, options)
+        untrue = Untrue.find(folder, sources, settings, _writes(sources, options))
         before()
         # Which copies were made is known from it alone.
-        journal = stack.enter_context(Journal(folder, settings, keeps=keeps))
+        journal = stack.enter_context(Journal(folder, settings, keeps=untrue.is_as_before))
         work = _Work(predictor, copies, journal, options, on_progress)
         _look_at(sources, work)
         names = [one.name for one in sources]
@@ -167,9 +169,21 @@ def run(
         # What a camera showed doesn't come again: it isn't given up for what is there.
         if not any(one.kind == "camera" for one in sources):
             held.require_no_larger(told, replace=options.replace)
+        untrue.remove(journal.ended[name] for name in names)
         written = _write(sources, told, journal, folder, options)
         journal.settle()
         yield Outcome(told, lambda: journal.rows(names), written)
+
+
+def _require_cameras(sources: Sequence[Source], held: Held, options: RunOptions) -> None:
+    """Raise before hours of other work if a camera can't be opened, or where it would overwrite."""
+    cameras = [one for one in sources if one.kind == "camera"]
+    if cameras:
+        held.require_kept(sources, replace=options.replace)
+    # Alone it is opened next.
+    if len(cameras) < len(sources) and find_spec("av") is not None:
+        for one in cameras:
+            require_camera(one.path)
 
 
 def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
@@ -401,9 +415,13 @@ def _watch(source: Source, work: _Work) -> None:
     portraits = Portraits() if work.shows_faces else None
     frames, faces, error = 0, 0, ""
     read = (replace(frame, source=source.name) for frame in read_frames(source.film))
-    stream = islice(read, options.most_frames)
+    stream: Iterator[Frame] = islice(read, options.most_frames)
     with ExitStack() as stack:
         film = None
+        if source.kind == "camera":
+            # It has no other end, and what it showed doesn't come again.
+            came = stack.enter_context(interrupts_noted())
+            stream = takewhile(lambda _: not came(), stream)
         while True:
             part, error, ended = some_frames(stream, source.kind, options.cut_every)
             # No file for a video without a frame.

@@ -21,7 +21,7 @@ from hemiface.errors import DamagedError, MissingError, UsageError
 from hemiface.files import HASH_KEY, atomic_path, with_hash
 from hemiface.inputs import open_lines
 from hemiface.locks import locked
-from hemiface.vision.earlier import remove_gone, remove_untrue
+from hemiface.vision.earlier import Untrue, remove_gone
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
 from hemiface.vision.results import Held, require_own, told_of, write_tables
@@ -195,7 +195,7 @@ def merge(folder: Path, *, replace: bool = False) -> Outcome:
         require_own(folder, shards.formats)
         Held.of(folder).require_no_larger(told, replace=replace)
         sources = [_source(name, known) for name, known in shards.sources()]
-        remove_untrue(folder, sources, shards.settings)
+        Untrue.find(folder, sources, shards.settings).remove()
         written = write_tables(shards.rows(), told, folder, shards.formats)
         remove_gone(folder, sources, told)
     return Outcome(told, lambda: _rows_below(folder), written)

@@ -30,6 +30,7 @@ __all__ = [
     "camera_number",
     "open_writer",
     "read_frames",
+    "require_camera",
     "shown_at",
 ]
 
@@ -42,6 +43,7 @@ _CAMERA = "camera:"
 _MOST_ASPECT = 4
 """Of a pixel; what says more is damaged, and players don't believe it either."""
 _TIME_BASE = Fraction(1, 90_000)
+_NO_CAMERA = "Camera %d can't be opened (%s); is it plugged in, and free?"
 
 
 def camera_number(source: str) -> int | None:
@@ -79,8 +81,8 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
     Raises:
         HemifaceError: there is no such camera.
         DamagedError: the file is missing, empty, no video, cut off or in an unknown codec, its
-            frames have more pixels than Limits.frame_pixels, or watching it takes longer than
-            Limits.video_seconds; frames before the damage have been yielded.
+            frames have more pixels than Limits.frame_pixels, watching it takes longer than
+            Limits.video_seconds, or a camera was unplugged; frames before that have been yielded.
     """
     import av
 
@@ -90,6 +92,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
         raise DamagedError(f"Video {source} is empty (0 bytes); get it again.")
     known = limits()
     end_s = time.monotonic() + known.video_seconds if number is None else math.inf
+    shown = 0
     try:
         with _open(source, number) as container:
             stream = _film(container)
@@ -123,17 +126,31 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                     # Asked of each, what lies beside a frame would keep it in memory for long.
                     rotation, matrix = turned, _display_matrix(frame)
                 yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(frame))
+                shown += 1
         if number is None and is_cut_off(source):
             raise DamagedError(f"Video {name} is cut off; get it again.")
     except av.error.FFmpegError as error:
         reason = error.strerror or str(error)
-        if number is not None:
-            raise HemifaceError(
-                f"Camera {number} can't be opened ({reason}); is it plugged in, and free?"
+        if number is not None and shown:
+            raise DamagedError(
+                f"Camera {number} stopped after {shown:,} frames ({reason}); was it unplugged?"
             ) from error
+        if number is not None:
+            raise HemifaceError(_NO_CAMERA % (number, reason)) from error
         raise DamagedError(
             f"Video {source} can't be read to its end ({reason}); get it again or convert it."
         ) from error
+
+
+def require_camera(source: str) -> None:
+    """Raise HemifaceError if the camera `camera:N` can't be opened."""
+    import av
+
+    number = camera_number(source)
+    try:
+        _open(source, number).close()
+    except av.error.FFmpegError as error:
+        raise HemifaceError(_NO_CAMERA % (number, error.strerror or str(error))) from error
 
 
 def shown_at(source: str | Path) -> list[int]:
