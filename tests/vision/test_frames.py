@@ -15,7 +15,7 @@ av = pytest.importorskip("av", reason="videos need hemiface[video]")
 from hemiface.errors import DamagedError  # noqa: E402
 from hemiface.vision.sources import find_sources  # noqa: E402
 from hemiface.vision.video import frames  # noqa: E402
-from hemiface.vision.video.frames import open_writer, read_frames  # noqa: E402
+from hemiface.vision.video.frames import open_writer, read_frames, shown_at  # noqa: E402
 
 
 def write(path: Path, n: int = 3) -> Path:
@@ -226,6 +226,23 @@ def test_times_count_from_the_beginning(tmp_path, starts_s):
     with av.open(str(tmp_path / "copy.mp4")) as container:
         assert container.streams.video[0].start_time == 0
         assert container.duration / 1e6 == pytest.approx(12 / 25, abs=0.05)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_avi_begins_at_zero_though_frames_are_decoded_before_others(tmp_path, codec, ahead):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream(codec, rate=25, options={"bf": str(ahead)})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(24):
+            pixels = np.full((64, 64, 3), 10 * number, np.uint8)
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        made.mux(stream.encode())
+    assert times(path) == pytest.approx(np.arange(24) / 25)
+    # Nobody knows where the others could be cut.
+    assert bool(shown_at(path)) == (ahead == 0)
 
 
 def test_times_that_jump_back_go_on(tmp_path):

@@ -126,6 +126,27 @@ def test_a_face_of_another_size_at_the_same_place_is_another():
     assert tracker.update([box(0, side=3 * SIDE)], 0.04) == [1]
 
 
+@pytest.mark.parametrize("fps", [25, 30, 60, 120, 240])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_jitter_carries_no_face_away_however_often_it_is_seen(fps, uneven):
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        times = np.sort(random.uniform(0, 1, fps)) if uneven else np.arange(fps) / fps
+        tracker = Tracker()
+        for time in (*times, times[-1] + 0.4):
+            seen = tracker.update([box(*random.normal(100, 0.02 * SIDE, 2))], time)
+        assert seen == [0]
+
+
+@pytest.mark.parametrize("fps", [25, 60, 240])
+def test_who_goes_on_while_unseen_is_expected_there_at_any_rate(fps):
+    tracker = Tracker()
+    for index in range(fps):
+        tracker.update([box(3 * SIDE * index / fps)], index / fps)
+    # 1.2 of its sides further; where it was last seen would be too far.
+    assert tracker.update([box(3 * SIDE * 1.4)], 1.4) == [0]
+
+
 @pytest.mark.parametrize("times", [[None] * 60, [0.0] * 60, [5.0, *([None] * 59)]])
 def test_without_times_frames_count_as_a_25th_of_a_second(times):
     tracker = Tracker()

@@ -113,6 +113,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 container.seek(since.pts, stream=stream)
                 decoded = dropwhile(partial(_is_before, since.pts), decoded)
             clock = _Clock(container)
+            late = _in_order(source) if _is_avi(container) else []
             rotation, matrix = None, None
             for index, frame in enumerate(decoded, since.number if since else 0):
                 if time.monotonic() > end_s:
@@ -125,7 +126,10 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 if (turned := frame.rotation) != rotation:
                     # Asked of each, what lies beside a frame would keep it in memory for long.
                     rotation, matrix = turned, _display_matrix(frame)
-                yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(frame))
+                told = frame.pts and frame.pts * frame.time_base
+                if late:
+                    told = late[min(index, len(late) - 1)] - late[0]
+                yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(told))
                 shown += 1
         if number is None and is_cut_off(source):
             raise DamagedError(f"Video {name} is cut off; get it again.")
@@ -163,7 +167,7 @@ def shown_at(source: str | Path) -> list[int]:
     try:
         with _open(source, None) as container:
             stream = _film(container)
-            if stream is None:
+            if stream is None or (_is_avi(container) and stream.codec_context.has_b_frames):
                 return []
             packets = container.demux(stream)
             # What has no content tells the decoder that all has come.
@@ -186,6 +190,23 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
+def _is_avi(container: Any) -> bool:
+    """Return whether a file knows of its frames when they are decoded alone.
+
+    FFmpeg shows them later then, by what the codec may need before it, and in another order than
+    they are where it needs more; as many, and as far apart.
+    """
+    return bool(container.format.name == "avi")
+
+
+def _in_order(source: str | Path) -> list[Fraction]:
+    """Return what a video's frames are told to be shown at, in order, undecoded."""
+    with _open(source, None) as container:
+        film = _film(container)
+        found = [one.pts * film.time_base for one in container.demux(film) if one.pts is not None]
+    return sorted(found)
+
+
 class _Clock:
     """Times of one video's frames, which must come in order."""
 
@@ -203,11 +224,10 @@ class _Clock:
         self._more = Fraction(0)
         """By what all times are put off since they jumped back."""
 
-    def time_s(self, frame: Any) -> float | None:
-        """Return the next frame's time in seconds, None where the file tells none."""
-        if frame.pts is None:
+    def time_s(self, told: Fraction | None) -> float | None:
+        """Return the time in seconds of the next frame, of which the file tells this, or None."""
+        if told is None:
             return None
-        told = frame.pts * frame.time_base
         if self._start is None:
             self._start = told
         if self._last is not None and told < self._last:

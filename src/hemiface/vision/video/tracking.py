@@ -31,6 +31,9 @@ _GOES_ON_S = 0.4
 """For so long an unseen face is expected to go on as it went; then it waits."""
 _SMOOTH = 0.4
 """Weight of the latest step in a face's speed: landmarks jitter by a few percent of a face."""
+_LEAST_STEP_S = 1 / 31
+"""Of the steps that tell a speed: what jitters would rush off over shorter ones, as between frames
+of slow motion or of uneven times. A video of 30 frames a second tells by each of them."""
 STEP_S = 1 / 25
 """Between frames where a file tells no time, or one that doesn't go on."""
 
@@ -42,7 +45,9 @@ class _Track:
     side: float
     seen_s: float
     speed: Floats | None = None
-    """Pixels per second, None until it was seen twice."""
+    """Pixels per second, None until it was seen for a whole step."""
+    begun: tuple[Floats, float] | None = None
+    """Where and when the step began that isn't whole yet; None for now."""
 
     def cost(self, centre: Floats, side: float, now_s: float) -> float:
         expected = self.centre
@@ -52,8 +57,13 @@ class _Track:
         return away / ((side + self.side) / 2) + abs(math.log(side / self.side))
 
     def move(self, centre: Floats, side: float, now_s: float) -> None:
-        step = (centre - self.centre) / (now_s - self.seen_s)
-        self.speed = step if self.speed is None else _SMOOTH * step + (1 - _SMOOTH) * self.speed
+        start, start_s = self.begun or (self.centre, self.seen_s)
+        if now_s - start_s < _LEAST_STEP_S:
+            self.begun = start, start_s
+        else:
+            step = (centre - start) / (now_s - start_s)
+            self.speed = step if self.speed is None else _SMOOTH * step + (1 - _SMOOTH) * self.speed
+            self.begun = None
         self.centre, self.side, self.seen_s = centre, side, now_s
 
 
