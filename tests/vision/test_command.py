@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,19 @@ class TestCommand:
         assert hemiface(monkeypatch, *options, "--mix", "balance") == 2
         assert "neither trained, balanced or natural nor a file" in capsys.readouterr().err
 
-    def test_a_threshold_of_another_mix_is_told(self, crops, monkeypatch, capsys):
+    def test_a_threshold_of_another_mix_is_told(self, crops, tmp_path, monkeypatch, capsys):
         options = ["predict", crops / "01.png", "--no-detect", "--mix", "balanced"]
         assert hemiface(monkeypatch, *options, "--json") == 0
         said = capsys.readouterr()
         assert said.err.count("was chosen for the mix of the training") == 1
+        if find_spec("av") is not None:
+            from hemiface.vision.video.frames import open_writer
+
+            with open_writer(tmp_path / "film.mp4") as writer:
+                writer.add(np.zeros((48, 48, 3), np.uint8), 0.0)
+            # Videos have another network by default, and another threshold.
+            assert hemiface(monkeypatch, options[0], tmp_path / "film.mp4", *options[1:]) == 0
+            assert capsys.readouterr().err.count("was chosen for the mix of the training") == 2
         assert json.loads(said.out)["faces"][0]["mix"] == "balanced"
         assert hemiface(monkeypatch, *options, "--abstain-below", 0.4) == 0
         assert "was chosen" not in capsys.readouterr().err

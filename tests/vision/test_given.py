@@ -507,4 +507,9 @@ def test_a_video_is_watched_frame_by_frame(model, tmp_path):
         next(predictor.watch(tmp_path / "none.mp4"))
     with pytest.raises(MissingError, match=r"^rtsp://camera/1 is an address on a network"):
         next(predictor.watch("rtsp://camera/1"))
+    with pytest.raises(DamagedError, match=r"is a video and no picture; Predictor\.watch"):
+        predictor.predict(path)
+    for look in (predictor.predict_frames, Watch(predictor).predict_frames):
+        with pytest.raises(UsageError, match=r"a list of hf\.Frame, got ndarray in it"):
+            look([found[-1].pixels])
     assert Watch(predictor, 3).search_every == 3

@@ -104,7 +104,7 @@ def data_lines(
     """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
     from hemiface.occlusion.face_lines import measure_lines
 
-    with show_progress() as on_progress:
+    with show_progress(resumes=True) as on_progress:
         images = read_images(
             path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )

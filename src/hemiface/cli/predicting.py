@@ -102,9 +102,11 @@ def predict(
             print("hemiface: --timeline draws videos; these are photos.", file=sys.stderr)
         if running.smooth_s is not None:
             print("hemiface: --smooth smooths videos; these are photos.", file=sys.stderr)
-    moves = all(one.moves for one in sources)
-    if note := (predictor.for_videos() if moves else predictor).threshold_note:
-        print(f"hemiface: {note}", file=sys.stderr)
+    kinds = {one.moves for one in sources}
+    asked = [predictor] * (False in kinds) + [predictor.for_videos()] * (True in kinds)
+    for note in dict.fromkeys(one.threshold_note for one in asked):
+        if note:
+            print(f"hemiface: {note}", file=sys.stderr)
     if part is not None:
         said = f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together."
         print(said, file=sys.stderr if as_json else sys.stdout)
@@ -223,7 +225,8 @@ def _print_table(outcome: Outcome) -> None:
     if more > 0:
         print(f"... and no face in {counted(more, 'more source')}")
     faces = sum(one["faces"] for one in outcome.sources)
-    read = len(outcome.sources) - len(outcome.errors)
+    # Of a film that is cut off there are the faces before.
+    read = sum(bool(one["faces"]) or not one["error"] for one in outcome.sources)
     print(f"{counted(faces, 'face')} in {counted(read, 'source')}")
     if not outcome.written and any(one["frames"] for one in outcome.sources):
         print("To keep what was seen in each frame, name a folder with --out, or give --json.")

@@ -57,8 +57,11 @@ class _Escaping(logging.Formatter):
 
 
 @contextmanager
-def show_progress() -> Iterator["OnProgress"]:
-    """Show progress on stderr: a bar in a terminal, else only what is logged."""
+def show_progress(*, resumes: bool = False) -> Iterator["OnProgress"]:
+    """Show progress on stderr: a bar in a terminal, else only what is logged.
+
+    `resumes` says of a command that is stopped that it goes on when it is given again.
+    """
     from rich.console import Console
     from rich.logging import RichHandler
     from rich.markup import escape
@@ -104,7 +107,8 @@ def show_progress() -> Iterator["OnProgress"]:
             yield on_progress
     except KeyboardInterrupt as stop:
         # typer would answer with a bare "Aborted".
-        raise _InterruptedError("interrupted; the same command goes on where it was.") from stop
+        then = "goes on where it was" if resumes else "begins anew"
+        raise _InterruptedError(f"interrupted; the same command {then}.") from stop
     finally:
         logger.removeHandler(handler)
 

@@ -1,6 +1,7 @@
 """Commands that take pictures: predict, merge, occlude."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -204,7 +205,7 @@ def predict(
         listing=listing,
         strict=strict,
         as_json=as_json,
-        progress=show_progress,
+        progress=partial(show_progress, resumes=True),
     )
 
 

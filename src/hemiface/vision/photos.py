@@ -214,6 +214,9 @@ def _sentence(
     return f"Picture {name} can't be read ({error.reason}{mend})."
 
 
+_MATROSKA, _AVI = b"\x1a\x45\xdf\xa3", (b"RIFF", b"AVI ")
+
+
 def _start(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(12)
@@ -225,4 +228,6 @@ def _unknown(name: str, start: bytes) -> str:
         return f"Picture {name} is HEIC, which isn't read; convert it to JPEG or PNG."
     if start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis"):
         return f"Picture {name} is AVIF; update Pillow to 11.3 or newer, or convert it to PNG."
+    if start[4:8] == b"ftyp" or start[:4] == _MATROSKA or (start[:4], start[8:]) == _AVI:
+        return f"{name} is a video and no picture; Predictor.watch and hemiface predict look at it."
     return f"Picture {name} is of no known format; convert it to JPEG or PNG."

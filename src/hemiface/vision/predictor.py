@@ -43,7 +43,7 @@ from hemiface.vision.finding.detector import (
 from hemiface.vision.finding.photo_detector import LEAST_SCORE, PhotoDetector
 from hemiface.vision.given import Given, Picture, each, is_folder, is_picture, look_up
 from hemiface.vision.photos import Photo, read_photo
-from hemiface.vision.seen import Frame, SeenFace
+from hemiface.vision.seen import Frame, SeenFace, require_frames
 from hemiface.vision.video.frames import read_frames
 from hemiface.vision.video.watching import SEARCH_EVERY, Watch
 from hemiface.vision.visible_regions import VisibleRegions, visible_regions
@@ -483,8 +483,9 @@ class Predictor:
         """Return the faces of each frame; the network sees all of them in one batch.
 
         Raises:
-            UsageError: an array isn't RGB uint8 [height, width, 3].
+            UsageError: an array isn't RGB uint8 [height, width, 3], or is in no Frame.
         """
+        require_frames(frames)
         return self.say(frames, [self.see(frame.pixels) for frame in frames])
 
     def see(self, pixels: Pixels, known: Sequence[FoundFace] | None = None) -> list[SeenFace]:

@@ -1,16 +1,18 @@
 """What is looked at and what is seen there, before anything is said of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from hemiface.errors import UsageError
 from hemiface.vision.finding.alignment import AlignedFace
 from hemiface.vision.finding.detector import FoundFace
 from hemiface.vision.visible_regions import VisibleRegions
 
-__all__ = ["Box", "Frame", "SeenFace"]
+__all__ = ["Box", "Frame", "SeenFace", "require_frames"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -33,6 +35,16 @@ class Frame:
     def without_pixels(cls, source: str) -> Self:
         """Return what is needed of a picture whose faces have been seen: memory holds no more."""
         return cls(np.zeros((0, 0, 3), dtype=np.uint8), source)
+
+
+def require_frames(frames: Iterable[object]) -> None:
+    """Raise UsageError unless all of them are Frames."""
+    other = next((one for one in frames if not isinstance(one, Frame)), None)
+    if other is not None:
+        raise UsageError(
+            f"predict_frames() takes a list of hf.Frame, got {type(other).__name__} in it; wrap "
+            "each array: hf.Frame(array)."
+        )
 
 
 @dataclass(frozen=True, eq=False)

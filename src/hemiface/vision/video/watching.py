@@ -20,7 +20,7 @@ from hemiface.errors import UsageError
 from hemiface.vision.faces import Faces, Smoothed
 from hemiface.vision.finding import blazeface
 from hemiface.vision.finding.detector import FoundFace
-from hemiface.vision.seen import Frame, SeenFace
+from hemiface.vision.seen import Frame, SeenFace, require_frames
 from hemiface.vision.video.smoothing import Smoother, filter_name
 from hemiface.vision.video.tracking import Tracker
 
@@ -109,8 +109,9 @@ class Watch:
         """Return the faces of the next frames; `face` is the number that each keeps.
 
         Raises:
-            UsageError: an array isn't RGB uint8 [height, width, 3].
+            UsageError: an array isn't RGB uint8 [height, width, 3], or is in no Frame.
         """
+        require_frames(frames)
         seen = self.see(frames)
         numbers, times = [], []
         for frame, faces in zip(frames, seen, strict=True):
