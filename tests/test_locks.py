@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from builders import without_privileges
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.processes import runs, started
@@ -112,7 +113,6 @@ AS_ANOTHER = (
     "    except HemifaceError as error: print(error)\n"
     "ready = Path(sys.argv[1]) / 'ready'\n"
     "with hemiface.locks.locked(ready): ask(ready)\n"
-    "ready.rmdir()\n"
     "os.setuid(65534)\n"
     "print('as another')\n"
     "ask(Path(sys.argv[1]))\n"
@@ -207,6 +207,22 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HemifaceError, match=r"can't be written \(.+\); choose another place"):
         locked(tmp_path / "file" / "run").__enter__()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no rights on this system")
+def test_a_folder_that_may_not_be_written_is_said_to_be_there(tmp_path):
+    tmp_path.chmod(0o500)
+    with without_privileges(), pytest.raises(HemifaceError, match="Permission denied"):
+        locked(tmp_path).__enter__()
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path):
+    with pytest.raises(UsageError), locked(tmp_path / "run" / "data"):
+        raise UsageError("Refused.")
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path / "run" / "data"):
+        (tmp_path / "run" / "data" / "result").touch()
+    assert (tmp_path / "run" / "data" / "result").is_file()
 
 
 def test_a_process_runs_until_it_has_ended():

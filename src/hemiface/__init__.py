@@ -152,6 +152,10 @@ _WHERE = {
 }
 
 
+_TRAINS = ("Bundle", "evaluate", "study")
+"""What needs torch too, whichever library it misses first."""
+
+
 # A checker would take any name for one that this function gives.
 if not TYPE_CHECKING:
 
@@ -192,7 +196,7 @@ class _Missing:
         from hemiface.errors import extra_of
 
         module = self._error.name or ""
-        extra = extra_of(module)
+        extra = "train" if self._name in _TRAINS else extra_of(module)
         if extra is None:
             return self._error
         return ModuleNotFoundError(

@@ -35,7 +35,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     The system's lock goes with its process, however that ends. Where there is none, as on Windows
     and on some network file systems, the process that the lock file names has to be running here;
-    two that begin in the same moment are then not kept apart, nor are two machines.
+    two that begin in the same moment are then not kept apart, nor are two machines. A folder that
+    was made for it and stays empty goes, as what is refused leaves nothing.
 
     Raises:
         UsageError: somebody else holds the folder; the sentence says who. Or it is a file, or what
@@ -45,6 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK_FILE
     if folder.is_file():
         raise UsageError(f"{folder} is a file, and results need a folder; name one.")
+    made = [one for one in (folder, *folder.parents) if not os.path.exists(one)]  # noqa: PTH110
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = _taken(path)
@@ -60,6 +62,9 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(handle)
+        for one in made:
+            with suppress(OSError):
+                one.rmdir()
 
 
 def _taken(path: Path) -> int:
@@ -89,6 +94,8 @@ def _opened(path: Path) -> int:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o666)
         except PermissionError:
+            if not os.path.lexists(path):
+                raise  # It is the folder that may not be written.
             _remove_anothers(path, os.open(path, os.O_RDONLY | safely))
         except OSError as error:
             if path.is_symlink():

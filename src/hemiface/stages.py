@@ -209,8 +209,13 @@ def _require_sound(config: Config, align: AlignFaces | None, until: Until) -> No
 
 def _require_trainable(config: Config) -> None:
     """Raise unless the network, and a teacher that is named, can do what each recipe asks."""
-    from hemiface.networks.network import Bundle, build
-    from hemiface.networks.suitable import require_suitable
+    try:
+        from hemiface.networks.network import Bundle, build
+        from hemiface.networks.suitable import require_suitable
+    except ModuleNotFoundError as error:
+        raise HemifaceError(
+            f"A study needs {error.name}; pip install 'hemiface[train]'."
+        ) from error
 
     network = build(config.model, pretrained=False)
     for recipe in (config.recipe(name, fine_tuned=name != "full") for name in config.models):

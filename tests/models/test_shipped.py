@@ -187,6 +187,15 @@ class TestIndex:
         with pytest.raises(UsageError, match=r"mine\.onnx is there and no model of the index"):
             shipped.add(exported.fp32, "mine", "Mine.", folder)
         assert (folder / "mine.onnx").read_bytes() == b"mine"
+        shipped.add(exported.fp32, "mine", "Mine.", folder, replace=True)
+        assert shipped.path_of("mine", folder).stat().st_size > 1000
+
+    def test_one_that_was_killed_before_the_index_is_finished_by_the_next(self, folder, exported):
+        index = (folder / "index.json").read_bytes()
+        shipped.add(exported.fp32, "mine", "Mine.", folder)
+        (folder / "index.json").write_bytes(index)
+        shipped.add(exported.fp32, "mine", "Mine.", folder)
+        assert shipped.path_of("mine", folder) == folder / "mine.onnx"
 
     def test_one_adds_at_a_time(self, folder, exported):
         before = (folder / "index.json").read_bytes()
@@ -233,10 +242,10 @@ class TestIndex:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("", "is damaged .*install again"),
-            ("[]", "is damaged .*install again"),
+            ("", "is damaged .*copy the folder again"),
+            ("[]", "is damaged .*copy the folder again"),
             ('{"format": 2, "models": []}', "has format 2, this hemiface reads 1"),
-            ('{"format": 1, "models": [{"name": "x"}]}', "is damaged .*install again"),
+            ('{"format": 1, "models": [{"name": "x"}]}', "is damaged .*copy the folder again"),
             (None, "doesn't exist"),
         ],
     )

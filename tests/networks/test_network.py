@@ -1,12 +1,14 @@
 """Networks and Bundles: what goes in comes out, and whatever is damaged is called so."""
 
 import json
+import math
 import os
 import platform
 import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -356,6 +358,26 @@ class TestBundle:
             predict(again.network(), faces()), predict(loaded.network(), faces())
         )
         assert (tmp_path / "again.safetensors").read_bytes() == bundle_path.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("name", "dtype", "provenance", "sentence"),
+        [
+            ("b.onnx", torch.float32, {}, "name it .*safetensors"),
+            ("b.safetensors", torch.int8, {}, "would lose their fractions"),
+            ("b.safetensors", torch.float32, {"loss": math.nan}, "can't be written as JSON"),
+        ],
+    )
+    def test_what_could_not_be_read_is_not_written(
+        self, bundle_path, tmp_path, name, dtype, provenance, sentence
+    ):
+        bundle = replace(Bundle.load(bundle_path), provenance=provenance)
+        with pytest.raises(UsageError, match=sentence):
+            bundle.save(tmp_path / name, dtype)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_device_that_is_not_here(self, bundle_path):
+        with pytest.raises(UsageError, match="Device 'tpu' isn't here"):
+            Bundle.load(bundle_path).network("tpu")
 
     def test_holds_the_weights_of_the_network_that_was_trained(self, tmp_path):
         network = build(COMPACT)

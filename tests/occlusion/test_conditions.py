@@ -298,6 +298,12 @@ class TestHide:
         with pytest.raises(UsageError, match=re.escape(sentence)):
             hide(batch, condition("full"))
 
+    def test_names_and_lists_are_told_what_is_meant(self):
+        with pytest.raises(UsageError, match=r"takes a Condition, got 'upper'; make one"):
+            hide(grey_faces(2), "upper")
+        with pytest.raises(UsageError, match=r"takes an array .* got list; give np\.stack"):
+            hide(list(grey_faces(2)), condition("upper"))
+
     @pytest.mark.parametrize("seeds", [None, 5, [1], [1, 2, 3]])
     def test_noise_needs_a_seed_for_each_image(self, seeds):
         with pytest.raises(UsageError, match="Fill 'noise' needs one seed per image"):

@@ -20,7 +20,7 @@ from hemiface.models import shipped
 from hemiface.models.class_mix import Mix
 from hemiface.models.onnx_file import OnnxModel
 from hemiface.models.temperatures import calibration_path, scale
-from hemiface.occlusion.conditions import CONDITIONS
+from hemiface.occlusion.conditions import CONDITIONS, condition
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS
 from hemiface.vision.faces import COLUMNS
 from hemiface.vision.finding.alignment import whole_picture
@@ -156,6 +156,11 @@ class TestPredictor:
         assert predictor.for_videos().model is predictor.model
         told = predictor.settings()
         assert told["model_sha256"] == told["model_sha256_in_videos"] == predictor.model_sha256
+
+    @pytest.mark.parametrize("asked", [{"hide": condition("lower")}, {"flip": "no"}])
+    def test_what_is_no_name_or_truth_is_refused(self, model, asked):
+        with pytest.raises(UsageError, match=r"is no name of a condition|flip is True or False"):
+            Predictor(model, no_detect=True, **asked)
 
     def test_what_is_declared_hidden_is_not_seen(self, model):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)

@@ -142,7 +142,7 @@ class _Index:
 
 def _read_index(folder: Path) -> _Index:
     path = folder / _INDEX
-    with undamaged(path, "install again"):
+    with undamaged(path, _mend(path.parent)):
         index = read_json(path)
         if entry(index, "format", int) != _FORMAT:
             raise DamagedError(
@@ -163,11 +163,18 @@ def _read_index(folder: Path) -> _Index:
         for one in fields(ShippedModel):
             if not isinstance(getattr(model, one.name), _KINDS.get(one.name, (str,))):
                 raise DamagedError(
-                    f"{path}: {one.name} of a model has the wrong type; install again."
+                    f"{path}: {one.name} of a model has the wrong type; {_mend(path.parent)}."
                 )
         if Path(model.file).name != model.file:
             raise DamagedError(f"{path}: {model.file!r} doesn't lie in the folder.")
     return _Index(models, **defaults, renamed=renamed)
+
+
+def _mend(folder: Path) -> str:
+    """Return how to mend what is damaged in a folder of models."""
+    if folder.resolve() == FOLDER.resolve():
+        return "install again"
+    return "copy the folder again, or add the model again (hemiface models add --folder)"
 
 
 def path_of(name: str, folder: str | Path | None = None) -> Path:
@@ -180,17 +187,17 @@ def path_of(name: str, folder: str | Path | None = None) -> Path:
     model = _find(name, folder)
     path = Path(folder or FOLDER) / model.file
     if not path.exists():
-        raise DamagedError(f"Model {name} is listed, but {path} is missing; install again.")
+        raise DamagedError(f"Model {name} is listed, but {path} is missing; {_mend(path.parent)}.")
     size = require_file(path, f"Model {name}:").st_size
     if size != model.bytes:
         raise DamagedError(
             f"Model {model.name} is damaged: {path} has {size:,} bytes, expected are "
-            f"{model.bytes:,}; install again."
+            f"{model.bytes:,}; {_mend(path.parent)}."
         )
     if sha256_file(path) != model.sha256:
         raise DamagedError(
             f"Model {model.name} is damaged: the SHA-256 of {path} isn't that of the index; "
-            "install again."
+            f"{_mend(path.parent)}."
         )
     return path
 
@@ -316,8 +323,8 @@ def add(
         place = target / f"{name}.onnx"
         known_index = _read_index(target) if (target / _INDEX).is_file() else _Index((), "", "", {})
         known_sha256 = {one.name: one.sha256 for one in known_index.models}
-        if place.exists() and place.name not in {one.file for one in known_index.models}:
-            raise UsageError(f"{place} is there and no model of the index; give another name.")
+        # Of a call that was killed before it wrote the index the very file lies there.
+        is_unlisted = place.exists() and place.name not in {one.file for one in known_index.models}
         calibration = None
         if ModelCalibration.beside(file, sha256_file(file)) is not None:
             calibration = read_json(calibration_path(file))
@@ -325,6 +332,11 @@ def add(
             shutil.copyfile(file, partial)
             add_seal(partial)
             sha256 = sha256_file(partial)
+            if is_unlisted and sha256_file(place) != sha256 and not replace:
+                raise UsageError(
+                    f"{place} is there and no model of the index; give another name, or put this "
+                    "one in its place with --replace (replace=True)."
+                )
             is_there = known_sha256.get(name) == sha256
             if name in known_sha256 and not is_there and not replace:
                 raise UsageError(

@@ -157,8 +157,11 @@ class Bundle:
         """Return the network in evaluation mode on `device`, weights in fp32.
 
         Raises:
+            UsageError: the device is unknown or absent.
             DamagedError: the weights don't fit the architecture.
         """
+        if isinstance(device, str) and ":" not in device:
+            device = resolve_device(device)
         try:
             # A header may name any architecture: before its gigabytes are allocated, its shapes
             # are compared with those of the file, whose length is limited.
@@ -182,7 +185,18 @@ class Bundle:
         return network.eval()
 
     def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write one safetensors file, whole or not at all; floating weights are cast to `dtype`."""
+        """Write one safetensors file, whole or not at all; floating weights are cast to `dtype`.
+
+        Raises:
+            UsageError: `load` would refuse it: it is called .onnx, `dtype` has no fractions, or the
+                provenance isn't JSON.
+        """
+        if Path(path).suffix.lower() == ".onnx":
+            raise UsageError(f"{path} is called as an exported file; name it *.safetensors.")
+        if not dtype.is_floating_point:
+            raise UsageError(
+                f"Weights as {dtype} would lose their fractions; take float16 or more."
+            )
         header = {
             "format": _FORMAT,
             "model": as_plain(self.model),
@@ -191,13 +205,17 @@ class Bundle:
             "provenance": self.provenance,
             SEAL_KEY: UNSEALED,
         }
+        try:
+            text = json.dumps(header, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"The provenance can't be written as JSON ({error}).") from error
         weights = {
             name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
             for name, value in self.weights.items()
         }
         with atomic_path(path) as partial:
             # One key: safetensors writes several in an order that changes from run to run.
-            partial.write_bytes(save(weights, {METADATA_KEY: json.dumps(header)}))
+            partial.write_bytes(save(weights, {METADATA_KEY: text}))
             seal(partial)
 
     @classmethod

@@ -208,10 +208,13 @@ def hide(
     see `image_seeds`.
 
     Raises:
-        UsageError: the array isn't a batch of uint8 images, or seeds are missing.
+        UsageError: the array isn't a batch of uint8 images, `one` isn't a Condition, or seeds are
+            missing.
 
     """
     _require_batch(images)
+    if not isinstance(one, Condition):
+        raise UsageError(f"hide() takes a Condition, got {one!r}; make one: hf.condition(name).")
     if one.random_percent:
         if seeds is None or len(np.atleast_1d(seeds)) != len(images):
             raise UsageError(f"{one.name} needs one seed per image, so that it can be repeated.")
@@ -278,6 +281,11 @@ def hide_tiles(
 
 
 def _require_batch(images: npt.NDArray[np.uint8]) -> None:
+    if not isinstance(images, np.ndarray):
+        raise UsageError(
+            f"hide() takes an array [n, height, width], got {type(images).__name__}; give "
+            "np.stack(images)."
+        )
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise UsageError(
             f"hide() takes uint8 [n, height, width] or [n, height, width, channels], "

@@ -173,7 +173,10 @@ def _view(rows: Predictions, tested: Predictions, risk: float) -> dict[str, Any]
     scaled = apply_temperatures(rows, sure)
     below = _lowest_threshold(scaled, risk)
     if below is None:
-        raise UsageError(f"No threshold keeps {100 * risk:g} % of errors under every condition.")
+        raise UsageError(
+            f"No threshold keeps {100 * risk:g} % of errors under every condition; allow more with "
+            "--risk, or give a better network or more validation images."
+        )
     temperatures = zip(sure["condition"], sure["temperature"], strict=True)
     return {
         "temperatures": {str(key): float(np.round(value, _DIGITS)) for key, value in temperatures},

@@ -694,6 +694,12 @@ def _view(known: ModelCalibration | None, options: PredictorOptions) -> View | N
 
 def _check_asked(options: PredictorOptions) -> None:
     """Raise UsageError for a condition, a mix or a threshold that there isn't."""
+    if options.hide is not None and not isinstance(options.hide, str):
+        raise UsageError(
+            f"hide={options.hide!r} is no name of a condition; give one, such as 'lower'."
+        )
+    if not isinstance(options.flip, bool):
+        raise UsageError(f"flip is True or False, got {options.flip!r}.")
     if options.hide:
         # Raises for what hides other pixels in each image: nobody's face is hidden so.
         hidden_mask(condition(options.hide, offer_random=False), 1, 1)

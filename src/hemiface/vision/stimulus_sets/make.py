@@ -59,10 +59,14 @@ class SetOptions:
         if self.side_px < _GRID or self.side_px % _GRID:
             raise UsageError(f"The side of stimuli is a multiple of {_GRID}, not {self.side_px}.")
         enough = self.bubbles > 0 and self.samples > 0 and 0 < self.sigma_px <= _GRID
-        if not (enough and 0 < round(TILES * self.percent / 100) < TILES and self.seed >= 0):
+        if not (enough and self.seed >= 0):
             raise UsageError(
-                f"Apertures, their width and samples must be above 0, the width at most {_GRID}, "
-                "the share of tiles between 0 and 100 and the seed not negative."
+                f"Apertures, their width and samples must be above 0, the width at most {_GRID} "
+                "and the seed not negative."
+            )
+        if not 0 < round(TILES * self.percent / 100) < TILES:
+            raise UsageError(
+                f"{self.percent} % of {TILES} tiles are none of them or all; take 2 to 98."
             )
 
 

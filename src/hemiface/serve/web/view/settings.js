@@ -1,6 +1,6 @@
 /** Which network reads, under which mix of emotions, and how sure it must be to give a label. */
 
-import { megabytes, percent } from './words.js';
+import { megabytes } from './words.js';
 
 export class Settings {
   #parts;
@@ -32,7 +32,12 @@ export class Settings {
     this.#chosen = model.value;
     mix.value = start.mix;
     own.checked = start.abstainBelow === null;
-    if (!own.checked) threshold.value = 100 * start.abstainBelow;
+    if (!own.checked) {
+      const inPercent = Math.round(1000 * start.abstainBelow) / 10;
+      // Whole steps would round what is applied.
+      if (!Number.isInteger(inPercent)) threshold.step = '0.1';
+      threshold.value = inPercent;
+    }
     model.disabled = mix.disabled = own.disabled = false;
     this.#describe();
     this.#setThreshold(false);
@@ -70,6 +75,6 @@ export class Settings {
     const { own, threshold, thresholdWords } = this.#parts;
     const ownValue = this.#model?.calibration?.abstainBelow;
     if (own.checked && ownValue !== undefined) threshold.value = Math.round(100 * ownValue);
-    thresholdWords.textContent = percent(Number(threshold.value) / 100);
+    thresholdWords.textContent = `${Number(threshold.value)} %`;
   }
 }
