@@ -22,6 +22,7 @@ from hemiface.tables import (
     PROBABILITY_COLUMNS,
     SAMPLE_COLUMNS,
     Predictions,
+    _unpacked,
     check_images,
     check_predictions,
     compact,
@@ -396,7 +397,7 @@ class TestFiles:
         pd.testing.assert_frame_equal(
             read_predictions(path).table, table.table, check_dtype=False, rtol=1e-6
         )
-        with pytest.raises(DamagedError, match=r"column tags holds large_list.* leave it out"):
+        with pytest.raises(DamagedError, match=r"column tags holds list.* leave it out"):
             read_table(path)
 
     @pytest.mark.parametrize("rows", ["1,s0,happy,\n2,s1,sad,\n", "a,b,s0,happy\nc,d,s1,sad\n"])
@@ -498,6 +499,22 @@ class TestPredictions:
         assert "hemiface import --models" in some.missing
         assert "full-seed0" not in some.missing
         assert some.missing.count(".") == 2  # the sentence's, and that of models.csv
+
+    @pytest.mark.parametrize(
+        ("kind", "values", "usual"),
+        [
+            (pa.large_list(pa.float32()), [[0.5, 1.0], None], pa.list_(pa.float32())),
+            (pa.list_(pa.float32(), 2), [[0.5, 1.0], [2.0, 3.0]], pa.list_(pa.float32())),
+            (pa.string_view(), ["a", None], pa.string()),
+            (pa.large_string(), ["a", "b"], pa.large_string()),
+        ],
+    )
+    def test_types_that_differ_in_memory_alone_are_read(self, tmp_path, kind, values, usual):
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"a": pa.array(values, kind)}), path)
+        found = _unpacked(path, path.read_bytes(), None)
+        assert found.schema.field("a").type == usual
+        assert found["a"].to_pylist() == values
 
     def test_conditions_that_a_seed_lacks_are_named(self):
         cells = [("full-seed0", "full"), ("full-seed0", "left"), ("full-seed1", "full")]

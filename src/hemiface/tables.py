@@ -426,6 +426,7 @@ def _unpacked(path: str | Path, content: bytes, wanted: Collection[str] | None) 
     names = [one for one in schema.names if wanted is None or one in wanted]
     if len(names) < len(schema):
         schema = pa.schema([schema.field(one) for one in names], schema.metadata)
+    schema = pa.schema([one.with_type(_usual(one.type)) for one in schema], schema.metadata)
     texts = [one.name for one in schema if _is_text(one.type)]
     listed = {one.name: one.type.value_type for one in schema if pa.types.is_list(one.type)}
     for one in schema:
@@ -470,6 +471,15 @@ def _unpacked(path: str | Path, content: bytes, wanted: Collection[str] | None) 
     )
     require_room(path, sum(lengths))
     return arrow.cast(schema)
+
+
+def _usual(kind: pa.DataType) -> pa.DataType:
+    """Return the usual one of types that differ in how they lie in memory alone."""
+    import pyarrow as pa
+
+    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_usual(kind.value_type))
+    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 
 
 def text_bytes(column: pa.DictionaryArray) -> int:

@@ -111,6 +111,14 @@ def test_a_networks_own_labels_are_not_the_truth(tmp_path):
     assert set(found.table["label"]) == {"happy"}
 
 
+def test_a_label_beside_the_seven_may_contradict_too(tmp_path):
+    cell = tiny_predictions(14).table[BARE].drop_duplicates("image")
+    other = cell.assign(label=["contempt", *cell["label"].iloc[1:]])
+    files = [write(tmp_path, cell, "a.csv"), write(tmp_path, other, "b.csv")]
+    with pytest.raises(DamagedError, match=r"has label 'contempt' and '\w+' in different rows"):
+        import_predictions(files, ImportOptions("mine"))
+
+
 def test_blank_groups_are_no_group(tmp_path):
     table = tiny_predictions(14).table.query("model == 'full-seed0' and condition == 'full'")
     table["group"] = ["a", "a", " "] + [""] * 11

@@ -121,7 +121,7 @@ def import_predictions(paths: Sequence[str | Path], options: ImportOptions) -> P
         table["group"] = _with_lone_images(table["group"], table["image"])
     if "leaked" in unknown:
         table["leaked"] = False
-    _require_one_truth(table)
+    _require_one_truth(table, others)
     if known is None and not {"group", "leaked"}.intersection(unknown):
         _require_leaks(table)
     _require_one_row(table)
@@ -524,8 +524,18 @@ def _most_miss(values: np.ndarray) -> float:
     return _LEAST_MISS
 
 
-def _require_one_truth(table: pd.DataFrame) -> None:
-    """Raise unless each image has one label, split and group in all of its rows."""
+def _require_one_truth(table: pd.DataFrame, others: Mapping[str, str]) -> None:
+    """Raise unless each image has one label, split and group in all of its rows.
+
+    `others` are images that were left out, with their label.
+    """
+    clash = table.loc[table["image"].isin(others.keys()), ["image", "label"]]
+    if len(clash):
+        image, label = map(str, clash.iloc[0])
+        raise DamagedError(
+            f"Image {image} has label {others[image]!r} and {label!r} in different rows; give it "
+            "one."
+        )
     for column in ("label", "split", "group", "leaked"):
         values = table[["image", column]].drop_duplicates()
         twice = values[values.duplicated("image")]
