@@ -95,6 +95,35 @@ def test_says_that_sides_of_a_network_trained_with_flips_are_not_laterality(pred
     )
 
 
+def test_without_intervals_there_are_no_brackets_and_the_reason_is_said(predictions):
+    alone = replace(predictions, table=predictions.table.assign(group="g"))
+    data, *_ = information_words(information_tables(sampled(alone, draws=20)))
+    assert "nan" not in data
+    assert "[" not in data
+    assert data.endswith("No interval: fewer than two groups to resample.")
+    assert "to 1, with no interval (fewer than two groups to resample)" in data
+
+
+def test_another_fill_is_named_and_further_ones_are_told_of(predictions):
+    half = predictions.table["condition"].isin(["upper", "lower"])
+    keys = predictions.table["condition"].astype(str)
+    mean = predictions.table.assign(condition=keys.where(~half, keys + "@mean"))
+    # Left and right are black, of which upper and lower have another fill.
+    words = information_words(
+        information_tables(sampled(replace(predictions, table=mean), draws=20))
+    )
+    assert "hidden parts filled" not in words[0]
+    assert any("where the hidden part is filled with mean is in the tables" in one for one in words)
+    only = mean[keys.isin(["full", "upper", "lower"])]
+    tables = information_tables(sampled(replace(predictions, table=only), draws=20))
+    assert (
+        "any, emotions as frequent as in the data, hidden parts filled with mean: the whole"
+        in (information_words(tables)[0])
+    )
+    heading = information_figures(tables)["information-any"].get_suptitle()
+    assert "filled with mean" in heading.replace("\n", " ")
+
+
 def test_says_which_half_tells_more_and_where_nothing_was_found(predictions):
     words = information_words(information_tables(sampled(predictions, draws=300)))
     data, balanced, five, note = words
@@ -173,7 +202,7 @@ def test_which_half_tells_more_may_depend_on_the_mix(predictions):
     assert said.startswith("With emotions as frequent as in the data the lower half tells more; ")
     assert "; with all emotions alike no difference was found." in said
     assert "depends" not in said
-    assert "to 1, with no interval, for a half may tell nothing" in said
+    assert "to 1, with no interval (a half may tell nothing)" in said
     assert "nan" not in said
     shapley.loc[is_one, "p_holm"] = 1e-9
     shapley.loc[is_one, ["bits", "difference", "low", "high"]] = [0.3, 0.3, 0.2, 0.4]

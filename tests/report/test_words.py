@@ -128,7 +128,9 @@ def test_halves_no_direction_without_interval_and_corrected_test(table):
                 assert " gains " not in where[0]
                 alike = row["p_equivalence"] < 0.05
                 assert ("equivalence test" in where[0]) == alike
-                assert ("No difference was found" in where[0]) == (not alike)
+                corrected = not alike and row["low"] * row["high"] > 0
+                assert ("doesn't withstand the correction" in where[0]) == corrected
+                assert ("No difference was found" in where[0]) == (not alike and not corrected)
         for _, row in rows[rows["family"] == f"sides, {family}"].iterrows():
             one, other = region(row["condition_a"]), region(row["condition_b"])
             where = [p for p in parts if f"iding {one}" in p and f"iding {other}" in p]
@@ -462,8 +464,21 @@ def test_what_was_not_compared_is_not_said_to_be_alike():
     text = " ".join(
         sentences(answer(matrix, known, protocol="standard", most_frequent=("happy", 0.25)))
     )
-    assert "whole faces is lowest with the left half hidden:" in text
+    assert "whole faces is lowest with the left half hidden (40.0" in text
     assert "no difference" not in text
+    tied = matrix.assign(value=matrix["value"].replace(0.5, 0.4), low=np.nan, reason="few groups")
+    text = " ".join(
+        sentences(answer(tied, known, protocol="standard", most_frequent=("happy", 0.25)))
+    )
+    assert "whole faces is 40.0 % whichever is hidden" in text.replace("\xa0", " ")
+    assert "No accuracy has an interval: few groups." in text
+    tied.loc[tied["condition"] == "lower", "value"] = 0.6
+    text = " ".join(
+        sentences(answer(tied, known, protocol="standard", most_frequent=("happy", 0.25)))
+    )
+    assert "lowest with the left half and the upper half hidden (40.0 % each)" in text.replace(
+        "\xa0", " "
+    ).replace("the upper half and the left half", "the left half and the upper half")
 
 
 def test_the_committed_study_says_one_thing_of_left_and_right():

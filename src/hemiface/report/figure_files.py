@@ -24,7 +24,11 @@ from hemiface.report.figures.halves import halves_map
 from hemiface.report.figures.style import METRIC_NAMES, condition_label, model_label, ordered, save
 from hemiface.report.results import PAPER_METRICS, Results, Run
 from hemiface.report.words import costs, shifts
-from hemiface.report.words.information import information_figures, informative_halves
+from hemiface.report.words.information import (
+    information_figures,
+    informative_halves,
+    shown_fill,
+)
 from hemiface.report.words.regions import importance_figures
 from hemiface.report.words.verdicts import verdict
 from hemiface.stats.sample import Sample
@@ -289,8 +293,9 @@ def _draw_information(drawn: Figures, results: Results, folder: Path) -> None:
                 "much more each tile of the upper half was worth to them than one of the lower "
                 "(orange), in per cent of the mean tile, with intervals over participants."
             )
+        shapley = results.tables["shapley"]
         figure = halves_map(
-            results.tables["shapley"],
+            shapley[shapley["fill"] == shown_fill(shapley, model)],
             model,
             lambda row: verdict(row, "bits").sign,
             people=people,

@@ -137,7 +137,8 @@ def sides(
     - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
       probability given to the true emotion, which varies less).
     - difference to reason: as in `all_pairs`; `detectable`: the difference that such a study finds
-      four times of five at p < .05, before Holm's correction (see `significance.detectable`).
+      four times of five at p < .05, before Holm's correction (see `significance.detectable`);
+      above 1 there is none.
       Holm's family: the seven emotions of one contrast, part and measure; `all` stands alone.
     - verdict (of `face`: of what mirroring assigns to it, no more): `left carries more` or
       `right carries more` (p_holm < .05), `alike` (TOST: within

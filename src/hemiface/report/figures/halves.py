@@ -86,6 +86,8 @@ def halves_map(
     if people is not None:
         _people(beside, people, shown)
     label = label or _OWN_NAMES.get(model, f"the network {model_label(model)}")
+    fill = str(rows["fill"].iloc[0])
+    label += "" if fill == "black" else f", filled with {fill}"
     figure.suptitle(f"Bits that each half tells\n{label}", ha="left", x=0.01)
     return figure
 

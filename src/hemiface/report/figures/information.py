@@ -49,7 +49,7 @@ def bits_plot(information: pd.DataFrame, model: str) -> Figure:
     for axes, pair in zip(panels, pairs, strict=True):
         _draw_bits(axes, rows, pair)
     figure.supxlabel("bits about the emotion (V-information)", fontsize=8.5)
-    title(figure, f"What the visible part of a face tells, {_label(model)}")
+    title(figure, f"What the visible part of a face tells, {_label(model, rows)}")
     return figure
 
 
@@ -70,7 +70,7 @@ def decomposition_plot(decomposition: pd.DataFrame, model: str) -> Figure:
     for axes, pair in zip(panels, pairs, strict=True):
         _draw_parts(axes, rows[rows["pair"] == pair], pair.split(", "))
     figure.supxlabel("bits about the emotion", fontsize=8.5)
-    title(figure, f"Unique, redundant and synergistic information of halves, {_label(model)}")
+    title(figure, f"Unique, redundant and synergistic information of halves, {_label(model, rows)}")
     return figure
 
 
@@ -134,6 +134,9 @@ def _finish(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _label(model: str) -> str:
+def _label(model: str, rows: pd.DataFrame) -> str:
+    """Return what a model is, and with what hidden parts are filled where that isn't black."""
     label = model_label(model)
-    return label if label != model or model == "specialists" else f"network {model}"
+    label = label if label != model or model == "specialists" else f"network {model}"
+    fill = str(rows["fill"].iloc[0])
+    return label if fill == "black" else f"{label}, filled with {fill}"

@@ -178,10 +178,13 @@ def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
     whole = percent(float(rows["value_a"].iloc[0]))
     found = {str(row["condition_b"]): verdict(row) for _, row in rows.iterrows()}
     order = sorted(found, key=lambda one: -found[one].value)
-    sorts: dict[str, list[str]] = {"loses": [], "gains": [], "alike": [], "none": []}
+    kinds = ("loses", "gains", "alike", "corrected", "none")
+    sorts: dict[str, list[str]] = {kind: [] for kind in kinds}
     for one in order:
         v = found[one]
         kind = "loses" if v.sign > 0 else "gains" if v.sign < 0 else "alike" if v.alike else "none"
+        if kind == "none" and (v.low > 0 or v.high < 0):
+            kind = "corrected"
         sorts[kind].append(f"{v.size if v.sign else v.text} with {region(one)} hidden")
     base = str(rows["model_a"].iloc[0])
     who = {
@@ -198,6 +201,11 @@ def _costs(rows: pd.DataFrame, reader: str) -> list[str]:
         said.append(
             f"To within {within} {reader} is as good as on whole faces (equivalence test) "
             f"where the difference is {joined(sorts['alike'])}."
+        )
+    if sorts["corrected"]:
+        said.append(
+            "What doesn't withstand the correction for several tests: "
+            f"{joined(sorts['corrected'])}."
         )
     if sorts["none"]:
         said.append(f"No difference was found where it is {joined(sorts['none'])}.")

@@ -17,6 +17,7 @@ from hemiface.report.figures.style import condition_label, decimals
 from hemiface.report.words.texts import joined, two_decimals
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
+from hemiface.stats.inference import TOO_FEW
 from hemiface.stats.information import FIVE, WHOLE
 from hemiface.tables import EMOTIONS
 
@@ -30,6 +31,7 @@ __all__ = [
     "recall_words",
     "share_words",
     "shown_families",
+    "shown_fill",
 ]
 
 _Rows = dict[str, dict[str, Any]]
@@ -76,9 +78,21 @@ def information_figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, Figure]
     """Return the figures by file name, for each of the `shown_families` that read both halves."""
     found = {}
     for model in informative_halves(tables):
-        found[f"information-{model}"] = bits_plot(tables["information"], model)
-        found[f"decomposition-{model}"] = decomposition_plot(tables["decomposition"], model)
+        fill = shown_fill(tables["shapley"], model)
+        own = {
+            name: tables[name][tables[name]["fill"] == fill]
+            for name in ("information", "decomposition")
+        }
+        found[f"information-{model}"] = bits_plot(own["information"], model)
+        found[f"decomposition-{model}"] = decomposition_plot(own["decomposition"], model)
     return found
+
+
+def shown_fill(shapley: pd.DataFrame, model: str) -> str:
+    """Return under which fill words and figures show a model: the first that both halves have."""
+    rows = shapley[shapley["model"] == model]
+    fills = list(dict.fromkeys(rows["fill"].astype(str)))
+    return next((one for one in fills if _pairs(rows[rows["fill"] == one])), fills[0])
 
 
 def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -> list[str]:
@@ -92,6 +106,7 @@ def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -
         chosen = _chosen(tables, model)
         pairs = _pairs(chosen["shapley"])
         said += _paragraphs(chosen, model, pairs)
+        said += _other_fills(tables, model)
         halves = chosen["shapley"][chosen["shapley"]["players"] == "halves"]
         further = [left for pair in pairs for left in _left(halves, pair)]
         said += [" ".join(some) for some in (further, recall_words(tables).said) if some]
@@ -118,13 +133,41 @@ def _paragraphs(
             continue
         halves = [half for pair in pairs for half in pair]
         alone = joined(f"the {half} half alone {_bits(seen, half)}" for half in halves)
-        said = [f"{model}, {words}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
+        fill = str(rows["information"]["fill"].iloc[0])
+        under = "" if fill == "black" else f", hidden parts filled with {fill}"
+        said = [f"{model}, {words}{under}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
         for pair in pairs:
             parts = rows["decomposition"]
             parts = parts[(parts["pair"] == ", ".join(pair)) & (parts["definition"] == USED)]
             said.append(_parts(_every(parts, "part"), pair))
         said += _differences(rows["shapley"], pairs)
+        said += _unbounded(rows["information"], rows["shapley"])
         yield " ".join(said)
+
+
+def _other_fills(tables: Mapping[str, pd.DataFrame], model: str) -> list[str]:
+    """Say that halves under further fills are in the tables alone."""
+    shapley = tables["shapley"]
+    rows, shown = shapley[shapley["model"] == model], shown_fill(shapley, model)
+    others = [one for one in dict.fromkeys(rows["fill"].astype(str)) if one != shown]
+    others = [one for one in others if _pairs(rows[rows["fill"] == one])]
+    if not others:
+        return []
+    return [f"What halves tell where the hidden part is filled with {joined(others)} is in the "
+            "tables."]  # fmt: skip
+
+
+def _unbounded(*tables: pd.DataFrame) -> list[str]:
+    """Say why numbers over all images stand without an interval, where some do."""
+    reasons = [
+        str(reason)
+        for table in tables
+        for reason in table.loc[
+            (table["emotion"] == _ALL) & table["bits"].notna() & table["low"].isna(), "reason"
+        ]
+        if isinstance(reason, str) and reason
+    ]
+    return [f"No interval: {'; '.join(dict.fromkeys(reasons))}."] if reasons else []
 
 
 def _voters(rows: pd.DataFrame) -> list[str]:
@@ -152,7 +195,8 @@ def _compared(row: dict[str, Any]) -> str:
 
 def _share(row: dict[str, Any], who: str) -> str:
     low, high = 100 * row[f"{who}_low"], 100 * row[f"{who}_high"]
-    return f"{100 * row[who]:.1f} % [{low:.1f}, {high:.1f}]"
+    between = "" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+    return f"{100 * row[who]:.1f} %{between}"
 
 
 def _parts(parts: _Rows, pair: tuple[str, str]) -> str:
@@ -184,7 +228,9 @@ def _differences(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[str]:
 
 def _ratio(row: dict[str, Any]) -> str:
     if not math.isfinite(row["low"]) or not math.isfinite(row["high"]):
-        return f"{row['bits']:.2f} to 1, with no interval, for a half may tell nothing"
+        # Where both tell something in nearly all draws, the reason is the row's own.
+        why = row["reason"] if str(row["reason"]).startswith(TOO_FEW) else "a half may tell nothing"
+        return f"{row['bits']:.2f} to 1, with no interval ({why})"
     at = decimals(row["low"] - 1, row["high"] - 1, least=2)
     return f"{row['bits']:.{at}f} [{row['low']:.{at}f}, {row['high']:.{at}f}] to 1"
 
@@ -433,7 +479,7 @@ def _over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chosen(tables: Mapping[str, pd.DataFrame], model: str, *more: str) -> dict[str, pd.DataFrame]:
-    """Return a model's rows over seeds, of the first fill, as a rule black; figures have all.
+    """Return a model's rows over seeds, of `shown_fill`, as a rule black.
 
     `more` names tables beside information, decomposition and shapley.
     """
@@ -441,7 +487,7 @@ def _chosen(tables: Mapping[str, pd.DataFrame], model: str, *more: str) -> dict[
         name: _over_seeds(tables[name][tables[name]["model"] == model])
         for name in ("information", "decomposition", "shapley", *more)
     }
-    fill = own["information"]["fill"].iloc[0]
+    fill = shown_fill(tables["shapley"], model)
     return {name: table[table["fill"] == fill] for name, table in own.items()}
 
 
@@ -464,11 +510,14 @@ def _by(rows: pd.DataFrame, key: str) -> _Rows:
 
 
 def _bits(rows: _Rows, key: str) -> str:
-    value, low, high = (two_decimals(rows[key][name]) for name in ("bits", "low", "high"))
-    return f"{value} bits [{low}, {high}]"
+    row = rows[key]
+    value, low, high = (two_decimals(row[name]) for name in ("bits", "low", "high"))
+    return f"{value} bits" if math.isnan(row["low"]) else f"{value} bits [{low}, {high}]"
 
 
 def _difference(found: Verdict) -> str:
+    if math.isnan(found.low):
+        return f"{found.value:+.2f} bits, with no interval".replace("-", "−")
     # An interval that leaves 0 out must not seem to end there.
     at = decimals(found.low, found.high, least=2)
     text = f"{found.value:+.{at}f} bits [{found.low:+.{at}f}, {found.high:+.{at}f}]"

@@ -212,18 +212,21 @@ def _robustness(
     if len(hidden) > 1 and len({one.value for one in hidden.values()}) == 1:
         same = percent(hidden[worst].value)
         return [f"The accuracy of {whose} is {same} whichever is hidden: {_regions(hidden)}."]
+    lowest = [name for name, one in hidden.items() if one.value == hidden[worst].value]
     tied = _tied({name: (base, name) for name in hidden}, worst, verdicts)
+    tied = [name for name in tied if name not in lowest]
+    where = f"{region(worst)} hidden ({hidden[worst]})"
+    if len(lowest) > 1:
+        where = f"{joined(map(region, lowest))} hidden ({percent(hidden[worst].value)} each)"
     if len(hidden) == 1:
         sentences = [f"With {region(worst)} hidden {whose} reaches {hidden[worst]}."]
     elif tied:
         sentences = [
-            f"The accuracy of {whose} is lowest with {region(worst)} hidden ({hidden[worst]}); no "
+            f"The accuracy of {whose} is lowest with {where}; no "
             f"difference from that was found with {_with_scores(hidden, tied)} hidden."
         ]
     else:
-        sentences = [
-            f"The accuracy of {whose} is lowest with {region(worst)} hidden: {hidden[worst]}."
-        ]
+        sentences = [f"The accuracy of {whose} is lowest with {where}."]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and worst not in (one, other):
@@ -343,6 +346,10 @@ def _original(comparisons: pd.DataFrame) -> list[str]:
 
 def _seeds(matrix: pd.DataFrame, level: float) -> str:
     trainings = Trainings.of(matrix, "model")
+    rows = matrix[matrix["metric"] == "accuracy"]
+    if len(rows) and rows["low"].isna().all():
+        reasons = [one for one in dict.fromkeys(rows["reason"]) if isinstance(one, str) and one]
+        return f"No accuracy has an interval: {'; '.join(reasons)}."
     intervals = f"Brackets hold {100 * level:g} % intervals over test images"
     if trainings.repeated:
         return (

@@ -166,6 +166,8 @@ def _power(rows: pd.DataFrame, *, controlled: bool) -> str:
     found = rows.loc[rows["emotion"] == "all", "detectable"].iloc[0]
     if not found > 0:
         return ""
+    if found > 1:
+        return " No difference, however large, would be found in four of five such studies."
     what = "Such a part" if controlled else "A difference"
     return f" {what} of {100 * found:.1f} points would be found in four of five such studies."
 
