@@ -1,6 +1,7 @@
 """Timelines: each frame of a short video, means of a long one, drawn by the command."""
 
 import os
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -13,6 +14,12 @@ from hemiface.vision.faces import SMOOTHED_COLUMNS
 from hemiface.vision.video import timeline
 
 
+def shown_at(times):
+    """Rows of one face in the frames that are the keys of times in seconds."""
+    every = list(rows(max(times) + 1))
+    return [{**every[frame], "timestamp_s": time_s} for frame, time_s in times.items()]
+
+
 class TestTimeline:
     def test_each_frame_is_a_bin_of_a_short_video(self):
         found = timeline.read(lambda: rows(100))
@@ -23,8 +30,8 @@ class TestTimeline:
 
     def test_a_long_one_is_averaged_and_the_rarest_faces_are_left_out(self):
         def long():
-            yield from rows(6000)
-            yield from (one for n in range(1, 9) for one in rows(100 - n, (n,)))
+            rarer = (one for n in range(1, 9) for one in rows(100 - n, (n,)))
+            return sorted([*rows(6000), *rarer], key=itemgetter("frame"))
 
         found = timeline.read(long)
         assert [face.face for face in found.faces] == [0, 1, 2, 3, 4, 5]
@@ -32,6 +39,21 @@ class TestTimeline:
         assert found.faces[0].probabilities.shape == (1000, 7)
         np.testing.assert_allclose(found.faces[0].probabilities[:, 3], 0.5)
         assert np.isnan(found.faces[1].visible[50:]).all()
+
+    def test_each_frame_lasts_until_the_next_one_however_uneven_they_come(self):
+        times = [0.0, 0.04, 0.08, 2.0, 2.48]
+        found = timeline.read(lambda: shown_at(dict(enumerate(times))))
+        middles = (found.edges_s[:-1] + found.edges_s[1:]) / 2
+        shown = found.faces[0].probabilities[:, 3]
+        np.testing.assert_array_equal(shown, (np.searchsorted(times, middles) - 1) % 2)
+        assert found.edges_s[-1] == pytest.approx(2.96)
+
+    def test_frames_without_a_face_are_a_gap_in_time(self):
+        frames = [0, 1, 2, 3, 4, 250]
+        found = timeline.read(lambda: shown_at({frame: frame / 25 for frame in frames}))
+        there = ~np.isnan(found.faces[0].visible)
+        np.testing.assert_array_equal(np.flatnonzero(there), frames)
+        np.testing.assert_allclose(found.edges_s, np.arange(252) / 25)
 
     def test_it_is_drawn_by_the_command(self, model, tmp_path, monkeypatch, capsys):
         pytest.importorskip("av", reason="videos need hemiface[video]")

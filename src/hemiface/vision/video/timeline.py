@@ -3,14 +3,17 @@
 Beside it is who it is, if pictures of the faces are given. What is smoothed is drawn over the
 frames' own probabilities, which are pale then, and says where no label is given.
 
-Whatever the length of a video, a face is drawn at no more than _BINS points, each the mean over the
-frames of a stretch of time; rows are read twice and never kept. Needs matplotlib, which comes with
-`hemiface[study]`.
+Each frame fills the time until the next one, however uneven they come; without a face there is a
+gap. Whatever the length of a video, a face is drawn at no more than _BINS points, each the mean
+over the frames of a stretch of time; rows are read twice, in order, and never kept. Needs
+matplotlib, which comes with `hemiface[study]`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +32,8 @@ __all__ = ["MOST_FACES", "TITLE", "FaceTimeline", "Timeline", "draw", "read", "w
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
-Rows = Callable[[], Iterable[Mapping[str, Any]]]
+Row = Mapping[str, Any]
+Rows = Callable[[], Iterable[Row]]
 
 MOST_FACES = 6
 """The faces that are there for the most frames are drawn; the title says how many aren't."""
@@ -37,6 +41,8 @@ TITLE = "What the faces of"
 """How the title of every one begins, by which it is known."""
 
 _BINS = 1000
+_ROUNDING = 1e-6
+"""Of a bin: times aren't exact, and a frame that ends with a bin doesn't reach into the next."""
 _NOBODY: Mapping[int, Pixels] = {}
 _NO_LABEL = "#e3e3e3"
 _PALE = 0.3
@@ -79,26 +85,28 @@ def read(rows: Rows) -> Timeline:
     0
     """
     counts: Counter[int] = Counter()
-    first, last, frames, before = np.inf, -np.inf, 0, None
-    for row in rows():
-        counts[row["face"]] += 1
-        first, last = min(first, _time_s(row)), max(last, _time_s(row))
-        frames, before = frames + (row["frame"] != before), row["frame"]
+    first, last, shortest = np.inf, -np.inf, np.inf
+    for start, end, together in _frames(rows()):
+        counts.update(row["face"] for row in together)
+        first, last = min(first, start), max(last, end)
+        shortest = min(shortest, end - start)
     if not counts:
         return Timeline(np.zeros(0), [], 0)
     chosen = sorted(face for face, _ in counts.most_common(MOST_FACES))
-    edges = np.linspace(first, max(last, first + STEP_S), min(max(frames, 2), _BINS) + 1)
-    bins = len(edges) - 1
+    bins = min(round((last - first) / shortest), _BINS)
+    edges = np.linspace(first, last, bins + 1)
     count = len(EMOTIONS)
     sums = {face: np.zeros((bins, 2 * count + 2)) for face in chosen}
     seen = {face: np.zeros((bins, 1)) for face in chosen}
-    for row in rows():
-        if row["face"] in sums:
-            at = min(int((_time_s(row) - first) / (edges[-1] - first) * bins), bins - 1)
-            values = [row[name] for name in PROBABILITY_COLUMNS]
-            smoothed, abstained = _smoothed(row)
-            sums[row["face"]][at] += [*values, *smoothed, abstained, _visible(row)]
-            seen[row["face"]][at] += 1
+    for start, end, together in _frames(rows()):
+        at, after = (int((one - first) / (last - first) * bins + _ROUNDING) for one in (start, end))
+        filled = slice(min(at, bins - 1), max(after, at + 1))
+        for row in together:
+            if row["face"] in sums:
+                values = [row[name] for name in PROBABILITY_COLUMNS]
+                smoothed, abstained = _smoothed(row)
+                sums[row["face"]][filled] += [*values, *smoothed, abstained, _visible(row)]
+                seen[row["face"]][filled] += 1
     faces = []
     for face in chosen:
         empty = np.full_like(sums[face], np.nan)
@@ -205,6 +213,23 @@ def _stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     return list(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def _frames(rows: Iterable[Row]) -> Iterator[tuple[float, float, list[Row]]]:
+    """Yield of each frame with a face when it is shown from and until, in seconds, and its rows.
+
+    How long the last one is shown isn't known, nor one that is followed by frames without a face:
+    as long as the frame before it.
+    """
+    frames = (list(own) for _, own in groupby(rows, itemgetter("frame")))
+    lasts = STEP_S
+    for own, later in pairwise(chain(frames, [[]])):
+        start = _time_s(own[0])
+        away = _time_s(later[0]) - start if later else np.inf
+        # Times that stand still tell nothing.
+        if later and away > 0 and later[0]["frame"] == own[0]["frame"] + 1:
+            lasts = away
+        yield start, start + (min(lasts, away) if away > 0 else lasts), own
 
 
 def _time_s(row: Mapping[str, Any]) -> float:
