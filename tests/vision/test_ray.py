@@ -101,6 +101,16 @@ class TestOnACluster:
         assert len(rows) == 8 + 4
         assert not [one.name for one in (tmp_path / PIECES).iterdir() if one.suffix != ".parquet"]
 
+    def test_photos_that_were_renamed_count_once(self, folder, predictor, tmp_path):
+        photos = tmp_path / "photos"
+        photos.mkdir()
+        shutil.copy(folder / "1.png", photos / "1.png")
+        together([photos], predictor, tmp_path / "o")
+        (photos / "1.png").rename(photos / "2.png")
+        together([photos], predictor, tmp_path / "o")
+        (told,), _ = together([photos], predictor, tmp_path / "o", replace(OPTIONS, smooth_s=None))
+        assert told["source"] == str(photos / "2.png")
+
     def test_what_is_done_stays_and_what_is_lost_or_damaged_is_done_again(
         self, folder, alone, predictor, tmp_path
     ):
@@ -321,10 +331,14 @@ class TestPieces:
         # Of other settings nothing is taken for theirs, and it stays until their run is through.
         other = Pieces(tmp_path, "another", sources)
         assert not any(other.known(name) for name in order)
-        assert Held.of(tmp_path, other.of_others()).total == sum(
+        assert Held.of(tmp_path, other.of_others(0)).total == sum(
             one["frames"] or not one["error"] for one in told
         )
         assert len(list(tmp_path.glob("*.parquet"))) == len(cut(sources, "key", 2))
+        # Tables tell of the run that came to them, and not of one that began since.
+        newest = max(one.stat().st_mtime_ns for one in tmp_path.glob("*.parquet"))
+        assert not list(other.of_others(newest))
+        assert list(other.of_others(newest - 1))
         other.settle()
         assert not list(tmp_path.glob("*.parquet"))
 

@@ -612,6 +612,12 @@ class TestOtherOptions:
         assert predict(tmp_path / "o")[0] == 0
         assert predict(tmp_path / "o", "--flip")[0] == 0
 
+    def test_a_folder_that_is_spelt_otherwise_counts_once(self, stopped, tmp_path):
+        stopped(tmp_path / "o", "--flip")
+        noted = list(Journal.of_before(tmp_path / "o"))
+        spelt = [(f"../{Path(name).parent.name}/{Path(name).name}", known) for name, known in noted]
+        assert Held.of(tmp_path / "o", noted + spelt).total == len(noted)
+
     def test_nor_are_many_given_up_for_few(
         self, crops, stopped, model, tmp_path, monkeypatch, capsys
     ):

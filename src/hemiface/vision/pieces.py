@@ -195,9 +195,16 @@ class Pieces:
                 self._places[name] = _Place(path, start, known)
             start += known["faces"]
 
-    def of_others(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each source and stretch of other settings, by a name, with what is known of it."""
-        for facts in self._others.values():
+    def of_others(self, told_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each source and stretch of other settings, by a name, with what is known of it.
+
+        But for those of the run whose tables were written at `told_ns`: these tell of it, and of
+        files that were renamed since there are two.
+        """
+        for path, facts in self._others.items():
+            # Of others none was left when the tables were there (`settle`).
+            if path.stat().st_mtime_ns <= told_ns:
+                continue
             for known in facts["sources"]:
                 yield f"{known['source']} {known.get('stretch', '')}", known
 

@@ -14,7 +14,7 @@ from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.vision.faces import require_own_tables, write_rows, written_before
 from hemiface.vision.sources import Source
 
-__all__ = ["Held", "has_tables", "require_own", "told_of", "write_tables"]
+__all__ = ["Held", "require_own", "told_ns", "told_of", "write_tables"]
 
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _WHAT = "photos and frames"
@@ -55,7 +55,8 @@ class Held:
         `noted` are sources with what is known of each, which goes with the table.
         """
         told = cls(_sources_file(folder), _looked_at(folder))
-        begun = cls(folder, {name: _size(known) for name, known in noted})
+        files = {_which(name, known): (name, _size(known)) for name, known in noted}
+        begun = cls(folder, dict(files.values()))
         return max(told, begun, key=lambda one: one.total)
 
     @property
@@ -133,9 +134,10 @@ def write_tables(
     return [*written, path]
 
 
-def has_tables(folder: Path) -> bool:
-    """Return whether a run into `folder` came to its tables."""
-    return _sources_file(folder).is_file()
+def told_ns(folder: Path) -> int:
+    """Return when a run into `folder` came to its tables, 0 if none did."""
+    path = _sources_file(folder)
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _sources_file(folder: Path) -> Path:
@@ -150,6 +152,12 @@ def _is_ours(path: Path) -> bool:
     except (DamagedError, OSError, ValueError):
         return False
     return columns == [""] or {"source", "kind", "faces"} <= set(columns)
+
+
+def _which(name: str, known: Mapping[str, Any]) -> str:
+    """Return what is the same of a file however its folder was spelt."""
+    stamp = known.get("fingerprint")
+    return str((Path(name).name, stamp, known.get("stretch")) if stamp else name)
 
 
 def _size(known: Mapping[str, Any]) -> int:

@@ -34,7 +34,7 @@ from hemiface.vision.earlier import (
 from hemiface.vision.faces import SCHEMA, Faces, require_formats
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import Held, has_tables, require_own, told_of, write_tables
+from hemiface.vision.results import Held, require_own, told_ns, told_of, write_tables
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
@@ -154,7 +154,7 @@ def run(
         require_own(folder, options.formats)
         # The journal of these settings stays, whatever of it is in the tables.
         known = [settings, settings | {"pictures": True}]
-        others = Journal.of_before(folder, known, told=has_tables(folder))
+        others = Journal.of_before(folder, known, told=bool(told_ns(folder)))
         held = Held.of(folder, others)
         held.require_smaller(sources, options.most_frames, replace=options.replace)
         _require_cameras(sources, held, options)
