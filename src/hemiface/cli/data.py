@@ -16,6 +16,7 @@ from hemiface.cli.options import (
     SkipBadOption,
 )
 from hemiface.cli.printing import (
+    GOES_ON,
     print_data_sets,
     print_json,
     print_lines,
@@ -104,7 +105,7 @@ def data_lines(
     """Find each face's midline and nose line: how far do they lie from the picture's middle?"""
     from hemiface.occlusion.face_lines import measure_lines
 
-    with show_progress(resumes=True) as on_progress:
+    with show_progress(again=GOES_ON) as on_progress:
         images = read_images(
             path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )

@@ -22,6 +22,7 @@ from hemiface.cli.options import (
     SkipBadOption,
 )
 from hemiface.cli.printing import (
+    GOES_ON,
     print_cells,
     print_evaluated,
     print_json,
@@ -121,7 +122,7 @@ def study(
     if only:
         _carry_out(chosen, only, out=out, device=device, trust_code=trust_code)
         return
-    with show_progress(resumes=True) as on_progress, show_jobs(is_asked=on is not None) as on_jobs:
+    with show_progress(again=GOES_ON) as on_progress, show_jobs(is_asked=on is not None) as on_jobs:
         folder = stages.study(
             chosen,
             out=out,
@@ -152,7 +153,7 @@ def _carry_out(
     from hemiface.studies.jobs import end_with_starter
 
     end_with_starter()
-    with show_progress(resumes=True):
+    with show_progress(again=GOES_ON):
         folder = carry_out(config, stage, out=out, device=device, trust_code=trust_code)
     say(f"{folder}: {stage} is done.")
 
@@ -194,7 +195,7 @@ def train(
     )
     require_seed(seed)
     require_apart([one for one in (init, teacher) if one], [out / BUNDLE_FILE])
-    with show_progress(resumes=True) as on_progress:
+    with show_progress(again=GOES_ON) as on_progress:
         images = training_images(chosen, out, on_progress)
         init, teacher = (
             None if one is None else trainable(one, images, out) for one in (init, teacher)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hemiface.tables import Predictions
 
 __all__ = [
+    "GOES_ON",
     "json_text",
     "print_bits",
     "print_calibration",
@@ -38,6 +39,8 @@ __all__ = [
     "show_progress",
 ]
 
+GOES_ON = "goes on where it was"
+"""What a command does that is given again after it was stopped."""
 
 _WIDTH = 140
 """Characters of a table that is redirected."""
@@ -57,10 +60,10 @@ class _Escaping(logging.Formatter):
 
 
 @contextmanager
-def show_progress(*, resumes: bool = False) -> Iterator["OnProgress"]:
+def show_progress(*, again: str = "begins anew") -> Iterator["OnProgress"]:
     """Show progress on stderr: a bar in a terminal, else only what is logged.
 
-    `resumes` says of a command that is stopped that it goes on when it is given again.
+    `again` is what a command that was stopped does when it is given again, such as GOES_ON.
     """
     from rich.console import Console
     from rich.logging import RichHandler
@@ -107,8 +110,7 @@ def show_progress(*, resumes: bool = False) -> Iterator["OnProgress"]:
             yield on_progress
     except KeyboardInterrupt as stop:
         # typer would answer with a bare "Aborted".
-        then = "goes on where it was" if resumes else "begins anew"
-        raise _InterruptedError(f"interrupted; the same command {then}.") from stop
+        raise _InterruptedError(f"interrupted; the same command {again}.") from stop
     finally:
         logger.removeHandler(handler)
 

@@ -15,6 +15,9 @@ from hemiface.errors import UsageError, escaped
 
 __all__ = ["merge", "occlude", "predict"]
 
+_GOES_ON = "goes on after the photos and videos that it was through with"
+"""A video that it was watching is watched from its beginning."""
+
 MostPixelsOption = Annotated[
     int | None, typer.Option(help="Most pixels of a picture; default 89 million.", min=1)
 ]
@@ -205,7 +208,7 @@ def predict(
         listing=listing,
         strict=strict,
         as_json=as_json,
-        progress=partial(show_progress, resumes=True),
+        progress=partial(show_progress, again=_GOES_ON),
     )
 
 

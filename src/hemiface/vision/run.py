@@ -3,8 +3,9 @@
 A folder of results holds `faces.<format>` (see `hemiface.vision.faces`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
 asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
-command goes on where it was killed. Under other settings everything begins anew: copies and
-timelines of before are removed first (see `hemiface.vision.earlier`).
+command goes on where it was killed; a video that hadn't ended is watched from its beginning. Under
+other settings everything begins anew: copies and timelines of before go when the new tables come
+(see `hemiface.vision.earlier`).
 """
 
 import logging
