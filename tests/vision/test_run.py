@@ -678,18 +678,25 @@ def test_without_pyav_photos_are_looked_at_and_videos_named(crops, predict, tmp_
     assert (code, "pip install 'hemiface[video]'" in said) == (1, True)
 
 
-def test_a_damaged_video_keeps_what_came_before_the_damage(predict, crops, tmp_path):
-    pytest.importorskip("av", reason="videos need hemiface[video]")
-    from hemiface.vision.video.frames import open_writer
-
-    with open_writer(crops / "film.mkv") as writer:
-        for index, face in enumerate(phantom.render(np.arange(40) % 7, seed=0)):
-            writer.add(np.repeat(face[:, :, None], 3, axis=2), index / 10)
+def test_a_damaged_video_keeps_what_came_before_the_damage(
+    predict, crops, model, tmp_path, monkeypatch, capsys
+):
+    av = pytest.importorskip("av", reason="videos need hemiface[video]")
+    with av.open(str(crops / "film.mkv"), "w") as film:
+        stream = film.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 48
+        for face in phantom.render(np.arange(40) % 7, seed=0):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(face, format="gray8")))
+        film.mux(stream.encode())
     cut_off(crops / "film.mkv", 0.5)
     code, said = predict(tmp_path / "o", "--save-image")
     assert code == 4
     assert "film.mkv" in said
     assert not list((tmp_path / "o").rglob("*.partial*"))
+    assert hemiface(monkeypatch, *command(crops / "film.mkv", model, tmp_path / "p")[3:]) == 4
+    frames = len(pd.read_csv(tmp_path / "p/faces.csv"))
+    assert 0 < frames < 40
+    assert f"\n{frames} faces in 1 source\n" in capsys.readouterr().out
 
 
 def in_terminal(arguments: list[str], out: Path) -> str:
