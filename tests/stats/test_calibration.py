@@ -140,8 +140,23 @@ class TestTable:
         assert cell.at["by visibility", "value"] == cell.at["pooled", "value"]
         assert c.doubts(found) == [
             f"A temperature of any-seed0 under full can't be fitted, the pooled one ({pooled:.2f}) "
-            "is used: no minimum inside the range; more or other validation images are needed."
+            "is used: no minimum inside the range, for no image is wrong; more or other "
+            "validation images are needed."
         ]
+
+    def test_who_knows_nothing_is_as_flat_as_can_be(self, table, predictions):
+        """The pooled temperature would make them sure of nothing."""
+        at = (table["model"] == "any-seed0") & (table["condition"] == "full")
+        at &= table["split"] == "validation"
+        wrong = table.copy()
+        columns = list(PROBABILITY_COLUMNS)
+        wrong.loc[at, columns] = np.roll(table.loc[at, columns].to_numpy(), 1, axis=1)
+        found = c.fit_temperatures(Predictions(wrong, predictions.facts))
+        row = found[(found["model"] == "any-seed0") & (found["condition"] == "full")].iloc[0]
+        assert row["temperature"] == 20
+        assert row["reason"].endswith("know nothing of the labels")
+        assert row["loss_after"] == pytest.approx(np.log(7), abs=0.05)
+        assert c.doubts(found) == []
 
     def test_one_in_doubt_over_all_conditions_is_1(self, table, predictions):
         right = label_indices(table)[:, None] == np.arange(7)

@@ -34,6 +34,7 @@ from hemiface.threads import in_threads
 
 __all__ = [
     "CALIBRATIONS",
+    "FAULTLESS",
     "POOLED",
     "apply_temperatures",
     "calibration_scores",
@@ -58,7 +59,11 @@ _SIMULATIONS = 200
 _RANGE = (0.05, 20.0)
 _PRECISION = 1e-9
 """Of a temperature's logarithm."""
-_NO_MINIMUM = "no minimum inside the range; more or other validation images are needed"
+_NONE_INSIDE = "no minimum inside the range"
+FAULTLESS = f"{_NONE_INSIDE}, for no image is wrong; more or other validation images are needed"
+"""Why a fit ends at the sharpest temperature, which the first wrong image would cost all: another
+one is taken for it. At the flattest all emotions are alike, as they should be to who knows none."""
+_KNOWS_NOTHING = f"{_NONE_INSIDE}, for the answers know nothing of the labels"
 
 
 def fit_temperature(
@@ -88,9 +93,9 @@ def fit_temperature(
 
     sharpest, flattest = np.log(_RANGE)
     if slope(sharpest) <= 0:
-        return _RANGE[0], _NO_MINIMUM
+        return _RANGE[0], FAULTLESS
     if slope(flattest) >= 0:
-        return _RANGE[1], _NO_MINIMUM
+        return _RANGE[1], _KNOWS_NOTHING
     return float(np.exp(optimize.brentq(slope, sharpest, flattest, xtol=_PRECISION))), ""
 
 
@@ -100,8 +105,8 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
     Only rows of split `validation` are used: a temperature fitted on test images would make their
     scores look better than they are. Columns: model (its ID), condition (`pooled`, over all the
     model's conditions, or one condition), temperature, n (rows used), loss_before and loss_after
-    (log loss on the very rows it was fitted on), reason. Where a fit is in doubt, `reason` says why
-    and the temperature is the pooled one, or 1 where that is in doubt too.
+    (log loss on the very rows it was fitted on), reason (why there is no minimum inside the range).
+    Where no image is wrong the temperature is the pooled one, or 1 where none is wrong in all.
 
     Raises:
         UsageError: there are no validation images.
@@ -124,8 +129,8 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
     for model, condition, at in places:
         temperature, reason = fit_temperature(values[at], labels[at])
         if condition == POOLED:
-            temperature = pooled = 1.0 if reason else temperature
-        elif reason:
+            temperature = pooled = 1.0 if reason == FAULTLESS else temperature
+        elif reason == FAULTLESS:
             temperature = pooled
         before = log_losses(values[at], labels[at]).mean()
         after = log_losses(scale(values[at], temperature), labels[at]).mean()
@@ -144,8 +149,8 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
 
 
 def doubts(temperatures: pd.DataFrame) -> list[str]:
-    """Return a sentence for each temperature of `fit_temperatures` whose fit is in doubt."""
-    doubtful = temperatures[temperatures["reason"] != ""]
+    """Return a sentence for each temperature of `fit_temperatures` that isn't the fitted one."""
+    doubtful = temperatures[temperatures["reason"] == FAULTLESS]
     columns = ("model", "condition", "temperature", "reason")
     return [doubt(*row) for row in zip(*(doubtful[one] for one in columns), strict=True)]
 
@@ -181,7 +186,7 @@ def temperature_of(
 def _fitted(
     temperatures: pd.DataFrame, model: str, condition: str, calibration: str
 ) -> tuple[float, str]:
-    """Return the temperature that a cell takes, and why it isn't the fitted one."""
+    """Return the temperature that a cell takes, and why it has no minimum inside the range."""
     columns = ("condition", "temperature", "reason")
     of_model = temperatures.loc[temperatures["model"] == model, list(columns)]
     rows = {key: (float(value), str(reason)) for key, value, reason in of_model.to_numpy()}
@@ -310,8 +315,8 @@ def calibration_scores(
             temperature = temperature_of(temperatures, model, condition, calibration)
             doubtful = ""
             if calibration != "none":
-                _, doubtful = _fitted(temperatures, model, condition, calibration)
-                doubtful = doubtful and f"another temperature: {doubtful}"
+                _, why = _fitted(temperatures, model, condition, calibration)
+                doubtful = f"another temperature: {why}" if why == FAULTLESS else ""
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, drawn)
             for metric in metrics:

@@ -50,7 +50,7 @@ from hemiface.errors import UsageError
 from hemiface.models.class_mix import reweigh
 from hemiface.models.temperatures import scale
 from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
-from hemiface.stats.calibration import doubt, fit_temperature
+from hemiface.stats.calibration import FAULTLESS, doubt, fit_temperature
 from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_draws
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
@@ -320,8 +320,8 @@ class Bits:
     def temperature(self, model: str, key: str) -> float:
         """Return the temperature at which a cell's probabilities are taken.
 
-        It is the pooled one where the cell's own can't be fitted (see `doubts`), and 1 where that
-        can't either: an end of the range would cost bits that the network has.
+        It is the pooled one where no validation image of the cell is wrong, and 1 where none is in
+        all: the sharpest would cost bits that the network has (see `calibration.FAULTLESS`).
         """
         return self._taken(model, key)[0]
 
@@ -349,11 +349,11 @@ class Bits:
                     "--split validation --split test."
                 )
             found, reason = self._fitted(places[cell])
-            if reason:
+            if reason == FAULTLESS:
                 every = [rows for (one, _), rows in places.items() if one == model]
-                pooled, doubtful = self._fitted(np.concatenate(every))
-                found = 1.0 if doubtful else pooled
-            self._temperatures[cell] = found, reason
+                pooled, why = self._fitted(np.concatenate(every))
+                found = 1.0 if why == FAULTLESS else pooled
+            self._temperatures[cell] = found, reason if reason == FAULTLESS else ""
         return self._temperatures[cell]
 
     def _fitted(self, rows: Ints) -> tuple[float, str]:
