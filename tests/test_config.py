@@ -278,6 +278,7 @@ class TestValidation:
             ({"model": {"mean": [math.nan]}}, "model.mean must be finite."),
             ({"statistics": {"level": 1.0}}, "statistics.level must lie between 0 and 1."),
             ({"statistics": {"margin": 0.0}}, "statistics.margin must lie between 0 and 1."),
+            ({"statistics": {"margin": math.inf}}, "statistics.margin must lie between 0 and 1."),
         ],
     )
     def test_sentences(self, tree, sentence):

@@ -139,7 +139,9 @@ class TestCompare:
         ("options", "code", "sentence"),
         [
             (["--protocol", "best"], 2, "Protocol 'best' is unknown"),
-            (["--margin", "0"], 2, "margin must be above 0"),
+            (["--margin", "0"], 2, "margin must lie between 0 and 1"),
+            (["--margin", "inf"], 2, "margin must lie between 0 and 1"),
+            (["--margin", "nan"], 2, "margin must lie between 0 and 1"),
             (["--mirrored", "predictions.parquet"], 2, "needs predictions of mirrored pictures"),
             (["--mirrored", "nothing.parquet"], 2, "doesn't exist"),
             (["--protocol", "validation"], 2, "choose from standard, paper, leak-free"),

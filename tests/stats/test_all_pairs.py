@@ -1,5 +1,6 @@
 """Comparisons of hand-made tables: counts by brute force, other libraries for what follows."""
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -271,8 +272,9 @@ class TestDifferences:
     def test_errors(self, table):
         with pytest.raises(UsageError, match="Metric speed is unknown"):
             c.all_pairs(sampled(table), ["speed"])
-        with pytest.raises(UsageError, match="margin must be above 0"):
-            c.all_pairs(sampled(table, draws=5, margin=0), ["accuracy"])
+        for margin in (0, math.inf, math.nan):
+            with pytest.raises(UsageError, match="margin must lie between 0 and 1"):
+                c.all_pairs(sampled(table, draws=5, margin=margin), ["accuracy"])
         with pytest.raises(UsageError, match="no image of protocol paper"):
             c.mcnemar(sampled(table, "paper"))
 

@@ -457,6 +457,10 @@ def checked(options: StatisticsOptions | None) -> StatisticsOptions:
         raise UsageError(
             f"draws must be 1 or more and level in (0, 1), got {chosen.draws} and {chosen.level}."
         )
+    if not 0 < chosen.margin < 1:
+        raise UsageError(
+            f"margin must lie between 0 and 1, as a difference of shares does, got {chosen.margin}."
+        )
     return chosen
 
 
