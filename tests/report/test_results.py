@@ -90,6 +90,30 @@ def test_what_hemiface_did_not_write_is_left_and_what_it_wrote_replaced(
     assert (tmp_path / name).read_text() != "mine\n"
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_commands_share_a_folder_and_leave_what_none_of_them_wrote(
+    run, tmp_path, monkeypatch, capsys
+):
+    own, out = tmp_path / "run", tmp_path / "out"
+    own.mkdir()
+    (own / "predictions.parquet").write_bytes((run / "predictions.parquet").read_bytes())
+    (own / "config.toml").write_text('name = "c"\n[statistics]\ndraws = 5\n')
+    report = ("report", own, "--out", out, "--no-pictures")
+    compared, calibrated = ((name, own, "--out", out, "--draws", 5)
+                            for name in ("compare", "calibrate"))  # fmt: skip
+    for words in (compared, report, calibrated, compared):
+        assert hemiface(monkeypatch, *words) == 0
+    (out / ".compare").unlink()
+    assert hemiface(monkeypatch, *compared) == 0
+    for name in (".report", "report.html"):
+        (out / name).unlink()
+    (out / "matrix.csv").write_text("mine\n")
+    capsys.readouterr()
+    assert hemiface(monkeypatch, *report) == 2
+    assert "matrix.csv is there, and nothing beside it says that" in capsys.readouterr().err
+    assert (out / "matrix.csv").read_text() == "mine\n"
+
+
 class TestCompare:
     def test_tables_and_what_is_printed(self, run, tmp_path, monkeypatch, capsys):
         code = hemiface(monkeypatch, "compare", run, "--out", tmp_path, "--draws", 30)

@@ -97,6 +97,19 @@ TABLES = (
 )  # fmt: skip
 """All that a report may write, by name."""
 
+_INFORMING = ("information", "decomposition", "shapley", "sensitivity")
+_MARKED = {
+    "report": TABLES,
+    "compare": ("all_pairs", "mcnemar", "cochran", "confusion_shifts", "sides", "face_lines"),
+    "calibrate": ("calibration", "reliability", "risk_coverage", "aurc", "abstention"),
+    "information": (*_INFORMING, "voters"),
+    "importance": ("importance", "interactions", "fills", "tiles", "bubbles", "people",
+                   "placements"),
+    "people": ("participants", "responses", "confusions", *_INFORMING, "ratings", "maps", "beside",
+               "agreement", "likeness"),
+}  # fmt: skip
+"""The tables that lie beside each command's mark: several commands may share a folder."""
+
 PAPER_METRICS = ("accuracy", "macro_f1", "weighted_f1", "weighted_auc")
 """The four scores of each cell in the original study's table."""
 
@@ -301,12 +314,18 @@ def require_ours(folder: Path, written: Iterable[Path], marks: Sequence[str]) ->
     """Raise unless what is to be written takes the place of earlier results of hemiface alone.
 
     Raises:
-        UsageError: a file is there, and none of the marks, see `is_ours`.
+        UsageError: a file is there, none of the marks (see `is_ours`), and no mark of another
+            command that writes such a table.
     """
     there = [one for one in written if one.exists()]
-    if there and not is_ours(folder, marks):
+    if not there or is_ours(folder, marks):
+        return
+    others = [names for command, names in _MARKED.items() if (folder / f".{command}").is_file()]
+    known = {f"{name}.csv" for names in others for name in names}
+    foreign = [one for one in there if one.name not in known]
+    if foreign:
         raise UsageError(
-            f"{there[0]} is there, and nothing beside it says that hemiface wrote it; choose "
+            f"{foreign[0]} is there, and nothing beside it says that hemiface wrote it; choose "
             "another --out, or move it."
         )
 
