@@ -7,7 +7,9 @@ from scipy import stats
 
 from builders import answers, described, sampled, scored_predictions
 from hemiface.errors import UsageError
-from hemiface.stats.sides import SIDES_COLUMNS, has_sides, sides
+from hemiface.report.words.sides import side_words
+from hemiface.report.words.verdicts import Verdicts
+from hemiface.stats.sides import SIDES_COLUMNS, UNDETECTABLE, has_sides, sides
 from hemiface.tables import EMOTIONS, Predictions
 
 N = 1400
@@ -78,6 +80,21 @@ class TestAsShown:
         # Unpaired the same difference would have a far smaller statistic.
         apart = stats.ttest_ind(right["left"], right["right"]).statistic
         assert abs(one["difference"] / one["se"]) > 1.5 * abs(apart)
+
+    def test_what_no_difference_can_be_large_enough_for_is_not_given(self):
+        # Two seeds that contradict each other leave one degree of freedom and a large error.
+        one, other = (side_table(*pair, model=f"full-seed{seed}", seed=seed).table
+                      for seed, pair in enumerate([(0.9, 0.1), (0.1, 0.9)]))  # fmt: skip
+        found = compared(known(pd.concat([one, other], ignore_index=True)), draws=50)
+        over = row(found[found["seed"] == "mean"])
+        assert over["se"] > 0.1
+        assert np.isnan(over["detectable"])
+        assert over["reason"] == UNDETECTABLE == "no difference, however large, would be found"
+        assert "No difference, however large, would be found in four of five" in " ".join(
+            side_words(found, Verdicts())
+        )
+        assert (found["detectable"].dropna() <= 1).all()
+        assert row(found[found["seed"] == "0"])["reason"] == ""
 
     def test_only_the_emotion_that_differs(self):
         found = compared(side_table(0.4, 0.7, only=HAPPY), draws=300)

@@ -36,7 +36,7 @@ from hemiface.stats.sample import Aligned, Cell, Sample
 from hemiface.stats.significance import detectable, holm
 from hemiface.tables import EMOTIONS, Predictions
 
-__all__ = ["SIDES_COLUMNS", "has_sides", "sides"]
+__all__ = ["SIDES_COLUMNS", "UNDETECTABLE", "has_sides", "sides"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,6 +70,8 @@ SIDES_COLUMNS = (
     "reason",
     "warning",
 )
+UNDETECTABLE = "no difference, however large, would be found"
+"""The reason of a row whose `detectable` would pass what a difference of shares can be."""
 _MEASURES = ("accuracy", "probability")
 _OVERALL = "all"
 _ROWS = (_OVERALL, *EMOTIONS)
@@ -137,8 +139,8 @@ def sides(
     - measure: `accuracy` (the emotion's recall; the accuracy for `all`) or `probability` (mean
       probability given to the true emotion, which varies less).
     - difference to reason: as in `all_pairs`; `detectable`: the difference that such a study finds
-      four times of five at p < .05, before Holm's correction (see `significance.detectable`);
-      above 1 there is none.
+      four times of five at p < .05, before Holm's correction (see `significance.detectable`); NaN
+      where it would be above 1, which no difference is: `reason` says UNDETECTABLE then.
       Holm's family: the seven emotions of one contrast, part and measure; `all` stands alone.
     - verdict (of `face`: of what mirroring assigns to it, no more): `left carries more` or
       `right carries more` (p_holm < .05), `alike` (TOST: within
@@ -201,6 +203,9 @@ def _rows(
         values if part in ("as shown", "mirrored") else [np.full_like(values[0], np.nan)] * 2
     )
     smallest = detectable(one.se, one.df)
+    beyond = smallest > 1
+    smallest = np.where(beyond, np.nan, smallest)
+    reason = np.where(beyond & (one.reason == ""), UNDETECTABLE, one.reason)
     for measure, name in enumerate(_MEASURES):
         p_holm = np.concatenate([one.p[measure, :1], holm(one.p[measure, 1:])])
         for place, emotion in enumerate(_ROWS):
@@ -219,6 +224,7 @@ def _rows(
                 "value_left_hidden": left[at],
                 "value_right_hidden": right[at],
                 "detectable": smallest[at],
+                "reason": reason[at],
                 "p_holm": p_holm[place],
                 "verdict": verdict,
                 "image_side": side,

@@ -8,6 +8,7 @@ import pandas as pd
 from hemiface.report.page_tables import Group, Row, Shown, Table
 from hemiface.report.words.texts import joined
 from hemiface.report.words.verdicts import Cell, Verdict, Verdicts, over_seeds, verdict
+from hemiface.stats.sides import UNDETECTABLE
 from hemiface.tables import EMOTIONS
 
 __all__ = ["side_tables", "side_warnings", "side_words"]
@@ -163,13 +164,15 @@ def _whole(cells: dict[str, Verdict], *, controlled: bool) -> str:
 
 def _power(rows: pd.DataFrame, *, controlled: bool) -> str:
     """Say what such a study would have found."""
-    found = rows.loc[rows["emotion"] == "all", "detectable"].iloc[0]
-    if not found > 0:
+    every = rows[rows["emotion"] == "all"].iloc[0]
+    found = every["detectable"]
+    if every["reason"] == UNDETECTABLE:
+        what = "No such part, however large," if controlled else "No difference, however large,"
+    elif found > 0:
+        what = f"{'Such a part' if controlled else 'A difference'} of {100 * found:.1f} points"
+    else:
         return ""
-    if found > 1:
-        return " No difference, however large, would be found in four of five such studies."
-    what = "Such a part" if controlled else "A difference"
-    return f" {what} of {100 * found:.1f} points would be found in four of five such studies."
+    return f" {what} would be found in four of five such studies."
 
 
 def _main(sides: pd.DataFrame) -> pd.DataFrame:
