@@ -207,14 +207,13 @@ def _robustness(
     )
     if not hidden:
         return []
-    worst = min(hidden, key=lambda name: hidden[name].value)
-    whose = _trained(base)
+    lowest = _lowest(hidden)
+    worst, whose = lowest[0], _trained(base)
     if len(hidden) > 1 and len({one.value for one in hidden.values()}) == 1:
         same = percent(hidden[worst].value)
         return [f"The accuracy of {whose} is {same} whichever is hidden: {_regions(hidden)}."]
-    lowest = [name for name, one in hidden.items() if one.value == hidden[worst].value]
-    tied = _tied({name: (base, name) for name in hidden}, worst, verdicts)
-    tied = [name for name in tied if name not in lowest]
+    cells = {name: (base, name) for name in hidden if name not in lowest}
+    tied = _tied(cells, (base, worst), verdicts)
     where = f"{region(worst)} hidden ({hidden[worst]})"
     if len(lowest) > 1:
         where = f"{joined(map(region, lowest))} hidden ({percent(hidden[worst].value)} each)"
@@ -229,15 +228,22 @@ def _robustness(
         sentences = [f"The accuracy of {whose} is lowest with {where}."]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
-        if {one, other} <= set(hidden) and worst not in (one, other):
+        if {one, other} <= set(hidden) and not {one, other} & set(lowest):
             found = verdicts.of((base, one), (base, other))
             sentences += [_pair(hidden, one, other, found)] if found else []
     return sentences
 
 
-def _tied(cells: Mapping[str, Cell], worst: str, verdicts: Verdicts) -> list[str]:
+def _lowest(scores: Mapping[str, Score]) -> list[str]:
+    """Return the names of the lowest score, several where they are equal."""
+    least = min(one.value for one in scores.values())
+    # Means over seeds can differ by the order of a sum.
+    return [name for name, one in scores.items() if math.isclose(one.value, least, abs_tol=1e-9)]
+
+
+def _tied(cells: Mapping[str, Cell], worst: Cell, verdicts: Verdicts) -> list[str]:
     """Return what was compared with the worst and not found to be better."""
-    found = {name: verdicts.of(cell, cells[worst]) for name, cell in cells.items()}
+    found = {name: verdicts.of(cell, worst) for name, cell in cells.items()}
     return [name for name, one in found.items() if one and one.sign <= 0]
 
 
@@ -287,14 +293,15 @@ def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) ->
         same = percent(next(iter(own.values())).value)
         sentences.append(f"Each of the models trained for what is hidden reaches {same} there.")
     elif len(own) > 1:
-        worst = min(own, key=lambda name: own[name].value)
-        tied = _tied({name: (name, name) for name in own}, worst, verdicts)
+        lowest = _lowest(own)
+        cells = {name: (name, name) for name in own if name not in lowest}
+        tied = _tied(cells, (lowest[0], lowest[0]), verdicts)
         more = ""
         if tied:
             more = f"; no difference from that was found with {joined(map(region, tied))} hidden"
         sentences.append(
             "Among the models trained for what is hidden, accuracy is lowest with "
-            f"{region(worst)} hidden{more}."
+            f"{joined(map(region, lowest))} hidden{more}."
         )
     return sentences
 
