@@ -435,6 +435,19 @@ def test_an_undefined_difference_is_a_dash():
     assert points(0.5, np.nan, np.nan) == "+50.0 points"
 
 
+def test_brackets_are_explained_where_there_are_some():
+    kind, family, *cells = PAIRS[0]
+    names = ["model_a", "condition_a", "model_b", "condition_b"]
+    row = {"kind": kind, "family": family, "seed": "0", "metric": "accuracy", "value_a": 0.9,
+           "value_b": 0.8, "difference": 0.1, "low": 0.05, "high": 0.15, "p_holm": 0.5,
+           "p_equivalence": 0.5, "margin": 0.02}  # fmt: skip
+    row |= dict(zip(names, cells, strict=True))
+    some = pd.DataFrame([row]).reindex(columns=list(DIFFERENCE_COLUMNS))
+    assert half_words(some)[-1].startswith("Brackets hold 95 % intervals over test images; a direc")
+    none = half_words(some.assign(low=math.nan, high=math.nan))
+    assert none[-1].startswith("A direction is stated only where")
+
+
 def test_empty_contrasts_say_nothing():
     empty = pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
     assert half_words(empty) == []

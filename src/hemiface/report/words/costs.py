@@ -146,9 +146,10 @@ def half_words(contrasts: pd.DataFrame, level: float = 0.95) -> list[str]:
         said.append(" ".join(parts))
     if said:
         several = " and seeds" if _means(contrasts) else ""
+        brackets = f"Brackets hold {100 * level:g} % intervals over test images{several}; a"
         said.append(
-            f"Brackets hold {100 * level:g} % intervals over test images{several}; a direction is "
-            "stated only where the corrected test and the interval both support it."
+            f"{brackets if '[' in ''.join(said) else 'A'} direction is stated only where the "
+            "corrected test and the interval both support it."
         )
     return said
 
