@@ -27,6 +27,7 @@ from hemiface.report.words.information import (
 )
 from hemiface.report.words.verdicts import verdict
 from hemiface.stats.information import FIVE
+from hemiface.stats.voters import voters
 from hemiface.tables import EMOTIONS, PROBABILITY_COLUMNS, Predictions, write_predictions
 
 pytestmark = pytest.mark.slow
@@ -96,10 +97,16 @@ def test_says_that_sides_of_a_network_trained_with_flips_are_not_laterality(pred
 
 
 def test_without_intervals_there_are_no_brackets_and_the_reason_is_said(predictions):
-    alone = replace(predictions, table=predictions.table.assign(group="g"))
-    data, *_ = information_words(information_tables(sampled(alone, draws=20)))
-    assert "nan" not in data
-    assert "[" not in data
+    sample = sampled(replace(predictions, table=predictions.table.assign(group="g")), draws=20)
+    tables = information_tables(sample) | {"voters": voters(sample, votes())}
+    data, *others = information_words(tables)
+    every = " ".join([data, *others, *share_words(tables).said])
+    assert "nan" not in every
+    assert "[" not in every
+    assert "brackets" not in every
+    assert "may tell nothing" not in every
+    for said in (others, share_words(tables).said):
+        assert "No interval: fewer than two groups to resample." in said
     assert data.endswith("No interval: fewer than two groups to resample.")
     assert "to 1, with no interval (fewer than two groups to resample)" in data
 
@@ -113,13 +120,15 @@ def test_another_fill_is_named_and_further_ones_are_told_of(predictions):
         information_tables(sampled(replace(predictions, table=mean), draws=20))
     )
     assert "hidden parts filled" not in words[0]
-    assert any("where the hidden part is filled with mean is in the tables" in one for one in words)
+    alone = "is in the tables alone: upper and lower, filled with mean."
+    assert any(one.endswith(alone) for one in words)
     only = mean[keys.isin(["full", "upper", "lower"])]
     tables = information_tables(sampled(replace(predictions, table=only), draws=20))
     assert (
         "any, emotions as frequent as in the data, hidden parts filled with mean: the whole"
         in (information_words(tables)[0])
     )
+    assert "images, hidden parts filled with mean, from log loss" in share_words(tables).why[0]
     heading = information_figures(tables)["information-any"].get_suptitle()
     assert "filled with mean" in heading.replace("\n", " ")
 
@@ -189,6 +198,7 @@ def test_an_interval_that_leaves_out_0_is_told_from_a_test_that_agrees(predictio
     assert text == "Between what the upper and the lower half tell no difference was found."
     assert by.startswith("Upper minus lower: −")
     assert doubt.startswith("An interval that leaves out 0 isn't enough: the test after Holm's")
+    assert doubt in information_words(tables)[0]
 
 
 def test_which_half_tells_more_may_depend_on_the_mix(predictions):
@@ -196,7 +206,8 @@ def test_which_half_tells_more_may_depend_on_the_mix(predictions):
     shapley = tables["shapley"]
     is_one = (shapley["mix"] == "balanced") & (shapley["region"] == "upper - lower")
     shapley.loc[is_one, "p_holm"] = 0.2
-    shapley.loc[shapley["region"] == "lower / upper", ["low", "high"]] = np.nan
+    ratio = shapley["region"] == "lower / upper"
+    shapley.loc[ratio, ["low", "high", "reason"]] = [np.nan, np.nan, "undefined in 9 of 100 draws"]
     said = " ".join(share_words(tables).said)
     # That one is found and the other isn't doesn't make the two different.
     assert said.startswith("With emotions as frequent as in the data the lower half tells more; ")

@@ -5,10 +5,11 @@ after Holm's correction agrees.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,7 +18,7 @@ from hemiface.report.figures.style import condition_label, decimals
 from hemiface.report.words.texts import joined, two_decimals
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
-from hemiface.stats.inference import TOO_FEW
+from hemiface.stats.inference import NO_VARIATION
 from hemiface.stats.information import FIVE, WHOLE
 from hemiface.tables import EMOTIONS
 
@@ -112,12 +113,13 @@ def information_words(tables: Mapping[str, pd.DataFrame], level: float = 0.95) -
         said += [" ".join(some) for some in (further, recall_words(tables).said) if some]
     if "voters" in tables:
         said += _voters(_over_seeds(tables["voters"]))
+    brackets = f", brackets hold {100 * level:g} % intervals" if "[" in "".join(said) else ""
     said.append(
         "Bits are V-information: what this kind of network can make of what it sees, at a "
         "temperature fitted on validation images, beyond knowing how frequent each emotion is. "
         f"Redundant is what both halves tell of each emotion at least ({USED}, Williams & Beer "
         "2010); decomposition.csv has two other definitions that bound all. Sides are those of the "
-        f"image, brackets hold {100 * level:g} % intervals."
+        f"image{brackets}."
     )
     return said
 
@@ -133,9 +135,8 @@ def _paragraphs(
             continue
         halves = [half for pair in pairs for half in pair]
         alone = joined(f"the {half} half alone {_bits(seen, half)}" for half in halves)
-        fill = str(rows["information"]["fill"].iloc[0])
-        under = "" if fill == "black" else f", hidden parts filled with {fill}"
-        said = [f"{model}, {words}{under}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
+        who = f"{model}, {words}{_under(rows['information'])}"
+        said = [f"{who}: the whole face tells {_bits(seen, WHOLE)}; {alone}."]
         for pair in pairs:
             parts = rows["decomposition"]
             parts = parts[(parts["pair"] == ", ".join(pair)) & (parts["definition"] == USED)]
@@ -145,29 +146,35 @@ def _paragraphs(
         yield " ".join(said)
 
 
+def _under(rows: pd.DataFrame) -> str:
+    """Return with what hidden parts are filled in rows of one fill, "" where it is black."""
+    fill = str(rows["fill"].iloc[0])
+    return "" if fill == "black" else f", hidden parts filled with {fill}"
+
+
 def _other_fills(tables: Mapping[str, pd.DataFrame], model: str) -> list[str]:
-    """Say that halves under further fills are in the tables alone."""
+    """Say which halves under further fills are in the tables alone."""
     shapley = tables["shapley"]
-    rows, shown = shapley[shapley["model"] == model], shown_fill(shapley, model)
-    others = [one for one in dict.fromkeys(rows["fill"].astype(str)) if one != shown]
-    others = [one for one in others if _pairs(rows[rows["fill"] == one])]
-    if not others:
+    rows = shapley[(shapley["model"] == model) & shapley["region"].isin(_HALVES)]
+    others = rows[rows["fill"] != shown_fill(shapley, model)]
+    if others.empty:
         return []
-    return [f"What halves tell where the hidden part is filled with {joined(others)} is in the "
-            "tables."]  # fmt: skip
+    halves = others.groupby("fill", sort=False)["region"].unique()
+    named = "; ".join(f"{joined(some)}, filled with {fill}" for fill, some in halves.items())
+    return [f"What halves tell under other fills is in the tables alone: {named}."]
 
 
 def _unbounded(*tables: pd.DataFrame) -> list[str]:
     """Say why numbers over all images stand without an interval, where some do."""
-    reasons = [
-        str(reason)
-        for table in tables
-        for reason in table.loc[
-            (table["emotion"] == _ALL) & table["bits"].notna() & table["low"].isna(), "reason"
-        ]
-        if isinstance(reason, str) and reason
-    ]
-    return [f"No interval: {'; '.join(dict.fromkeys(reasons))}."] if reasons else []
+    every = pd.concat(table[["emotion", "bits", "low", "reason"]] for table in tables)
+    bare = every[(every["emotion"] == _ALL) & every["bits"].notna() & every["low"].isna()]
+    # What goes before it in information.csv is about a temperature, which is told apart.
+    return _no_interval(str(reason).rpartition("; ")[-1] for reason in bare["reason"])
+
+
+def _no_interval(reasons: Iterable[str]) -> list[str]:
+    known = [one for one in dict.fromkeys(reasons) if one]
+    return [f"No interval: {'; '.join(known)}."] if known else []
 
 
 def _voters(rows: pd.DataFrame) -> list[str]:
@@ -175,7 +182,8 @@ def _voters(rows: pd.DataFrame) -> list[str]:
     said = []
     for model, own in rows.groupby("model", sort=False):
         cells = _by(own, "condition")
-        keys = [key for key in ("full", *_HALVES) if key in cells]
+        parts = ("full", *_HALVES)
+        keys = [key for part in parts for key in cells if key.partition("@")[0] == part]
         first = next(iter(cells.values()))
         shown = joined(
             f"{condition_label(key)} {_share(cells[key], 'network')} ({_compared(cells[key])})"
@@ -184,6 +192,12 @@ def _voters(rows: pd.DataFrame) -> list[str]:
         said.append(
             f"Of people who saw the whole face, one agrees with the others in "
             f"{_share(first, 'voter')}; {model} agrees with the very same in {shown}."
+        )
+        # A level that never varies can differ from another by something that does.
+        said += _no_interval(
+            cells[key]["reason"] or NO_VARIATION
+            for key in keys
+            if not np.isfinite([cells[key][f"{who}_low"] for who in ("network", "voter")]).all()
         )
     return said
 
@@ -222,14 +236,25 @@ def _differences(rows: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[str]:
         text = f"Shared out between {one} and {other}: {more} ({_difference(found)})"
         if (one, other) == ("upper", "lower") and math.isfinite(every[_RATIO]["bits"]):
             text += f"; lower to upper {_ratio(every[_RATIO])}"
-        said.append(f"{text}. {_by_emotion(rows, (one, other))}")
+        said += [f"{text}.", *_unsupported([found]), _by_emotion(rows, (one, other))]
     return said
+
+
+def _unsupported(found: Iterable[Verdict]) -> list[str]:
+    """Say why no direction is told of what has an interval beside 0, where there is such."""
+    if not any(v.sign == 0 and v.low * v.high > 0 for v in found):
+        return []
+    return [
+        "An interval that leaves out 0 isn't enough: the test after Holm's correction doesn't "
+        "agree."
+    ]
 
 
 def _ratio(row: dict[str, Any]) -> str:
     if not math.isfinite(row["low"]) or not math.isfinite(row["high"]):
-        # Where both tell something in nearly all draws, the reason is the row's own.
-        why = row["reason"] if str(row["reason"]).startswith(TOO_FEW) else "a half may tell nothing"
+        # In draws in which a half tells nothing there is no ratio.
+        undefined = str(row["reason"]).startswith("undefined")
+        why = "a half may tell nothing" if undefined else row["reason"]
         return f"{row['bits']:.2f} to 1, with no interval ({why})"
     at = decimals(row["low"] - 1, row["high"] - 1, least=2)
     return f"{row['bits']:.{at}f} [{row['low']:.{at}f}, {row['high']:.{at}f}] to 1"
@@ -252,13 +277,14 @@ def share_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         shares = _chosen(tables, model)["shapley"]
         rows = shares[shares["players"] == "halves"]
         said = [sentence for pair in _pairs(rows) for sentence in _which(rows, pair)]
+        said += _other_fills(tables, model)
         n = int(rows["n"].max())
         over = "images and seeds together" if "mean" in set(rows["seed"]) else "images"
         why = [
-            f"Shapley values of {model} on {n:,} images, from log loss at temperatures that "
-            f"validation images chose; intervals over {over}, Holm's correction over all that the "
-            "figure draws; who sees nothing knows how frequent each emotion is, so no black "
-            "picture is asked."
+            f"Shapley values of {model} on {n:,} images{_under(rows)}, from log loss at "
+            f"temperatures that validation images chose; intervals over {over}, Holm's correction "
+            "over all that the figure draws; who sees nothing knows how frequent each emotion is, "
+            "so no black picture is asked."
         ]
         if model == "specialists" and "longer" in set(tables["information"]["model"]):
             why.append(
@@ -346,9 +372,10 @@ def recall_words(tables: Mapping[str, pd.DataFrame]) -> Shares:
         *sentences,
     ]
     why = [
-        f"Recalls of {models[0]}, up to {n:,} images of an emotion; what answers alone do to them "
-        "is reckoned by Luce's choice model from all confusions (in sensitivity.csv, beside d', "
-        "AUC and Wagner's unbiased hit rate), with Holm's correction over the seven emotions."
+        f"Recalls of {models[0]}, up to {n:,} images of an emotion{_under(chosen['shapley'])}; "
+        "what answers alone do to them is reckoned by Luce's choice model from all confusions (in "
+        "sensitivity.csv, beside d', AUC and Wagner's unbiased hit rate), with Holm's correction "
+        "over the seven emotions."
     ]
     return Shares(said, why)
 
@@ -414,12 +441,9 @@ def _which(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
     amounts = joined(f"{size} with {words}" for words, size in sizes.items())
     by_emotion = _by_emotion(rows[rows["mix"] == "data"], pair)
     said = [text, f"{one.capitalize()} minus {other}: {amounts}."]
-    if any(v.sign == 0 and v.low * v.high > 0 for v in found.values()):
-        said.append(
-            "An interval that leaves out 0 isn't enough: the test after Holm's correction doesn't "
-            "agree."
-        )
-    return [*said, *_left(rows, pair), by_emotion]
+    said += [*_unsupported(found.values()), *_left(rows, pair)]
+    differences = rows[rows["region"] == " - ".join(pair)]
+    return [*said, *_unbounded(differences), by_emotion]
 
 
 def _left(rows: pd.DataFrame, pair: tuple[str, str]) -> list[str]:
@@ -517,7 +541,8 @@ def _bits(rows: _Rows, key: str) -> str:
 
 def _difference(found: Verdict) -> str:
     if math.isnan(found.low):
-        return f"{found.value:+.2f} bits, with no interval".replace("-", "−")
+        # Nothing that rounds to 0 has a sign.
+        return f"{round(found.value, 2) + 0.0:+.2f} bits, with no interval".replace("-", "−")
     # An interval that leaves 0 out must not seem to end there.
     at = decimals(found.low, found.high, least=2)
     text = f"{found.value:+.{at}f} bits [{found.low:+.{at}f}, {found.high:+.{at}f}]"
