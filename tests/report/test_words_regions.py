@@ -19,10 +19,15 @@ from hemiface.occlusion.tiles import TILES, place
 from hemiface.report import page as report
 from hemiface.report.figures import regions as faces
 from hemiface.report.importance import write_importance
-from hemiface.report.words.regions import sentences
+from hemiface.report.words.regions import (
+    importance_figures,
+    page_words,
+    sentences,
+    shown_models,
+)
 from hemiface.stats.importance import analyse
 from hemiface.stats.importance.tiles import tile_maps, tile_table
-from hemiface.tables import EMOTIONS, read_predictions, write_predictions
+from hemiface.tables import EMOTIONS, read_predictions, write_predictions, write_table
 
 pytestmark = pytest.mark.slow
 
@@ -138,6 +143,40 @@ class TestWords:
         assert "Over 2 fills of the hidden part" in said[0]
         assert "fills" not in said[1]
 
+    def test_each_of_several_networks_is_told_and_what_isnt_is_named(self):
+        own = [f"net{number}-seed0" for number in range(7)]
+        some = analyse(sampled(planted(models=("full-seed0", *own[:2], "any-seed0")), draws=5))
+        shown, told = shown_models(some.regions), sentences(some)
+        assert shown[:2] == ["full", "any"]
+        assert sorted(shown[2:]) == ["net0", "net1"]
+        assert all(
+            f"The model {name} " in one for name, one in zip(shown[2:], told[2:4], strict=True)
+        )
+        assert not any("Neither words" in one for one in told)
+        assert {f"importance-halves-{name}" for name in shown} <= set(
+            importance_figures(some.regions)
+        )
+        many = analyse(sampled(planted(models=own), draws=5))
+        (rest,) = {one.removesuffix("-seed0") for one in own} - set(shown_models(many.regions))
+        left = (
+            f"Neither words nor figures stand here of {rest}, which importance.csv has; a table of "
+            "them alone gives theirs."
+        )
+        for said in (sentences(many), *(page_words(many, in_bits=one) for one in (True, False))):
+            assert left in said
+        # Beside the baseline a specialist is at home under one condition alone.
+        beside = analyse(sampled(planted(models=("full-seed0", "upper-seed0")), draws=5))
+        assert shown_models(beside.regions) == ["full"]
+        assert "Neither words nor figures stand here of upper" in sentences(beside)[1]
+
+    def test_a_fill_that_isnt_black_is_named(self, found):
+        grey = planted(models=("any-seed0",), fill="mean")
+        said = sentences(analyse(sampled(grey, draws=5)))[0]
+        assert (
+            "among the parts of the face (Shapley values, hidden parts filled with mean)." in said
+        )
+        assert "filled" not in sentences(found)[0]
+
 
 class TestFigures:
     def test_every_quadrant_carries_its_value_where_it_lies(self, found):
@@ -214,8 +253,6 @@ class TestFiles:
     def test_the_command_writes_tables_figures_and_words(
         self, predictions, tmp_path, monkeypatch, capsys
     ):
-        from hemiface.tables import write_table
-
         samples = chains(lambda _, s: 0.1 + s @ np.arange(TILES) / 4000)
         write_table(samples.table, tmp_path / "t.parquet", dict(samples.facts))
         write_people(tmp_path, np.random.default_rng(5).gamma(1, 1, (7, TILES)), participants=9)
@@ -248,6 +285,23 @@ class TestFiles:
         )
         assert hemiface(monkeypatch, *arguments[:6]) == 0
         assert "What each half contributes" in capsys.readouterr().out
+
+    def test_tiles_of_each_network_are_drawn_and_told(self, tmp_path):
+        worth = np.arange(TILES) / 4000
+        parts = [chains(lambda _, s: 0.1 + s @ worth, n=14, model=f"{one}-seed0") for one in "ab"]
+        table = pd.concat([one.table for one in parts], ignore_index=True)
+        known = [model for one in parts for model in one.facts["models"]]
+        write_table(table, tmp_path / "t.parquet", {**parts[0].facts, "models": known})
+        write_people(tmp_path, np.random.default_rng(5).gamma(1, 1, (7, TILES)), participants=3)
+        written = write_importance(
+            sampled(planted(), draws=5), tmp_path, tiles=tmp_path / "t.parquet", people=tmp_path
+        )
+        drawn = {path.stem for path in written.paths if path.suffix == ".png"}
+        for kind in ("tiles", "people"):
+            assert {f"importance-{kind}-{one}" for one in "ab"} <= drawn
+        for one in "ab":
+            assert any(f"made of the trials the tiles of the model {one}," in w
+                       for w in written.words)  # fmt: skip
 
     def test_missing_coalitions_and_tiles_are_wrong_usage(
         self, predictions, tmp_path, monkeypatch, capsys

@@ -1,7 +1,10 @@
 """What `hemiface importance` writes: tables and figures of regions, tiles and people, and words."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,12 @@ from hemiface.errors import UsageError
 from hemiface.report.figures import regions as drawn
 from hemiface.report.figures.style import model_label, save
 from hemiface.report.results import claim_for, table_files, write_tables
-from hemiface.report.words.regions import importance_figures, sentences
+from hemiface.report.words.regions import (
+    importance_figures,
+    left_out,
+    sentences,
+    shown_models,
+)
 from hemiface.report.words.scores import warnings
 from hemiface.stats.importance import Importance, analyse
 from hemiface.stats.importance.bubbles import bubble_table
@@ -82,20 +90,32 @@ def write_importance(
         paths += save(figure, folder / "figures", name)
     words = [
         *sentences(found, sample.options.level),
-        *_people(tables.get("people")),
+        *(left_out(tables["tiles"], "tiles.csv") if "tiles" in tables else ()),
+        *_people(tables),
         *warnings(sample.whole.models, list(sample.names["model"])),
     ]
     return Written(found, tables, words, paths)
 
 
-def _people(table: pd.DataFrame | None) -> list[str]:
-    """Say how alike the first model's and people's tiles are, and what else explains it."""
-    if table is None:
+def _people(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say how alike the tiles of people and of each model that is shown are."""
+    if "people" not in tables:
         return []
-    rows = table[(table["seed"] == "mean") & (table["emotion"] == _ALL)]
+    rows = tables["people"]
+    rows = rows[(rows["seed"] == "mean") & (rows["emotion"] == _ALL)]
     known = {(str(row["model"]), str(row["measure"])): row for row in rows.to_dict("records")}
-    model = str(table["model"].iloc[0])
     ceiling = known["people", "ceiling"]["value"]
+    return [
+        *(one for model in shown_models(tables["tiles"]) for one in _likeness(known, model)),
+        f"People's own scatter would let a map without noise reach about {ceiling:.2f}.",
+    ]
+
+
+def _likeness(known: Mapping[tuple[str, str], Mapping[Any, Any]], model: str) -> list[str]:
+    """Say how alike a model's and people's tiles are, and what else explains it.
+
+    `known` are rows of people.csv by model and measure.
+    """
 
     def said(measure: str, which: str, who: str = model) -> str:
         row = known[who, f"{measure}_{which}"]
@@ -129,9 +149,6 @@ def _people(table: pd.DataFrame | None) -> list[str]:
             f"emotions are ahead of others by at most {said('best_own_minus_others', which)} "
             f"(exchanged, {known[model, f'best_permutation_p_{which}']['value']:.0%} do as well)."
         )
-    sentences.append(
-        f"People's own scatter would let a map without noise reach about {ceiling:.2f}."
-    )
     return sentences
 
 
@@ -151,11 +168,18 @@ def _tiles(
     samples = read_samples(path, "visible")
     maps = tile_maps(samples, options)
     tables = {"tiles": tile_table(maps, options)}
-    figures = {"importance-tiles": drawn.tile_figure(tables["tiles"])}
+    shown = shown_models(tables["tiles"])
+    figures = _each("importance-tiles", shown, partial(drawn.tile_figure, tables["tiles"]))
     if people is not None:
         known = read_people(people)
         tables["people"] = people_table(maps, known, options, faces=faces)
         tables["placements"] = placements(maps, known, faces=faces)
         average = known.published.mean(axis=0)
-        figures["importance-people"] = drawn.people_figure(tables["tiles"], average)
+        draw = partial(drawn.people_figure, tables["tiles"], average)
+        figures |= _each("importance-people", shown, draw)
     return tables, figures
+
+
+def _each(name: str, models: Sequence[str], draw: Callable[..., Figure]) -> dict[str, Figure]:
+    """Return a figure of each model by file name, which has the model's where there are several."""
+    return {name if len(models) == 1 else f"{name}-{model}": draw(model=model) for model in models}

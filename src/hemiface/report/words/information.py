@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from hemiface.report.figures.information import USED, bits_plot, decomposition_plot
 from hemiface.report.figures.style import condition_label, decimals
-from hemiface.report.words.texts import joined, two_decimals
+from hemiface.report.words.texts import joined, two_decimals, under_fill
 from hemiface.report.words.verdicts import Verdict, points, verdict
 from hemiface.stats.decomposition import PAIRS
 from hemiface.stats.inference import NO_VARIATION
@@ -147,9 +147,7 @@ def _paragraphs(
 
 
 def _under(rows: pd.DataFrame) -> str:
-    """Return with what hidden parts are filled in rows of one fill, "" where it is black."""
-    fill = str(rows["fill"].iloc[0])
-    return "" if fill == "black" else f", hidden parts filled with {fill}"
+    return under_fill(str(rows["fill"].iloc[0]))
 
 
 def _other_fills(tables: Mapping[str, pd.DataFrame], model: str) -> list[str]:

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from hemiface.occlusion.conditions import HALVES, QUADRANTS
 from hemiface.report.figures import regions as drawn
-from hemiface.report.figures.style import model_label, ordered
+from hemiface.report.figures.style import is_condition, model_label, ordered
 from hemiface.report.words.scores import Score, percent
-from hemiface.report.words.texts import joined
+from hemiface.report.words.texts import joined, under_fill
 from hemiface.report.words.verdicts import points
 from hemiface.stats.importance import Importance
 from hemiface.stats.importance.regions import BETWEEN
@@ -28,6 +28,7 @@ from hemiface.tables import EMOTIONS
 __all__ = [
     "half_table",
     "importance_figures",
+    "left_out",
     "page_words",
     "sentences",
     "shown_models",
@@ -35,6 +36,7 @@ __all__ = [
 
 _ALL = "all"
 _FUNCTION = "probability"
+_MOST_MODELS = 6
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,26 @@ def importance_figures(regions: pd.DataFrame) -> dict[str, Figure]:
 
 
 def shown_models(regions: pd.DataFrame) -> list[str]:
-    """Return whom words and figures are about: the baseline (else the first), the generalist."""
+    """Return whom words and figures are about: the baseline (else the first), the generalist.
+
+    Then others, _MOST_MODELS in all; beside the baseline no specialists, which are at home under
+    one of the conditions alone. `regions` has a column `model`, as tiles.csv too.
+    """
     first, *others = ordered(regions["model"])
-    return [first, *(name for name in others if name == "any")]
+    if first == "full":
+        others = [name for name in others if name != "longer" and not is_condition(name)]
+    return [first, *sorted(others, key=lambda name: name != "any")][:_MOST_MODELS]
+
+
+def left_out(table: pd.DataFrame, file: str) -> list[str]:
+    """Say of which models of a table, that is written as `file`, no words and figures are."""
+    rest = [name for name in dict.fromkeys(table["model"]) if name not in shown_models(table)]
+    if not rest:
+        return []
+    return [
+        f"Neither words nor figures stand here of {joined(rest)}, which {file} has; a table of "
+        "them alone gives theirs."
+    ]
 
 
 def half_table(regions: pd.DataFrame) -> pd.DataFrame:
@@ -72,18 +91,20 @@ def half_table(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def page_words(found: Importance, level: float = 0.95, *, in_bits: bool) -> list[str]:
-    """Return the paragraphs of a page: of its generalist if there is one.
+    """Return the paragraphs of a page: of its generalist if there is one, else of all.
 
     `in_bits`: the page says elsewhere, in bits, which half tells more. It isn't said twice then, by
     two measures that weigh sure and unsure answers differently.
     """
     if not in_bits:
-        return sentences(found, level, shown_models(found.regions)[-1:])
+        shown = shown_models(found.regions)
+        return sentences(found, level, ["any"] if "any" in shown else shown)
     return [
         "What each part of the face adds to the probability of the true emotion, in points "
         "(Shapley values; who sees nothing is worth how frequent the emotions are). Which half "
         "tells more is said above, in bits. The command hemiface importance says it in such "
-        "points, which punish sure mistakes less."
+        "points, which punish sure mistakes less.",
+        *left_out(found.regions, "importance.csv"),
     ]
 
 
@@ -97,10 +118,15 @@ def sentences(
     """
     wanted = shown_models(found.regions) if models is None else models
     said = [" ".join(_paragraph(found, model)) for model in wanted]
+    said += left_out(found.regions, "importance.csv")
+    brackets = (
+        f"Brackets hold {100 * level:g} % intervals over test images, and over seeds where there "
+        "are several; a"
+    )
     said.append(
-        f"Left and right are sides of the image. Brackets hold {100 * level:g} % intervals over "
-        "test images, and over seeds where there are several; a direction is stated only where the "
-        "interval and the test after Holm's correction both support it."
+        f"Left and right are sides of the image. {brackets if '[' in ''.join(said) else 'A'} "
+        "direction is stated only where the interval and the test after Holm's correction both "
+        "support it."
     )
     return said
 
@@ -157,7 +183,7 @@ def _signs(family: Mapping[Any, _Share]) -> dict[Any, int]:
 
 
 def _whole(rows: pd.DataFrame, model: str) -> str:
-    ends = _scores(rows, "value")
+    ends, under = _scores(rows, "value"), under_fill(str(rows["fill"].iloc[0]))
     meaning = {
         "full": " It never met hidden parts in training: this is its robustness, in which what is "
         "missing and what is strange are mixed.",
@@ -168,7 +194,7 @@ def _whole(rows: pd.DataFrame, model: str) -> str:
         f"The model {model_label(model)} gives the true emotion a mean probability of "
         f"{percent(ends[_ALL, 'full'].value)} when the whole face is visible; who sees nothing and "
         f"knows how frequent the emotions are gives it {percent(ends[_ALL, 'none'].value)}. The "
-        "difference is shared out among the parts of the face (Shapley values)."
+        f"difference is shared out among the parts of the face (Shapley values{under})."
         + meaning.get(model, "")
     )
 

@@ -34,6 +34,7 @@ __all__ = [
     "subtitle",
     "title",
     "two_decimals",
+    "under_fill",
     "with_article",
 ]
 
@@ -553,6 +554,15 @@ def two_decimals(value: float) -> str:
     """
     text = f"{value:.2f}"
     return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def under_fill(fill: str) -> str:
+    """Return with what hidden parts are filled, "" where it is black.
+
+    >>> under_fill("mean"), under_fill("black")
+    (', hidden parts filled with mean', '')
+    """
+    return "" if fill == "black" else f", hidden parts filled with {fill}"
 
 
 def duration(seconds: float) -> str:
