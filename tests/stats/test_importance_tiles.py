@@ -200,6 +200,7 @@ class TestBubbles:
         assert best["tile"] == tile_map(48, 48)[15, 20] == 18
         assert best["low"] > 0
         assert (best["row"], best["column"]) == place(18)
+        assert set(zip(table["model"], table["seed"], strict=True)) == {("full", "0")}
 
     def test_correlations_are_scipys(self, samples):
         table = bubbles.bubble_table(samples, StatisticsOptions(draws=5))

@@ -40,6 +40,7 @@ Ints = npt.NDArray[np.int64]
 
 BUBBLE_COLUMNS = (
     "model",
+    "seed",
     "emotion",
     "value_function",
     "tile",
@@ -58,21 +59,23 @@ _CHUNK = 2048
 def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -> pd.DataFrame:
     """Return each tile's correlation of mean visibility with the answer: columns BUBBLE_COLUMNS.
 
+    `model` is what a network was trained on or its name, `seed` its seed as text; each stands for
+    itself, there is no mean over seeds.
     `samples` has SAMPLE_COLUMNS and `bubbles` (a list of centres), and its facts `sigma_px`.
     `value` is Pearson's r with the probability of the true emotion or with being right; `z` is
     atanh(r) sqrt(n - 3) with n samples, which takes samples of one image for independent; low and
     high come from bootstrap draws of groups and don't.
 
     Raises:
-        UsageError: the samples hold no apertures.
+        UsageError: the samples hold no apertures, or two models have one name and seed.
 
     """
     sample = Sample.whole_table(samples, options)
     table, sigma_px = sample.table, _sigma_px(samples)
     planes = mean_visibility(table["bubbles"], sigma_px)
     tables = []
-    for model in table["model"].unique():
-        rows = (table["model"] == model).to_numpy()
+    for network in sample.names.itertuples(index=False):
+        rows = (table["model"] == network.model).to_numpy()
         answers = image_values(table[rows])[:, : len(_USED)]
         labels, groups = sample.labels[rows], sample.groups[rows]
         found, scale = visibility_correlations(
@@ -87,7 +90,8 @@ def bubble_table(samples: Uncovered, options: StatisticsOptions | None = None) -
         named = {"value": found[0], "low": low, "high": high, "z": z}
         values = {name: one.ravel() for name, one in named.items()}
         values["n"] = np.broadcast_to(counts, z.shape).ravel()
-        tables.append(pd.DataFrame(values, index=keys).reset_index().assign(model=model))
+        whose = {"model": str(network.name), "seed": str(network.seed)}
+        tables.append(pd.DataFrame(values, index=keys).reset_index().assign(**whose))
     table = pd.concat(tables, ignore_index=True)
     table["row"], table["column"] = table["tile"] % TILE_ROWS, table["tile"] // TILE_ROWS
     return table[list(BUBBLE_COLUMNS)]
