@@ -58,8 +58,9 @@ def aurc(confidence: Floats, correct: Bools) -> tuple[float, float]:
     """Return the area under the risk-coverage curve and its excess over the best order's.
 
     AURC is the mean, over all n images, of the risk when exactly the images at least as confident
-    are answered; lower is better. The excess is 0 where every error is less confident than every
-    hit. NaN without images.
+    are answered; lower is better. By the source's definition, which is over thresholds, images of
+    equal confidence are answered together. The excess is 0 where every error is less confident than
+    every hit and no two errors are equally so: the best order tells them apart. NaN without images.
     """
     if not len(confidence):
         return np.nan, np.nan
