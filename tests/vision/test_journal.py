@@ -140,3 +140,55 @@ class TestDamage:
             journal.path.write_bytes(content.replace(b"0.25", b"0.75"))
             with pytest.raises(DamagedError, match="give the same command again"):
                 list(journal.rows(written))
+
+
+class TestGoingOn:
+    """What was reached of a source before its run was killed."""
+
+    def test_parts_follow_those_up_to_there(self, tmp_path):
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.add("a", [{"face": 0}])
+            journal.add("a", [{"face": 1}], {"frames": 2})
+            journal.add("a", [], {"frames": 3})
+            journal.add("a", [{"face": 9}])
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert journal.reached("a") == {"frames": 3}
+            journal.go_on("a")
+            assert journal.reached("a") is None
+            journal.add("a", [{"face": 1}])
+            journal.end("a", {"faces": 3})
+            assert [row["face"] for row in journal.rows(["a"])] == [0, 1, 1]
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert journal.reached("a") is None
+            assert [row["face"] for row in journal.rows(["a"])] == [0, 1, 1]
+
+    def test_who_does_not_go_on_begins_anew(self, tmp_path):
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.add("a", [{"face": 0}], {"frames": 1})
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.add("a", [{"face": 5}], {"frames": 1, "anew": True})
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert journal.reached("a") == {"frames": 1, "anew": True}
+            journal.go_on("a")
+            journal.end("a", {})
+            assert [row["face"] for row in journal.rows(["a"])] == [5]
+
+    def test_what_a_damaged_part_lies_before_was_not_reached(self, tmp_path):
+        with Journal(tmp_path, SETTINGS) as journal:
+            for frames in range(1, 4):
+                journal.add("a", [{"face": frames}], {"frames": frames})
+        lines = journal.path.read_bytes().splitlines(keepends=True)
+        for damaged, reached in enumerate([None, {"frames": 1}, {"frames": 2}]):
+            changed = [*lines]
+            changed[damaged] = lines[damaged].replace(b"face", b"fate")
+            journal.path.write_bytes(b"".join(changed))
+            with Journal(tmp_path, SETTINGS, keeps=True) as other:
+                assert other.reached("a") == reached
+
+    def test_of_other_settings_cameras_alone_are_told(self, tmp_path):
+        with Journal(tmp_path, SETTINGS) as journal:
+            for frames in range(1, 3):
+                journal.add("film", [], {"kind": "video", "frames": frames})
+                journal.add("camera:0", [], {"kind": "camera", "frames": frames})
+        assert dict(Journal.of_before(tmp_path)) == {"camera:0": {"kind": "camera", "frames": 2}}
+        assert not list(Journal.of_before(tmp_path, [SETTINGS]))

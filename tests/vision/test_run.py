@@ -462,6 +462,62 @@ def test_what_a_camera_showed_is_not_given_up_for_what_is_there(
     assert pd.read_csv(tmp_path / "o/sources.csv")["frames"].tolist() == [2]
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    pytest.importorskip("av", reason="videos need hemiface[video]")
+    return video_of(tmp_path_factory.mktemp("film") / "film.mp4", 700)
+
+
+class TestKilledVideo:
+    """A video goes on after the frames that were looked at."""
+
+    @pytest.fixture
+    def looked_at(self, monkeypatch) -> list[int]:
+        """The numbers of the frames that are looked at in this process."""
+        real, numbers = run_module.Watch.predict_frames, []
+
+        def predict_frames(self, frames):
+            numbers.extend(one.number for one in frames)
+            return real(self, frames)
+
+        monkeypatch.setattr(run_module.Watch, "predict_frames", predict_frames)
+        return numbers
+
+    @pytest.mark.parametrize("more", [(), ("--smooth", "0.3")])
+    def test_nothing_is_looked_at_twice(
+        self, film, model, tmp_path, monkeypatch, capsys, looked_at, more
+    ):
+        whole, out = tmp_path / "whole", tmp_path / "out"
+        assert hemiface(monkeypatch, *command(film, model, whole, *more)[3:]) == 0
+        assert len(looked_at) == 700
+        looked_at.clear()
+        arguments = command(film, model, out, *more)
+        assert stop(arguments, out, 12, signal.SIGKILL)[0] == -signal.SIGKILL
+        assert not (out / "faces.csv").exists()
+        assert hemiface(monkeypatch, *arguments[3:]) == 0
+        assert results(out) == results(whole)
+        assert looked_at == list(range(looked_at[0], 700))
+        assert looked_at[0] >= 12 * 16
+        assert f"film.mp4 goes on after {looked_at[0]} frames" in capsys.readouterr().err
+
+    def test_one_that_changed_or_is_copied_is_watched_from_its_beginning(
+        self, film, model, tmp_path, monkeypatch, looked_at
+    ):
+        out, own = tmp_path / "out", tmp_path / "film.mp4"
+        shutil.copy(film, own)
+        assert stop(command(own, model, out), out, 12, signal.SIGKILL)[0] == -signal.SIGKILL
+        os.utime(own, (1, 1))
+        assert hemiface(monkeypatch, *command(own, model, out)[3:]) == 0
+        assert looked_at == list(range(700))
+        assert len(pd.read_csv(out / "faces.csv")) == 700
+        looked_at.clear()
+        arguments = command(film, model, tmp_path / "copied", "--save-image")
+        assert stop(arguments, tmp_path / "copied", 12, signal.SIGKILL)[0] == -signal.SIGKILL
+        assert hemiface(monkeypatch, *arguments[3:]) == 0
+        assert looked_at == list(range(700))
+        assert (tmp_path / "copied/pictures/film.mp4").is_file()
+
+
 class TestCamera:
     """A recording doesn't come again."""
 
@@ -508,6 +564,45 @@ class TestCamera:
         assert (code, "Camera 0 stopped after 20 frames" in said) == (4, True)
         assert self.told(tmp_path)["frames"].tolist() == [20]
         assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 20
+
+    def test_unplugged_after_one_that_ended_it_keeps_what_it_showed(self, record, tmp_path):
+        def unplugged() -> Iterator[Frame]:
+            yield from self.frames(30)
+            raise DamagedError("Camera 0 stopped after 30 frames (No such device).")
+
+        assert record(self.frames(20))[0] == 0
+        assert record(unplugged(), "--replace")[0] == 4
+        assert self.told(tmp_path)["frames"].tolist() == [30]
+        assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 30
+
+    def test_killed_it_keeps_what_it_showed(self, record, model, tmp_path):
+        line = command(Path("camera:0"), model, tmp_path / "o")
+        program = (
+            "import os, sys\n"
+            "import numpy as np\n"
+            "from hemiface import cli\n"
+            "from hemiface.vision import run\n"
+            "from hemiface.vision.seen import Frame\n"
+            "def frames(_):\n"
+            "    for number in range(40):\n"
+            "        yield Frame(np.zeros((48, 48, 3), np.uint8), '', number, number / 30)\n"
+            "    os.kill(os.getpid(), 9)\n"
+            "run.read_frames = frames\n"
+            f"sys.argv = {['hemiface', *line[3:]]!r}\n"
+            "cli.main()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert not (tmp_path / "o/sources.csv").exists()
+        # Other options would leave it behind.
+        assert record(self.frames(2), "--frames", "2")[0] == 2
+        code, said = record(self.frames(2))
+        broke_off = "The recording of camera:0 broke off after 32 frames" in said
+        assert (code, broke_off) == (4, True)
+        assert self.told(tmp_path)["frames"].tolist() == [32]
+        assert pd.read_csv(tmp_path / "o/faces.csv")["frame"].tolist() == list(range(32))
+        assert record(self.frames(2), "--replace")[0] == 0
+        assert self.told(tmp_path)["frames"].tolist() == [2]
 
     def test_another_recording_takes_its_place_only_if_asked(self, record, tmp_path):
         assert record(self.frames(20))[0] == 0

@@ -1,5 +1,7 @@
 """Numbers that faces keep over frames: movement, crossings, absences, newcomers."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -157,3 +159,26 @@ def test_without_times_frames_count_as_a_25th_of_a_second(times):
     for time in times[21:50]:
         tracker.update([], time)
     assert tracker.update([box(0)], times[50]) == [1]
+
+
+@settings(max_examples=40)
+@given(
+    frames=st.lists(
+        st.tuples(st.lists(st.integers(0, 9), max_size=4, unique=True), st.floats(0, 1.5)),
+        min_size=2, max_size=20,
+    ),
+    stopped=st.integers(1, 19),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_who_takes_up_a_state_numbers_as_before(frames, stopped, seed):
+    rng = np.random.default_rng(seed)
+    boxes = [[box(SIDE * (x + rng.normal(0, 0.1))) for x in places] for places, _ in frames]
+    times = np.cumsum([step for _, step in frames]).tolist()
+    one, other = Tracker(), Tracker()
+    for place, (found, time_s) in enumerate(zip(boxes, times, strict=True)):
+        if place == stopped:
+            other.go_on(json.loads(json.dumps(one.state())))
+        numbers = one.update(found, time_s)
+        if place >= stopped:
+            assert other.update(found, time_s) == numbers
+            assert other.state() == one.state()

@@ -105,6 +105,33 @@ def test_every_frame_may_be_searched_and_other_detectors_always_do(model):
         Watch(Predictor(model, no_detect=True), 0)
 
 
+@pytest.mark.parametrize(("every", "smooth_s"), [(1, None), (4, 0.2), (10, None), (25, 0.2)])
+@pytest.mark.parametrize("kind", [Plain, Script])
+def test_who_takes_up_a_state_looks_as_before(model, kind, every, smooth_s):
+    places = [[(10 + n, 30)] + [(150 - 2 * n, 60)] * (n % 9 > 2) for n in range(60)]
+    # It jumps, so that full searches come at other frames than before.
+    places[33:] = [[(10, 30)] for _ in places[33:]]
+    predictor = Predictor(model, detector=kind(places))
+    frames = []
+    for number in range(60):
+        pixels = PIXELS.copy()
+        pixels[0, 0, 0] = number
+        frames.append(Frame(pixels, "v.mp4", number, number / 25))
+    said, states = [], {}
+    whole = Watch(predictor, every, smooth_s)
+    while len(said) < 60:
+        most = whole.ahead(7)
+        assert 1 <= most <= 7
+        said += whole.predict_frames(frames[len(said) : len(said) + most])
+        if whole.state() is not None:
+            states[len(said)] = json.dumps(whole.state())
+    assert len(states) >= 60 // max(every, 7) - 1
+    for done, state in states.items():
+        other = Watch(predictor, every, smooth_s)
+        other.go_on(json.loads(state))
+        assert other.predict_frames(frames[done:]) == said[done:]
+
+
 @pytest.mark.usefixtures("face_networks")
 def test_following_a_real_clip_finds_the_faces_that_searching_finds(model, shared_data):
     pytest.importorskip("av", reason="videos need hemiface[video]")

@@ -3,8 +3,8 @@
 A file of JSON lines that only grows: faces in parts, then a line that ends their source and names
 its parts. Each line begins with a checksum of itself under the run's settings. A line that doesn't
 fit it, because it was damaged, is half-written or is of other settings, doesn't count, and neither
-does a source that lacks a part or its end: it is done again. Rows stay on disk; only where they lie
-is in memory.
+does a source that lacks a part or its end: it is done again, or gone on with where a part says what
+was reached. Rows stay on disk; only where they lie is in memory.
 
 A run under other settings begins a file of its own beside it, which takes its place when that run
 is through: what was stopped goes on, whatever else was begun meanwhile.
@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,8 @@ _SYNC_EVERY_S = 1.0
 _DIGITS = 16
 _LINE = b'["%s",%s]\n'
 """A checksum and the text that it is of."""
+_TELL = (b'"end": ', b'"reached": ')
+"""In lines that tell more than rows."""
 
 
 class Journal:
@@ -56,6 +59,8 @@ class Journal:
         """Source -> what `end` was told, of those that are whole."""
         self._open_parts: dict[str, dict[str, int]] = {}
         """Source -> checksum -> where that line begins, of those that haven't ended."""
+        self._reached: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
+        """Source -> what an earlier run reached of it, and the parts up to there."""
         self._synced_s = 0.0
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,12 +104,31 @@ class Journal:
                 if other.name != _NAME:
                     other.unlink()
 
-    def add(self, source: str, rows: list[dict[str, Any]]) -> None:
-        """Record some rows of a source that hasn't ended."""
+    def add(
+        self, source: str, rows: list[dict[str, Any]], reached: dict[str, Any] | None = None
+    ) -> None:
+        """Record some rows of a source that hasn't ended, and what was `reached` with them.
+
+        That survives a kill: the next run may go on from there.
+        """
         parts = self._open_parts.setdefault(source, {})
-        # Numbered, so that equal rows aren't one part.
-        offset, checksum = self._append({"source": source, "part": len(parts), "rows": rows})
+        # By the part before, equal rows aren't one part, and none is missing between two.
+        line: dict[str, Any] = {"source": source, "after": next(reversed(parts), ""), "rows": rows}
+        offset, checksum = self._append(line | ({} if reached is None else {"reached": reached}))
         parts[checksum] = offset
+        if reached is not None:
+            self._flush()
+
+    def reached(self, source: str) -> dict[str, Any] | None:
+        """Return what an earlier run last `reached` of a source that hasn't ended; None if nothing.
+
+        Without `go_on` it begins anew.
+        """
+        return self._reached[source][0] if source in self._reached else None
+
+    def go_on(self, source: str) -> None:
+        """Let what is added next follow the rows that were recorded up to what was `reached`."""
+        _, self._open_parts[source] = self._reached.pop(source)
 
     def end(self, source: str, known: dict[str, Any], *, lasting: bool = True) -> None:
         """Record that `source` is whole with `known`; earlier rows of it don't count any more.
@@ -116,6 +140,11 @@ class Journal:
             self._parts[source], self.ended[source] = [], known
             return
         self._append({"source": source, "end": known, "parts": list(parts)})
+        self._flush()
+        self._parts[source] = list(parts.values())
+        self.ended[source] = known
+
+    def _flush(self) -> None:
         with self._writing():
             # What is flushed survives a kill; only a crash of the machine needs more, and waiting
             # for the disk takes longer than looking at a small picture.
@@ -123,8 +152,6 @@ class Journal:
             if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
                 os.fsync(self._file.fileno())
                 self._synced_s = time.monotonic()
-        self._parts[source] = list(parts.values())
-        self.ended[source] = known
 
     def rows(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of `sources` that ended, in their order.
@@ -167,8 +194,9 @@ class Journal:
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each source that ended in the folder with what is known, under any settings.
 
-        But for those in `besides`, and what tables have `told` of. Of other settings nobody can
-        tell whether a line is as it was written.
+        So are cameras with what was reached: what they showed doesn't come again. But for those in
+        `besides`, and what tables have `told` of. Of other settings nobody can tell whether a line
+        is as it was written.
         """
         keys = [hash_json(one) for one in besides]
         for path in _journals(folder):
@@ -178,12 +206,14 @@ class Journal:
             with path.open("rb") as file:
                 for raw in file:
                     # Most of a journal are rows.
-                    if b'"end": ' not in raw or any(_is_of(key, raw) for key in keys):
+                    tells = any(one in raw for one in _TELL)
+                    if not tells or any(_is_of(key, raw) for key in keys):
                         continue
                     with suppress(ValueError):
                         line = json_value(raw[_DIGITS + 4 : -2])
-                        if isinstance(line, dict) and isinstance(line.get("end"), dict):
-                            yield str(line.get("source")), line["end"]
+                        known = _told_by(line) if isinstance(line, dict) else None
+                        if known is not None:
+                            yield str(line.get("source")), known
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -198,7 +228,7 @@ class Journal:
 
     def _read(self, keeps: bool) -> int:
         """Take over what is whole; return how many bytes of the file stay (0: start anew)."""
-        pending: dict[str, dict[str, int]] = {}
+        pending: dict[str, _Begun] = {}
         start, known = 0, keeps
         with self.path.open("rb") as file:
             for raw in file:
@@ -210,20 +240,61 @@ class Journal:
                     known = True
                     self._take(line, checksum, start, pending)
                 start += len(raw)
+        for source, begun in pending.items():
+            if begun.reached is not None:
+                self._reached[source] = begun.reached, begun.up_to_there()
         return start if known else 0
 
     def _take(
-        self, line: dict[str, Any], checksum: str, start: int, pending: dict[str, dict[str, int]]
+        self, line: dict[str, Any], checksum: str, start: int, pending: dict[str, "_Begun"]
     ) -> None:
         """Take over a line that begins at `start`; an end without all of its parts is none."""
         source = line["source"]
         if "rows" in line:
-            pending.setdefault(source, {})[checksum] = start
+            pending.setdefault(source, _Begun()).add(line, checksum, start)
             return
-        found = pending.pop(source, {})
+        found = pending.pop(source, _Begun()).places
         if found.keys() >= set(line["parts"]):
             self._parts[source] = [found[part] for part in line["parts"]]
             self.ended[source] = line["end"]
+
+
+@dataclass
+class _Begun:
+    """What a file has of a source before the line that ends it."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    """Checksum of a part -> where its line begins."""
+    before: dict[str, str] = field(default_factory=dict)
+    """Checksum of a part that lacks none before it -> that of the part before, empty at first."""
+    last: str = ""
+    """The checksum of the last part that says what was reached."""
+    reached: dict[str, Any] | None = None
+
+    def add(self, line: dict[str, Any], checksum: str, start: int) -> None:
+        """Take a part; one whose part before isn't whole goes on from nothing."""
+        self.places[checksum] = start
+        after = line.get("after")
+        if after == "" or after in self.before:
+            self.before[checksum] = after
+            if "reached" in line:
+                self.last, self.reached = checksum, line["reached"]
+
+    def up_to_there(self) -> dict[str, int]:
+        """Return checksum -> place of the parts with which it was reached, in their order."""
+        parts, checksum = [], self.last
+        while checksum:
+            parts.append(checksum)
+            checksum = self.before[checksum]
+        return {one: self.places[one] for one in reversed(parts)}
+
+
+def _told_by(line: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a line tells of a source that ended, or of a camera up to there."""
+    known = line.get("end", line.get("reached"))
+    if not isinstance(known, dict) or ("end" not in line and known.get("kind") != "camera"):
+        return None
+    return known
 
 
 def _journals(folder: Path) -> list[Path]:

@@ -3,7 +3,8 @@
 A folder of results holds `faces.<format>` (see `hemiface.vision.faces`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
 asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
-command goes on where it was killed; a video that hadn't ended is watched from its beginning. Under
+command goes on where it was killed, within a video too, unless a copy or a timeline is made of it:
+then it is watched from its beginning. What a camera showed until then is kept as a recording. Under
 other settings everything begins anew: copies and timelines of before go when the new tables come
 (see `hemiface.vision.earlier`).
 """
@@ -326,7 +327,8 @@ class _Work:
         """
         known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
         before = self.journal.ended.get(source.name, values)
-        if values["error"] and not before["error"] and not source.fingerprint:
+        is_gone = source.kind != "camera" and not source.fingerprint
+        if values["error"] and not before["error"] and is_gone:
             # A drive that isn't there comes back with the file as it was.
             self.journal.end(source.name, known, lasting=False)
             return
@@ -409,57 +411,131 @@ def _photos(sources: Sequence[Source], work: _Work) -> Generator[_Seen, None, No
 
 def _watch(source: Source, work: _Work) -> None:
     """Look at a video or camera, some frames at a time."""
-    copies, journal = work.copies, work.journal
-    options = work.options
+    copies, options = work.copies, work.options
     source = source.noted()
-    watch = Watch(work.predictor, options.search_every, options.smooth_s, options.cut_every)
-    portraits = Portraits() if work.shows_faces else None
-    frames, faces, error = 0, 0, ""
+    recorded = work.journal.reached(source.name) if source.kind == "camera" else None
+    if recorded is not None:
+        _keep(source, recorded, work)
+        return
     read = (replace(frame, source=source.name) for frame in read_frames(source.film))
     stream: Iterator[Frame] = islice(read, options.most_frames)
+    looking = _Looking(source, work)
+    error = looking.go_on(stream)
+    ended = bool(error)
     with ExitStack() as stack:
-        film = None
         if source.kind == "camera":
             # It has no other end, and what it showed doesn't come again.
             came = stack.enter_context(interrupts_noted())
             stream = takewhile(lambda _: not came(), stream)
-        while True:
-            part, error, ended = some_frames(stream, source.kind, options.cut_every)
+        while not ended:
+            part, error, ended = some_frames(
+                stream, source.kind, options.cut_every, looking.watch.ahead(_FRAMES_AT_ONCE)
+            )
             # No file for a video without a frame.
-            if copies is not None and film is None and part:
+            if copies is not None and looking.film is None and part:
                 writer = stack.enter_context(open_writer(copies.path(source)))
-                film = _Film(copies, writer, watch.search_every)
-            rows: list[dict[str, Any]] = []
-            for frame, found in zip(part, watch.predict_frames(part), strict=True):
-                if film is not None:
-                    film.add(frame, found)
-                if portraits is not None:
-                    portraits.add(frame, found)
-                rows += [face.row() for face in found]
-                frames, faces = frames + 1, faces + len(found)
-                if frames % _TOLD_EVERY == 0:
-                    work.on_progress(f"watching {Path(source.name).name}", frames, 0)
-            if rows:
-                journal.add(source.name, rows)
-            if ended:
-                break
-        if film is not None:
-            film.finish()
-    if not frames and not error:
+                looking.film = _Film(copies, writer, looking.watch.search_every)
+            looking.look_at(part)
+        if looking.film is not None:
+            looking.film.finish()
+    if not looking.frames and not error:
         error = f"Video {source.name} has no frames; get it again."
-    note = "sound isn't kept" if film is not None and source.kind == "video" else ""
-    known = {"faces": faces, "frames": frames, "error": error}
-    if portraits is not None:
-        known["portraits"] = portraits.packed(MOST_FACES)
-    work.end(source, known, note, copied=film is not None)
+    has_copy = looking.film is not None
+    note = "sound isn't kept" if has_copy and source.kind == "video" else ""
+    work.end(source, looking.known(error), note, copied=has_copy)
+
+
+class _Looking:
+    """One video or camera that is being watched, and what came of it so far."""
+
+    def __init__(self, source: Source, work: _Work) -> None:
+        self._source, self._work, self._journal = source, work, work.journal
+        options = work.options
+        self.watch = Watch(
+            work.predictor, options.search_every, options.smooth_s, options.cut_every
+        )
+        self.film: _Film | None = None
+        self._portraits = Portraits() if work.shows_faces else None
+        self.frames, self._faces = 0, 0
+        # A copy or portraits can't be taken up again.
+        self._resumes = (
+            source.kind == "video"
+            and bool(source.fingerprint)
+            and work.copies is None
+            and self._portraits is None
+        )
+
+    def go_on(self, stream: Iterator[Frame]) -> str:
+        """Pass over the frames that a run which was stopped looked at; return what went wrong."""
+        name, source = Path(self._source.name).name, self._source
+        reached = self._journal.reached(source.name) if self._resumes else None
+        if reached is None or reached["fingerprint"] != source.fingerprint:
+            return ""
+        self._journal.go_on(source.name)
+        self.watch.go_on(reached["watch"])
+        self.frames, self._faces = reached["frames"], reached["faces"]
+        _log.info("%s goes on after %d frames", source.name, self.frames)
+        try:
+            for done, _ in enumerate(islice(stream, self.frames), 1):
+                if done % _TOLD_EVERY == 0:
+                    self._work.on_progress(f"going on in {name}", done, 0)
+        except DamagedError as error:
+            return printable(str(error))
+        return ""
+
+    def look_at(self, part: Sequence[Frame]) -> None:
+        """Look at the next frames, and note their faces and, where that can be, the place."""
+        rows: list[dict[str, Any]] = []
+        for frame, found in zip(part, self.watch.predict_frames(part), strict=True):
+            if self.film is not None:
+                self.film.add(frame, found)
+            if self._portraits is not None:
+                self._portraits.add(frame, found)
+            rows += [face.row() for face in found]
+            self.frames, self._faces = self.frames + 1, self._faces + len(found)
+            if self.frames % _TOLD_EVERY == 0:
+                name = Path(self._source.name).name
+                self._work.on_progress(f"watching {name}", self.frames, 0)
+        reached = self._reached() if part else None
+        if rows or reached is not None:
+            self._journal.add(self._source.name, rows, reached)
+
+    def _reached(self) -> dict[str, Any] | None:
+        """Return what the next run needs to know if this one is killed; None where it can't be."""
+        reached = {"kind": self._source.kind, "frames": self.frames, "faces": self._faces}
+        if self._source.kind == "camera":
+            return reached
+        state = self.watch.state() if self._resumes else None
+        if state is None:
+            return None
+        return reached | {"fingerprint": self._source.fingerprint, "watch": state}
+
+    def known(self, error: str) -> dict[str, Any]:
+        """Return what is known at the end."""
+        known = {"faces": self._faces, "frames": self.frames, "error": error}
+        if self._portraits is not None:
+            known["portraits"] = self._portraits.packed(MOST_FACES)
+        return known
+
+
+def _keep(source: Source, recorded: Mapping[str, Any], work: _Work) -> None:
+    """End a camera with what it showed until its process was killed: that doesn't come again."""
+    work.journal.go_on(source.name)
+    frames, faces = recorded["frames"], recorded["faces"]
+    error = (
+        f"The recording of {source.name} broke off after {frames:,} frames, as its process did; "
+        "what it had is kept, and the same command with --replace records anew."
+    )
+    work.end(source, {"faces": faces, "frames": frames, "error": error}, copied=False)
 
 
 def some_frames(
-    stream: Iterator[Frame], kind: str, cut_every: int | None = None
+    stream: Iterator[Frame], kind: str, cut_every: int | None = None, most: int = _FRAMES_AT_ONCE
 ) -> tuple[list[Frame], str, bool]:
     """Return the next frames, what went wrong after them, and whether they were the last ones.
 
-    None of them lies behind a cut that another one lies before. Ctrl-C ends a camera.
+    They are at most `most`, and none of them lies behind a cut that another one lies before. Ctrl-C
+    ends a camera.
     """
     part: list[Frame] = []
     size = 0
@@ -468,7 +544,7 @@ def some_frames(
             part.append(frame)
             size += frame.pixels.nbytes
             is_cut = cut_every is not None and ((frame.number or 0) + 1) % cut_every == 0
-            if len(part) == _FRAMES_AT_ONCE or size >= _BYTES_AT_ONCE or is_cut:
+            if len(part) == most or size >= _BYTES_AT_ONCE or is_cut:
                 return part, "", False
     except DamagedError as error:
         return part, printable(str(error)), True

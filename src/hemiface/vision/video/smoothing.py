@@ -27,6 +27,7 @@ Why so:
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,20 @@ class Smoother:
                 smoothed[number] = _shares(total / weight)
         self._states = kept
         return smoothed
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next frames' means depend on, as JSON values."""
+        faces = [[number, seen_s, weight, total.tolist()]
+                 for number, (seen_s, weight, total) in self._states.items()]  # fmt: skip
+        return {"faces": faces, "now_s": self._now_s}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Smooth the next frame as the smoother would have done that returned this `state`."""
+        self._states = {
+            number: (seen_s, weight, np.array(total))
+            for number, seen_s, weight, total in state["faces"]
+        }
+        self._now_s = state["now_s"]
 
     def _left(self, seconds: float) -> float:
         """Return what is left of a weight after some time."""

@@ -15,8 +15,9 @@ goes unnoticed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,26 @@ class Tracker:
                 track.move(centre, side, self.now_s)
             numbers.append(track.number)
         return numbers
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next frames' numbers depend on, as JSON values."""
+        tracks = [
+            [one.number, one.centre.tolist(), one.side, one.seen_s,
+             None if one.speed is None else one.speed.tolist(),
+             None if one.begun is None else [one.begun[0].tolist(), one.begun[1]]]
+            for one in self._tracks
+        ]  # fmt: skip
+        return {"tracks": tracks, "next": self._next, "now_s": self.now_s}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Number the next frame as the tracker would have done that returned this `state`."""
+        self._tracks = [
+            _Track(number, np.array(centre), side, seen_s,
+                   None if speed is None else np.array(speed),
+                   None if begun is None else (np.array(begun[0]), begun[1]))
+            for number, centre, side, seen_s, speed, begun in state["tracks"]
+        ]  # fmt: skip
+        self._next, self.now_s = state["next"], state["now_s"]
 
     def _clock(self, timestamp_s: float | None) -> float:
         """Return the time of the next frame, always later than that of the one before."""

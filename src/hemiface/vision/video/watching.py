@@ -9,9 +9,9 @@ face that is new appears up to `search_every` - 1 frames late, and nothing else 
 which photos are searched too, follows nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,17 @@ class Identities:
         """Return the number of each of the next frame's boxes [2, 2], and the frame's time."""
         return self._tracker.update(boxes, timestamp_s), self._tracker.now_s
 
+    def state(self) -> dict[str, Any]:
+        """Return all that the next frames' numbers and means depend on, as JSON values."""
+        smoother = self._smoother
+        return {"tracker": self._tracker.state(), "smoother": smoother and smoother.state()}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on as those of the same options would have done that returned this `state`."""
+        self._tracker.go_on(state["tracker"])
+        if self._smoother is not None:
+            self._smoother.go_on(state["smoother"])
+
     def smooth(self, now_s: float, faces: Sequence[Looks]) -> list[Smoothed]:
         """Return what the next frame's faces look like over their last moments; [] if not asked."""
         if self._smoother is None:
@@ -104,6 +115,29 @@ class Watch:
         self._known: list[FoundFace] = []
         self._left = 0
         """Frames until the next one that is searched in full."""
+
+    def ahead(self, most: int) -> int:
+        """Return how many frames to give next, 1 to `most`, so that there is a `state` after them.
+
+        That is so unless a face is lost meanwhile, or the next full search lies behind `most`.
+        """
+        first = self._left or self.search_every
+        if first > most or not self._predictor.can_follow:
+            return most
+        return first + (most - first) // self.search_every * self.search_every
+
+    def state(self) -> dict[str, Any] | None:
+        """Return all that the next frames' faces depend on, as JSON values.
+
+        None unless the next frame is searched in full: until then they depend on landmarks, too.
+        """
+        follows = self._left > 0 and self._predictor.can_follow
+        return None if follows else self._who.state()
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Look at the next frame as the Watch of the same options that returned this `state`."""
+        self._known, self._left = [], 0
+        self._who.go_on(state)
 
     def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
         """Return the faces of the next frames; `face` is the number that each keeps.
