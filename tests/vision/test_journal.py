@@ -25,8 +25,10 @@ def test_a_journal_of_other_settings_stays_until_its_run_is_through(tmp_path):
         with Journal(tmp_path, {"hide": "lower"}) as journal:
             assert journal.ended.keys() <= {"c"}
             journal.end("c", {"faces": 0})
-    assert not Journal.is_of(tmp_path, {"hide": ""})
+    assert Journal.is_of(tmp_path, {"hide": ""})
+    assert not Journal.is_of(tmp_path, {"hide": "lower"})
     assert dict(Journal.of_before(tmp_path, [{"hide": ""}])).keys() == {"c"}
+    assert dict(Journal.of_before(tmp_path, of=[{"hide": ""}])).keys() == {"a"}
     with Journal(tmp_path, {"hide": ""}) as journal:
         assert list(journal.ended) == ["a"]
     with Journal(tmp_path, {"hide": "lower"}) as journal:
@@ -178,17 +180,52 @@ class TestGoingOn:
             for frames in range(1, 4):
                 journal.add("a", [{"face": frames}], {"frames": frames})
         lines = journal.path.read_bytes().splitlines(keepends=True)
-        for damaged, reached in enumerate([None, {"frames": 1}, {"frames": 2}]):
+        for damaged, reached in enumerate([None, {"frames": 1}, {"frames": 2}], 1):
             changed = [*lines]
             changed[damaged] = lines[damaged].replace(b"face", b"fate")
             journal.path.write_bytes(b"".join(changed))
             with Journal(tmp_path, SETTINGS, keeps=True) as other:
                 assert other.reached("a") == reached
 
-    def test_of_other_settings_cameras_alone_are_told(self, tmp_path):
+    def test_cameras_alone_are_begun_before_they_end(self, tmp_path):
         with Journal(tmp_path, SETTINGS) as journal:
             for frames in range(1, 3):
                 journal.add("film", [], {"kind": "video", "frames": frames})
                 journal.add("camera:0", [], {"kind": "camera", "frames": frames})
-        assert dict(Journal.of_before(tmp_path)) == {"camera:0": {"kind": "camera", "frames": 2}}
-        assert not list(Journal.of_before(tmp_path, [SETTINGS]))
+        assert dict(Journal.begun(tmp_path, told=False)) == {
+            "camera:0": {"kind": "camera", "frames": 2}
+        }
+        assert not list(Journal.begun(tmp_path, [SETTINGS], told=False))
+        assert not list(Journal.of_before(tmp_path))
+
+
+class TestBegun:
+    """What tables don't tell of, nor took the place of."""
+
+    def test_it_is_what_came_since(self, tmp_path):
+        other = {"hide": "lower"}
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.end("a", {"faces": 1})
+            assert not journal.untold
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert journal.untold == {"a"}
+            journal.end("b", {"faces": 2})
+            journal.settle()
+        assert not dict(Journal.begun(tmp_path, told=True))
+        with Journal(tmp_path, SETTINGS) as journal:
+            assert not journal.untold
+            journal.end("c", {"faces": 3})
+        with Journal(tmp_path, other) as journal:
+            journal.end("d", {"faces": 4})
+        for told in (True, False):
+            assert dict(Journal.begun(tmp_path, told=told)).keys() == {"c", "d"}
+            assert dict(Journal.begun(tmp_path, [other], told=told)).keys() == {"c"}
+        assert dict(Journal.of_before(tmp_path)).keys() == {"a", "b", "c", "d"}
+
+    def test_of_a_version_before_tables_tell_of_all(self, tmp_path):
+        with Journal(tmp_path, SETTINGS) as journal:
+            journal.end("a", {"faces": 1})
+        content = journal.path.read_bytes().splitlines(keepends=True)
+        journal.path.write_bytes(b"".join(content[1:]))
+        assert not dict(Journal.begun(tmp_path, told=True))
+        assert dict(Journal.begun(tmp_path, told=False)).keys() == {"a"}

@@ -331,15 +331,21 @@ class TestPieces:
         # Of other settings nothing is taken for theirs, and it stays until their run is through.
         other = Pieces(tmp_path, "another", sources)
         assert not any(other.known(name) for name in order)
-        assert Held.of(tmp_path, other.of_others(0)).total == sum(
+        assert Held.of(tmp_path, other.of_others()).total == sum(
             one["frames"] or not one["error"] for one in told
         )
         assert len(list(tmp_path.glob("*.parquet"))) == len(cut(sources, "key", 2))
         # Tables tell of the run that came to them, and not of one that began since.
-        newest = max(one.stat().st_mtime_ns for one in tmp_path.glob("*.parquet"))
-        assert not list(other.of_others(newest))
-        assert list(other.of_others(newest - 1))
-        other.settle()
+        pieces.settle()
+        assert not list(Pieces(tmp_path, "another", sources).of_others())
+        alone = cut(sources, "key", 1)
+        piece = next(one for one in alone if not (tmp_path / one.name).exists())
+        place = order[piece.sources[0].name]
+        own = [one for one in rows if one["source"] == piece.sources[0].name]
+        write_piece(piece, tmp_path, [told[place]], own)
+        since = Pieces(tmp_path, "another", sources)
+        assert len(list(since.of_others())) == 1
+        since.settle()
         assert not list(tmp_path.glob("*.parquet"))
 
     def test_a_source_that_ends_its_processes_is_an_error_at_last(

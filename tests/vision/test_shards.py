@@ -107,7 +107,8 @@ class TestWhatIsMissing:
         all_shards(photos, predictor, tmp_path)
         journal = tmp_path / "shard-2-of-3" / ".progress.jsonl"
         lines = journal.read_bytes().splitlines(keepends=True)
-        journal.write_bytes(b"".join(lines[:-1]))
+        # The last one says that tables tell of all before it.
+        journal.write_bytes(b"".join(lines[:-2]))
         with pytest.raises(
             DamagedError, match=r"Shard 2/3 \(1 of 2 sources\) isn't finished; give its command"
         ):

@@ -15,7 +15,7 @@ from hemiface.errors import UsageError, escaped
 
 __all__ = ["merge", "occlude", "predict"]
 
-_GOES_ON = "goes on after the photos and videos that it was through with"
+_GOES_ON = "goes on after what it was through with"
 """A video that it was watching is watched from its beginning."""
 
 MostPixelsOption = Annotated[

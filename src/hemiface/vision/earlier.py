@@ -28,8 +28,18 @@ from hemiface.vision.sources import (
 )
 from hemiface.vision.video.timeline import TITLE
 
-__all__ = ["Untrue", "copy_stamp", "remove", "remove_gone", "remove_timeline", "timeline_files"]
+__all__ = [
+    "OUTDATED",
+    "Untrue",
+    "copy_stamp",
+    "remove_gone",
+    "remove_timeline",
+    "timeline",
+    "timeline_files",
+]
 
+OUTDATED = "outdated"
+"""Where a journal notes the stamps of timelines that are of a video as it was."""
 _MADE = (COPIES, TIMELINES)
 _START_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
@@ -64,20 +74,21 @@ class Untrue:
         is_as_before, made = _untrue(folder, sources, settings, writes)
         return cls(is_as_before, {one: _identity(one) for one in made})
 
-    def remove(self, ended: Iterable[Mapping[str, Any]] = ()) -> None:
+    def remove(self, ended: Iterable[Mapping[str, Any]] = (), gone: Iterable[Path] = ()) -> None:
         """Remove what hasn't been replaced and isn't the copy of a source that `ended` so.
+
+        And what the run itself found to be `gone`.
 
         Raises:
             HemifaceError: a file can't be removed.
         """
         true = {_noted(known) for known in ended}
-        _remove_said(
-            [
-                one
-                for one, identity in self.files.items()
-                if _identity(one) == identity and str(copy_stamp(one)) not in true
-            ]
-        )
+        untrue = {
+            one
+            for one, identity in self.files.items()
+            if _identity(one) == identity and str(copy_stamp(one)) not in true
+        }
+        _remove_said(untrue.union(one for one in gone if one.is_file()))
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -102,11 +113,12 @@ def _untrue(
     with reading(folder):
         goes_on = Journal.is_of(folder, settings)
         # That copies aren't asked for again makes none of those untrue that lie there.
-        is_as_before = goes_on or Journal.is_of(folder, settings | {"pictures": True})
+        ours = [settings, settings | {"pictures": True}]
+        is_as_before = any(Journal.is_of(folder, one) for one in ours)
         if not is_as_before:
             made = _copies(folder, sources) | _timelines(folder / TIMELINES)
-        elif COPIES not in writes:
-            made = _of_changed(folder, sources)
+        elif any((folder / name).is_dir() for name in _MADE):
+            made = _of_changed(folder, sources, ours, writes)
     made = _unread(made, sources)
     for name in writes:
         # A run of before they were marked wrote copies too, where these settings say so.
@@ -136,7 +148,7 @@ def remove_gone(folder: Path, sources: Sequence[Source], told: Iterable[Mapping[
         copies = _files(folder / COPIES)
         made = {one for one in copies if str(copy_stamp(one)) in stale - true}
         films = (one for one in _of_before(folder) if one.moves and one.name not in seen)
-        made |= set[Path]().union(*(_timeline(folder, one) for one in films)) - drawn
+        made |= set[Path]().union(*(timeline(folder, one) for one in films)) - drawn
     _remove_said(_unread(made, sources))
 
 
@@ -213,29 +225,48 @@ def _of_before(folder: Path) -> Iterator[Source]:
             yield Source(name, str(known.get("kind")), Path(*parts[first:]), name)
 
 
-def _of_changed(folder: Path, sources: Sequence[Source]) -> set[Path]:
-    """Return the copies and timelines of sources that aren't as they were when these were made."""
-    if not any((folder / name).is_dir() for name in _MADE):
-        return set()
+def _of_changed(
+    folder: Path,
+    sources: Sequence[Source],
+    ours: Sequence[dict[str, Any]],
+    writes: Collection[str],
+) -> set[Path]:
+    """Return the copies and timelines of sources that aren't as they were when these were made.
+
+    And what a run made that was under none of the settings `ours`, and was stopped.
+    """
     # What a camera shows is always another thing.
     now = {one.name: one.fingerprint for one in sources if one.kind != "camera"}
     names = {one.name for one in sources}
-    same, true, stale = set[str](), set[str](), set[str]()
-    for name, known in Journal.of_before(folder):
+    same, outdated = set[str](), set[str]()
+    theirs = any(True for _ in Journal.of_before(folder, ours))
+    true, stale = set[str](), set[str]()
+    for name, known in Journal.of_before(folder, of=ours):
         # One that isn't there may come back as it was.
         if name in now and now[name] in ([], known.get("fingerprint")):
             same.add(name)
             true.add(_noted(known))
+            outdated |= set(map(str, known.get(OUTDATED, ())))
         elif name in names:
             stale.add(_noted(known))
-    copies = {one: str(copy_stamp(one)) for one in _files(folder / COPIES)}
-    named = _named(folder / COPIES, sources) if is_marked(folder / COPIES) else set()
-    found = {
-        one for one, stamp in copies.items()
-        if stamp not in true and (stamp in stale or one in named)
-    }  # fmt: skip
-    films = (one for one in sources if one.moves and one.name not in same)
-    return found.union(*(_timeline(folder, one) for one in films))
+    found = set[Path]()
+    if theirs:
+        found = {one for one in _copies(folder, sources) if str(copy_stamp(one)) not in true}
+    elif COPIES not in writes:
+        copies = {one: str(copy_stamp(one)) for one in _files(folder / COPIES)}
+        named = _named(folder / COPIES, sources) if is_marked(folder / COPIES) else set()
+        found = {
+            one for one, stamp in copies.items()
+            if stamp not in true and (stamp in stale or one in named)
+        }  # fmt: skip
+    films = [(one.name in same, timeline(folder, one)) for one in sources if one.moves]
+    drawn = {
+        one
+        for is_same, files in films
+        for one in files
+        if not is_same or str(copy_stamp(one)) in outdated
+    }
+    return found | drawn
 
 
 def _tell_of_shards(folder: Path, settings: dict[str, Any]) -> None:
@@ -266,10 +297,10 @@ def remove_timeline(folder: Path, source: Source) -> None:
     Raises:
         HemifaceError: it can't be removed.
     """
-    remove(_timeline(folder, source))
+    remove(timeline(folder, source))
 
 
-def _timeline(folder: Path, source: Source) -> set[Path]:
+def timeline(folder: Path, source: Source) -> set[Path]:
     """Return the files of a video's timeline below a run's folder that there are, if a run's."""
     files = timeline_files(folder, source)
     ours = is_marked(folder / TIMELINES) or _is_drawn(files[0])

@@ -7,7 +7,8 @@ does a source that lacks a part or its end: it is done again, or gone on with wh
 was reached. Rows stay on disk; only where they lie is in memory.
 
 A run under other settings begins a file of its own beside it, which takes its place when that run
-is through: what was stopped goes on, whatever else was begun meanwhile.
+is through: what was stopped goes on, whatever else was begun meanwhile. A line of its own says that
+tables tell of all before it, or took its place.
 """
 
 import hashlib
@@ -36,6 +37,8 @@ _LINE = b'["%s",%s]\n'
 """A checksum and the text that it is of."""
 _TELL = (b'"end": ', b'"reached": ')
 """In lines that tell more than rows."""
+_TOLD = b'["told"]\n'
+"""Behind what is in tables, or gave place to them; and at a file's beginning, where nothing is."""
 
 
 class Journal:
@@ -61,6 +64,8 @@ class Journal:
         """Source -> checksum -> where that line begins, of those that haven't ended."""
         self._reached: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
         """Source -> what an earlier run reached of it, and the parts up to there."""
+        self.untold = set[str]()
+        """Sources that ended in a run which was stopped before its tables told of them."""
         self._synced_s = 0.0
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +99,8 @@ class Journal:
 
     def settle(self) -> None:
         """Let this be the folder's only journal when it is closed: its run is through."""
+        with self._writing():
+            self._file.write(_TOLD)
         self._settles = True
 
     def _take_over(self) -> None:
@@ -175,6 +182,8 @@ class Journal:
         body = json.dumps(line, ensure_ascii=False).encode()
         checksum = _checksum(self._key, body)
         with self._writing():
+            if not self._file.tell():
+                self._file.write(_TOLD)
             offset = self._file.tell()
             self._file.write(_LINE % (checksum.encode(), body))
         return offset, checksum
@@ -183,37 +192,46 @@ class Journal:
     def is_of(folder: Path, settings: dict[str, Any]) -> bool:
         """Return whether a run under these very settings noted something, and then none of others.
 
-        Those whose journal it keeps (`keeps`) are no others.
+        None that is through: what one that was stopped noted lies beside it. Those whose journal it
+        keeps (`keeps`) are no others.
         """
-        there = _journals(folder)
-        return len(there) == 1 and _has(there[0], hash_json(settings))
+        return _has(folder / _NAME, hash_json(settings))
 
     @staticmethod
     def of_before(
-        folder: Path, besides: Sequence[dict[str, Any]] = (), *, told: bool = False
+        folder: Path,
+        besides: Sequence[dict[str, Any]] = (),
+        *,
+        of: Sequence[dict[str, Any]] | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each source that ended in the folder with what is known, under any settings.
 
-        So are cameras with what was reached: what they showed doesn't come again. But for those in
-        `besides`, and what tables have `told` of. Of other settings nobody can tell whether a line
-        is as it was written.
+        But for those in `besides`, or under none but those in `of`. Of other settings nobody can
+        tell whether a line is as it was written.
         """
-        keys = [hash_json(one) for one in besides]
         for path in _journals(folder):
-            # A file that was renamed since is in the journal under both names.
-            if told and path.name == _NAME:
-                continue
-            with path.open("rb") as file:
-                for raw in file:
-                    # Most of a journal are rows.
-                    tells = any(one in raw for one in _TELL)
-                    if not tells or any(_is_of(key, raw) for key in keys):
-                        continue
-                    with suppress(ValueError):
-                        line = json_value(raw[_DIGITS + 4 : -2])
-                        known = _told_by(line) if isinstance(line, dict) else None
-                        if known is not None:
-                            yield str(line.get("source")), known
+            for raw in _lines(path, besides, of):
+                yield from _told_by(raw)
+
+    @staticmethod
+    def begun(
+        folder: Path, besides: Sequence[dict[str, Any]] = (), *, told: bool
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield, as `of_before`, what tables don't tell of, nor took the place of.
+
+        `told` says whether there are tables, which a journal of a version before 0.2 doesn't.
+        Cameras are among it with what was reached: what they showed doesn't come again.
+        """
+        for path in _journals(folder):
+            found: list[tuple[str, dict[str, Any]]] = []
+            says = not told or path.name != _NAME
+            for raw in _lines(path, besides):
+                if raw == _TOLD:
+                    # What was renamed since is among it under both names.
+                    found, says = [], True
+                else:
+                    found += _told_by(raw, cameras=True)
+            yield from found if says else ()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -235,6 +253,8 @@ class Journal:
                 # What follows a half-written line would become a part of it.
                 if not raw.endswith(b"\n"):
                     break
+                if raw == _TOLD:
+                    self.untold.clear()
                 with suppress(ValueError):
                     checksum, line = _whole(self._key, raw)
                     known = True
@@ -257,6 +277,7 @@ class Journal:
         if found.keys() >= set(line["parts"]):
             self._parts[source] = [found[part] for part in line["parts"]]
             self.ended[source] = line["end"]
+            self.untold.add(source)
 
 
 @dataclass
@@ -289,12 +310,34 @@ class _Begun:
         return {one: self.places[one] for one in reversed(parts)}
 
 
-def _told_by(line: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a line tells of a source that ended, or of a camera up to there."""
-    known = line.get("end", line.get("reached"))
-    if not isinstance(known, dict) or ("end" not in line and known.get("kind") != "camera"):
-        return None
-    return known
+def _lines(
+    path: Path, besides: Sequence[dict[str, Any]], of: Sequence[dict[str, Any]] | None = None
+) -> Iterator[bytes]:
+    """Yield a journal's lines that tell more than rows, as `Journal.of_before` chooses them."""
+    others = [hash_json(one) for one in besides]
+    ours = None if of is None else [hash_json(one) for one in of]
+    with path.open("rb") as file:
+        for raw in file:
+            # Most of a journal are rows.
+            if raw != _TOLD and not any(one in raw for one in _TELL):
+                continue
+            if any(_is_of(key, raw) for key in others):
+                continue
+            if ours is None or any(_is_of(key, raw) for key in ours):
+                yield raw
+
+
+def _told_by(raw: bytes, *, cameras: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a line tells of a source that ended, or of one of `cameras` that hasn't yet."""
+    with suppress(ValueError):
+        line = json_value(raw[_DIGITS + 4 : -2])
+        if not isinstance(line, dict):
+            return
+        ended, reached = line.get("end"), line.get("reached")
+        if isinstance(ended, dict):
+            yield str(line.get("source")), ended
+        elif cameras and isinstance(reached, dict) and reached.get("kind") == "camera":
+            yield str(line.get("source")), reached
 
 
 def _journals(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ from hemiface.vision.earlier import Untrue, remove_gone
 from hemiface.vision.pieces import PIECES, Piece, Pieces, cut
 from hemiface.vision.piecework import Job, Looker, forget_tries, plain
 from hemiface.vision.predictor import Predictor, PredictorOptions
-from hemiface.vision.results import Held, require_own, told_ns, told_of, write_tables
+from hemiface.vision.results import Held, require_own, told_of, write_tables
 from hemiface.vision.run import OnProgress, Outcome, RunOptions, check_options, settings_of
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import Stretch, plan
@@ -91,7 +91,7 @@ def run_on_ray(
         _prepare(below)
         key = hash_json(settings)
         pieces = Pieces(below, key, noted, lambda: Identities(predictor, options.smooth_s))
-        held = Held.of(folder, pieces.of_others(told_ns(folder)))
+        held = Held.of(folder, pieces.of_others())
         held.require_smaller(sources, options.most_frames, replace=options.replace)
         untrue = Untrue.find(folder, noted, known)
         todo = [one for one in noted if (pieces.known(one.name) or {"error": "?"})["error"]]

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hemiface.documents import json_value
+from hemiface.documents import json_value, read_json
 from hemiface.errors import DamagedError, first_line
-from hemiface.files import atomic_path, hash_json, sealed_content
+from hemiface.files import atomic_path, hash_json, sealed_content, write_json
 from hemiface.vision.faces import COLUMNS, ROWS_AT_ONCE, parquet_sink
 from hemiface.vision.sources import Source
 from hemiface.vision.stretches import EXACT, Stretch, fit, numbered
@@ -33,6 +33,7 @@ PIECES = "pieces"
 _FORMAT = 1
 _KEY = b"hemiface"
 _SUFFIX = ".parquet"
+_TOLD = "told.json"
 _MOST_BYTES = 1 << 28
 """Of the photos of one piece, but for the last: so much has to be fetched before it is begun."""
 _OPEN = 8
@@ -195,23 +196,22 @@ class Pieces:
                 self._places[name] = _Place(path, start, known)
             start += known["faces"]
 
-    def of_others(self, told_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    def of_others(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each source and stretch of other settings, by a name, with what is known of it.
 
-        But for those of the run whose tables were written at `told_ns`: these tell of it, and of
+        But for what was there when tables were written: these tell of it, or took its place, and of
         files that were renamed since there are two.
         """
+        told = _told(self.folder)
         for path, facts in self._others.items():
-            # Of others none was left when the tables were there (`settle`).
-            if path.stat().st_mtime_ns <= told_ns:
-                continue
-            for known in facts["sources"]:
+            for known in facts["sources"] if path.name not in told else ():
                 yield f"{known['source']} {known.get('stretch', '')}", known
 
     def settle(self) -> None:
         """Remove the files of other settings: the tables are written."""
         for path in self._others:
             path.unlink(missing_ok=True)
+        write_json(self.folder / _TOLD, sorted(one.name for one in self.folder.glob(f"*{_SUFFIX}")))
 
     def known(self, name: str) -> dict[str, Any] | None:
         """Return what is known of a source, None if no file or not all of its stretches hold it."""
@@ -255,6 +255,14 @@ class Pieces:
 
     def _rows(self, place: _Place) -> Iterator[dict[str, Any]]:
         return self._opened(place.path).rows(place.start, place.known["faces"])
+
+
+def _told(folder: Path) -> set[str]:
+    """Return the names of the files that were there when tables were written."""
+    try:
+        return set(read_json(folder / _TOLD))
+    except (DamagedError, TypeError):
+        return set()
 
 
 def _is_known(file: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from hemiface.tables import csv_sink, for_spreadsheets
 from hemiface.vision.faces import require_own_tables, write_rows, written_before
 from hemiface.vision.sources import Source
 
-__all__ = ["Held", "require_own", "told_ns", "told_of", "write_tables"]
+__all__ = ["Held", "has_tables", "require_own", "told_of", "write_tables"]
 
 _TOLD = ("kind", "faces", "frames", "error", "note")
 _WHAT = "photos and frames"
@@ -52,11 +53,11 @@ class Held:
     def of(cls, folder: Path, noted: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> Self:
         """Return what the table of sources tells of, or what is `noted` of them if that is more.
 
-        `noted` are sources with what is known of each, which goes with the table.
+        `noted` are sources with what is known of each, which goes with the table; one that has
+        moved since counts once.
         """
         told = cls(_sources_file(folder), _looked_at(folder))
-        files = {_which(name, known): (name, _size(known)) for name, known in noted}
-        begun = cls(folder, dict(files.values()))
+        begun = cls(folder, _each_once(noted))
         return max(told, begun, key=lambda one: one.total)
 
     @property
@@ -134,10 +135,9 @@ def write_tables(
     return [*written, path]
 
 
-def told_ns(folder: Path) -> int:
-    """Return when a run into `folder` came to its tables, 0 if none did."""
-    path = _sources_file(folder)
-    return path.stat().st_mtime_ns if path.is_file() else 0
+def has_tables(folder: Path) -> bool:
+    """Return whether a run into `folder` came to its tables."""
+    return _sources_file(folder).is_file()
 
 
 def _sources_file(folder: Path) -> Path:
@@ -154,10 +154,26 @@ def _is_ours(path: Path) -> bool:
     return columns == [""] or {"source", "kind", "faces"} <= set(columns)
 
 
-def _which(name: str, known: Mapping[str, Any]) -> str:
-    """Return what is the same of a file however its folder was spelt."""
-    stamp = known.get("fingerprint")
-    return str((Path(name).name, stamp, known.get("stretch")) if stamp else name)
+def _each_once(noted: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, int]:
+    """Return source -> photos and frames, one of each file however its folder was spelt.
+
+    One that isn't there is that of its name, size and time which is: its folder has moved.
+    """
+    there: dict[tuple[Any, ...], tuple[str, int]] = {}
+    away: dict[str, tuple[tuple[Any, ...], int]] = {}
+    found = set[tuple[Any, ...]]()
+    for name, known in noted:
+        path = Path(known.get("source", name))
+        part, stamp = str(known.get("stretch")), str(known.get("fingerprint"))
+        moved = path.name, stamp, part
+        # A path that is no file's, such as an address, may be too long to be asked for.
+        if os.path.exists(path):  # noqa: PTH110
+            there[path.resolve(), part] = name, _size(known)
+            found.add(moved)
+        else:
+            away[name] = moved, _size(known)
+    gone = {name: size for name, (moved, size) in away.items() if moved not in found}
+    return gone | dict(there.values())
 
 
 def _size(known: Mapping[str, Any]) -> int:

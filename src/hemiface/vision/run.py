@@ -26,17 +26,18 @@ from hemiface.locks import locked
 from hemiface.threads import in_threads, interrupts_noted
 from hemiface.vision.drawing import annotate, blur
 from hemiface.vision.earlier import (
+    OUTDATED,
     Untrue,
     copy_stamp,
-    remove,
     remove_gone,
     remove_timeline,
+    timeline,
     timeline_files,
 )
 from hemiface.vision.faces import SCHEMA, Faces, require_formats
 from hemiface.vision.journal import Journal
 from hemiface.vision.predictor import Predictor
-from hemiface.vision.results import Held, require_own, told_ns, told_of, write_tables
+from hemiface.vision.results import Held, has_tables, require_own, told_of, write_tables
 from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
@@ -156,36 +157,46 @@ def run(
         require_own(folder, options.formats)
         # The journal of these settings stays, whatever of it is in the tables.
         known = [settings, settings | {"pictures": True}]
-        others = Journal.of_before(folder, known, told=bool(told_ns(folder)))
-        held = Held.of(folder, others)
+        begun = Journal.begun(folder, known, told=has_tables(folder))
+        held = Held.of(folder, begun)
         held.require_smaller(sources, options.most_frames, replace=options.replace)
-        _require_cameras(sources, held, options)
+        _require_cameras(sources, [Held.of(folder), held], options)
         untrue = Untrue.find(folder, sources, settings, _writes(sources, options))
         before()
         # Which copies were made is known from it alone.
         journal = stack.enter_context(Journal(folder, settings, keeps=untrue.is_as_before))
-        work = _Work(predictor, copies, journal, options, on_progress)
+        work = _Work(predictor, copies, journal, options, on_progress, untrue.files)
         _look_at(sources, work)
         names = [one.name for one in sources]
         told = [told_of(name, journal.ended[name]) for name in names]
         # What a camera showed doesn't come again: it isn't given up for what is there.
         if not any(one.kind == "camera" for one in sources):
             held.require_no_larger(told, replace=options.replace)
-        untrue.remove(journal.ended[name] for name in names)
+        untrue.remove((journal.ended[name] for name in names), work.gone)
         written = _write(sources, told, journal, folder, options)
         journal.settle()
         yield Outcome(told, lambda: journal.rows(names), written)
 
 
-def _require_cameras(sources: Sequence[Source], held: Held, options: RunOptions) -> None:
+def _require_cameras(sources: Sequence[Source], held: Iterable[Held], options: RunOptions) -> None:
     """Raise before hours of other work if a camera can't be opened, or where it would overwrite."""
     cameras = [one for one in sources if one.kind == "camera"]
-    if cameras:
-        held.require_kept(sources, replace=options.replace)
+    for each in held if cameras else ():
+        each.require_kept(sources, replace=options.replace)
     # Alone it is opened next.
-    if len(cameras) < len(sources) and find_spec("av") is not None:
+    if len(sources) > 1 and find_spec("av") is not None:
         for one in cameras:
             require_camera(one.path)
+
+
+def _unopened(source: Source) -> str:
+    """Return why a camera can't be opened, empty if it can and of what is none."""
+    if source.kind == "camera":
+        try:
+            require_camera(source.path)
+        except HemifaceError as error:
+            return printable(str(error))
+    return ""
 
 
 def settings_of(predictor: Predictor, options: RunOptions) -> dict[str, Any]:
@@ -229,9 +240,11 @@ def _writes(sources: Sequence[Source], options: RunOptions) -> list[str]:
 
 def _is_done(source: Source, work: "_Work") -> bool:
     known = work.journal.ended.get(source.name)
+    if source.kind == "camera":
+        # What one showed doesn't come again: first it comes into tables.
+        return source.name in work.journal.untold
     return (
         known is not None
-        and source.kind != "camera"
         and not known["error"]
         and known["fingerprint"] == source.fingerprint
         and (work.copies is None or work.copies.has(source, known))
@@ -314,6 +327,10 @@ class _Work:
     journal: Journal
     options: RunOptions
     on_progress: OnProgress
+    untrue: Mapping[Path, Any]
+    """See `Untrue.files`."""
+    gone: set[Path] = field(default_factory=set)
+    """Copies and timelines that what was looked at belies."""
 
     @property
     def shows_faces(self) -> bool:
@@ -321,23 +338,29 @@ class _Work:
         return self.options.timelines and not self.options.blur
 
     def end(self, source: Source, values: dict[str, Any], note: str = "", *, copied: bool) -> None:
-        """Note that a source is whole; what an earlier run made of it goes, unless it was remade.
+        """Note that a source is whole; what an earlier run made of it will go, unless remade.
 
         A file that changed may show other faces, or none that can be found and blurred.
         """
         known = {"kind": source.kind, "fingerprint": source.fingerprint, **values, "note": note}
-        before = self.journal.ended.get(source.name, values)
+        before = self.journal.ended.get(source.name, known)
         is_gone = source.kind != "camera" and not source.fingerprint
         if values["error"] and not before["error"] and is_gone:
             # A drive that isn't there comes back with the file as it was.
             self.journal.end(source.name, known, lasting=False)
             return
         if source.moves:
-            remove_timeline(self.journal.path.parent, source)
+            drawn = timeline(self.journal.path.parent, source)
+            is_as_before = all(before[one] == known[one] for one in ("fingerprint", "error"))
+            if is_as_before and source.kind != "camera":
+                drawn &= self.untrue.keys()
+            self.gone.update(drawn)
+            # The next run, should this one be stopped, takes the source for done.
+            known[OUTDATED] = [copy_stamp(one) for one in drawn]
         if self.copies is not None and source.kind != "folder":
             if not copied:
-                remove([self.copies.path(source)])
-            known["copy"] = self.copies.stamp(source)
+                self.gone.add(self.copies.path(source))
+            known["copy"] = self.copies.stamp(source) if copied else []
         self.journal.end(source.name, known)
 
 
@@ -348,6 +371,13 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
     done = len(sources) - len(todo)
     if done:
         _log.info("%d of %d sources were looked at before", done, len(sources))
+    for source in sources:
+        if source.name in journal.untold and source.kind == "camera":
+            _log.warning(
+                "%s isn't recorded: what it showed to a run that was stopped comes into the "
+                "tables first",
+                source.name,
+            )
     with closing(_photos([one for one in todo if one.kind == "photo"], work)) as photos:
         for source, faces, error in photos:
             if faces:
@@ -360,7 +390,12 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
         work.end(source, {"faces": 0, "frames": None, "error": source.problem}, copied=False)
     moving = [one for one in todo if one.moves]
     for source in _watchable(moving, work, alone=len(moving) == len(sources)):
-        _watch(source, work)
+        problem = _unopened(source) if len(sources) > 1 else ""
+        if problem:
+            # What others showed isn't lost by it.
+            work.end(source, {"faces": 0, "frames": 0, "error": problem}, copied=False)
+        else:
+            _watch(source, work)
 
 
 def _write(
@@ -436,10 +471,14 @@ def _watch(source: Source, work: _Work) -> None:
                 writer = stack.enter_context(open_writer(copies.path(source)))
                 looking.film = _Film(copies, writer, looking.watch.search_every)
             looking.look_at(part)
+            if ended and source.kind == "camera" and came():
+                _log.info("%s was stopped; its tables are being written", source.name)
         if looking.film is not None:
             looking.film.finish()
     if not looking.frames and not error:
         error = f"Video {source.name} has no frames; get it again."
+        if source.kind == "camera":
+            error = f"{source.name} had shown no frame when it was stopped; give it more time."
     has_copy = looking.film is not None
     note = "sound isn't kept" if has_copy and source.kind == "video" else ""
     work.end(source, looking.known(error), note, copied=has_copy)
