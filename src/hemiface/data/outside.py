@@ -69,9 +69,9 @@ _OF_IMAGES = ["image", "dataset", "split", "label", "group", "leaked"]
 _IN_NAMES = ("model", "condition", "split")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _LEAST_MISS = 1e-3
+"""So much seven probabilities may miss 1 by, however many places they are written with."""
 _OF_PREDICT = {"source", "frame", "face", "x_px", "label", "schema"}
 """Columns that tables of faces have (`hemiface predict`) and no others do."""
-"""So much seven probabilities may miss 1 by, however many places they are written with."""
 
 
 @dataclass(frozen=True)
