@@ -1,9 +1,12 @@
 """Videos: what is read and written is a file, whatever its name or its content says."""
 
+import re
 import struct
 import threading
 from fractions import Fraction
+from heapq import heappush
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,7 @@ av = pytest.importorskip("av", reason="videos need hemiface[video]")
 from hemiface.errors import DamagedError  # noqa: E402
 from hemiface.vision.sources import find_sources  # noqa: E402
 from hemiface.vision.video import frames  # noqa: E402
-from hemiface.vision.video.frames import open_writer, read_frames, shown_at  # noqa: E402
+from hemiface.vision.video.frames import Since, open_writer, read_frames, shown_at  # noqa: E402
 
 
 def write(path: Path, n: int = 3) -> Path:
@@ -242,7 +245,61 @@ def test_avi_begins_at_zero_though_frames_are_decoded_before_others(tmp_path, co
         made.mux(stream.encode())
     assert times(path) == pytest.approx(np.arange(24) / 25)
     # Nobody knows where the others could be cut.
-    assert bool(shown_at(path)) == (ahead == 0)
+    shown = shown_at(path)
+    assert bool(shown) == (ahead == 0)
+    if shown:
+        since = [frame.timestamp_s for frame in read_frames(path, Since(7, shown[7]))]
+        assert since == pytest.approx(np.arange(7, 24) / 25)
+
+
+def test_of_avi_the_start_alone_is_read_before_its_first_frame(tmp_path, monkeypatch):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        for number in range(200):
+            pixels = np.full((64, 64, 3), number, np.uint8)
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        made.mux(stream.encode())
+    came = []
+
+    def push(heap, one):
+        came.append(one)
+        heappush(heap, one)
+
+    monkeypatch.setattr(frames, "heappush", push)
+    assert next(read_frames(path)).timestamp_s == 0
+    assert 0 < len(came) < 100
+
+
+def test_a_camera_that_is_unplugged_is_named_after_what_it_showed(tmp_path, monkeypatch):
+    with av.open(str(tmp_path / "a.ts"), "w") as made:
+        stream = made.add_stream("mpeg4", rate=25, width=64, height=64)
+        # More than what is read before the first frame.
+        for pixels in np.random.default_rng(0).integers(0, 256, (400, 64, 64, 3), np.uint8):
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        made.mux(stream.encode())
+    content = (tmp_path / "a.ts").read_bytes()
+
+    class Unplugged:
+        """A camera can't be wound forward."""
+
+        def __init__(self) -> None:
+            self.left = BytesIO(content)
+
+        def read(self, size: int) -> bytes:
+            if self.left.tell() > len(content) // 2:
+                raise av.error.OSError(19, "No such device")
+            return self.left.read(size)
+
+    def unplugged(*_):
+        return av.open(Unplugged(), format="mpegts")
+
+    monkeypatch.setattr(frames, "_open", unplugged)
+    said = re.compile(r"^Camera 0 stopped after (\d+) frames \(No such device\); was it unplugged")
+    with pytest.raises(DamagedError, match=said) as error:
+        list(read_frames("camera:0"))
+    assert 0 < int(said.match(str(error.value))[1]) < 400
 
 
 def test_times_that_jump_back_go_on(tmp_path):

@@ -182,6 +182,18 @@ def test_heic_is_named_and_looked_at_in_folders(tmp_path):
     assert {".heic", ".avif"} <= PHOTO_SUFFIXES
 
 
+@pytest.mark.parametrize(
+    ("brand", "is_video"),
+    [(b"isom", True), (b"mp42", True), (b"qt  ", True), (b"3gp5", True), (b"M4V ", True),
+     (b"crx ", False), (b"M4A ", False), (b"M4B ", False), (b"JP2 ", False)],
+)  # fmt: skip
+def test_videos_alone_are_called_videos(tmp_path, brand, is_video):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(50))
+    what = "is a video and no picture" if is_video else "is of no known format"
+    with pytest.raises(DamagedError, match=what):
+        read_photo(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("suffix", sorted(PHOTO_SUFFIXES - {".avif", ".heic", ".heif", ".hif"}))
 def test_what_is_looked_at_in_folders_is_read(tmp_path, suffix):
     kind = {".apng": "PNG", ".pgm": "PPM", ".pnm": "PPM"}.get(suffix)

@@ -55,6 +55,13 @@ class TestTimeline:
         np.testing.assert_array_equal(np.flatnonzero(there), frames)
         np.testing.assert_allclose(found.edges_s, np.arange(252) / 25)
 
+    @pytest.mark.parametrize("step_s", [1 / 60, 1.0])
+    def test_of_every_second_frame_every_second_bin_is_filled(self, step_s):
+        found = timeline.read(lambda: shown_at({n: n * step_s for n in range(0, 60, 2)}))
+        there = ~np.isnan(found.faces[0].visible)
+        np.testing.assert_array_equal(np.flatnonzero(there), np.arange(0, 60, 2))
+        assert found.edges_s[-1] == pytest.approx(59 * step_s)
+
     def test_it_is_drawn_by_the_command(self, model, tmp_path, monkeypatch, capsys):
         pytest.importorskip("av", reason="videos need hemiface[video]")
         video = video_of(tmp_path / "in.mp4", 12)

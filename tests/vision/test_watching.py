@@ -72,7 +72,7 @@ def test_frames_between_searches_only_follow(model):
 def test_frames_of_one_s_own_are_at_hand_with_their_faces(model):
     predictor = hf.Predictor(model, no_detect=True)
     for predict_frames in (predictor.predict_frames, hf.Watch(predictor).predict_frames):
-        (faces,) = predict_frames([hf.Frame(PIXELS)])
+        (faces,) = predict_frames(hf.Frame(pixels) for pixels in [PIXELS])
         assert (faces.pixels == PIXELS).all()
         assert (faces.annotated() != PIXELS).any()
     gone = dataclasses.replace(faces, opened=None)

@@ -103,10 +103,12 @@ def predict(
         if running.smooth_s is not None:
             print("hemiface: --smooth smooths videos; these are photos.", file=sys.stderr)
     kinds = {one.moves for one in sources}
-    asked = [predictor] * (False in kinds) + [predictor.for_videos()] * (True in kinds)
-    for note in dict.fromkeys(one.threshold_note for one in asked):
-        if note:
-            print(f"hemiface: {note}", file=sys.stderr)
+    still = predictor.threshold_note if False in kinds else ""
+    moving = predictor.for_videos().threshold_note if True in kinds else ""
+    if still:
+        print(f"hemiface: {still}", file=sys.stderr)
+    if moving and moving != still:
+        print(f"hemiface: {'In videos: ' if still else ''}{moving}", file=sys.stderr)
     if part is not None:
         said = f"Shard {part}: hemiface merge {escaped(str(out))} puts all of them together."
         print(said, file=sys.stderr if as_json else sys.stdout)

@@ -45,6 +45,10 @@ _RAISED_BY = f"--max-pixels or {variable('pixels')}"
 # Of a document's pages nobody wants to know more exactly how many they are.
 _MOST_PAGES = 100
 
+_VIDEO_BRANDS = (
+    b"3g", b"M4V", b"MSNV", b"XAVC", b"avc1", b"dash", b"f4v", b"iso", b"mmp4", b"mp4", b"qt",
+)  # fmt: skip
+"""How those begin: raw pictures of cameras and sound have others."""
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -228,6 +232,7 @@ def _unknown(name: str, start: bytes) -> str:
         return f"Picture {name} is HEIC, which isn't read; convert it to JPEG or PNG."
     if start[4:8] == b"ftyp" and start[8:] in (b"avif", b"avis"):
         return f"Picture {name} is AVIF; update Pillow to 11.3 or newer, or convert it to PNG."
-    if start[4:8] == b"ftyp" or start[:4] == _MATROSKA or (start[:4], start[8:]) == _AVI:
+    moves = start[4:8] == b"ftyp" and start[8:].startswith(_VIDEO_BRANDS)
+    if moves or start[:4] == _MATROSKA or (start[:4], start[8:]) == _AVI:
         return f"{name} is a video and no picture; Predictor.watch and hemiface predict look at it."
     return f"Picture {name} is of no known format; convert it to JPEG or PNG."

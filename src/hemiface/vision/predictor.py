@@ -479,14 +479,14 @@ class Predictor:
         """Read a picture's file under this object's limit of pixels; errors as `predict`."""
         return read_photo(source, self._options.most_pixels)
 
-    def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
+    def predict_frames(self, frames: Iterable[Frame]) -> list[Faces]:
         """Return the faces of each frame; the network sees all of them in one batch.
 
         Raises:
             UsageError: an array isn't RGB uint8 [height, width, 3], or is in no Frame.
         """
-        require_frames(frames)
-        return self.say(frames, [self.see(frame.pixels) for frame in frames])
+        known = require_frames(frames)
+        return self.say(known, [self.see(frame.pixels) for frame in known])
 
     def see(self, pixels: Pixels, known: Sequence[FoundFace] | None = None) -> list[SeenFace]:
         """Find, align and look at the faces of one picture, largest first; no emotions yet.

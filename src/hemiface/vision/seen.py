@@ -37,14 +37,17 @@ class Frame:
         return cls(np.zeros((0, 0, 3), dtype=np.uint8), source)
 
 
-def require_frames(frames: Iterable[object]) -> None:
-    """Raise UsageError unless all of them are Frames."""
-    other = next((one for one in frames if not isinstance(one, Frame)), None)
-    if other is not None:
-        raise UsageError(
-            f"predict_frames() takes a list of hf.Frame, got {type(other).__name__} in it; wrap "
-            "each array: hf.Frame(array)."
-        )
+def require_frames(frames: Iterable[object]) -> list[Frame]:
+    """Return a list of them; raise UsageError unless all are Frames."""
+    known = []
+    for one in frames:
+        if not isinstance(one, Frame):
+            raise UsageError(
+                f"predict_frames() takes hf.Frame, got {type(one).__name__} among them; wrap each "
+                "array: hf.Frame(array)."
+            )
+        known.append(one)
+    return known
 
 
 @dataclass(frozen=True, eq=False)

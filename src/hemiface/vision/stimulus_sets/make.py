@@ -23,6 +23,8 @@ __all__ = ["MadeSet", "SetOptions", "make_set"]
 
 OnProgress = Callable[[str, int, int], None]
 _GRID = 48
+_LEAST_PERCENT = 2
+"""Of less no tile may be left, of more than the rest none hidden."""
 _IN_ADDRESSES = "#%"
 """What browsers take for a part of an address, beside what no file's name may have."""
 
@@ -64,9 +66,10 @@ class SetOptions:
                 f"Apertures, their width and samples must be above 0, the width at most {_GRID} "
                 "and the seed not negative."
             )
-        if not 0 < round(TILES * self.percent / 100) < TILES:
+        if not _LEAST_PERCENT <= self.percent <= 100 - _LEAST_PERCENT:
             raise UsageError(
-                f"{self.percent} % of {TILES} tiles are none of them or all; take 2 to 98."
+                f"{self.percent} % of {TILES} tiles are none of them or all; take {_LEAST_PERCENT} "
+                f"to {100 - _LEAST_PERCENT}."
             )
 
 

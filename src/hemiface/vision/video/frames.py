@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from heapq import heappop, heappush
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ VIDEO_SUFFIXES = frozenset({
 })  # fmt: skip
 
 _CAMERA = "camera:"
+_MOST_REORDERED = 32
+"""Frames that may come before one that is shown first: H.264 keeps no more than 16."""
 _MOST_ASPECT = 4
 """Of a pixel; what says more is damaged, and players don't believe it either."""
 _TIME_BASE = Fraction(1, 90_000)
@@ -113,7 +116,9 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 container.seek(since.pts, stream=stream)
                 decoded = dropwhile(partial(_is_before, since.pts), decoded)
             clock = _Clock(container)
-            late = _in_order(source) if _is_avi(container) else []
+            late = _in_order(source, since) if _is_avi(container) else iter(())
+            begins = next(_in_order(source), None) if _is_avi(container) else None
+            at = next(late, begins)
             rotation, matrix = None, None
             for index, frame in enumerate(decoded, since.number if since else 0):
                 if time.monotonic() > end_s:
@@ -127,8 +132,8 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                     # Asked of each, what lies beside a frame would keep it in memory for long.
                     rotation, matrix = turned, _display_matrix(frame)
                 told = frame.pts and frame.pts * frame.time_base
-                if late:
-                    told = late[min(index, len(late) - 1)] - late[0]
+                if begins is not None and at is not None:
+                    told, at = at - begins, next(late, at)
                 yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(told))
                 shown += 1
         if number is None and is_cut_off(source):
@@ -199,12 +204,19 @@ def _is_avi(container: Any) -> bool:
     return bool(container.format.name == "avi")
 
 
-def _in_order(source: str | Path) -> list[Fraction]:
-    """Return what a video's frames are told to be shown at, in order, undecoded."""
+def _in_order(source: str | Path, since: Since | None = None) -> Iterator[Fraction]:
+    """Yield what a video's frames are told to be shown at, in order, undecoded."""
+    waiting: list[Fraction] = []
     with _open(source, None) as container:
         film = _film(container)
-        found = [one.pts * film.time_base for one in container.demux(film) if one.pts is not None]
-    return sorted(found)
+        if since is not None:
+            container.seek(since.pts, stream=film)
+        for packet in container.demux(film):
+            if packet.pts is not None and (since is None or packet.pts >= since.pts):
+                heappush(waiting, packet.pts * film.time_base)
+            if len(waiting) > _MOST_REORDERED:
+                yield heappop(waiting)
+    yield from sorted(waiting)
 
 
 class _Clock:

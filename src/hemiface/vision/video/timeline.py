@@ -218,18 +218,18 @@ def _stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 def _frames(rows: Iterable[Row]) -> Iterator[tuple[float, float, list[Row]]]:
     """Yield of each frame with a face when it is shown from and until, in seconds, and its rows.
 
-    How long the last one is shown isn't known, nor one that is followed by frames without a face:
-    as long as the frame before it.
+    How long one is shown that is followed by frames without a face isn't known: as long as they
+    are in the mean. The last one is shown as long as the one before it.
     """
     frames = (list(own) for _, own in groupby(rows, itemgetter("frame")))
     lasts = STEP_S
     for own, later in pairwise(chain(frames, [[]])):
         start = _time_s(own[0])
-        away = _time_s(later[0]) - start if later else np.inf
+        away = _time_s(later[0]) - start if later else 0.0
         # Times that stand still tell nothing.
-        if later and away > 0 and later[0]["frame"] == own[0]["frame"] + 1:
-            lasts = away
-        yield start, start + (min(lasts, away) if away > 0 else lasts), own
+        if away > 0:
+            lasts = away / (later[0]["frame"] - own[0]["frame"])
+        yield start, start + lasts, own
 
 
 def _time_s(row: Mapping[str, Any]) -> float:

@@ -9,7 +9,7 @@ face that is new appears up to `search_every` - 1 frames late, and nothing else 
 which photos are searched too, follows nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -139,21 +139,21 @@ class Watch:
         self._known, self._left = [], 0
         self._who.go_on(state)
 
-    def predict_frames(self, frames: Sequence[Frame]) -> list[Faces]:
+    def predict_frames(self, frames: Iterable[Frame]) -> list[Faces]:
         """Return the faces of the next frames; `face` is the number that each keeps.
 
         Raises:
             UsageError: an array isn't RGB uint8 [height, width, 3], or is in no Frame.
         """
-        require_frames(frames)
-        seen = self.see(frames)
+        known = require_frames(frames)
+        seen = self.see(known)
         numbers, times = [], []
-        for frame, faces in zip(frames, seen, strict=True):
+        for frame, faces in zip(known, seen, strict=True):
             boxes = [face.found.box for face in faces]
             own, now_s = self._who.number(boxes, frame.timestamp_s)
             numbers.append(own)
             times.append(now_s)
-        said = self._predictor.say(frames, seen, numbers)
+        said = self._predictor.say(known, seen, numbers)
         return [self._smoothed(*one) for one in zip(times, said, strict=True)]
 
     def see(self, frames: Sequence[Frame]) -> list[list[SeenFace]]:
