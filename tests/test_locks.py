@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from builders import without_privileges
+from hemiface import locks
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.processes import runs, started
@@ -223,6 +224,28 @@ def test_what_is_refused_leaves_no_folder(tmp_path):
     with locked(tmp_path / "run" / "data"):
         (tmp_path / "run" / "data" / "result").touch()
     assert (tmp_path / "run" / "data" / "result").is_file()
+
+
+def test_a_folder_that_another_one_is_removing_is_made_again(tmp_path, monkeypatch):
+    real, gone = locks._taken, []
+
+    def taken(path):
+        if len(gone) < 3:
+            path.parent.rmdir()
+            gone.append(path)
+        return real(path)
+
+    monkeypatch.setattr(locks, "_taken", taken)
+    with locked(tmp_path / "a" / "b"):
+        assert len(gone) == 3
+        (tmp_path / "a" / "b" / "mine").touch()
+    assert (tmp_path / "a" / "b" / "mine").is_file()
+
+
+def test_what_a_path_passes_through_stays(tmp_path):
+    with locked(tmp_path / "x" / ".." / "y"):
+        (tmp_path / "y" / "mine").touch()
+    assert (tmp_path / "x" / ".." / "y" / "mine").is_file()
 
 
 def test_a_process_runs_until_it_has_ended():

@@ -25,6 +25,7 @@ LOCK_FILE = ".lock"
 _MOST_BYTES = 4096
 _BEGIN = b'{"pid":'
 """Of a note, by which it is told from a file of a user's own that bears this name."""
+_MOST_TRIES = 100
 _MOST_COMMAND = 500
 """Characters of a command line: with four bytes each a note has room for them."""
 
@@ -36,7 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
     The system's lock goes with its process, however that ends. Where there is none, as on Windows
     and on some network file systems, the process that the lock file names has to be running here;
     two that begin in the same moment are then not kept apart, nor are two machines. A folder that
-    was made for it and stays empty goes, as what is refused leaves nothing.
+    was made for it and stays empty goes, as what is refused leaves nothing; on Windows it keeps the
+    lock's file and stays.
 
     Raises:
         UsageError: somebody else holds the folder; the sentence says who. Or it is a file, or what
@@ -46,10 +48,11 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK_FILE
     if folder.is_file():
         raise UsageError(f"{folder} is a file, and results need a folder; name one.")
-    made = [one for one in (folder, *folder.parents) if not os.path.exists(one)]  # noqa: PTH110
+    # What a path only passes through, as x of x/../y, isn't above the folder.
+    real = folder.resolve()
+    made = [one for one in (real, *real.parents) if not os.path.exists(one)]  # noqa: PTH110
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = _taken(path)
+        handle = _taken_in(folder)
     except OSError as error:
         raise HemifaceError(unwritable(path, error)) from error
     try:
@@ -65,6 +68,17 @@ def locked(folder: Path) -> Iterator[None]:
         for one in made:
             with suppress(OSError):
                 one.rmdir()
+
+
+def _taken_in(folder: Path) -> int:
+    """Return the open lock file of a folder, which is made where there is none."""
+    for _ in range(_MOST_TRIES):
+        # Who leaves an empty folder that it made may just be removing it.
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return _taken(folder / LOCK_FILE)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _taken(folder / LOCK_FILE)
 
 
 def _taken(path: Path) -> int:

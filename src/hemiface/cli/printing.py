@@ -37,10 +37,12 @@ __all__ = [
     "say",
     "show",
     "show_progress",
+    "when_aligned",
 ]
 
 GOES_ON = "goes on where it was"
 """What a command does that is given again after it was stopped."""
+_ANEW = "begins anew"
 
 _WIDTH = 140
 """Characters of a table that is redirected."""
@@ -59,8 +61,13 @@ class _Escaping(logging.Formatter):
         return escaped(super().format(record))
 
 
+def when_aligned(align: bool) -> str:
+    """Return what a command does again that aligns faces before its work, or doesn't."""
+    return "goes on after the faces that it aligned" if align else _ANEW
+
+
 @contextmanager
-def show_progress(*, again: str = "begins anew") -> Iterator["OnProgress"]:
+def show_progress(*, again: str = _ANEW) -> Iterator["OnProgress"]:
     """Show progress on stderr: a bar in a terminal, else only what is logged.
 
     `again` is what a command that was stopped does when it is given again, such as GOES_ON.

@@ -31,6 +31,7 @@ from hemiface.cli.printing import (
     records,
     say,
     show_progress,
+    when_aligned,
 )
 from hemiface.cli.reading import (
     network_files,
@@ -322,7 +323,7 @@ def tiles(
 
     networks = network_files(models)
     require_apart_from_data(out, data, labels, networks)
-    with show_progress() as on_progress:
+    with show_progress(again=when_aligned(align)) as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )
