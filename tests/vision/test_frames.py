@@ -231,6 +231,20 @@ def test_times_count_from_the_beginning(tmp_path, starts_s):
         assert container.duration / 1e6 == pytest.approx(12 / 25, abs=0.05)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts"])
+def test_how_many_frames_there_are_is_told_beforehand(tmp_path, name):
+    with av.open(str(tmp_path / name), "w") as made:
+        stream = made.add_stream("mpeg4", rate=30, width=64, height=64)
+        for number in range(45):
+            pixels = np.full((64, 64, 3), 5 * number, np.uint8)
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        made.mux(stream.encode())
+    assert frames.frame_count(tmp_path / name) == 45
+    (tmp_path / name).write_bytes(b"no video")
+    assert frames.frame_count(tmp_path / name) == 0
+    assert frames.frame_count("camera:0") == 0
+
+
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_avi_begins_at_zero_though_frames_are_decoded_before_others(tmp_path, codec, ahead):

@@ -500,6 +500,18 @@ class TestKilledVideo:
         assert looked_at[0] >= 11 * 16
         assert f"film.mp4 goes on after {looked_at[0]} frames" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(("most", "total"), [(None, 700), (300, 300)])
+    def test_progress_is_told_of_all_frames(self, film, model, tmp_path, most, total):
+        told, predictor = [], run_module.Predictor(model, no_detect=True)
+        options = run_module.RunOptions(most_frames=most)
+        with run_module.run(
+            find_sources([str(film)]), predictor, tmp_path, options,
+            on_progress=lambda *one: told.append(one),
+        ):  # fmt: skip
+            pass
+        expected = [("watching film.mp4", done, total) for done in range(100, total + 1, 100)]
+        assert told == expected
+
     def test_one_that_changed_or_is_copied_is_watched_from_its_beginning(
         self, film, model, tmp_path, monkeypatch, looked_at
     ):

@@ -28,6 +28,8 @@ _ROWS_SHOWN = 40
 _WELL_VISIBLE = 0.95
 _LINES_OF_PROGRESS = 10
 _WORTH_LINES = 50
+_OF_FRAMES = ("watching ", "going on in ")
+"""How what is told begins where frames are counted."""
 
 
 class _LostError(HemifaceError):
@@ -159,8 +161,11 @@ def _lines(on_progress: OnProgress) -> OnProgress:
 
     def told(what: str, done: int, total: int) -> None:
         on_progress(what, done, total)
-        if not total and done % 1000 == 0:
-            print(f"{escaped(what)}: {done:,} frames", file=sys.stderr)
+        if what.startswith(_OF_FRAMES):
+            if done % 1000 == 0:
+                of = f" of {total:,}" if total else ""
+                print(f"{escaped(what)}: {done:,}{of} frames", file=sys.stderr, flush=True)
+            return
         step = -(-total // _LINES_OF_PROGRESS)
         if total >= _WORTH_LINES and done % step == 0:
             print(f"looked at {done:,} of {total:,}", file=sys.stderr, flush=True)

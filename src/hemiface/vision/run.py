@@ -42,7 +42,13 @@ from hemiface.vision.seen import Box, Frame
 from hemiface.vision.shown import write_picture
 from hemiface.vision.sources import COPIES, TIMELINES, Source, copy_names
 from hemiface.vision.video.blurring import Covers, frames_ahead
-from hemiface.vision.video.frames import VideoWriter, open_writer, read_frames, require_camera
+from hemiface.vision.video.frames import (
+    VideoWriter,
+    frame_count,
+    open_writer,
+    read_frames,
+    require_camera,
+)
 from hemiface.vision.video.portraits import Portraits, unpacked
 from hemiface.vision.video.smoothing import Smoother
 from hemiface.vision.video.timeline import MOST_FACES
@@ -496,6 +502,10 @@ class _Looking:
         self.film: _Film | None = None
         self._portraits = Portraits() if work.shows_faces else None
         self.frames, self._faces = 0, 0
+        self._count = frame_count(source.film)
+        """Of all frames; 0 where nobody knows."""
+        if self._count and options.most_frames is not None:
+            self._count = min(self._count, options.most_frames)
         # A copy or portraits can't be taken up again.
         self._resumes = (
             source.kind == "video"
@@ -517,7 +527,7 @@ class _Looking:
         try:
             for done, _ in enumerate(islice(stream, self.frames), 1):
                 if done % _TOLD_EVERY == 0:
-                    self._work.on_progress(f"going on in {name}", done, 0)
+                    self._work.on_progress(f"going on in {name}", done, self.frames)
         except DamagedError as error:
             return printable(str(error))
         return ""
@@ -534,7 +544,8 @@ class _Looking:
             self.frames, self._faces = self.frames + 1, self._faces + len(found)
             if self.frames % _TOLD_EVERY == 0:
                 name = Path(self._source.name).name
-                self._work.on_progress(f"watching {name}", self.frames, 0)
+                total = self._count if self.frames <= self._count else 0
+                self._work.on_progress(f"watching {name}", self.frames, total)
         reached = self._reached() if part else None
         if rows or reached is not None:
             self._journal.add(self._source.name, rows, reached)

@@ -29,6 +29,7 @@ __all__ = [
     "Since",
     "VideoWriter",
     "camera_number",
+    "frame_count",
     "open_writer",
     "read_frames",
     "require_camera",
@@ -160,6 +161,26 @@ def require_camera(source: str) -> None:
         _open(source, number).close()
     except av.error.FFmpegError as error:
         raise HemifaceError(_NO_CAMERA % (number, error.strerror or str(error))) from error
+
+
+def frame_count(source: str | Path) -> int:
+    """Return how many frames a video says that it has, as far as its start tells; 0 if it doesn't.
+
+    So of cameras, and of what can't be read.
+    """
+    import av
+
+    if isinstance(source, str) and camera_number(source) is not None:
+        return 0
+    try:
+        with _open(source, None) as container:
+            film = _film(container)
+            if film is None or film.frames:
+                return int(film.frames) if film is not None else 0
+            lasts_s = Fraction(container.duration or 0, av.time_base)
+            return round(lasts_s * (film.average_rate or film.guessed_rate or 0))
+    except av.error.FFmpegError:
+        return 0
 
 
 def shown_at(source: str | Path) -> list[int]:
