@@ -509,7 +509,7 @@ class TestKilledVideo:
             on_progress=lambda *one: told.append(one),
         ):  # fmt: skip
             pass
-        expected = [("watching film.mp4", done, total) for done in range(100, total + 1, 100)]
+        expected = [("watching film.mp4", done, total) for done in range(10, total + 1, 10)]
         assert told == expected
 
     def test_one_that_changed_or_is_copied_is_watched_from_its_beginning(

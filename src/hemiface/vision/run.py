@@ -70,7 +70,7 @@ _Seen = tuple[Source, Faces | None, str]
 _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
-_TOLD_EVERY = 100
+_TOLD_EVERY = 10
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
 _log = logging.getLogger(__name__)
