@@ -1,5 +1,6 @@
 """Pictures of who is who: the best of each, as many as are asked for, out of any picture."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +62,33 @@ def test_those_who_are_there_longest_are_kept(some, monkeypatch):
     assert len(known._best) <= 9
     assert list(shown(known, 1)) == [1000]
     assert len(shown(known, 3)) == 3
+
+
+@given(
+    frames=st.lists(st.lists(st.integers(0, 9), max_size=3, unique=True), min_size=1, max_size=30),
+    told=st.sets(st.integers(0, 29)),
+    seed=st.integers(0, 99),
+)
+def test_who_takes_up_all_states_has_the_same_pictures(some, frames, told, seed):
+    sides = np.random.default_rng(seed).uniform(5, 200, (30, 10))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portraits, "_MOST_KEPT", 4)
+        known, states, other = Portraits(), [], None
+        for place, numbers in enumerate(frames):
+            faces = [
+                replace(some, face=number, box_px=(9.0, 9.0, *[sides[place, number]] * 2))
+                for number in numbers
+            ]
+            seen(known, place, *faces)
+            if other is not None:
+                seen(other, place, *faces)
+            elif place in told:
+                states.append(json.loads(json.dumps(known.state())))
+            if place == len(frames) // 2 and states and place in told:
+                other = Portraits()
+                other.go_on(states)
+        if other is not None:
+            assert other.packed(9) == known.packed(9)
 
 
 @given(

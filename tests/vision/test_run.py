@@ -483,7 +483,7 @@ class TestKilledVideo:
         monkeypatch.setattr(run_module.Watch, "predict_frames", predict_frames)
         return numbers
 
-    @pytest.mark.parametrize("more", [(), ("--smooth", "0.3")])
+    @pytest.mark.parametrize("more", [(), ("--smooth", "0.3", "--timeline")])
     def test_nothing_is_looked_at_twice(
         self, film, model, tmp_path, monkeypatch, capsys, looked_at, more
     ):
@@ -496,6 +496,8 @@ class TestKilledVideo:
         assert not (out / "faces.csv").exists()
         assert hemiface(monkeypatch, *arguments[3:]) == 0
         assert results(out) == results(whole)
+        for made in whole.glob("timelines/*.png"):
+            assert (out / "timelines" / made.name).read_bytes() == made.read_bytes()
         assert looked_at == list(range(looked_at[0], 700))
         assert looked_at[0] >= 11 * 16
         assert f"film.mp4 goes on after {looked_at[0]} frames" in capsys.readouterr().err
@@ -511,6 +513,15 @@ class TestKilledVideo:
             pass
         expected = [("watching film.mp4", done, total) for done in range(10, total + 1, 10)]
         assert told == expected
+
+    def test_who_is_who_is_not_known_of_what_nobody_asked_for(
+        self, film, model, tmp_path, monkeypatch, looked_at
+    ):
+        out = tmp_path / "out"
+        assert stop(command(film, model, out), out, 12, signal.SIGKILL)[0] == -signal.SIGKILL
+        assert hemiface(monkeypatch, *command(film, model, out, "--timeline")[3:]) == 0
+        assert looked_at == list(range(700))
+        assert (out / "timelines/film.mp4.png").is_file()
 
     def test_one_that_changed_or_is_copied_is_watched_from_its_beginning(
         self, film, model, tmp_path, monkeypatch, looked_at

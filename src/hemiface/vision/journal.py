@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from hemiface.documents import json_value, undamaged
 from hemiface.errors import HemifaceError
@@ -133,6 +133,18 @@ class Journal:
         """
         return self._reached[source][0] if source in self._reached else None
 
+    def all_reached(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield all that was `reached` of it up to there, in order.
+
+        Raises:
+            DamagedError: a line isn't any more what it was.
+        """
+        with self.path.open("rb") as file:
+            for offset in self._reached[source][1].values():
+                line = self._line(file, offset)
+                if "reached" in line:
+                    yield line["reached"]
+
     def go_on(self, source: str) -> None:
         """Let what is added next follow the rows that were recorded up to what was `reached`."""
         _, self._open_parts[source] = self._reached.pop(source)
@@ -171,11 +183,14 @@ class Journal:
         with self.path.open("rb") as file:
             for source in sources:
                 for offset in self._parts.get(source, []):
-                    file.seek(offset)
-                    with undamaged(self.path, "give the same command again"):
-                        _, line = _whole(self._key, file.readline())
-                        rows: list[dict[str, Any]] = line["rows"]
-                    yield from rows
+                    yield from self._line(file, offset)["rows"]
+
+    def _line(self, file: BinaryIO, offset: int) -> dict[str, Any]:
+        """Return the part that begins there, which has `rows`."""
+        file.seek(offset)
+        with undamaged(self.path, "give the same command again"):
+            _, line = _whole(self._key, file.readline())
+            return line | {"rows": line["rows"]}
 
     def _append(self, line: dict[str, Any]) -> tuple[int, str]:
         """Write a line; return where it begins, and its checksum."""

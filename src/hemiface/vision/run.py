@@ -3,8 +3,8 @@
 A folder of results holds `faces.<format>` (see `hemiface.vision.faces`), `sources.csv` (each
 file with the number of its faces, its error and note), `pictures/` where annotated copies were
 asked for, `timelines/` where figures of videos were, and a hidden journal, by which the same
-command goes on where it was killed, within a video too, unless a copy or a timeline is made of it:
-then it is watched from its beginning. What a camera showed until then is kept as a recording. Under
+command goes on where it was killed, within a video too, unless a copy is made of it: then it is
+watched from its beginning. What a camera showed until then is kept as a recording. Under
 other settings everything begins anew: copies and timelines of before go when the new tables come
 (see `hemiface.vision.earlier`).
 """
@@ -71,6 +71,8 @@ _FRAMES_AT_ONCE = 16
 # Large frames fill memory before they fill the network's batch.
 _BYTES_AT_ONCE = 1 << 28
 _TOLD_EVERY = 10
+_PORTRAITS = "portraits"
+"""Where a journal notes who was who in a video."""
 _VIDEO_EXTRA = "pip install 'hemiface[video]'"
 
 _log = logging.getLogger(__name__)
@@ -255,7 +257,7 @@ def _is_done(source: Source, work: "_Work") -> bool:
         and known["fingerprint"] == source.fingerprint
         and (work.copies is None or work.copies.has(source, known))
         # Kept only where somebody asked to see them.
-        and not (source.moves and work.shows_faces and "portraits" not in known)
+        and not (source.moves and work.shows_faces and _PORTRAITS not in known)
     )
 
 
@@ -421,7 +423,7 @@ def _write(
         if source.moves:
             files = timeline_files(folder, source)
             rows = partial(journal.rows, [source.name])
-            portraits = unpacked(journal.ended[source.name].get("portraits", {}))
+            portraits = unpacked(journal.ended[source.name].get(_PORTRAITS, {}))
             target, stem = files[0].parent, files[0].stem
             made = write_timeline(rows, target, stem, source.inner.name, portraits)
             if not made:
@@ -506,13 +508,8 @@ class _Looking:
         """Of all frames; 0 where nobody knows."""
         if self._count and options.most_frames is not None:
             self._count = min(self._count, options.most_frames)
-        # A copy or portraits can't be taken up again.
-        self._resumes = (
-            source.kind == "video"
-            and bool(source.fingerprint)
-            and work.copies is None
-            and self._portraits is None
-        )
+        # A copy can't be taken up again.
+        self._resumes = source.kind == "video" and bool(source.fingerprint) and work.copies is None
 
     def go_on(self, stream: Iterator[Frame]) -> str:
         """Pass over the frames that a run which was stopped looked at; return what went wrong."""
@@ -520,6 +517,11 @@ class _Looking:
         reached = self._journal.reached(source.name) if self._resumes else None
         if reached is None or reached["fingerprint"] != source.fingerprint:
             return ""
+        if self._portraits is not None:
+            if _PORTRAITS not in reached:
+                return ""
+            every = self._journal.all_reached(source.name)
+            self._portraits.go_on(one[_PORTRAITS] for one in every)
         self._journal.go_on(source.name)
         self.watch.go_on(reached["watch"])
         self.frames, self._faces = reached["frames"], reached["faces"]
@@ -558,13 +560,15 @@ class _Looking:
         state = self.watch.state() if self._resumes else None
         if state is None:
             return None
+        if self._portraits is not None:
+            reached[_PORTRAITS] = self._portraits.state()
         return reached | {"fingerprint": self._source.fingerprint, "watch": state}
 
     def known(self, error: str) -> dict[str, Any]:
         """Return what is known at the end."""
         known = {"faces": self._faces, "frames": self.frames, "error": error}
         if self._portraits is not None:
-            known["portraits"] = self._portraits.packed(MOST_FACES)
+            known[_PORTRAITS] = self._portraits.packed(MOST_FACES)
         return known
 
 

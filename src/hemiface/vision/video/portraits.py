@@ -4,7 +4,8 @@ import base64
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,8 @@ class Portraits:
     def __init__(self) -> None:
         self._frames: Counter[int] = Counter()
         self._best: dict[int, tuple[float, Pixels]] = {}
+        self._better = set[int]()
+        """Whose picture is another one than the last state told."""
 
     def add(self, frame: Frame, faces: Faces) -> None:
         """Take what is better in this frame than in those before."""
@@ -42,24 +45,42 @@ class Portraits:
             worth = _worth(face)
             if face.face not in self._best or worth > self._best[face.face][0]:
                 self._best[face.face] = worth, _crop(frame.pixels, face.box_px)
+                self._better.add(face.face)
         if len(self._best) > _MOST_KEPT:
             kept = [face for face, _ in self._frames.most_common(_MOST_KEPT // 2)]
             here = {face.face for face in faces}
             self._best = {one: self._best[one] for one in {*kept, *here} & self._best.keys()}
             self._frames = Counter({one: self._frames[one] for one in self._best})
 
+    def state(self) -> dict[str, Any]:
+        """Return what goes on from here with the states of before, as JSON values.
+
+        It holds no picture that one of these had; nothing is lost of any.
+        """
+        better = {
+            face: [self._best[face][0], _packed(self._best[face][1], "PNG")]
+            for face in sorted(self._better & self._best.keys())
+        }
+        self._better.clear()
+        return {"frames": list(self._frames.items()), "better": list(better.items())}
+
+    def go_on(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Go on as the one that returned these `states`, all of them in order."""
+        for state in states:
+            self._frames = Counter(dict(state["frames"]))
+            for face, (worth, content) in state["better"]:
+                self._best[face] = worth, _unpacked(content)
+        self._best = {face: self._best[face] for face in self._frames}
+
     def packed(self, most: int) -> dict[str, str]:
         """Return number -> JPEG in base64 of the faces that were there for the most frames."""
         chosen = [face for face, _ in self._frames.most_common(most)]
-        return {str(face): _packed(self._best[face][1]) for face in chosen}
+        return {str(face): _packed(self._best[face][1], "JPEG") for face in chosen}
 
 
 def unpacked(portraits: Mapping[str, str]) -> dict[int, Pixels]:
     """Return number -> RGB uint8 [SIDE_PX, SIDE_PX, 3] of what `Portraits.packed` returned."""
-    return {
-        int(face): np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
-        for face, content in portraits.items()
-    }
+    return {int(face): _unpacked(content) for face, content in portraits.items()}
 
 
 def _worth(face: FacePrediction) -> float:
@@ -83,7 +104,11 @@ def _crop(pixels: Pixels, box: Box) -> Pixels:
     return np.asarray(part.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS))
 
 
-def _packed(pixels: Pixels) -> str:
+def _packed(pixels: Pixels, kind: str) -> str:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=_JPEG_QUALITY)
+    Image.fromarray(pixels).save(file, kind, quality=_JPEG_QUALITY)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _unpacked(content: str) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
