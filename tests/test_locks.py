@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from builders import without_privileges
-from hemiface import locks
 from hemiface.errors import HemifaceError, UsageError
 from hemiface.locks import LOCK_FILE, locked
 from hemiface.processes import runs, started
@@ -226,26 +225,41 @@ def test_what_is_refused_leaves_no_folder(tmp_path):
     assert (tmp_path / "run" / "data" / "result").is_file()
 
 
-def test_a_folder_that_another_one_is_removing_is_made_again(tmp_path, monkeypatch):
-    real, gone = locks._taken, []
+@pytest.mark.parametrize("when", ["mkdir", "open"])
+def test_a_folder_that_another_process_removes_meanwhile_is_made_anew(tmp_path, monkeypatch, when):
+    """Both have made it; the other leaves after `mkdir` found it, or before `open` does."""
+    folder = tmp_path / "out" / "shard"
+    called = getattr(os, when)
 
-    def taken(path):
-        if len(gone) < 3:
-            path.parent.rmdir()
-            gone.append(path)
-        return real(path)
+    def left_once(path, *rest, **more):
+        if Path(path) in (folder, folder / LOCK_FILE):
+            monkeypatch.setattr(os, when, called)
+            if when == "mkdir":
+                raise FileExistsError(17, "File exists")
+            folder.rmdir()
+            folder.parent.rmdir()
+        return called(path, *rest, **more)
 
-    monkeypatch.setattr(locks, "_taken", taken)
-    with locked(tmp_path / "a" / "b"):
-        assert len(gone) == 3
-        (tmp_path / "a" / "b" / "mine").touch()
-    assert (tmp_path / "a" / "b" / "mine").is_file()
+    monkeypatch.setattr(os, when, left_once)
+    with locked(folder):
+        assert (folder / LOCK_FILE).is_file()
+    assert not list(tmp_path.iterdir())
 
 
-def test_what_a_path_passes_through_stays(tmp_path):
-    with locked(tmp_path / "x" / ".." / "y"):
-        (tmp_path / "y" / "mine").touch()
-    assert (tmp_path / "x" / ".." / "y" / "mine").is_file()
+def test_what_can_be_made_in_part_alone_leaves_nothing(tmp_path):
+    with pytest.raises(HemifaceError, match="File name too long"):
+        locked(tmp_path / "run" / ("long" * 100)).__enter__()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_a_path_only_passes_through_stays(tmp_path):
+    folder = tmp_path / "x" / ".." / "y" / "z"
+    with locked(folder):
+        (folder / "result").touch()
+    assert (folder / "result").is_file()
+    with pytest.raises(UsageError), locked(tmp_path / "x" / ".." / "other"):
+        raise UsageError("Refused.")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["x", "y"]
 
 
 def test_a_process_runs_until_it_has_ended():
@@ -254,6 +268,21 @@ def test_a_process_runs_until_it_has_ended():
     process.communicate(b"\n")
     assert not runs(process.pid)
     assert started(process.pid) == ""
+
+
+def test_a_lock_names_its_holder_until_it_is_gone(tmp_path, monkeypatch):
+    """Where there is no other lock, one that names nobody would be taken in between."""
+    named = []
+    unlink = Path.unlink
+
+    def looked_at(path: Path) -> None:
+        named.append(f'"pid": {os.getpid()}' in path.read_text())
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", looked_at)
+    with locked(tmp_path):
+        pass
+    assert named == [True]
 
 
 @pytest.mark.usefixtures("kind")

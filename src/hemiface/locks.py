@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ LOCK_FILE = ".lock"
 _MOST_BYTES = 4096
 _BEGIN = b'{"pid":'
 """Of a note, by which it is told from a file of a user's own that bears this name."""
-_MOST_TRIES = 100
 _MOST_COMMAND = 500
 """Characters of a command line: with four bytes each a note has room for them."""
+_MOST_TRIES = 100
+"""To make a folder and a lock in it, while others remove what they made of it."""
 
 
 @contextmanager
@@ -37,48 +39,66 @@ def locked(folder: Path) -> Iterator[None]:
     The system's lock goes with its process, however that ends. Where there is none, as on Windows
     and on some network file systems, the process that the lock file names has to be running here;
     two that begin in the same moment are then not kept apart, nor are two machines. A folder that
-    was made for it and stays empty goes, as what is refused leaves nothing; on Windows it keeps the
-    lock's file and stays.
+    was made for it and stays empty goes, as what is refused leaves nothing; on Windows, which
+    removes no open file, it stays with an empty lock file.
 
     Raises:
         UsageError: somebody else holds the folder; the sentence says who. Or it is a file, or what
             bears the lock's name is no lock of hemiface's: it is left as it is.
         HemifaceError: the folder can't be written.
     """
-    path = folder / LOCK_FILE
     if folder.is_file():
         raise UsageError(f"{folder} is a file, and results need a folder; name one.")
-    # What a path only passes through, as x of x/../y, isn't above the folder.
-    real = folder.resolve()
-    made = [one for one in (real, *real.parents) if not os.path.exists(one)]  # noqa: PTH110
+    path = folder / LOCK_FILE
+    missing: set[Path] = set()
     try:
-        handle = _taken_in(folder)
-    except OSError as error:
-        raise HemifaceError(unwritable(path, error)) from error
-    try:
-        yield
+        handle = _entered(path, missing)
+        try:
+            yield
+        finally:
+            _leave(path, handle)
     finally:
-        # While it is held: afterwards it may be somebody else's. Windows removes no open file:
-        # there it stays, and names nobody.
+        # Only now: a network file system keeps a removed file's place until it is closed. Who has
+        # found such a folder and no lock in it yet makes it again. Of x/../y never x: without it
+        # the path leads nowhere.
+        for one in takewhile(lambda one: one.name != "..", path.parents):
+            if one in missing:
+                with suppress(OSError):
+                    one.rmdir()
+
+
+def _entered(path: Path, missing: set[Path]) -> int:
+    """Return the open lock file; `missing` gets the folders above it that weren't there.
+
+    Raises:
+        UsageError: as `_require_free`.
+        HemifaceError: the folder can't be written.
+    """
+    tries = 0
+    while True:
+        missing.update(one for one in path.parents if not os.path.exists(one))  # noqa: PTH110
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _taken(path)
+        except OSError as error:
+            tries += 1
+            # Somebody else who made the folder, too, may have removed it in between.
+            may_be_gone = isinstance(error, FileNotFoundError | FileExistsError)
+            if tries == _MOST_TRIES or not may_be_gone:
+                raise HemifaceError(unwritable(path, error)) from error
+
+
+def _leave(path: Path, handle: int) -> None:
+    """Remove the lock file while it is held: afterwards it may be somebody else's."""
+    try:
+        path.unlink()
+    except OSError:
+        # Windows removes no open file: there it stays, and names nobody. Where it goes it names
+        # its holder to the end, as somebody may look who knows no other lock.
         with suppress(OSError):
             os.ftruncate(handle, 0)
-        with suppress(OSError):
-            path.unlink()
+    finally:
         os.close(handle)
-        for one in made:
-            with suppress(OSError):
-                one.rmdir()
-
-
-def _taken_in(folder: Path) -> int:
-    """Return the open lock file of a folder, which is made where there is none."""
-    for _ in range(_MOST_TRIES):
-        # Who leaves an empty folder that it made may just be removing it.
-        with suppress(FileNotFoundError, FileExistsError):
-            folder.mkdir(parents=True, exist_ok=True)
-            return _taken(folder / LOCK_FILE)
-    folder.mkdir(parents=True, exist_ok=True)
-    return _taken(folder / LOCK_FILE)
 
 
 def _taken(path: Path) -> int:

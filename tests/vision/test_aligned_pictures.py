@@ -1,6 +1,7 @@
 """Whole pictures to aligned crops, by the real networks on rendered faces."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hemiface.errors import DamagedError
 from hemiface.tables import EMOTIONS, read_predictions
 from hemiface.vision.finding import aligned_pictures
 from hemiface.vision.finding.aligned_pictures import AlignedPictures
+from hemiface.vision.finding.detector import MediaPipeDetector
 from hemiface.vision.photos import read_photo
 from hemiface.vision.predictor import Predictor
 
@@ -169,6 +171,63 @@ def test_from_photographs_to_a_report(
     checked = capsys.readouterr().out
     assert "KA.NE2.99.png shows no face that was found" in checked
     assert "pictures without, left out" in checked
+
+
+def test_what_is_kept_of_a_stopped_command_is_said(
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(aligned_pictures, "_KEPT_TOGETHER", 5)
+    monkeypatch.setattr(aligned_pictures.os, "cpu_count", lambda: 1)
+    source, looked = people(tmp_path / "jaffe"), []
+    detect = aligned_pictures.PhotoDetector.detect
+
+    def stopped_at_the_seventh(*given: object) -> object:
+        looked.append(given)
+        if len(looked) == 7:
+            raise KeyboardInterrupt
+        return detect(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(aligned_pictures.PhotoDetector, "detect", stopped_at_the_seventh)
+    monkeypatch.setattr(aligned_pictures.assets, "cache_folder", _beside(tmp_path))
+    out = ("--out", tmp_path / "out")
+    commands = (
+        ("evaluate", model, "--data", source, *out),
+        ("tiles", model, "--data", source, *out),
+        ("data", "show", source, *out),
+        ("data", "check", source),
+    )
+    for command in commands:
+        shutil.rmtree(tmp_path / "aligned", ignore_errors=True)
+        looked.clear()
+        assert hemiface(monkeypatch, *command, "--align") == 130
+        said = "the same command keeps the faces that were found and otherwise begins anew."
+        assert said in capsys.readouterr().err
+    looked.clear()
+    monkeypatch.setattr(
+        aligned_pictures.PhotoDetector,
+        "detect",
+        lambda *given: looked.append(given) or detect(*given),  # type: ignore[func-returns-value]
+    )
+    assert hemiface(monkeypatch, *commands[-1], "--align") == 0
+    assert len(looked) == 10  # of 15 pictures five were kept
+
+
+def test_what_is_kept_of_stopped_halves_of_faces_is_said(
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MediaPipeDetector, "detect", stop)
+    of_faces = ("evaluate", model, "--data", "phantom:n=70", "--out", tmp_path, "--halves", "face")
+    assert hemiface(monkeypatch, *of_faces) == 130
+    assert "keeps the faces that were found and otherwise begins anew" in capsys.readouterr().err
 
 
 def _beside(folder: Path):

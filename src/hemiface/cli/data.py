@@ -17,13 +17,13 @@ from hemiface.cli.options import (
 )
 from hemiface.cli.printing import (
     GOES_ON,
+    begins_anew,
     print_data_sets,
     print_json,
     print_lines,
     records,
     say,
     show_progress,
-    when_aligned,
 )
 from hemiface.cli.reading import crop_landmarks, read_images, words
 from hemiface.errors import UsageError
@@ -44,7 +44,7 @@ def data_check(
     from hemiface.cli.audit_tables import print_audit
     from hemiface.data.audit import audit
 
-    with show_progress(again=when_aligned(align)) as on_progress:
+    with show_progress(again=begins_anew(keeps_faces=align)) as on_progress:
         images = read_images(
             path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )
@@ -77,7 +77,7 @@ def data_show(
     """Draw sheets: examples of each class, every condition, the most confident mistakes."""
     from hemiface.data.sheets import write_sheets
 
-    with show_progress(again=when_aligned(align)) as on_progress:
+    with show_progress(again=begins_anew(keeps_faces=align)) as on_progress:
         images = read_images(
             path, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )

@@ -23,6 +23,7 @@ from hemiface.cli.options import (
 )
 from hemiface.cli.printing import (
     GOES_ON,
+    begins_anew,
     print_cells,
     print_evaluated,
     print_json,
@@ -31,7 +32,6 @@ from hemiface.cli.printing import (
     records,
     say,
     show_progress,
-    when_aligned,
 )
 from hemiface.cli.reading import (
     crop_landmarks,
@@ -266,7 +266,7 @@ def evaluate(
     by_face = is_by_face(halves)
     networks = network_files(bundles)
     require_apart_from_data(out, data, labels, [*networks, *([rows] if rows else [])])
-    with show_progress(again=when_aligned(align)) as on_progress:
+    with show_progress(again=begins_anew(keeps_faces=align or by_face)) as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )
@@ -388,7 +388,7 @@ def export(
 
     if to != "onnx":
         raise UsageError(f"Format {to!r} is unknown; choose onnx.")
-    with show_progress(again=when_aligned(align)) as on_progress:
+    with show_progress(again=begins_anew(keeps_faces=align)) as on_progress:
 
         def images_of(source: str, split: str) -> "Images | None":
             if not source:

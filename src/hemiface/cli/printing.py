@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GOES_ON",
+    "begins_anew",
     "json_text",
     "print_bits",
     "print_calibration",
@@ -37,12 +38,12 @@ __all__ = [
     "say",
     "show",
     "show_progress",
-    "when_aligned",
 ]
 
 GOES_ON = "goes on where it was"
 """What a command does that is given again after it was stopped."""
-_ANEW = "begins anew"
+
+_BEGINS_ANEW = "begins anew"
 
 _WIDTH = 140
 """Characters of a table that is redirected."""
@@ -61,13 +62,15 @@ class _Escaping(logging.Formatter):
         return escaped(super().format(record))
 
 
-def when_aligned(align: bool) -> str:
-    """Return what a command does again that aligns faces before its work, or doesn't."""
-    return "goes on after the faces that it aligned" if align else _ANEW
+def begins_anew(*, keeps_faces: bool) -> str:
+    """Return what a command does that is given again, of whose work found faces alone are kept."""
+    if keeps_faces:
+        return f"keeps the faces that were found and otherwise {_BEGINS_ANEW}"
+    return _BEGINS_ANEW
 
 
 @contextmanager
-def show_progress(*, again: str = _ANEW) -> Iterator["OnProgress"]:
+def show_progress(*, again: str = _BEGINS_ANEW) -> Iterator["OnProgress"]:
     """Show progress on stderr: a bar in a terminal, else only what is logged.
 
     `again` is what a command that was stopped does when it is given again, such as GOES_ON.

@@ -22,6 +22,7 @@ from hemiface.cli.options import (
     SourcePath,
 )
 from hemiface.cli.printing import (
+    begins_anew,
     print_bits,
     print_calibration,
     print_changed_halves,
@@ -31,7 +32,6 @@ from hemiface.cli.printing import (
     records,
     say,
     show_progress,
-    when_aligned,
 )
 from hemiface.cli.reading import (
     network_files,
@@ -323,7 +323,8 @@ def tiles(
 
     networks = network_files(models)
     require_apart_from_data(out, data, labels, networks)
-    with show_progress(again=when_aligned(align)) as on_progress:
+    again = begins_anew(keeps_faces=align)
+    with show_progress(again=again) as on_progress:
         images = read_images(
             data, on_progress, labels=labels, skip_bad=skip_bad, align=align, deal=deal
         )
@@ -331,7 +332,7 @@ def tiles(
     rows = min(limit or of_split, of_split) * samples * (1 if bubbles else TILES + 1)
     rows *= len(networks)
     keep_larger_table(out, rows, replace=replace, columns=SAMPLE_COLUMNS)
-    with show_progress() as on_progress:
+    with show_progress(again=again) as on_progress:
         chosen = UncoverOptions(
             samples=samples,
             limit=limit,
