@@ -510,6 +510,6 @@ def test_a_video_is_watched_frame_by_frame(model, tmp_path):
     with pytest.raises(DamagedError, match=r"is a video and no picture; Predictor\.watch"):
         predictor.predict(path)
     for look in (predictor.predict_frames, Watch(predictor).predict_frames):
-        with pytest.raises(UsageError, match=r"a list of hf\.Frame, got ndarray in it"):
+        with pytest.raises(UsageError, match=r"takes hf\.Frame, got ndarray among them"):
             look([found[-1].pixels])
     assert Watch(predictor, 3).search_every == 3
