@@ -42,8 +42,6 @@ VIDEO_SUFFIXES = frozenset({
 })  # fmt: skip
 
 _CAMERA = "camera:"
-_MOST_REORDERED = 32
-"""Frames that may come before one that is shown first: H.264 keeps no more than 16."""
 _MOST_ASPECT = 4
 """Of a pixel; what says more is damaged, and players don't believe it either."""
 _TIME_BASE = Fraction(1, 90_000)
@@ -112,16 +110,14 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
             _require_pixels(name, size.width, size.height, known.frame_pixels)
             # For what grows between two frames.
             stream.codec_context.options = {"max_pixels": str(known.frame_pixels)}
-            decoded = container.decode(stream)
+            decoded = _decoded_avi if _is_avi(container) else _decoded
+            read = decoded(container, stream)
             if since is not None:
                 container.seek(since.pts, stream=stream)
-                decoded = dropwhile(partial(_is_before, since.pts), decoded)
+                read = dropwhile(partial(_is_before, since.pts), read)
             clock = _Clock(container)
-            late = _in_order(source, since) if _is_avi(container) else iter(())
-            begins = next(_in_order(source), None) if _is_avi(container) else None
-            at = next(late, begins)
             rotation, matrix = None, None
-            for index, frame in enumerate(decoded, since.number if since else 0):
+            for index, (at, frame) in enumerate(read, since.number if since else 0):
                 if time.monotonic() > end_s:
                     raise DamagedError(
                         f"Video {name} isn't watched to its end, {over('video_seconds')}."
@@ -132,9 +128,7 @@ def read_frames(source: str | Path, since: Since | None = None) -> Iterator[Fram
                 if (turned := frame.rotation) != rotation:
                     # Asked of each, what lies beside a frame would keep it in memory for long.
                     rotation, matrix = turned, _display_matrix(frame)
-                told = frame.pts and frame.pts * frame.time_base
-                if begins is not None and at is not None:
-                    told, at = at - begins, next(late, at)
+                told = None if at is None else at * stream.time_base
                 yield Frame(_as_shown(pixels, matrix), name, index, clock.time_s(told))
                 shown += 1
         if number is None and is_cut_off(source):
@@ -193,11 +187,12 @@ def shown_at(source: str | Path) -> list[int]:
     try:
         with _open(source, None) as container:
             stream = _film(container)
-            if stream is None or (_is_avi(container) and stream.codec_context.has_b_frames):
+            is_avi = _is_avi(container)
+            if stream is None or (is_avi and stream.codec_context.has_b_frames):
                 return []
             packets = container.demux(stream)
             # What has no content tells the decoder that all has come.
-            found = [one.pts for one in packets if one.size]
+            found = [one.dts if is_avi else one.pts for one in packets if one.size]
     except av.error.FFmpegError:
         return []
     if None in found or len(set(found)) < len(found) or is_cut_off(source):
@@ -217,27 +212,42 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _is_avi(container: Any) -> bool:
-    """Return whether a file knows of its frames when they are decoded alone.
-
-    FFmpeg shows them later then, by what the codec may need before it, and in another order than
-    they are where it needs more; as many, and as far apart.
-    """
+    """Return whether a file knows of its frames when they are decoded (`dts`) alone."""
     return bool(container.format.name == "avi")
 
 
-def _in_order(source: str | Path, since: Since | None = None) -> Iterator[Fraction]:
-    """Yield what a video's frames are told to be shown at, in order, undecoded."""
-    waiting: list[Fraction] = []
-    with _open(source, None) as container:
-        film = _film(container)
-        if since is not None:
-            container.seek(since.pts, stream=film)
-        for packet in container.demux(film):
-            if packet.pts is not None and (since is None or packet.pts >= since.pts):
-                heappush(waiting, packet.pts * film.time_base)
-            if len(waiting) > _MOST_REORDERED:
-                yield heappop(waiting)
-    yield from sorted(waiting)
+_Decoded = Iterator[tuple[int | None, Any]]
+"""When frames are shown, in units of the video, None where that isn't told, and the frames."""
+
+
+def _decoded(container: Any, film: Any) -> _Decoded:
+    return ((frame.pts, frame) for frame in container.decode(film))
+
+
+def _decoded_avi(container: Any, film: Any) -> _Decoded:
+    """Yield the frames of an AVI file.
+
+    Where none is decoded before others, each is shown when it is decoded. Where some are, what
+    FFmpeg takes for the times they are shown at begins later, by what the codec may need before a
+    frame, and isn't always that of the same frame: of those in order the n-th frame has the n-th,
+    counted from the first. One that can't be decoded makes all after it earlier, there alone.
+    """
+    codec = film.codec_context
+    reorders = codec.has_b_frames
+    first = None if reorders else 0
+    waiting: list[int] = []
+    for packet in container.demux(film):
+        told = packet.pts if reorders else packet.dts
+        if told is not None:
+            heappush(waiting, told)
+        for frame in packet.decode():
+            # A file may have parts of which a later one is the first to reorder.
+            while not codec.has_b_frames and waiting and waiting[0] < (frame.dts or 0):
+                heappop(waiting)
+            at = heappop(waiting) if waiting else frame.pts
+            if first is None:
+                first = at
+            yield (None if at is None or first is None else at - first), frame
 
 
 class _Clock:
@@ -271,8 +281,9 @@ class _Clock:
         return float(told - self._start + self._more)
 
 
-def _is_before(pts: int, frame: Any) -> bool:
-    return frame.pts is None or frame.pts < pts
+def _is_before(pts: int, read: tuple[int | None, Any]) -> bool:
+    at, _ = read
+    return at is None or at < pts
 
 
 def _require_pixels(name: str, width: int, height: int, most: int) -> None:
