@@ -157,7 +157,7 @@ class TestPredictor:
         told = predictor.settings()
         assert told["model_sha256"] == told["model_sha256_in_videos"] == predictor.model_sha256
 
-    @pytest.mark.parametrize("asked", [{"hide": condition("lower")}, {"flip": "no"}])
+    @pytest.mark.parametrize("asked", [{"hide": condition("lower")}, {"flip": "no"}, {"flip": 1}])
     def test_what_is_no_name_or_truth_is_refused(self, model, asked):
         with pytest.raises(UsageError, match=r"is no name of a condition|flip is True or False"):
             Predictor(model, no_detect=True, **asked)
@@ -249,12 +249,14 @@ class TestCalibrated:
             assert np.isnan(raw.temperature)
             assert raw.row()["temperature"] is None
 
-    def test_flipped_views_have_their_own(self, model, calibrated):
+    @pytest.mark.parametrize("flip", [True, np.True_])
+    def test_flipped_views_have_their_own(self, model, calibrated, flip):
         path, _ = calibrated
         raw = Predictor(model, no_detect=True, flip=True).predict(PIXELS)[0]
-        face = Predictor(path, no_detect=True, flip=True).predict(PIXELS)[0]
+        flipped = Predictor(path, no_detect=True, flip=flip)
         expected = scale(np.array([raw.probabilities]), 5.0)[0]
-        np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
+        np.testing.assert_allclose(flipped.predict(PIXELS)[0].probabilities, expected, atol=1e-6)
+        assert json.loads(json.dumps(flipped.settings()))["flip"] is True
 
     def test_the_default_threshold_is_the_models_own(self, model, calibrated):
         path, _ = calibrated

@@ -230,6 +230,8 @@ class Predictor:
 
     def _ask(self, options: PredictorOptions, reader: _Reader) -> None:
         """Take a network, and the options for which none is opened."""
+        # JSON knows no truth of NumPy.
+        options = replace(options, flip=bool(options.flip))
         self._options, self._reader = options, reader
         self.model, self.model_sha256 = reader.model, reader.sha256
         """What reads a picture's faces; of a video's, see `for_videos`."""
@@ -698,7 +700,7 @@ def _check_asked(options: PredictorOptions) -> None:
         raise UsageError(
             f"hide={options.hide!r} is no name of a condition; give one, such as 'lower'."
         )
-    if not isinstance(options.flip, bool):
+    if not isinstance(options.flip, bool | np.bool_):
         raise UsageError(f"flip is True or False, got {options.flip!r}.")
     if options.hide:
         # Raises for what hides other pixels in each image: nobody's face is hidden so.
