@@ -511,6 +511,9 @@ class TestFaces:
                 SetOptions(kinds=("halves",), **{wrong: value})
         with pytest.raises(UsageError, match="the width at most 48"):
             SetOptions(kinds=("bubbles",), sigma_px=math.inf)
+        for percent in (0, 1.4, 98.7, 100, math.nan):
+            with pytest.raises(UsageError, match=rf"2 to 98 % can be hidden, not {percent}\.$"):
+                SetOptions(kinds=("tiles",), percent=percent)
         one = [str(folder / "angry" / "f00.png")]
         with pytest.raises(UsageError, match="two pictures or more"):
             make_set(one, tmp_path / "s", SetOptions(kinds=("composites",)), Dealing())

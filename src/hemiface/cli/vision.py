@@ -271,7 +271,7 @@ def occlude(
         float, typer.Option(help="Width of apertures, in pixels of a 48 x 48 face.")
     ] = 4.0,
     percent: Annotated[
-        int, typer.Option(help="Share of tiles that is hidden.", min=1, max=99)
+        int, typer.Option(help="Share of tiles that is hidden.", min=2, max=98)
     ] = 50,
     samples: Annotated[
         int, typer.Option(help="Stimuli of bubbles, and of tiles, for each face.", min=1)

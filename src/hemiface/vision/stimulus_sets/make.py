@@ -68,8 +68,8 @@ class SetOptions:
             )
         if not _LEAST_PERCENT <= self.percent <= 100 - _LEAST_PERCENT:
             raise UsageError(
-                f"{self.percent} % of {TILES} tiles are none of them or all; take {_LEAST_PERCENT} "
-                f"to {100 - _LEAST_PERCENT}."
+                f"Of {TILES} tiles {_LEAST_PERCENT} to {100 - _LEAST_PERCENT} % can be hidden, not "
+                f"{self.percent}."
             )
 
 
