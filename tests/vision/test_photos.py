@@ -185,7 +185,7 @@ def test_heic_is_named_and_looked_at_in_folders(tmp_path):
 @pytest.mark.parametrize(
     ("brand", "is_video"),
     [(b"isom", True), (b"mp42", True), (b"qt  ", True), (b"3gp5", True), (b"M4V ", True),
-     (b"crx ", False), (b"M4A ", False), (b"M4B ", False), (b"JP2 ", False)],
+     (b"F4V ", True), (b"crx ", False), (b"M4A ", False), (b"M4B ", False), (b"JP2 ", False)],
 )  # fmt: skip
 def test_videos_alone_are_called_videos(tmp_path, brand, is_video):
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(50))

@@ -46,7 +46,8 @@ _RAISED_BY = f"--max-pixels or {variable('pixels')}"
 _MOST_PAGES = 100
 
 _VIDEO_BRANDS = (
-    b"3g", b"M4V", b"MSNV", b"XAVC", b"avc1", b"dash", b"f4v", b"iso", b"mmp4", b"mp4", b"qt",
+    b"3g", b"F4P", b"F4V", b"M4V", b"MSNV", b"XAVC", b"avc1", b"dash", b"f4v", b"iso", b"mmp4",
+    b"mp4", b"qt",
 )  # fmt: skip
 """How those begin: raw pictures of cameras and sound have others."""
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
