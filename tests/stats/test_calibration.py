@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from builders import described, overconfident, overconfident_predictions, sampled
 from hemiface.errors import UsageError
 from hemiface.stats import calibration as c
-from hemiface.stats.metrics import METRICS
+from hemiface.stats.metrics import METRICS, log_losses
 from hemiface.tables import (
     PROBABILITY_COLUMNS,
     Predictions,
@@ -116,6 +116,23 @@ class TestFit:
             temperature, reason = c.fit_temperature(p, asked)
             assert temperature == end
             assert reason.startswith("no minimum")
+
+    @pytest.mark.parametrize(
+        ("strength", "right", "end", "why"),
+        [(0.1, 0.9, 0.05, "far too unsure"), (0.1, 1.0, 0.05, "no image is wrong"),
+         (0.0, 0.9, 20, "know nothing of the labels"), (60.0, 0.5, 20, "far too sure"),
+         (60.0, 1 / 7, 20, "know nothing of the labels")],
+    )  # fmt: skip
+    def test_why_there_is_no_minimum_is_true(self, strength, right, end, why):
+        labels = np.arange(2100) % 7
+        said = np.where(np.arange(2100) // 7 < 300 * right, labels, (labels + 1) % 7)
+        values = softmax(strength * (said[:, None] == np.arange(7)), axis=1)
+        temperature, reason = c.fit_temperature(values, labels)
+        assert temperature == end
+        assert why in reason
+        if why == "far too unsure":
+            losses = [log_losses(c.scale(values, one), labels).mean() for one in (1, end)]
+            assert losses[1] < losses[0] - 0.5
 
 
 class TestTable:

@@ -53,6 +53,10 @@ def write_information(sample: Sample, folder: Path, votes: pd.DataFrame | None =
 
 def _doubts(sample: Sample) -> list[str]:
     """Return what stands against the bits: temperatures that aren't sure, sides and flips."""
-    found = dict.fromkeys(one for mix in MIXES for one in Bits.of_sample(sample, mix).doubts)
+    found = [
+        f"{one.removesuffix('.')} (mix {mix})."
+        for mix in MIXES
+        for one in Bits.of_sample(sample, mix).doubts
+    ]
     sided = has_sides(sample.conditions)
     return [*found, *(warnings(sample.whole.models, sample.names["model"]) if sided else ())]

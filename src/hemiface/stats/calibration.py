@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize
+from scipy import optimize, special
 
 from hemiface.errors import UsageError
 from hemiface.models.temperatures import POOLED, SMALLEST, scale
@@ -43,6 +43,7 @@ __all__ = [
     "ece_floor",
     "fit_temperature",
     "fit_temperatures",
+    "reason_of",
     "reliability_table",
     "rms_calibration_error",
     "scale",
@@ -59,11 +60,15 @@ _SIMULATIONS = 200
 _RANGE = (0.05, 20.0)
 _PRECISION = 1e-9
 """Of a temperature's logarithm."""
+_WORTH = 0.05
+"""Nats by which answers at the flattest temperature beat those that don't look: less is chance."""
 _NONE_INSIDE = "no minimum inside the range"
 FAULTLESS = f"{_NONE_INSIDE}, for no image is wrong; more or other validation images are needed"
 """Why a fit ends at the sharpest temperature, which the first wrong image would cost all: another
 one is taken for it. At the flattest all emotions are alike, as they should be to who knows none."""
 _KNOWS_NOTHING = f"{_NONE_INSIDE}, for the answers know nothing of the labels"
+_TOO_SURE = f"{_NONE_INSIDE}, for the answers are far too sure"
+_TOO_UNSURE = f"{_NONE_INSIDE}, for the answers are far too unsure"
 
 
 def fit_temperature(
@@ -77,25 +82,37 @@ def fit_temperature(
     values: probabilities [n, 7], n >= 1; labels: int [n]. `weights` [n] weigh the images, evenly by
     default; `offset` [7] is added to the logits after they were divided by the temperature, as the
     logarithm of another mix of classes is. The loss is convex in 1 / T, so there is one minimum,
-    where the slope changes its sign; where it doesn't inside the range (every image right, or
-    labels at random) the least loss is at an end, and `reason` says so.
+    where the slope changes its sign; where it doesn't inside the range the least loss is at an end,
+    and `reason` says why: no image is wrong, the answers are far too sure or too unsure, or know
+    nothing of the labels.
     """
     logs = np.log(np.maximum(values, SMALLEST))
     logs -= logs[np.arange(len(labels)), labels][:, None]
     added = np.zeros(values.shape[1]) if offset is None else offset
 
-    def slope(log_temperature: float) -> float:
-        """Return the loss's derivative by 1 / T."""
-        scaled = np.exp(-log_temperature) * logs + added
+    def slope_at(beta: float) -> float:
+        """Return the loss's derivative by 1 / T, which is beta."""
+        scaled = beta * logs + added
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
         return float(np.average((powers * logs).sum(axis=1), weights=weights))
 
+    def loss_of(scaled: Floats) -> float:
+        own = scaled[np.arange(len(labels)), labels]
+        return float(np.average(special.logsumexp(scaled, axis=1) - own, weights=weights))
+
+    def slope(log_temperature: float) -> float:
+        return slope_at(np.exp(-log_temperature))
+
     sharpest, flattest = np.log(_RANGE)
-    if slope(sharpest) <= 0:
-        return _RANGE[0], FAULTLESS
-    if slope(flattest) >= 0:
+    if not logs.any():
         return _RANGE[1], _KNOWS_NOTHING
+    if slope(sharpest) <= 0:
+        return _RANGE[0], FAULTLESS if logs.max() <= 0 else _TOO_UNSURE
+    if slope(flattest) >= 0:
+        flat = np.broadcast_to(added, logs.shape)
+        told = loss_of(flat) - loss_of(logs / _RANGE[1] + added)
+        return _RANGE[1], _TOO_SURE if told > _WORTH else _KNOWS_NOTHING
     return float(np.exp(optimize.brentq(slope, sharpest, flattest, xtol=_PRECISION))), ""
 
 
@@ -149,10 +166,20 @@ def fit_temperatures(sample: Sample | Predictions) -> pd.DataFrame:
 
 
 def doubts(temperatures: pd.DataFrame) -> list[str]:
-    """Return a sentence for each temperature of `fit_temperatures` that isn't the fitted one."""
-    doubtful = temperatures[temperatures["reason"] == FAULTLESS]
+    """Return a sentence for each temperature of `fit_temperatures` that is in doubt.
+
+    But for those of networks that know nothing, of which no temperature makes more.
+    """
+    doubtful = temperatures[~temperatures["reason"].isin(["", _KNOWS_NOTHING])]
     columns = ("model", "condition", "temperature", "reason")
     return [doubt(*row) for row in zip(*(doubtful[one] for one in columns), strict=True)]
+
+
+def reason_of(doubt: str) -> str:
+    """Return what the reason of a number says that rests on such a temperature, "" if nothing."""
+    if doubt in ("", _KNOWS_NOTHING):
+        return ""
+    return f"{'another' if doubt == FAULTLESS else 'the last'} temperature: {doubt}"
 
 
 def doubt(model: str, condition: str, used: float, reason: str) -> str:
@@ -160,6 +187,8 @@ def doubt(model: str, condition: str, used: float, reason: str) -> str:
     where, instead = f"under {condition}", f"the pooled one ({used:.2f})"
     if condition == POOLED:
         where, instead = "over all conditions", "1"
+    if reason != FAULTLESS:
+        instead = f"{used:g}, the end of the range,"
     return f"A temperature of {model} {where} can't be fitted, {instead} is used: {reason}."
 
 
@@ -316,7 +345,7 @@ def calibration_scores(
             doubtful = ""
             if calibration != "none":
                 _, why = _fitted(temperatures, model, condition, calibration)
-                doubtful = f"another temperature: {why}" if why == FAULTLESS else ""
+                doubtful = reason_of(why)
             scaled = values[places] if calibration == "none" else scale(values[places], temperature)
             found = scores_over_draws(scaled, aligned.labels, aligned.groups, weights, drawn)
             for metric in metrics:

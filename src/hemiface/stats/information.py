@@ -50,7 +50,7 @@ from hemiface.errors import UsageError
 from hemiface.models.class_mix import reweigh
 from hemiface.models.temperatures import scale
 from hemiface.occlusion.conditions import COALITIONS, HALVES, QUADRANTS, Fill, condition
-from hemiface.stats.calibration import FAULTLESS, doubt, fit_temperature
+from hemiface.stats.calibration import FAULTLESS, doubt, fit_temperature, reason_of
 from hemiface.stats.importance.game import GROUPED, emotion_shares, means_over_draws
 from hemiface.stats.inference import Inference, infer
 from hemiface.stats.metrics import log_losses
@@ -326,9 +326,8 @@ class Bits:
         return self._taken(model, key)[0]
 
     def doubt(self, model: str, key: str) -> str:
-        """Return why the cell's temperature isn't its own, or ""."""
-        reason = self._taken(model, key)[1]
-        return reason and f"another temperature: {reason}"
+        """Return why the cell's temperature is in doubt, or ""."""
+        return reason_of(self._taken(model, key)[1])
 
     @property
     def doubts(self) -> list[str]:
@@ -336,7 +335,7 @@ class Bits:
         return [
             doubt(model, key, used, reason)
             for (model, key), (used, reason) in self._temperatures.items()
-            if reason
+            if reason_of(reason)
         ]
 
     def _taken(self, model: str, key: str) -> tuple[float, str]:
@@ -353,7 +352,7 @@ class Bits:
                 every = [rows for (one, _), rows in places.items() if one == model]
                 pooled, why = self._fitted(np.concatenate(every))
                 found = 1.0 if why == FAULTLESS else pooled
-            self._temperatures[cell] = found, reason if reason == FAULTLESS else ""
+            self._temperatures[cell] = found, reason
         return self._temperatures[cell]
 
     def _fitted(self, rows: Ints) -> tuple[float, str]:
