@@ -44,6 +44,8 @@ SEARCHED_FRAMES = 100
 """So many are also watched with every frame searched."""
 BLURRED_FRAMES = 1500
 """So many are also watched while a blurred copy is written."""
+_NOTED_EVERY = 100
+"""Frames."""
 
 
 def make_clip(path: Path, frames: int, photo: Path | None) -> None:
@@ -79,6 +81,11 @@ def watch(
     """Return what watching the clip took; for a process of its own."""
     predictor = Predictor(model)
     seen: list[tuple[int, float]] = []
+
+    def note(_: str, frames: int, __: int) -> None:
+        if frames % _NOTED_EVERY == 0:
+            seen.append((frames, memory.resident_mib()))
+
     started = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="hemiface-") as folder,
@@ -93,7 +100,7 @@ def watch(
                 pictures=blur,
                 blur=blur,
             ),
-            on_progress=lambda _, frames, __: seen.append((frames, memory.resident_mib())),
+            on_progress=note,
         ) as done,
     ):
         took_s = time.perf_counter() - started

@@ -383,7 +383,8 @@ class TestFiles:
                 read_table(path)
             monkeypatch.setenv("HEMIFACE_MAX_TABLE_BYTES", str(2 * n_bytes))
             pd.testing.assert_frame_equal(read_table(path), pq.read_table(path).to_pandas())
-        for cells in ([["x" * 9]], [[[1, 2]]], [{"b": 1}]):
+        views = pa.array([["x"]], pa.list_(pa.string_view()))
+        for cells in ([["x" * 9]], views, [[[1, 2]]], [{"b": 1}]):
             pq.write_table(pa.table({"a": cells}), path)
             with pytest.raises(DamagedError, match=r"its column a holds (list|struct)<.*>, which"):
                 read_table(path)
@@ -518,13 +519,18 @@ class TestPredictions:
 
     def test_conditions_that_a_seed_lacks_are_named(self):
         cells = [("full-seed0", "full"), ("full-seed0", "left"), ("full-seed1", "full")]
-        table = pd.DataFrame(cells, columns=["model", "condition"])
+        table = pd.DataFrame(cells, columns=["model", "condition"]).assign(split="test")
         known = [{"model": f"full-seed{seed}", "name": "full", "seed": seed} for seed in (0, 1)]
         assert (
             "for want of one: left of full (seed 1)."
             in Predictions(table, {"models": known}).uneven
         )
         assert Predictions(table[:2], {"models": known}).gaps == []
+        # Of what isn't scored no seed has less than another.
+        validation = table.assign(split="validation")
+        more = pd.concat([table[table["condition"] == "full"], validation], ignore_index=True)
+        assert Predictions(more, {"models": known}).uneven == ""
+        assert "left of full" in Predictions(validation, {"models": known}).uneven
 
     def test_rows_and_facts_are_changed_in_copies(self):
         known = tiny_predictions()

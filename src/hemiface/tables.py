@@ -191,7 +191,11 @@ class Predictions:
     @property
     def uneven(self) -> str:
         """One sentence on seeds that lack a condition which another of their name has, or ""."""
-        cells = self.table[["model", "condition"]].drop_duplicates().merge(self.names, on="model")
+        rows = self.table
+        # What a seed has of validation images alone has no score.
+        tested = rows["split"] == "test"
+        rows = rows[tested] if tested.any() else rows
+        cells = rows[["model", "condition"]].drop_duplicates().merge(self.names, on="model")
         seeds = {str(name): set(seeds) for name, seeds in cells.groupby("name")["seed"]}
         lacking = []
         for (name, condition), had in cells.groupby(["name", "condition"], sort=False)["seed"]:
@@ -477,7 +481,8 @@ def _usual(kind: pa.DataType) -> pa.DataType:
     """Return the usual one of types that differ in how they lie in memory alone."""
     import pyarrow as pa
 
-    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(is_one(kind) for is_one in lists):
         return pa.list_(_usual(kind.value_type))
     return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 

@@ -487,7 +487,23 @@ def test_what_was_not_compared_is_not_said_to_be_alike():
         sentences(answer(tied, known, protocol="standard", most_frequent=("happy", 0.25)))
     )
     assert "whole faces is 40.0 % whichever is hidden" in text.replace("\xa0", " ")
-    assert "No accuracy has an interval: few groups." in text
+    assert "No accuracy has an interval (few groups)." in text
+    twice = [tied.assign(seed=seed) for seed in ("0", "1", "mean")]
+    rounded = pd.concat(twice, ignore_index=True)
+    rounded.loc[rounded["condition"] == "left", "value"] += 1e-15
+    text = " ".join(
+        sentences(answer(rounded, known, protocol="standard", most_frequent=("happy", 0.25)))
+    ).replace("\xa0", " ")
+    assert "whole faces is 40.0 % whichever is hidden" in text
+    assert "(few groups); scores are means over 2 trainings that differ in their seed." in text
+    partly = rounded.drop(
+        rounded[(rounded["seed"] != "0") & (rounded["condition"] == "left")].index
+    )
+    partly.loc[partly["condition"] == "lower", "value"] = 0.6
+    text = " ".join(
+        sentences(answer(partly, known, protocol="standard", most_frequent=("happy", 0.25)))
+    ).replace("\xa0", " ")
+    assert "whole faces is, of what every seed has, lowest with the upper half hidden" in text
     tied.loc[tied["condition"] == "lower", "value"] = 0.6
     text = " ".join(
         sentences(answer(tied, known, protocol="standard", most_frequent=("happy", 0.25)))

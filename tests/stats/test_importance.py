@@ -289,6 +289,8 @@ class TestRegions:
         ends = rows.loc[("probability", "shapley", "upper-left"), ["low", "high"]]
         assert ends.tolist() == pytest.approx([-1, 1])
         assert rows.loc["neg_log_loss"]["high"].max() > 1
+        # No loss is below 0.
+        assert rows.loc[("neg_log_loss", "value", "full"), "high"].item() == 0
 
     def test_nobody_takes_emotions_that_are_as_frequent_alike(self):
         """Else the first of them would be known to whoever sees nothing, and the others never."""

@@ -250,6 +250,9 @@ def _draw_confidence(
         caption = f"{group.title}. The larger a mark, the more images it stands for."
         drawn.calibration.append(drawn_picture(figure, folder, f"reliability-{group.key}", caption))
     panels = {group.short: group.cells for group in judged[:_MOST_PANELS]}
+    # Where no condition is one of all seeds nothing is averaged.
+    if not panels:
+        return
     caption = (
         "The further right a line starts to rise, the better a network knows what it can't tell."
     )

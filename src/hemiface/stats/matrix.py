@@ -183,12 +183,15 @@ def _with_means(sample: Sample) -> Iterator[tuple[str, str, str, list[str]]]:
 
     Only what all seeds of a name have is averaged: means over different seeds would differ by them.
     """
-    present = set(sample.every_cell)
+    present, scored = set(sample.every_cell), set(sample.cells)
     conditions = list(dict.fromkeys(condition for _, condition in sample.every_cell))
     for name, models in sample.names.groupby("name", sort=False):
         models = models.sort_values("seed")
         singles = [(str(one.seed), [one.model]) for one in models.itertuples()]
         for seed, members in [*singles, ("mean", list(models["model"]))]:
             for condition in conditions:
-                if all((model, condition) in present for model in members):
+                cells = [(model, condition) for model in members]
+                # A mean over some of the seeds would be that of none.
+                even = len({cell in scored for cell in cells}) == 1
+                if present.issuperset(cells) and even:
                     yield str(name), condition, seed, members

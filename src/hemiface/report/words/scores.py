@@ -4,7 +4,7 @@ Whether two accuracies differ is never read off their intervals: `verdicts` says
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +98,7 @@ def answer(
     )
     return {
         "whole": _baseline(scores, base, most_frequent),
-        "robustness": _robustness(scores, base, verdicts),
+        "robustness": _robustness(scores, base, verdicts, _not_averaged(matrix, base)),
         "trained": _specialists(scores, verdicts) if base == "full" else [],
         "seeds": [_seeds(matrix, level)],
         "rendered": [drawn] if rendered else [],
@@ -192,8 +192,20 @@ def _baseline(
     return [f"{trained} labels {whole} of {whole.n:,} whole test faces correctly; {floor}."]
 
 
+def _not_averaged(matrix: pd.DataFrame, model: str) -> set[str]:
+    """Return the conditions of a model that one of its seeds lacks, so that they have no mean."""
+    rows = matrix[(matrix["model"] == model) & (matrix["metric"] == "accuracy")]
+    means = rows["seed"].astype(str) == "mean"
+    if not means.any():
+        return set()
+    return set(rows.loc[~means, "condition"]) - set(rows.loc[means, "condition"])
+
+
 def _robustness(
-    scores: Mapping[tuple[str, str], Score], base: str, verdicts: Verdicts
+    scores: Mapping[tuple[str, str], Score],
+    base: str,
+    verdicts: Verdicts,
+    not_averaged: Collection[str] = (),
 ) -> list[str]:
     met = ordered(c for model, c in scores if model == base)
     # Those of the first table: among dozens of conditions a corrected test finds next to nothing.
@@ -209,11 +221,14 @@ def _robustness(
         return []
     lowest = _lowest(hidden)
     worst, whose = lowest[0], _trained(base)
-    if len(hidden) > 1 and len({one.value for one in hidden.values()}) == 1:
+    if 1 < len(hidden) == len(lowest):
         same = percent(hidden[worst].value)
         return [f"The accuracy of {whose} is {same} whichever is hidden: {_regions(hidden)}."]
     cells = {name: (base, name) for name in hidden if name not in lowest}
     tied = _tied(cells, (base, worst), verdicts)
+    # The lowest of all may be among what a seed lacks.
+    others = set(not_averaged).intersection(shown_conditions(ordered([*met, *not_averaged])))
+    of = ", of what every seed has," if others else ""
     where = f"{region(worst)} hidden ({hidden[worst]})"
     if len(lowest) > 1:
         where = f"{joined(map(region, lowest))} hidden ({percent(hidden[worst].value)} each)"
@@ -221,11 +236,11 @@ def _robustness(
         sentences = [f"With {region(worst)} hidden {whose} reaches {hidden[worst]}."]
     elif tied:
         sentences = [
-            f"The accuracy of {whose} is lowest with {where}; no "
+            f"The accuracy of {whose} is{of} lowest with {where}; no "
             f"difference from that was found with {_with_scores(hidden, tied)} hidden."
         ]
     else:
-        sentences = [f"The accuracy of {whose} is lowest with {where}."]
+        sentences = [f"The accuracy of {whose} is{of} lowest with {where}."]
     for one, other in (("upper", "lower"), ("left", "right")):
         # What the first sentence already settles is not repeated.
         if {one, other} <= set(hidden) and not {one, other} & set(lowest):
@@ -289,11 +304,11 @@ def _specialists(scores: Mapping[tuple[str, str], Score], verdicts: Verdicts) ->
         sentences.append(f"Such training lowers accuracy there: {joined(gains[-1])}.")
     if gains[0]:
         sentences.append(f"No difference by such training was found: {joined(gains[0])}.")
-    if len(own) > 1 and len({one.value for one in own.values()}) == 1:
+    lowest = _lowest(own) if len(own) > 1 else []
+    if lowest and len(lowest) == len(own):
         same = percent(next(iter(own.values())).value)
         sentences.append(f"Each of the models trained for what is hidden reaches {same} there.")
-    elif len(own) > 1:
-        lowest = _lowest(own)
+    elif lowest:
         cells = {name: (name, name) for name in own if name not in lowest}
         tied = _tied(cells, (lowest[0], lowest[0]), verdicts)
         more = ""
@@ -354,16 +369,19 @@ def _original(comparisons: pd.DataFrame) -> list[str]:
 def _seeds(matrix: pd.DataFrame, level: float) -> str:
     trainings = Trainings.of(matrix, "model")
     rows = matrix[matrix["metric"] == "accuracy"]
-    if len(rows) and rows["low"].isna().all():
-        reasons = [one for one in dict.fromkeys(rows["reason"]) if isinstance(one, str) and one]
-        return f"No accuracy has an interval: {'; '.join(reasons)}."
+    have = not len(rows) or rows["low"].notna().any()
     intervals = f"Brackets hold {100 * level:g} % intervals over test images"
+    if not have:
+        reasons = [one for one in dict.fromkeys(rows["reason"]) if isinstance(one, str) and one]
+        intervals = f"No accuracy has an interval ({'; '.join(reasons)})"
     if trainings.repeated:
         return (
             f"{intervals}; scores are means over {trainings} trainings that differ in their seed. "
             "Whether two scores differ is asked over images and seeds, so that with few seeds even "
             "a large difference may not be found."
         )
+    if not have:
+        return f"{intervals}."
     return f"{intervals}; no model has a second seed, so they do not tell what another would give."
 
 

@@ -245,11 +245,13 @@ def _bounds(coefficients: Floats) -> tuple[Floats, Floats]:
     """Return the least and the greatest of [measures, 18], [3, measures] each.
 
     Probabilities and shares of right answers lie in 0..1, so that no sum of them passes that of the
-    coefficients above or below 0; logarithms are unbounded.
+    coefficients above or below 0; of negative losses none is above 0.
     """
-    free = np.array([[one == "neg_log_loss"] for one in VALUE_FUNCTIONS])
+    is_loss = np.array([[one == "neg_log_loss"] for one in VALUE_FUNCTIONS])
     least, most = (kept(coefficients, 0).sum(axis=1) for kept in (np.minimum, np.maximum))
-    return np.where(free, -np.inf, least), np.where(free, np.inf, most)
+    lowest = np.where(most > 0, -np.inf, 0.0)
+    highest = np.where(least < 0, np.inf, 0.0)
+    return np.where(is_loss, lowest, least), np.where(is_loss, highest, most)
 
 
 def _table(
