@@ -25,6 +25,7 @@ from hemiface.stats.information import (
     families,
     information,
     informative,
+    seeds_left_out,
     visible_part,
 )
 from hemiface.stats.shapley import SHAPLEY_COLUMNS, shapley
@@ -300,6 +301,12 @@ class TestFamilies:
         }  # fmt: skip
         (only,) = families(told(cells, labels))
         assert list(only.members) == ["0"]
+        assert seeds_left_out(told(cells, labels)) == [
+            "Bits and sensitivity of any under fill black are of the seeds that have the most "
+            "conditions, without seed 1."
+        ]
+        even = {cell: values for cell, values in cells.items() if cell[0] == "any-seed0"}
+        assert seeds_left_out(told(even, labels)) == []
 
     def test_each_fill_is_a_family(self):
         labels = drawn()

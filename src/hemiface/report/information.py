@@ -15,7 +15,7 @@ from hemiface.report.results import (
 )
 from hemiface.report.words.information import information_figures, information_words
 from hemiface.report.words.scores import warnings
-from hemiface.stats.information import MIXES, Bits
+from hemiface.stats.information import MIXES, Bits, seeds_left_out
 from hemiface.stats.sample import Sample
 from hemiface.stats.sides import has_sides
 from hemiface.stats.voters import voters
@@ -59,4 +59,5 @@ def _doubts(sample: Sample) -> list[str]:
         for one in Bits.of_sample(sample, mix).doubts
     ]
     sided = has_sides(sample.conditions)
+    found += seeds_left_out(sample)
     return [*found, *(warnings(sample.whole.models, sample.names["model"]) if sided else ())]

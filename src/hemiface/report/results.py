@@ -41,7 +41,7 @@ from hemiface.stats.face_lines import face_lines
 from hemiface.stats.importance import Importance
 from hemiface.stats.importance.people import People, people_halves
 from hemiface.stats.inference import FEWEST_FOR_PERCENTILES
-from hemiface.stats.information import families, information, informative
+from hemiface.stats.information import families, information, informative, seeds_left_out
 from hemiface.stats.planned import planned
 from hemiface.stats.sample import Progress, Sample
 from hemiface.stats.sensitivity import sensitivity
@@ -260,6 +260,7 @@ def compute(
     # It asks for labels alone: of networks without validation images too.
     if families(primary):
         tables["sensitivity"] = sensitivity(primary)
+        left_out += seeds_left_out(primary)
     if people is not None:
         tables["people_halves"] = people_halves(people, options)
     regions = importance.analyse(primary) if importance.playable(primary) else None

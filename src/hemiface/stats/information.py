@@ -71,6 +71,7 @@ __all__ = [
     "families",
     "information",
     "informative",
+    "seeds_left_out",
     "visible_part",
 ]
 
@@ -149,6 +150,8 @@ class Family:
     name: str
     fill: str
     members: dict[str, dict[str, str]]
+    left_out: tuple[str, ...] = ()
+    """Seeds that lack one of its conditions."""
 
     @property
     def conditions(self) -> list[str]:
@@ -231,7 +234,22 @@ def _common(
     kept = {seed: known for seed, known in members.items() if len(known) == most}
     first = next(iter(kept.values()), {})
     same = {seed: known for seed, known in kept.items() if list(known) == list(first)}
-    return Family(question, name, fill, same) if "full" in first and most > 1 else None
+    if "full" not in first or most < 2:
+        return None
+    return Family(question, name, fill, same, tuple(seed for seed in members if seed not in same))
+
+
+def seeds_left_out(sample: Sample | Predictions) -> list[str]:
+    """Return a sentence for each family of which a seed lacks conditions that others have.
+
+    Bits of parts add up to that of the whole face only where the same networks read all.
+    """
+    return [
+        f"Bits and sensitivity of {one.name} under fill {one.fill} are of the seeds that have the "
+        f"most conditions, without seed {', '.join(one.left_out)}."
+        for one in families(sample)
+        if one.left_out
+    ]
 
 
 def informative(sample: Sample | Predictions) -> bool:
