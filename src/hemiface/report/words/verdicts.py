@@ -158,9 +158,10 @@ def _unsigned_zero(number: str) -> str:
 
 
 def over_seeds(table: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    """Return one row per `key`: the mean over seeds, or the only seed of models that have one.
+    """Return one row per `key`: the mean over seeds, or that of a seed of models without means.
 
-    What a seed lacks has no mean, and one seed's row doesn't stand beside means of the same models.
+    What a seed lacks has no mean, and one seed's row doesn't stand beside means of the same models;
+    it does where no other seed has anything of what is compared.
     """
     means = table[table["seed"].astype(str) == "mean"]
     models = [one for one in ("question", "model", "model_a", "model_b") if one in key]
