@@ -1,5 +1,6 @@
 """Videos: what is read and written is a file, whatever its name or its content says."""
 
+import os
 import re
 import struct
 import threading
@@ -243,6 +244,9 @@ def test_how_many_frames_there_are_is_told_beforehand(tmp_path, name):
     (tmp_path / name).write_bytes(b"no video")
     assert frames.frame_count(tmp_path / name) == 0
     assert frames.frame_count("camera:0") == 0
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / f"pipe-{name}")
+        assert frames.frame_count(tmp_path / f"pipe-{name}") == 0
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])

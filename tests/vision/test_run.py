@@ -601,7 +601,11 @@ class TestCamera:
         assert self.told(tmp_path)["frames"].tolist() == [30]
         assert len(pd.read_csv(tmp_path / "o/faces.csv")) == 30
 
-    def test_killed_it_keeps_what_it_showed(self, record, model, tmp_path):
+    @pytest.mark.parametrize("others", [False, True])
+    def test_killed_it_keeps_what_it_showed(
+        self, record, crops, model, tmp_path, monkeypatch, others
+    ):
+        besides = [str(crops / "0 ÿ.png")] if others else []
         line = command(Path("camera:0"), model, tmp_path / "o")
         program = (
             "import os, sys\n"
@@ -622,13 +626,24 @@ class TestCamera:
         assert not (tmp_path / "o/sources.csv").exists()
         # Other options would leave it behind.
         assert record(self.frames(2), "--frames", "2")[0] == 2
-        code, said = record(self.frames(2))
+        # It is kept though its camera has gone since, and comes beside others.
+        opened = iter([None])
+
+        def require_camera(_: str) -> None:
+            if next(opened, _) is not None:
+                raise HemifaceError("Camera 0 can't be opened (No such device).")
+
+        if besides:
+            monkeypatch.setattr(run_module, "require_camera", require_camera)
+        code, said = record(self.frames(2), besides=besides)
         broke_off = "The recording of camera:0 broke off after 32 frames" in said
         assert (code, broke_off) == (4, True)
-        assert self.told(tmp_path)["frames"].tolist() == [32]
-        assert pd.read_csv(tmp_path / "o/faces.csv")["frame"].tolist() == list(range(32))
+        assert self.told(tmp_path)["frames"].astype(str)[0] == "32"
+        faces = pd.read_csv(tmp_path / "o/faces.csv")
+        faces = faces[faces["source"] == "camera:0"]
+        assert faces["frame"].tolist() == list(range(32))
         assert record(self.frames(2), "--replace")[0] == 0
-        assert self.told(tmp_path)["frames"].tolist() == [2]
+        assert self.told(tmp_path)["frames"].astype(str).tolist() == ["2"]
 
     def test_stopped_while_tables_are_written_it_comes_into_them(
         self, record, tmp_path, monkeypatch

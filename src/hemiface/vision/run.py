@@ -398,7 +398,8 @@ def _look_at(sources: Sequence[Source], work: _Work) -> None:
         work.end(source, {"faces": 0, "frames": None, "error": source.problem}, copied=False)
     moving = [one for one in todo if one.moves]
     for source in _watchable(moving, work, alone=len(moving) == len(sources)):
-        problem = _unopened(source) if len(sources) > 1 else ""
+        is_kept = journal.reached(source.name) is not None
+        problem = _unopened(source) if len(sources) > 1 and not is_kept else ""
         if problem:
             # What others showed isn't lost by it.
             work.end(source, {"faces": 0, "frames": 0, "error": problem}, copied=False)

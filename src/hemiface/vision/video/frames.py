@@ -164,7 +164,9 @@ def frame_count(source: str | Path) -> int:
     """
     import av
 
-    if isinstance(source, str) and camera_number(source) is not None:
+    is_camera = isinstance(source, str) and camera_number(source) is not None
+    # A pipe would be waited for.
+    if is_camera or not Path(source).is_file():
         return 0
     try:
         with _open(source, None) as container:
