@@ -339,6 +339,10 @@ class TestPieces:
         # Tables tell of the run that came to them, and not of one that began since.
         pieces.settle()
         assert not list(Pieces(tmp_path, "another", sources).of_others())
+        kept = (tmp_path / "told.json").read_bytes()
+        (tmp_path / "told.json").write_bytes(b"[dam")
+        assert list(Pieces(tmp_path, "another", sources).of_others())
+        (tmp_path / "told.json").write_bytes(kept)
         alone = cut(sources, "key", 1)
         piece = next(one for one in alone if not (tmp_path / one.name).exists())
         place = order[piece.sources[0].name]

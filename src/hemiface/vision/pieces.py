@@ -261,7 +261,8 @@ def _told(folder: Path) -> set[str]:
     """Return the names of the files that were there when tables were written."""
     try:
         return set(read_json(folder / _TOLD))
-    except (DamagedError, TypeError):
+    except (DamagedError, OSError, TypeError, ValueError):
+        # Counted once too often is said; lost isn't.
         return set()
 
 
